@@ -1,0 +1,113 @@
+"""The values that everything else passes around: keys, a minted session's credentials, the envelope.
+
+Their repr never shows a secret, so neither does a traceback, a log line or a debugger's summary.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What signs a request: an access key, with the session token where it is a temporary one."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+    source_arn: str | None = None
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """One reading of this machine's clocks.
+
+    `wall` is seconds since the epoch, and anybody may set it. `boot` is seconds since `boot_id` began,
+    suspended time included; it cannot be set. None where the system has no such clock.
+    """
+
+    wall: float
+    boot: float | None = None
+    boot_id: str = ""
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A session that STS minted.
+
+    `expiration` is STS's own, in seconds since the epoch. `life` is how many seconds it had when it was
+    minted, on STS's clock, and `skew` how far STS's clock was ahead of ours then.
+    """
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str = field(repr=False)
+    expiration: int
+    life: float
+    skew: float
+    minted: Clocks
+    account_id: str | None = None
+    arn: str | None = None
+    source_identity: str | None = None
+
+    @property
+    def keys(self) -> Keys:
+        """These credentials as what signs the next call of a chain."""
+        return Keys(self.access_key_id, self.secret_access_key, self.session_token, self.arn)
+
+    def envelope(self) -> bytes:
+        """The JSON object that SDKs read from a credential process (version 1 of AWS's format).
+
+        Expiration is exactly YYYY-MM-DDTHH:MM:SSZ: the one form that every SDK parses.
+        """
+        document = {
+            "Version": 1,
+            "AccessKeyId": self.access_key_id,
+            "SecretAccessKey": self.secret_access_key,
+            "SessionToken": self.session_token,
+            "Expiration": utc(self.expiration),
+        }
+        if self.account_id is not None:
+            document["AccountId"] = self.account_id
+        return json.dumps(document).encode("ascii") + b"\n"
+
+    def to_json(self) -> str:
+        """Everything, secrets included: what the keyring holds."""
+        document = {name: getattr(self, name) for name in _STORED}
+        return json.dumps(document | {"minted": [self.minted.wall, self.minted.boot, self.minted.boot_id]})
+
+    @classmethod
+    def from_json(cls, text: str) -> Credentials | None:
+        """What `to_json` wrote; None for anything else."""
+        try:
+            document = json.loads(text)
+            wall, boot, boot_id = document.pop("minted")
+            credentials = cls(**document, minted=Clocks(wall, boot, boot_id))
+        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+            return None
+        numbers = (credentials.expiration, credentials.life, credentials.skew, wall)
+        texts = (credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
+        sound = all(isinstance(number, (int, float)) for number in numbers) and all(
+            isinstance(text, str) for text in texts
+        )
+        return credentials if sound else None
+
+
+_STORED = (
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "expiration",
+    "life",
+    "skew",
+    "account_id",
+    "arn",
+    "source_identity",
+)
+
+
+def utc(seconds: float) -> str:
+    """A time as YYYY-MM-DDTHH:MM:SSZ, rounded down."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))

@@ -1,0 +1,63 @@
+"""Calls that may hang, and the time they have.
+
+Neither the keyring libraries nor botocore bound a call as a whole: a stopped Secret Service never
+answers, and a server that sends a byte now and then never trips a read timeout. So such a call runs in a
+thread of its own, and is left behind when its time is over. Left-behind threads are daemons: the process
+can exit under them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Answer = TypeVar("Answer")
+
+
+class LateError(Exception):
+    """The call did not come back in time."""
+
+
+class Deadline:
+    """A moment that everything within one command must meet, on the monotonic clock."""
+
+    def __init__(self, seconds: float) -> None:
+        self._ends = time.monotonic() + seconds
+
+    def left(self, at_most: float = float("inf")) -> float:
+        """Seconds until then, never negative, and never more than `at_most`."""
+        return max(0.0, min(at_most, self._ends - time.monotonic()))
+
+
+class Running(Generic[Answer]):
+    """A call under way in a thread of its own."""
+
+    def __init__(self, call: Callable[[], Answer]) -> None:
+        self._outcome: queue.SimpleQueue[tuple[BaseException | None, Answer | None]] = queue.SimpleQueue()
+        threading.Thread(target=self._run, args=(call,), daemon=True).start()
+
+    def _run(self, call: Callable[[], Answer]) -> None:
+        try:
+            self._outcome.put((None, call()))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self._outcome.put((error, None))
+
+    def wait(self, seconds: float) -> Answer:
+        """What the call returned; raises what it raised, or LateError."""
+        try:
+            error, answer = self._outcome.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            raise LateError from None
+        if error is not None:
+            raise error
+        return cast("Answer", answer)
+
+
+def within(seconds: float, call: Callable[[], Answer]) -> Answer:
+    """`call()`, or LateError once the seconds are over."""
+    return Running(call).wait(seconds)

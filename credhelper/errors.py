@@ -1,0 +1,70 @@
+"""What can go wrong: one base, and a child for each thing a caller does differently.
+
+The message of an error is a sentence for the user (lower case, no full stop, the subject in single
+quotes); a hint says what to do about it. `status` is the exit status that the command line ends with.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CredhelperError(Exception):
+    """Anything that has no better class below. Exit status 1."""
+
+    status: ClassVar[int] = 1
+
+    def __init__(self, sentence: str, *hints: str, code: str | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.hints = hints[:2]
+        self.code = code  # AWS's own error code, where there is one: it goes into the record
+
+
+class ConfigError(CredhelperError):
+    """Usage or configuration: nothing was sent to AWS."""
+
+    status = 2
+
+
+class SourceError(CredhelperError):
+    """No usable source credentials: profile missing, login expired, saved key absent or deactivated."""
+
+    status = 3
+
+
+class RefusedError(CredhelperError):
+    """AWS received the request and said no."""
+
+    status = 4
+
+
+class HumanNeededError(CredhelperError):
+    """A code, a confirmation or a reason is needed and nobody can be asked, or they cancelled."""
+
+    status = 5
+
+
+class UnreachableError(CredhelperError):
+    """STS did not answer, is throttling, or answers with something that is not STS."""
+
+    status = 6
+
+
+BY_STATUS: dict[int, type[CredhelperError]] = {
+    kind.status: kind
+    for kind in (CredhelperError, ConfigError, SourceError, RefusedError, HumanNeededError, UnreachableError)
+}
+
+
+def printable(text: str, limit: int = 700) -> str:
+    """`text` as one line of printable ASCII, at most `limit` characters.
+
+    Sentences quote names from configuration files and answers from the network; none of them may move
+    a cursor, start a line that looks like ours, or break a client that decodes our stderr.
+    """
+    ascii_text = text.encode("ascii", "backslashreplace").decode("ascii")
+    line = "".join(
+        character if character.isprintable() else f"\\x{ord(character):02x}" for character in ascii_text
+    )
+    return line if len(line) <= limit else line[: limit - 3] + "..."
