@@ -1,0 +1,312 @@
+"""The TOML file, read into frozen profiles; every complaint names file, line, table and key."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from credhelper import tomlfile, validation, vocabulary
+from credhelper.errors import ConfigError
+from credhelper.tomlfile import line_of, nearest
+from credhelper.vocabulary import BY_NAME, ROLE, ROOT, SESSION, SOURCES, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+TABLES: Final = ("accounts", "defaults", "profiles", *vocabulary.SECTIONS)
+FLAG: Final = ""
+"""The table of a setting that came from the command line."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value, and the table of the file that it stands in ('profiles.x', 'defaults', or FLAG)."""
+
+    value: Any
+    table: str
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One profile as it takes effect: inherited, flags applied, target resolved, every value valid."""
+
+    name: str
+    kind: Kind
+    settings: Mapping[str, Setting]
+    target_account: str | None = None
+    account_name: str | None = None
+    config: Config | None = field(default=None, repr=False, compare=False)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a key, which `vocabulary` says the type of."""
+        setting = self.settings.get(key)
+        return default if setting is None else setting.value
+
+    @property
+    def account_id(self) -> str | None:
+        """The account that the session will be in, as far as the profile tells."""
+        if self.kind == ROOT:
+            return self.target_account
+        arn = self.get("role_arn") if self.kind == ROLE else self.get("mfa_serial")
+        account = str(arn).split(":")[4] if str(arn).startswith("arn:") else ""
+        return account or None
+
+    def complaint(self, key: str, problem: str, *hints: str) -> ConfigError:
+        """An error about this profile's value of `key`, with the place where it stands."""
+        setting = self.settings.get(key)
+        table = f"profiles.{self.name}" if setting is None else setting.table
+        if self.config is None:
+            return ConfigError(f"'{key}' of '{self.name}' {problem}", *hints)
+        return self.config.complaint(table, key, problem, *hints)
+
+
+@dataclass(frozen=True)
+class Config:
+    """The file as a whole. Profiles are read out of it, and checked, one at a time."""
+
+    path: str
+    text: str = field(repr=False)
+    tables: Mapping[str, Any] = field(repr=False)
+
+    @cached_property
+    def accounts(self) -> Mapping[str, str]:
+        """Alias to account id."""
+        accounts = self.table("accounts")
+        for alias, account_id in accounts.items():
+            if not validation.matches(vocabulary.NAME, alias) or validation.matches(
+                vocabulary.ACCOUNT_ID, alias
+            ):
+                raise self.complaint("accounts", alias, "is not a name for an account")
+            if not isinstance(account_id, str) or not validation.matches(vocabulary.ACCOUNT_ID, account_id):
+                raise self.complaint("accounts", alias, "must be an account id, 12 digits in quotes")
+        return MappingProxyType(accounts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all profiles, in the order of the file."""
+        return tuple(self.table("profiles"))
+
+    def option(self, section: str, name: str, default: Any = None) -> Any:
+        """A key of [keyring], [agent] or [audit]."""
+        return self.table(section).get(name, default)
+
+    def table(self, name: str) -> dict[str, Any]:
+        """A top-level table, empty where the file has none."""
+        found = self.tables.get(name, {})
+        if not isinstance(found, dict):
+            raise self.complaint("", name, f"must be a table: [{name}]")
+        return found
+
+    def account_name(self, account_id: str | None) -> str | None:
+        """The alias of an account id."""
+        return next((alias for alias, known in self.accounts.items() if known == account_id), None)
+
+    def complaint(self, table: str, key: str, problem: str, *hints: str) -> ConfigError:
+        """An error with its place: flag, or file, line, table and key."""
+        if table == FLAG and key in BY_NAME:
+            return ConfigError(f"'{BY_NAME[key].flag}' {problem}", *hints)
+        where = f"'{self.path}' line {line_of(self.text, table, key)}"
+        inside = f" in [{table}]" if table else ""
+        return ConfigError(f"{where}: '{key}'{inside} {problem}", *hints)
+
+    def profile(self, asked: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
+        """The profile of that name (`NAME` or `NAME@TARGET`), with `flags` laid over it.
+
+        Raises ConfigError.
+        """
+        name, _, target = asked.partition("@")
+        tables = self.table("profiles")
+        if name not in tables:
+            raise self._unknown_profile(name)
+        if not isinstance(tables[name], dict):
+            raise self.complaint("profiles", name, "must be a table")
+        profile = self._assemble(name, tables[name], flags)
+        if profile.kind == ROOT:
+            return self._aim(profile, asked, target)
+        if target:
+            raise ConfigError(f"profile '{name}' takes no target: it is not an AssumeRoot profile")
+        return replace(profile, account_name=self.account_name(profile.account_id))
+
+    def _unknown_profile(self, name: str) -> ConfigError:
+        known = self.names
+        listed = f"known profiles: {', '.join(known[:12])}" if known else "the file has no profiles yet"
+        return ConfigError(f"no profile '{name}' in '{self.path}'", *(nearest(name, known) or (listed,)))
+
+    def _assemble(self, name: str, table: Mapping[str, Any], flags: Mapping[str, Any]) -> Profile:
+        where = f"profiles.{name}"
+        if not validation.matches(vocabulary.NAME, name):
+            raise self.complaint("profiles", name, "is not a profile name (letters, digits and . _ = + -)")
+        own = {key: Setting(value, where) for key, value in table.items()}
+        over = {key: Setting(value, FLAG) for key, value in flags.items()}
+        for layer in (own, over):
+            self._check_layer(layer)
+        inherited = {key: Setting(value, "defaults") for key, value in self._defaults().items()}
+        kind = self._kind(name, {**inherited, **own, **over})
+        settings = self._lay_over(self._reaching(kind, inherited), own, over)
+        self._check_kind(kind, settings)
+        profile = Profile(name, kind, MappingProxyType(settings), config=self)
+        check_partitions(profile)
+        return profile
+
+    def _defaults(self) -> Mapping[str, Any]:
+        defaults = {key: Setting(value, "defaults") for key, value in self.table("defaults").items()}
+        self._check_layer(defaults)
+        for key in defaults:
+            if not BY_NAME[key].inherited:
+                raise self.complaint("defaults", key, "is a profile's own and cannot be inherited")
+        return {key: setting.value for key, setting in defaults.items()}
+
+    def _check_layer(self, settings: Mapping[str, Setting]) -> None:
+        for name, setting in settings.items():
+            if name not in BY_NAME:
+                raise self.complaint(setting.table, name, "is not a known key", *nearest(name, BY_NAME))
+            if wrong := validation.problem(BY_NAME[name], setting.value):
+                raise self.complaint(setting.table, name, wrong)
+            if name in ("allow_targets", "deny_targets"):
+                for target in setting.value:
+                    self._account(target, setting.table, name)
+        sources = [name for name in SOURCES if name in settings]
+        if len(sources) > 1:
+            table = settings[sources[1]].table
+            raise self.complaint(table, sources[1], f"is a second source beside '{sources[0]}'")
+
+    @staticmethod
+    def _lay_over(*layers: Mapping[str, Setting]) -> dict[str, Setting]:
+        """Each layer beats the ones before it; a source replaces whatever source was there."""
+        settings: dict[str, Setting] = {}
+        for layer in layers:
+            if any(name in layer for name in SOURCES):
+                settings = {name: value for name, value in settings.items() if name not in SOURCES}
+            settings.update(layer)
+        return settings
+
+    def _kind(self, name: str, settings: Mapping[str, Setting]) -> Kind:
+        where = f"profiles.{name}"
+        if "task_policy_arn" in settings and "role_arn" in settings:
+            raise self.complaint(where, "role_arn", "and 'task_policy_arn' make two kinds of one profile")
+        if "task_policy_arn" in settings:
+            return ROOT
+        if "role_arn" in settings:
+            return ROLE
+        if "target_principal" in settings:
+            hint = f"AssumeRoot needs a root task: one of {', '.join(vocabulary.ROOT_TASKS)}"
+            raise self.complaint(where, "target_principal", "has no 'task_policy_arn' beside it", hint)
+        if "mfa_serial" in settings and any(source in settings for source in SOURCES):
+            return SESSION
+        raise ConfigError(
+            f"'{self.path}' line {line_of(self.text, where, '')}: [{where}] is no kind of profile",
+            "it needs 'role_arn' (AssumeRole), 'task_policy_arn' (AssumeRoot), "
+            "or 'mfa_serial' and a source (GetSessionToken)",
+        )
+
+    @staticmethod
+    def _reaching(kind: Kind, inherited: Mapping[str, Setting]) -> dict[str, Setting]:
+        """What of [defaults] reaches a profile of this kind; a default duration never reaches AssumeRoot."""
+        return {
+            name: setting
+            for name, setting in inherited.items()
+            if kind in BY_NAME[name].kinds and not (kind == ROOT and name == "duration_seconds")
+        }
+
+    def _check_kind(self, kind: Kind, settings: Mapping[str, Setting]) -> None:
+        for name, setting in settings.items():
+            if kind not in BY_NAME[name].kinds:
+                elsewhere = " or ".join(vocabulary.API[other] for other in BY_NAME[name].kinds)
+                wrong = f"does not go with {vocabulary.API[kind]}: it belongs to {elsewhere}"
+                raise self.complaint(setting.table, name, wrong)
+        duration = settings.get("duration_seconds")
+        problem = duration and validation.duration_problem(kind, duration.value)
+        if duration and problem:
+            raise self.complaint(duration.table, "duration_seconds", problem)
+
+    def _aim(self, profile: Profile, asked: str, target: str) -> Profile:
+        """The profile with its target account filled in and allowed."""
+        fixed = profile.settings.get("target_principal")
+        if fixed and target:
+            raise ConfigError(
+                f"profile '{profile.name}' has a target of its own, so '@{target}' cannot be added"
+            )
+        if not fixed and not target:
+            raise ConfigError(
+                f"profile '{profile.name}' needs a target account",
+                f"write '{profile.name}@ACCOUNT', with an account id or an alias from [accounts]",
+            )
+        if fixed:
+            account = self._account(fixed.value, fixed.table, "target_principal", arn=True)
+        else:
+            account = self._account(target, None, "")
+        self._check_targets(profile, account)
+        principal = fixed.value if fixed and fixed.value.startswith("arn:") else account
+        table = fixed.table if fixed else FLAG
+        settings = {**profile.settings, "target_principal": Setting(principal, table)}
+        aimed = replace(
+            profile,
+            name=asked,
+            settings=MappingProxyType(settings),
+            target_account=account,
+            account_name=self.account_name(account),
+        )
+        check_partitions(aimed)
+        return aimed
+
+    def _account(self, target: str, table: str | None, key: str, *, arn: bool = False) -> str:
+        """The account id behind an alias, an id or (where `arn`) a root principal's ARN."""
+        if validation.matches(vocabulary.ACCOUNT_ID, target):
+            return target
+        if arn and validation.matches(vocabulary.ROOT_ARN, target):
+            return target.split(":")[4]
+        if target in self.accounts:
+            return self.accounts[target]
+        problem = f"'{target}' is neither an account id nor an alias from [accounts]"
+        hints = nearest(target, self.accounts)
+        if table is None:
+            raise ConfigError(f"target {problem}", *hints)
+        raise self.complaint(table, key, f"names an unknown account: {problem}", *hints)
+
+    def _check_targets(self, profile: Profile, account: str) -> None:
+        for key, refused_when in (("allow_targets", False), ("deny_targets", True)):
+            setting = profile.settings.get(key)
+            if setting is None:
+                continue
+            listed = {self._account(target, setting.table, key) for target in setting.value}
+            if (account in listed) is refused_when:
+                verb = "denies" if refused_when else "does not allow"
+                raise self.complaint(setting.table, key, f"{verb} the target '{account}'")
+
+
+def load(path: str) -> Config:
+    """Read a configuration file. Raises ConfigError for everything that is wrong with it as a whole."""
+    text, tables = tomlfile.read(path)
+    config = Config(path, text, tables)
+    for name in tables:
+        if name not in TABLES:
+            raise config.complaint("", name, "is not a known table", *nearest(name, TABLES))
+    _check_sections(config)
+    return config
+
+
+def _check_sections(config: Config) -> None:
+    for section, keys in vocabulary.SECTIONS.items():
+        known = {key.name: key for key in keys}
+        for name, value in config.table(section).items():
+            if name not in known:
+                raise config.complaint(section, name, "is not a known key", *nearest(name, known))
+            if wrong := validation.problem(known[name], value):
+                raise config.complaint(section, name, wrong)
+
+
+def check_partitions(profile: Profile) -> None:
+    """Raise ConfigError where an ARN and the region are of different partitions."""
+    for region_key in ("sts_region", "region"):
+        region = profile.get(region_key)
+        if region is None or region == "aws-global":
+            continue
+        partition = vocabulary.partition_of(region)
+        for key in ("role_arn", "target_principal", "task_policy_arn", "mfa_serial"):
+            arn = profile.get(key, "")
+            if arn.startswith("arn:") and arn.split(":")[1] != partition:
+                raise profile.complaint(
+                    key, f"is not in the partition of {region_key} '{region}' ({partition})"
+                )
