@@ -1,0 +1,94 @@
+"""~/.aws/config and ~/.aws/credentials, read without botocore.
+
+Only as much as it takes to know whose credentials a profile stands for: that has to be known before the
+cache can be asked, and importing botocore would cost more than the rest of a cached answer. What the
+credentials are, botocore resolves.
+"""
+
+from __future__ import annotations
+
+import configparser
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from credhelper.errors import ConfigError
+from credhelper.tomlfile import lower_first
+
+Section = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AwsFiles:
+    """The profiles, SSO sessions and services of both files, merged as botocore merges them."""
+
+    config_path: str
+    credentials_path: str
+    profiles: Mapping[str, Section] = field(repr=False)
+    sso_sessions: Mapping[str, Section] = field(repr=False)
+    services: Mapping[str, Section] = field(repr=False)
+
+
+def read(environ: Mapping[str, str]) -> AwsFiles:
+    """Both files, wherever the environment says they are. Raises ConfigError; a missing file is empty."""
+    config_path = _place(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
+    credentials_path = _place(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+    named: dict[str, dict[str, dict[str, str]]] = {"profile": {}, "sso-session": {}, "services": {}}
+    for header, section in _sections(config_path).items():
+        if header == "default":
+            named["profile"][header] = section
+            continue
+        kind, name = _split(header)
+        if kind in named and name:
+            named[kind][name] = section
+    for name, section in _sections(credentials_path).items():
+        named["profile"].setdefault(name, {}).update(section)  # the credentials file wins
+    return AwsFiles(config_path, credentials_path, named["profile"], named["sso-session"], named["services"])
+
+
+def _place(path: str) -> str:
+    return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
+
+
+def _split(header: str) -> tuple[str, str]:
+    """`profile "with spaces"` as its two words."""
+    try:
+        words = shlex.split(header)
+    except ValueError:
+        return "", ""
+    return (words[0], words[1]) if len(words) == 2 else ("", "")
+
+
+def _sections(path: str) -> dict[str, dict[str, str]]:
+    parser = configparser.RawConfigParser()
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            parser.read_file(file)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {lower_first(error.strerror or 'unknown error')}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"'{path}' is not valid UTF-8") from None
+    except configparser.DuplicateSectionError as error:
+        raise ConfigError(
+            f"'{path}' line {error.lineno}: a second [{error.section}]",
+            "no AWS SDK reads a file in which a section stands twice",
+        ) from None
+    except configparser.DuplicateOptionError as error:
+        raise ConfigError(
+            f"'{path}' line {error.lineno}: a second '{error.option}' in [{error.section}]"
+        ) from None
+    except configparser.MissingSectionHeaderError as error:
+        raise ConfigError(f"'{path}' line {error.lineno}: no section before it") from None
+    except configparser.ParsingError as error:
+        line = error.errors[0][0] if error.errors else 1
+        raise ConfigError(f"'{path}' line {line}: not understood") from None
+    return {name: dict(parser.items(name)) for name in parser.sections()}
+
+
+def nested(value: str) -> dict[str, str]:
+    """The indented block below a key, such as `sts =` in a [services] section."""
+    pairs = (line.partition("=") for line in value.splitlines() if "=" in line)
+    return {key.strip(): text.strip() for key, _, text in pairs}
