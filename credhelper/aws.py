@@ -1,0 +1,279 @@
+"""STS and the SDK's own credential sources: the only importer of botocore.
+
+botocore bounds single reads, not calls, retries what is hopeless and trusts any answer. So every call
+here has one deadline, only transient failures are retried within it, and an answer is read up to a limit
+and checked before anything believes it.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
+
+import botocore.awsrequest
+import botocore.config
+import botocore.exceptions as boto
+import botocore.session
+
+from credhelper import __version__, freshness, refusals, sources, validation, vocabulary
+from credhelper.credentials import Credentials, Keys
+from credhelper.deadline import Deadline, LateError, within
+from credhelper.errors import CredhelperError, SourceError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from credhelper.chain import Call, Node
+    from credhelper.origins import Origin
+
+STS_SECONDS: Final = 10.0
+ATTEMPTS: Final = 3
+ANSWER_LIMIT: Final = 1024 * 1024
+"""Bytes of an answer; STS's are a few thousand, and tokens may grow."""
+
+_STS_ANSWER: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<\w*Response\b")
+_TRANSIENT: Final = (429, 500, 502, 503, 504)
+_EXPIRATION_SLACK: Final = 300.0
+
+for _name in ("botocore", "boto3", "urllib3"):
+    # DEBUG prints whole answers, secrets included; and with no handler at all, warnings go to stderr.
+    logging.getLogger(_name).setLevel(logging.INFO)
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+@dataclass(frozen=True)
+class Minted:
+    """What STS gave, and the id under which CloudTrail has the request."""
+
+    credentials: Credentials
+    request_id: str | None
+
+
+class Aws:
+    """The calls, made for one process."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._sessions: dict[str | None, botocore.session.Session] = {}
+
+    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
+        """The credentials that a chain begins with. Raises SourceError, ConfigError."""
+        return sources.resolve(self._session(origin), origin, path, self._environ, deadline)
+
+    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+        """Make the call. Raises RefusedError, SourceError, UnreachableError."""
+        client, facts = self._client(call, keys, deadline), _facts(call)
+        request = {**call.parameters, **({"TokenCode": code} if code else {})}
+        operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
+        seconds = deadline.left(STS_SECONDS)
+        host = client.meta.endpoint_url
+        try:
+            answer = within(seconds, lambda: operation(**request))
+        except LateError:
+            raise UnreachableError(f"STS at '{host}' did not answer within {seconds:.0f} s") from None
+        except boto.ClientError as error:
+            raise _refusal(call, error.response, facts) from None
+        except CredhelperError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what botocore raises on a bad answer is open-ended
+            raise _unreachable(error, host) from None
+        return _checked(call, answer, host)
+
+    def _session(self, origin: Origin) -> botocore.session.Session:
+        """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
+        profile = origin.name if origin.place == "aws profile" else None
+        if profile not in self._sessions:
+            # AWS_PROFILE names the profile that we are answering for: following it would come back here.
+            session = botocore.session.Session({"profile": (None, None, None, None)}, profile=profile)
+            session.set_config_variable("sts_regional_endpoints", "regional")
+            session.user_agent_extra = f"credhelper/{__version__}"
+            self._sessions[profile] = session
+        return self._sessions[profile]
+
+    def _client(self, call: Call, keys: Keys, deadline: Deadline) -> Any:
+        endpoint = call.endpoint
+        config = botocore.config.Config(
+            connect_timeout=endpoint.connect_timeout,
+            read_timeout=endpoint.read_timeout,
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            use_fips_endpoint=endpoint.fips,
+            use_dualstack_endpoint=endpoint.dualstack,
+        )
+        client: Any = self._session(call.origin).create_client(
+            "sts",
+            region_name=endpoint.region,
+            endpoint_url=endpoint.url,
+            verify=endpoint.ca_bundle,
+            aws_access_key_id=keys.access_key_id,
+            aws_secret_access_key=keys.secret_access_key,
+            aws_session_token=keys.session_token,
+            config=config,
+        )
+        # An event handler that returns a response stands in for the transport: the one public place
+        # where an answer can be bounded before all of it is in memory. It sends through the same session.
+        transport = client._endpoint.http_session  # noqa: SLF001
+        client.meta.events.register(
+            "before-send.sts", lambda request, **_: _send(transport, request, deadline)
+        )
+        return client
+
+
+_METHODS: Final = {
+    "AssumeRoot": "assume_root",
+    "AssumeRole": "assume_role",
+    "GetSessionToken": "get_session_token",
+}
+
+
+class _Body:
+    """Bytes that were read already, where botocore expects a stream."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield self._content
+
+
+def _send(transport: Any, request: Any, deadline: Deadline) -> botocore.awsrequest.AWSResponse:
+    """Send one attempt, and return an answer that is STS's, whole and of bearable size."""
+    request.stream_output = True
+    response = transport.send(request)
+    body = b""
+    try:
+        for chunk in response.raw.stream(65536):
+            body += chunk
+            if len(body) > ANSWER_LIMIT or not deadline.left():
+                break
+    except Exception as error:  # noqa: BLE001 - urllib3's own errors, which botocore would not retry
+        raise boto.HTTPClientError(error=error) from None
+    finally:
+        response.raw.close()
+    if len(body) > ANSWER_LIMIT:
+        raise UnreachableError(f"'{request.url}' answered with more than {ANSWER_LIMIT // 1024} KiB")
+    if not _STS_ANSWER.match(body):
+        _not_sts(request.url, response.status_code, body)
+    return botocore.awsrequest.AWSResponse(response.url, response.status_code, response.headers, _Body(body))
+
+
+def _not_sts(url: str, status: int, body: bytes) -> None:
+    what = (
+        "a web page"
+        if b"<html" in body[:2000].lower()
+        else "nothing"
+        if not body.strip()
+        else "something else"
+    )
+    if status in _TRANSIENT:
+        raise boto.HTTPClientError(error=f"status {status} and {what}")
+    raise UnreachableError(
+        f"'{url}' answered with {what} instead of STS's answer (status {status})",
+        "a captive portal or a proxy may be in the way, or 'endpoint_url' is wrong",
+    )
+
+
+def _facts(call: Call) -> dict[str, str]:
+    """What a refusal's sentence may quote."""
+    parameters = call.parameters
+    task = parameters.get("TaskPolicyArn", {}).get("arn", "")
+    account = call.profile.account_id or ""
+    partition = vocabulary.partition_of(call.endpoint.region)
+    chained = not hasattr(call.source, "place")
+    return {
+        "account": f"{account} ({call.profile.account_name})" if call.profile.account_name else account,
+        "principal": f"arn:{partition}:iam::{account}:root",
+        "task": vocabulary.short_task(task),
+        "task_arn": task,
+        "target": str(parameters.get("RoleArn") or parameters.get("TargetPrincipal") or ""),
+        "device": str(parameters.get("SerialNumber", "")),
+        "duration": str(parameters.get("DurationSeconds", 3600)),
+        "region": call.endpoint.region,
+        "source": f"profile '{call.source.profile.name}'" if chained else str(call.source),  # type: ignore[union-attr]
+        "skew": "off from",
+    }
+
+
+def _refusal(call: Call, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
+    answered = _date(response)
+    if answered is not None:
+        facts = {**facts, "skew": refusals.spell_skew(answered - freshness.read_clocks().wall)}
+    error = response.get("Error", {})
+    found = refusals.explain(call.api, str(error.get("Code", "")), str(error.get("Message", "")), facts)
+    hint = sources.login_hint(call.origin)
+    if isinstance(found, SourceError) and hint and call.source is call.origin:
+        return type(found)(found.sentence, hint, code=found.code)
+    return found
+
+
+def _unreachable(error: Exception, host: str) -> CredhelperError:
+    """botocore's transport and parser errors as sentences."""
+    if isinstance(error, boto.ParamValidationError):
+        return CredhelperError(f"botocore does not accept the request: {error}")
+    for kind, sentence, *hints in _TRANSPORT:
+        if isinstance(error, kind):
+            return UnreachableError(sentence.format(host=host, error=error.kwargs.get("error", "")), *hints)
+    return UnreachableError(f"STS at '{host}' sent an answer that cannot be read ({type(error).__name__})")
+
+
+_TRANSPORT: Final[tuple[tuple[Any, ...], ...]] = (
+    (boto.SSLError, "the TLS connection to STS at '{host}' failed: {error}",
+     "behind a proxy that inspects TLS, set 'ca_bundle' to its certificate"),
+    (boto.ProxyConnectionError, "the proxy on the way to STS cannot be reached: {error}"),
+    (boto.EndpointConnectionError, "cannot connect to STS at '{host}'",
+     "check the network, 'region' and 'endpoint_url'"),
+    (boto.ConnectTimeoutError, "no connection to STS at '{host}' in time", "check the network and the proxy"),
+    (boto.ReadTimeoutError, "STS at '{host}' did not answer in time"),
+    (boto.ConnectionClosedError, "STS at '{host}' closed the connection without an answer"),
+    (boto.HTTPClientError, "no answer from STS at '{host}': {error}"),
+)  # fmt: skip
+
+
+def _date(response: Mapping[str, Any]) -> float | None:
+    """STS's clock, from the Date header of its answer, in seconds since the epoch."""
+    try:
+        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _is_sound(text: object) -> bool:
+    return isinstance(text, str) and bool(text) and not validation.has_control_characters(text)
+
+
+def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:
+    """The answer as credentials, if it can be one to this call. Raises UnreachableError."""
+    given = answer.get("Credentials") or {}
+    key_id, secret, token = (given.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+    if not all(_is_sound(text) for text in (key_id, secret, token)):
+        raise UnreachableError(f"STS at '{host}' answered without credentials")
+    clocks = freshness.read_clocks()
+    answered = _date(answer) or clocks.wall
+    try:
+        expiration = int(given["Expiration"].timestamp())
+    except (KeyError, AttributeError, ValueError, OverflowError):
+        raise UnreachableError(f"STS at '{host}' answered without a valid expiration") from None
+    life = expiration - answered
+    if life <= 0:
+        raise UnreachableError(f"STS at '{host}' answered with credentials that have expired already")
+    longest = call.parameters.get("DurationSeconds", vocabulary.DURATIONS[call.profile.kind][1])
+    if life > longest + _EXPIRATION_SLACK:
+        raise UnreachableError(
+            f"STS at '{host}' answered with an absurd expiration: "
+            f"{life:.0f} s from now, where {longest} s at most were asked for"
+        )
+    credentials = Credentials(
+        str(key_id),
+        str(secret),
+        str(token),
+        expiration=expiration,
+        life=life,
+        skew=answered - clocks.wall,
+        minted=clocks,
+        account_id=call.profile.account_id,
+        arn=answer.get("AssumedRoleUser", {}).get("Arn"),
+        source_identity=answer.get("SourceIdentity"),
+    )
+    return Minted(credentials, answer.get("ResponseMetadata", {}).get("RequestId"))
