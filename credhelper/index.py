@@ -1,0 +1,87 @@
+"""items.jsonl: what we have put into the keyring, because a keyring cannot be listed.
+
+One line an item, written before the item itself, so that nothing is ever in there that nobody knows of.
+Nothing in it is secret. The latest line of a key counts.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from credhelper import paths
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from credhelper.journal import Journal
+    from credhelper.locks import Locks
+
+LOCK = "items"
+LOCK_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Item:
+    """An item of the keyring: the KEY of its call, for whom it was minted, and when it expires (epoch)."""
+
+    key: str
+    profile: str
+    kind: str
+    expires: int
+    parts: int
+
+
+class Index:
+    """The file, and the lock that its rewriting needs."""
+
+    def __init__(self, path: str, locks: Locks, journal: Journal) -> None:
+        self._path = path
+        self._locks = locks
+        self._journal = journal
+
+    def items(self) -> list[Item]:
+        """What the file says, a key once, with the most parts that it ever had."""
+        found: dict[str, Item] = {}
+        for line in paths.read_lines(self._path):
+            item = _parse(line)
+            if item is None:
+                continue
+            before = found.pop(item.key, item)
+            found[item.key] = Item(
+                item.key, item.profile, item.kind, item.expires, max(before.parts, item.parts)
+            )
+        return list(found.values())
+
+    def add(self, item: Item) -> bool:
+        """Write an item down; False where it cannot be, and then it must not be stored."""
+        try:
+            with self._locks.hold(LOCK, LOCK_SECONDS):
+                paths.append_line(self._path, json.dumps(asdict(item)))
+        except OSError as error:
+            self._journal.warn(f"the index of keyring items cannot be written: {error.strerror or error}")
+            return False
+        return True
+
+    def remove(self, gone: Iterable[str]) -> None:
+        """Strike items out by key."""
+        keys = set(gone)
+        if not keys:
+            return
+        try:
+            with self._locks.hold(LOCK, LOCK_SECONDS):
+                left = [item for item in self.items() if item.key not in keys]
+                paths.replace_lines(self._path, [json.dumps(asdict(item)) for item in left])
+        except OSError as error:
+            self._journal.warn(f"the index of keyring items cannot be rewritten: {error.strerror or error}")
+
+
+def _parse(line: str) -> Item | None:
+    try:
+        document = json.loads(line)
+        item = Item(**document)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    texts = isinstance(item.key, str) and isinstance(item.profile, str) and isinstance(item.kind, str)
+    return item if texts and isinstance(item.expires, int) and isinstance(item.parts, int) else None

@@ -1,0 +1,217 @@
+"""The OS keyring: which one, how much it holds, and how long it may take. The only importer of keyring.
+
+Backends are pinned by class and never discovered, because an installed package, an environment variable
+or a file in the home directory must not redirect secrets. Every call has a deadline, because a stopped
+Secret Service never answers.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from credhelper.deadline import Deadline, LateError, Running, within
+from credhelper.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Answer = TypeVar("Answer")
+
+USERNAME: Final = "credhelper"
+UNLOCK_SECONDS: Final = 25.0
+"""Time for a person to unlock a collection that has said it is locked, where they can see the dialog."""
+
+WINDOWS_PART: Final = 1200
+"""Characters of one part: Credential Manager holds 2,560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE)."""
+
+
+class Backend(Protocol):
+    """What we use of keyring's backends. One service name an item: on Windows two users under one race."""
+
+    def get_password(self, service: str, username: str, /) -> str | None:
+        """The item's text; None where there is none."""
+
+    def set_password(self, service: str, username: str, password: str, /) -> None:
+        """Create or replace an item."""
+
+    def delete_password(self, service: str, username: str, /) -> None:
+        """Delete an item; raises keyring.errors.PasswordDeleteError where there is none."""
+
+
+class NoKeyringError(Exception):
+    """No keyring now; the message says why."""
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """A backend class by name, and how many characters one of its items holds (None: no limit known)."""
+
+    module: str
+    name: str
+    part_size: int | None = None
+
+
+PINNED: Final[dict[str, tuple[Pinned, ...]]] = {
+    "darwin": (Pinned("keyring.backends.macOS", "Keyring"),),
+    "win32": (Pinned("keyring.backends.Windows", "WinVaultKeyring", WINDOWS_PART),),
+    "linux": (
+        Pinned("keyring.backends.SecretService", "Keyring"),
+        Pinned("keyring.backends.libsecret", "Keyring"),
+        Pinned("keyring.backends.kwallet", "DBusKeyring"),
+    ),
+}
+_ALL_PINNED: Final = tuple(pinned for group in PINNED.values() for pinned in group)
+
+
+class OsKeyring:
+    """The one keyring of this process.
+
+    `choice` is auto, none or module.Class. Calls raise NoKeyringError when it cannot be used; after one
+    call that did not come back in time, all of them do, at once.
+    """
+
+    def __init__(self, choice: str, environ: Mapping[str, str], *, timeout: float = 2.0) -> None:
+        self._environ = environ
+        self._timeout = timeout
+        self._candidates = self._choose(choice)
+        self._first = self._candidates[0] if self._candidates else None
+        self._why = ""
+        self._backend: Backend | None = None
+        self.gone: str | None = None if self._candidates else "no keyring is to be used"
+        """Why this process asks the keyring no more."""
+
+    @staticmethod
+    def _choose(choice: str) -> list[Pinned]:
+        if choice == "none":
+            return []
+        if choice == "auto":
+            return list(PINNED.get(sys.platform, ()))
+        module, _, name = choice.rpartition(".")
+        known = [pinned for pinned in _ALL_PINNED if (pinned.module, pinned.name) == (module, name)]
+        return known or [Pinned(module, name)]
+
+    @property
+    def part_size(self) -> int | None:
+        """Characters that one item holds; None where no limit is known."""
+        return self._candidates[0].part_size if self._candidates else None
+
+    def get(self, service: str) -> str | None:
+        """The text of an item; None where there is none."""
+        return self._ask(lambda backend: backend.get_password(service, USERNAME))
+
+    def set(self, service: str, text: str) -> None:
+        """Create or replace an item."""
+        self._ask(lambda backend: backend.set_password(service, USERNAME, text))
+
+    def delete(self, service: str) -> None:
+        """Delete an item; one that is not there is fine."""
+        from keyring.errors import PasswordDeleteError
+
+        def delete(backend: Backend) -> None:
+            try:
+                backend.delete_password(service, USERNAME)
+            except PasswordDeleteError:
+                pass
+
+        self._ask(delete)
+
+    def _ask(self, question: Callable[[Backend], Answer]) -> Answer:
+        while True:
+            backend = self._open()
+            try:
+                return self._wait(_start(question, backend))
+            except LateError:
+                self._backend = None
+                self.gone = f"the keyring did not answer within {self._timeout:.0f} s"
+                raise NoKeyringError(self.gone) from None
+            except Exception as error:  # noqa: BLE001 - backends raise their libraries' own errors too
+                said = f"the keyring said: {_summary(error)}"
+                if not _is_absent(error):
+                    raise NoKeyringError(said) from None
+                self._drop_first(said)
+
+    def _open(self) -> Backend:
+        """The backend, imported outside the deadline: that is our own time, not the keyring's."""
+        while self._backend is None:
+            if self.gone is not None:
+                raise NoKeyringError(self.gone)
+            self._backend = self._load(self._candidates[0])
+            if self._backend is None:
+                self._drop_first("no keyring works here")
+        return self._backend
+
+    def _load(self, candidate: Pinned) -> Backend | None:
+        """A backend of that class; None where it cannot work here."""
+        try:
+            backend = getattr(importlib.import_module(candidate.module), candidate.name)
+            # The first of the list is not asked whether it works, but used: asking costs a connection.
+            works = candidate is self._first or within(self._timeout, lambda: backend.viable)
+            loaded: Backend | None = backend() if works else None
+        except Exception as error:  # noqa: BLE001 - a module may fail to import in any way
+            if candidate in _ALL_PINNED:
+                return None
+            name = f"{candidate.module}.{candidate.name}"
+            raise ConfigError(f"keyring backend '{name}' cannot be loaded: {_summary(error)}") from None
+        return loaded
+
+    def _drop_first(self, why: str) -> None:
+        """Go on to the next pinned backend; without one, there is no keyring for this process."""
+        self._candidates.pop(0)
+        self._backend = None
+        self._why = self._why or why
+        if not self._candidates:
+            self.gone = self._why
+
+    def _wait(self, running: Running[Answer]) -> Answer:
+        """Wait for the answer; longer where a person is being asked to unlock the collection."""
+        if not self._has_display():
+            return running.wait(self._timeout)
+        deadline = Deadline(self._timeout)
+        try:
+            return running.wait(deadline.left(self._timeout / 2))
+        except LateError:
+            if self._says_locked(deadline):
+                return running.wait(UNLOCK_SECONDS)
+            return running.wait(deadline.left())
+
+    def _has_display(self) -> bool:
+        return sys.platform == "linux" and any(
+            self._environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+        )
+
+    def _says_locked(self, deadline: Deadline) -> bool:
+        """Whether the Secret Service itself answers, in the time left, that its collection is locked."""
+        if self._candidates[0].module != "keyring.backends.SecretService":
+            return False
+        try:
+            return Running(_collection_is_locked).wait(deadline.left()) is True
+        except Exception:  # noqa: BLE001 - no answer is not a yes
+            return False
+
+
+def _start(question: Callable[[Backend], Answer], backend: Backend) -> Running[Answer]:
+    return Running(lambda: question(backend))
+
+
+def _collection_is_locked() -> bool:
+    import secretstorage
+
+    connection = secretstorage.dbus_init()
+    try:
+        return bool(secretstorage.get_default_collection(connection).is_locked())
+    finally:
+        connection.close()
+
+
+def _is_absent(error: Exception) -> bool:
+    """Whether this desktop has no such service, so that another one may be asked."""
+    return any(
+        type(cause).__name__ == "SecretServiceNotAvailableException" for cause in (error, error.__cause__)
+    )
+
+
+def _summary(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().rstrip(".")

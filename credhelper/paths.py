@@ -1,0 +1,144 @@
+"""Where files go, whose they are, and how a line gets into one.
+
+A directory or file that the effective user does not own is neither written nor created in: under sudo,
+or with somebody else's HOME, the answer still comes but nothing foreign is touched. Files are 0600 in
+directories that are 0700 from their birth, and none of them holds a secret.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOG_LIMIT = 1024 * 1024
+"""Bytes after which the log file makes way for a new one; one old one is kept."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """The files of one user."""
+
+    config: str
+    state: str
+
+    @property
+    def audit(self) -> str:
+        """The record of minted and refused sessions."""
+        return os.path.join(self.state, "audit.jsonl")
+
+    @property
+    def items(self) -> str:
+        """The index of what is in the keyring, which cannot be listed itself."""
+        return os.path.join(self.state, "items.jsonl")
+
+    @property
+    def log(self) -> str:
+        """What went wrong without stopping anybody."""
+        return os.path.join(self.state, "credhelper.log")
+
+
+def find(environ: Mapping[str, str]) -> Places:
+    """The files' places; CREDHELPER_CONFIG moves the configuration."""
+    import platformdirs
+
+    named = environ.get("CREDHELPER_CONFIG")
+    config = named or os.path.join(platformdirs.user_config_dir("credhelper", appauthor=False), "config.toml")
+    state = platformdirs.user_state_dir("credhelper", appauthor=False)
+    return Places(os.path.abspath(os.path.expanduser(config)), state)
+
+
+def may_write_in(directory: str) -> bool:
+    """Whether the directory is ours, or may be made because the nearest one above it is."""
+    path = os.path.abspath(directory)
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    return _is_ours(path) and os.path.isdir(path)
+
+
+def _is_ours(path: str) -> bool:
+    return sys.platform == "win32" or os.lstat(path).st_uid == os.geteuid()
+
+
+def make_private(directory: str) -> None:
+    """Make the directory, and what is missing above it, 0700. Raises OSError."""
+    if os.path.isdir(directory):
+        return
+    make_private(os.path.dirname(directory))
+    try:
+        os.mkdir(directory, 0o700)
+    except FileExistsError:  # another process was quicker
+        if not os.path.isdir(directory):
+            raise
+
+
+def open_private(path: str, flags: int) -> int:
+    """A descriptor for a file of ours, created 0600. Raises OSError: not ours, a link, not a file."""
+    directory = os.path.dirname(path)
+    if not may_write_in(directory):
+        raise PermissionError(f"'{directory}' belongs to another user")
+    make_private(directory)
+    nofollow = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags | nofollow, 0o600)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or not (sys.platform == "win32" or status.st_uid == os.geteuid()):
+        os.close(descriptor)
+        raise PermissionError(f"'{path}' is not a file of ours")
+    return descriptor
+
+
+def append_line(path: str, line: str) -> None:
+    """Add one line in one write, so that lines of several processes do not mix. Raises OSError."""
+    descriptor = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+    try:
+        _end_last_line(descriptor)
+        os.write(descriptor, line.encode("ascii", "backslashreplace") + b"\n")
+    finally:
+        os.close(descriptor)
+
+
+def _end_last_line(descriptor: int) -> None:
+    """A line cut short by a full disk must not swallow the next one."""
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    if size:
+        os.lseek(descriptor, size - 1, os.SEEK_SET)
+        if os.read(descriptor, 1) != b"\n":
+            os.write(descriptor, b"\n")
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a file of ours; none where it does not exist or is not ours."""
+    try:
+        with open(open_private(path, os.O_RDONLY), encoding="ascii", errors="replace") as file:
+            return file.read().splitlines()
+    except OSError:
+        return []
+
+
+def replace_lines(path: str, lines: list[str]) -> None:
+    """Put these lines in the place of the file's, or leave it as it was. Raises OSError."""
+    beside = f"{path}.{os.getpid()}"
+    descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    try:
+        with open(descriptor, "w", encoding="ascii", newline="\n") as file:
+            file.writelines(line + "\n" for line in lines)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        os.unlink(beside)
+        raise
+
+
+def rotate(path: str) -> None:
+    """Move a log file that has grown past LOG_LIMIT out of the way."""
+    try:
+        if os.lstat(path).st_size > LOG_LIMIT:
+            os.replace(path, path + ".1")
+    except OSError:
+        pass

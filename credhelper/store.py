@@ -1,0 +1,119 @@
+"""Credentials in the OS keyring, under the KEY of the call that minted them, and saved keys under their name.
+
+A value longer than the keyring holds is cut into parts. The first part, written last, has the length and
+the digest of the whole: a part that is missing, older or damaged makes a miss, never a wrong credential.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Final
+
+from credhelper import freshness
+from credhelper.credentials import Credentials, Keys
+from credhelper.index import Index, Item
+from credhelper.keyrings import NoKeyringError, OsKeyring
+
+if TYPE_CHECKING:
+    from credhelper.journal import Journal
+
+FORMAT: Final = "credhelper/1"
+MAXIMUM_PARTS: Final = 1024
+SWEEP_AT_MOST: Final = 10
+"""Expired items deleted at one mint, so that the sweep never makes a mint slow."""
+
+
+class Store:
+    """What the rest of the house sees of the keyring: no call here fails, it only finds less."""
+
+    def __init__(self, keyring: OsKeyring, index: Index, journal: Journal) -> None:
+        self._keyring = keyring
+        self._index = index
+        self._journal = journal
+
+    def get(self, key: str) -> Credentials | None:
+        """The credentials stored under a KEY."""
+        text = self._read(_service(key))
+        return None if text is None else Credentials.from_json(text)
+
+    def saved_key(self, name: str) -> Keys | None:
+        """The long-lived access key saved under a name."""
+        text = self._read(f"credhelper key:{name}")
+        try:
+            document = json.loads(text or "")
+            return Keys(document["AccessKeyId"], document["SecretAccessKey"])
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def put(self, key: str, credentials: Credentials, *, profile: str, kind: str) -> None:
+        """Store credentials, after writing down that they will be there."""
+        if self._keyring.gone is not None:
+            self._journal.warn(f"not cached: {self._keyring.gone}")
+            return
+        parts = self._cut(credentials.to_json())
+        item = Item(key, profile, kind, credentials.expiration, len(parts))
+        if self._index.add(item):
+            self._write(_service(key), parts)
+
+    def sweep(self) -> None:
+        """Delete some of what has expired."""
+        now = freshness.read_clocks().wall
+        expired = [item for item in self.items() if item.expires <= now]
+        self.forget(expired[:SWEEP_AT_MOST])
+
+    def items(self) -> list[Item]:
+        """What is in the keyring, or was."""
+        return self._index.items()
+
+    def forget(self, items: list[Item]) -> list[Item]:
+        """Delete items; returns those that could not be deleted, which stay in the index."""
+        done: list[Item] = []
+        for item in items:
+            try:
+                # The head goes first: without it the other parts are nothing.
+                for part in range(item.parts):
+                    self._keyring.delete(_service(item.key, part))
+            except NoKeyringError as error:
+                self._journal.warn(f"cannot delete from the keyring: {error}")
+                break
+            done.append(item)
+        self._index.remove(item.key for item in done)
+        return items[len(done) :]
+
+    def _cut(self, text: str) -> list[str]:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        size = self._keyring.part_size
+        if size is None:
+            return [f"{FORMAT} 1 {len(text)} {digest}\n{text}"]
+        first = size - len(f"{FORMAT} {MAXIMUM_PARTS} {len(text)} {digest}\n")
+        rest = [text[start : start + size] for start in range(first, len(text), size)]
+        return [f"{FORMAT} {len(rest) + 1} {len(text)} {digest}\n{text[:first]}", *rest]
+
+    def _write(self, service: str, parts: list[str]) -> None:
+        try:
+            for number in reversed(range(len(parts))):
+                self._keyring.set(service if number == 0 else f"{service}.{number}", parts[number])
+        except NoKeyringError as error:
+            self._journal.warn(f"not cached: {error}")
+
+    def _read(self, service: str) -> str | None:
+        try:
+            head = self._keyring.get(service)
+            if head is None:
+                return None
+            header, _, text = head.partition("\n")
+            magic, parts, length, digest = header.split(" ")
+            for number in range(1, min(int(parts), MAXIMUM_PARTS)):
+                text += self._keyring.get(f"{service}.{number}") or ""
+        except NoKeyringError as error:
+            self._journal.debug(f"no keyring: {error}")
+            return None
+        except ValueError:
+            return None
+        whole = len(text) == int(length) and hashlib.sha256(text.encode()).hexdigest() == digest
+        return text if whole and magic == FORMAT else None
+
+
+def _service(key: str, part: int = 0) -> str:
+    return f"credhelper:{key}" if part == 0 else f"credhelper:{key}.{part}"
