@@ -1,0 +1,92 @@
+"""audit.jsonl: one line for every session minted or refused. Evidence, not proof: its owner can edit it.
+
+Keys that AWS records too make the line joinable with CloudTrail: the access key id is on every event of the
+session, the request id is the eventID's request of the call that minted it. Never a secret.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING
+
+from credhelper import paths
+from credhelper.credentials import utc
+from credhelper.errors import CredhelperError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from credhelper.journal import Journal
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is known of one mint or refusal; None stands for not known or not applicable."""
+
+    outcome: str  # 'minted' or 'refused'
+    profile: str
+    api: str
+    account: str | None = None
+    account_name: str | None = None
+    target: str | None = None  # the role's ARN, or the principal whose root it is
+    task_policy: str | None = None
+    region: str | None = None
+    error: str | None = None
+    sentence: str | None = None
+    access_key_id: str | None = None
+    request_id: str | None = None
+    expires: str | None = None
+    source_identity: str | None = None
+    source_arn: str | None = None
+    reason: str | None = None
+    confirmed_by: str | None = None
+    program: str | None = None
+    program_pid: int | None = None
+    pid: int = field(default_factory=os.getpid)
+    time: str = field(default_factory=lambda: utc(time.time()))
+
+
+class Audit:
+    """The record. Where it is required, a mint whose line cannot be written does not happen."""
+
+    def __init__(self, path: str, journal: Journal, *, required: bool = False) -> None:
+        self._path = path
+        self._journal = journal
+        self._required = required
+
+    def prepare(self) -> None:
+        """Before a mint: raise CredhelperError where the record is required and cannot be written."""
+        if not self._required:
+            return
+        try:
+            os.close(paths.open_private(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
+        except OSError as error:
+            raise self._unwritable(error) from None
+
+    def write(self, line: Line) -> None:
+        """Add a line. Raises CredhelperError where the record is required and cannot be written."""
+        try:
+            paths.append_line(self._path, json.dumps(asdict(line)))
+        except OSError as error:
+            if self._required and line.outcome == "minted":
+                raise self._unwritable(error) from None
+            self._journal.warn(f"the record cannot be written: {error.strerror or error}")
+
+    def _unwritable(self, error: OSError) -> CredhelperError:
+        why = error.strerror or str(error)
+        return CredhelperError(
+            f"nothing is minted: '[audit] required' is set, and '{self._path}' cannot be written ({why})"
+        )
+
+    def lines(self) -> Iterator[dict[str, object]]:
+        """The record as it stands, oldest first; lines that are not ours are passed over."""
+        for text in paths.read_lines(self._path):
+            try:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            if isinstance(line, dict) and isinstance(line.get("time"), str):
+                yield line

@@ -1,0 +1,245 @@
+"""From a call to credentials: cached and fresh, or minted once by one of all who ask.
+
+Every call of a chain goes the same way, outermost first: look, take the lock of its KEY, look again,
+mint. A credential that is still good is never withheld because a new one cannot be had.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from credhelper import freshness
+from credhelper.audit import Audit, Line
+from credhelper.chain import needs_reason
+from credhelper.credentials import Clocks, Credentials, Keys, utc
+from credhelper.errors import ConfigError, CredhelperError, HumanNeededError
+from credhelper.origins import Origin
+from credhelper.vocabulary import short_task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from credhelper.aws import Minted
+    from credhelper.chain import Call, Node
+    from credhelper.deadline import Deadline
+    from credhelper.journal import Journal
+    from credhelper.locks import Locks
+    from credhelper.store import Store
+
+TIME_TO_MINT: Final = 12.0
+"""Seconds of the deadline that a caller keeps for itself when it waits for another one's mint."""
+
+BACK_OFF: Final = 30.0
+"""Seconds for which nobody tries again after a failure, while an older credential still serves."""
+
+_STALE_SOURCE: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId")
+
+
+class Aws(Protocol):
+    """What asks AWS."""
+
+    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
+        """The credentials that a chain begins with."""
+
+    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+        """Make one STS call."""
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What the person said ahead of time: why, and that they mean it. Both go into the record."""
+
+    reason: str | None = None
+    yes: bool = False
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who wants to know: the program that made an SDK run us, its process id, and since when."""
+
+    program: str
+    pid: int
+    since: Clocks
+
+
+class Resolver:
+    """Answers for calls. `aws` is loaded at the first mint: a cached answer does without."""
+
+    def __init__(  # noqa: PLR0913 - one argument a part of the house, all by name
+        self,
+        *,
+        aws: Callable[[], Aws],
+        store: Store,
+        locks: Locks,
+        audit: Audit,
+        journal: Journal,
+        deadline: Deadline,
+        asker: Callable[[], Asker],
+        started: Clocks,
+        consent: Consent = Consent(),
+        ask_code: Callable[[Call], str] | None = None,
+    ) -> None:
+        self._aws = aws
+        self._store = store
+        self._locks = locks
+        self._audit = audit
+        self._journal = journal
+        self._deadline = deadline
+        self._asker = asker
+        self._started = started
+        self._consent = consent
+        self._ask_code = ask_code
+
+    def get(self, call: Call, *, refresh: bool = False, cache: bool = True) -> Credentials:
+        """Credentials for a call. Raises CredhelperError.
+
+        `refresh` mints, or joins a mint that began after we were asked; without `cache` nothing is read
+        or stored for this call, only for those it rests on.
+        """
+        if not cache or call.profile.get("cache", True) is False:
+            return self._mint(call)
+        cached = self._look(call)
+        if cached is not None and not refresh and self._is_good(call, cached):
+            self._journal.debug(f"{call.profile.name}: cached")
+            return cached
+        patience = self._deadline.left() - TIME_TO_MINT
+        with self._locks.hold(call.key, max(0.0, patience)):
+            return self._get_locked(call, refresh=refresh)
+
+    def _get_locked(self, call: Call, *, refresh: bool) -> Credentials:
+        cached = self._look(call)
+        if cached is not None and (self._is_ours(cached) if refresh else self._is_good(call, cached)):
+            return cached
+        failure = self._locks.last_failure(call.key)
+        if failure is not None and freshness.since(self._started, failure.at) >= 0:
+            return self._fall_back(call, cached, failure.error)
+        try:
+            credentials = self._mint(call)
+        except CredhelperError as error:
+            if not isinstance(error, HumanNeededError):  # the next one waiting may have a terminal
+                self._locks.remember(call.key, error)
+            return self._fall_back(call, cached, error)
+        self._locks.forget(call.key)
+        if self._is_stored(call):
+            self._store.put(call.key, credentials, profile=call.profile.name, kind=call.profile.kind)
+            self._store.sweep()
+        return credentials
+
+    def _look(self, call: Call) -> Credentials | None:
+        return self._store.get(call.key) if self._is_stored(call) else None
+
+    @staticmethod
+    def _is_stored(call: Call) -> bool:
+        """Whether the keyring may have it: `cache = "memory"` leaves it to the agent alone."""
+        return call.profile.get("cache", True) is True
+
+    def _is_good(self, call: Call, cached: Credentials) -> bool:
+        """Fresh; or servable, where an attempt to get a new one has failed just now."""
+        now = freshness.read_clocks()
+        if freshness.is_fresh(cached, now, call.profile.get("min_remaining")):
+            return True
+        failure = self._locks.last_failure(call.key) if freshness.is_servable(cached, now) else None
+        return failure is not None and 0 <= freshness.since(failure.at, now) < BACK_OFF
+
+    def _is_ours(self, cached: Credentials) -> bool:
+        """Minted after we were asked, so that a refresh joins a mint that was under way."""
+        return freshness.since(self._started, cached.minted) >= 0
+
+    def _fall_back(self, call: Call, cached: Credentials | None, error: CredhelperError) -> Credentials:
+        """The older credential where it still serves; otherwise the error."""
+        servable = cached is not None and freshness.is_servable(cached, freshness.read_clocks())
+        if cached is None or not servable or isinstance(error, ConfigError):
+            raise error
+        self._journal.warn(f"{call.profile.name}: served from the cache because {error.sentence}")
+        return cached
+
+    def _mint(self, call: Call) -> Credentials:
+        self._permit(call)
+        self._audit.prepare()
+        keys = self._source_keys(call)
+        try:
+            return self._ask_sts(call, keys)
+        except CredhelperError as error:
+            if isinstance(call.source, Origin) or error.code not in _STALE_SOURCE:
+                raise
+        # The session that this call rests on was cached and is no longer good, whatever its expiration says.
+        return self._ask_sts(call, self.get(call.source, refresh=True).keys)
+
+    def _permit(self, call: Call) -> None:
+        """Raise HumanNeededError where a person has to say yes, or why, and has not."""
+        name = call.profile.name
+        wanted = call.profile.get("require_reason", False)
+        reason = self._consent.reason
+        if wanted and not reason:
+            raise needs_reason(call.profile)
+        if isinstance(wanted, str) and not re.search(wanted, reason or ""):
+            raise HumanNeededError(f"the reason given for profile '{name}' does not match '{wanted}'")
+        if call.profile.get("confirm", False) and not self._consent.yes:
+            raise HumanNeededError(
+                f"profile '{name}' asks for confirmation and nobody can be asked",
+                f"confirm with 'credhelper get {name} --yes >/dev/null', then try again",
+            )
+
+    def _source_keys(self, call: Call) -> Keys:
+        if isinstance(call.source, Origin):
+            saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
+            return saved or self._aws().source_keys(call.source, call.path, self._deadline)
+        return self.get(call.source).keys
+
+    def _ask_sts(self, call: Call, keys: Keys) -> Credentials:
+        code = self._code(call) if call.needs_code else None
+        try:
+            minted = self._aws().mint(call, keys, code, self._deadline)
+        except CredhelperError as error:
+            outcome = "refused" if error.code else "failed"
+            self._record(call, keys, outcome, error=error.code, sentence=error.sentence)
+            raise
+        credentials = minted.credentials
+        self._record(
+            call,
+            keys,
+            "minted",
+            access_key_id=credentials.access_key_id,
+            request_id=minted.request_id,
+            expires=utc(credentials.expiration),
+            source_identity=credentials.source_identity,
+        )
+        self._warn_of_skew(credentials)
+        return credentials
+
+    def _code(self, call: Call) -> str:
+        if self._ask_code is None:
+            raise HumanNeededError(
+                f"profile '{call.profile.name}' needs an MFA code of '{call.parameters['SerialNumber']}' "
+                "and nobody can be asked"
+            )
+        return self._ask_code(call)
+
+    def _record(self, call: Call, keys: Keys, outcome: str, **more: Any) -> None:
+        asker = self._asker()
+        task = call.parameters.get("TaskPolicyArn", {}).get("arn")
+        self._audit.write(
+            Line(
+                outcome=outcome,
+                profile=call.profile.name,
+                api=call.api,
+                account=call.profile.account_id,
+                account_name=call.profile.account_name,
+                target=call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal"),
+                task_policy=short_task(task) if task else None,
+                region=call.endpoint.region,
+                source_arn=keys.source_arn,
+                reason=self._consent.reason,
+                confirmed_by="--yes" if self._consent.yes and call.profile.get("confirm", False) else None,
+                program=asker.program or None,
+                program_pid=asker.pid,
+                **more,
+            )
+        )
+
+    def _warn_of_skew(self, credentials: Credentials) -> None:
+        if abs(credentials.skew) > freshness.SKEW_WORTH_SAYING:
+            direction = "behind" if credentials.skew > 0 else "ahead of"
+            self._journal.warn(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
