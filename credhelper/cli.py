@@ -1,0 +1,226 @@
+"""The command line: one function a verb. The only place that prints, reads the environment and exits.
+
+stdout carries what was asked for or nothing. stderr is empty on success, because some SDKs merge it into
+stdout. On failure it has one `credhelper: error: SENTENCE` and at most two `credhelper: hint: SENTENCE`
+lines, printable ASCII, and never a secret: SDKs show that text as their whole error.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from typing import Any, Final
+
+import click
+
+from credhelper import __version__, commands, vocabulary
+from credhelper.errors import ConfigError, CredhelperError, printable
+
+PROGRAM: Final = "credhelper"
+EXIT_STATUSES: Final = """\b
+Exit status:
+  0  done
+  1  anything not below
+  2  usage or configuration
+  3  no usable source credentials
+  4  AWS refused
+  5  a human is needed and none can be reached, or they cancelled
+  6  STS not reachable, throttled or failing, and nothing valid in the cache
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; returns its exit status and never raises."""
+    hush()
+    try:
+        return _run(arguments)
+    except CredhelperError as error:
+        return _say(error)
+    except KeyboardInterrupt:
+        return _say(CredhelperError("interrupted"))
+    except Exception as error:  # noqa: BLE001 - a traceback may quote secrets and is no answer to an SDK
+        return _say(_internal(error))
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        status = program.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        raise ConfigError(
+            "no command given", f"run '{error.ctx.command_path} --help'" if error.ctx else ""
+        ) from None
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        raise ConfigError(_as_sentence(error.format_message()), f"run '{path} --help'") from None
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def _as_sentence(message: str) -> str:
+    text = message.strip().rstrip(".").replace("\n", " ").replace('"', "'")
+    return text[:1].lower() + text[1:]
+
+
+def _say(error: CredhelperError) -> int:
+    lines = [f"{PROGRAM}: error: {printable(error.sentence)}"]
+    lines += [f"{PROGRAM}: hint: {printable(hint)}" for hint in error.hints if hint]
+    try:
+        os.write(2, "".join(line + "\n" for line in lines).encode("ascii"))
+    except OSError:
+        pass  # nobody is listening; the exit status still says it
+    return error.status
+
+
+def _internal(error: Exception) -> CredhelperError:
+    """A defect of ours, by its place and never by its text."""
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{os.path.basename(frame.filename)} line {frame.lineno}"
+    return CredhelperError(
+        f"internal error: {type(error).__name__} in {place}", "this is a bug: please report it"
+    )
+
+
+def emit(content: bytes) -> None:
+    """Write an answer to stdout, in one write: some SDKs append a reader's whole buffer to a short read."""
+    try:
+        while content:
+            content = content[os.write(1, content) :]
+    except OSError as error:
+        raise CredhelperError(
+            f"cannot write the answer to stdout: {(error.strerror or 'error').lower()}"
+        ) from None
+
+
+def hush() -> None:
+    """Keep libraries' warnings off stderr."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+
+
+class _Sections(click.Group):
+    """Lists the verbs in the order in which one meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
+        return list(self.commands)
+
+
+@click.group(
+    cls=_Sections,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EXIT_STATUSES,
+)
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def program() -> None:
+    r"""AssumeRoot and AssumeRole sessions for every AWS SDK, kept in the OS keyring.
+
+    Put this into ~/.aws/config and use the profile with any SDK or the AWS CLI:
+
+    \b
+      [profile unlock-bucket]
+      credential_process = credhelper get unlock-bucket
+    """
+
+
+def profile_flags(command: Any) -> Any:
+    """Every key of a profile as a flag: one vocabulary."""
+    for key in reversed(vocabulary.KEYS):
+        command = click.option(
+            key.flag if key.form != "boolean" else f"{key.flag}/--no-{key.flag[2:]}",
+            key.name,
+            default=None,
+            multiple=key.form in ("texts", "table", "tables"),
+            type=int if key.form == "number" else None,
+            metavar=_METAVARS.get(key.form),
+            help=key.meaning,
+        )(command)
+    return command
+
+
+_METAVARS: Final = {
+    "text": "TEXT",
+    "number": "SECONDS",
+    "texts": "TEXT...",
+    "table": "KEY=VALUE",
+    "tables": "K=V,K=V",
+}
+
+
+@program.command("get", epilog=EXIT_STATUSES)
+@click.argument("name")
+@click.option("--refresh", is_flag=True, help="Mint now and store it; joins a mint that is under way.")
+@click.option("--no-cache", is_flag=True, help="Mint; neither read nor store.")
+@click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal.")
+@click.option("--reason", help="Why; for the record, and for {reason} in names and tags.")
+@click.option("--yes", is_flag=True, help="Say yes to the profile's 'confirm'.")
+@profile_flags
+def get(
+    name: str, *, refresh: bool, no_cache: bool, show: bool, reason: str | None, yes: bool, **flags: Any
+) -> None:
+    r"""Print the credentials of profile NAME as the JSON that SDKs read.
+
+    This is what credential_process runs. NAME is a profile of config.toml, or PROFILE@TARGET for an
+    AssumeRoot profile without a target of its own: TARGET is an account id or an alias from [accounts].
+
+    The flags below --yes are the keys of a profile; each beats what the file says.
+
+    \b
+    Examples:
+      credhelper get developer | jq .Expiration
+      credhelper get audit-root@payments-prod --reason 'ticket 4711' | jq .AccountId
+    """
+    if os.isatty(1) and not show:
+        raise ConfigError(
+            "stdout is a terminal, and the answer is secret",
+            "SDKs run this command through credential_process; to see it all the same, add --show",
+        )
+    house = commands.open_house(os.environ, reason=reason, yes=yes)
+    emit(commands.get(house, name, flags, refresh=refresh, cache=not no_cache))
+
+
+@program.command("clear")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--all", "everything", is_flag=True, help="Every profile, and MFA sessions that profiles share."
+)
+def clear(names: tuple[str, ...], *, everything: bool) -> None:
+    """Forget the cached credentials of the profiles NAME.
+
+    Saved keys stay, and so do MFA sessions that several profiles share, unless --all is given. AWS cannot
+    revoke a session: what was minted works until it expires, and this command says until when.
+    """
+    if bool(names) == everything:
+        raise click.UsageError("name the profiles to clear, or say --all")
+    emit(commands.clear(commands.open_house(os.environ), names).encode())
+
+
+@program.command("log")
+@click.option(
+    "--since", metavar="WHEN", help="Only from then on: 2026-11-22, 2026-11-22T08:00:00Z, 90m, 12h, 7d."
+)
+@click.option(
+    "--kind", type=click.Choice([*vocabulary.API]), help="Only AssumeRoot, AssumeRole or GetSessionToken."
+)
+@click.option("--account", metavar="ID", help="Only this account: an id or an alias.")
+@click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--csv", "form", flag_value="csv", help="Comma-separated values, with a header.")
+@click.option("--cloudtrail", metavar="KEYID", help="Print the commands that find this session's events.")
+def log(
+    since: str | None, kind: str | None, account: str | None, form: str | None, cloudtrail: str | None
+) -> None:
+    """Show the record of sessions minted and refused, oldest first.
+
+    The record is evidence, not proof: its owner can edit it. AWS's own record is CloudTrail, and
+    --cloudtrail prints the AWS CLI commands that find a session there by its access key id.
+    """
+    from credhelper import report
+
+    house = commands.open_house(os.environ)
+    if cloudtrail is not None:
+        emit(report.cloudtrail(house.audit.lines(), cloudtrail).encode())
+        return
+    lines = report.select(house.audit.lines(), since=since, kind=kind, account=account)
+    emit(report.render(lines, form or "table").encode())

@@ -1,0 +1,192 @@
+"""What the verbs do: the parts of the house, opened and put together."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from credhelper import awsfiles, caller, chain, config, freshness, keyrings, paths, wire
+from credhelper.audit import Audit
+from credhelper.credentials import Clocks, utc
+from credhelper.deadline import Deadline
+from credhelper.errors import ConfigError, CredhelperError
+from credhelper.index import Index, Item
+from credhelper.journal import Journal
+from credhelper.locks import Locks
+from credhelper.resolver import Asker, Aws, Consent, Resolver
+from credhelper.store import Store
+from credhelper.vocabulary import BY_NAME, Key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+GET_SECONDS: Final = 50.0
+"""Time for one `get`: Go's and Kotlin's SDKs give up after 60 s and leave the process behind."""
+
+
+@dataclass(frozen=True)
+class House:
+    """The parts, opened for one command."""
+
+    environ: Mapping[str, str]
+    places: paths.Places
+    journal: Journal
+    locks: Locks
+    audit: Audit
+    store: Store
+    consent: Consent
+    started: Clocks
+    deadline: Deadline
+    loaded: config.Config | ConfigError
+
+    @property
+    def config(self) -> config.Config:
+        """The configuration. Raises ConfigError."""
+        if isinstance(self.loaded, ConfigError):
+            raise self.loaded
+        return self.loaded
+
+
+def open_house(environ: Mapping[str, str], *, reason: str | None = None, yes: bool = False) -> House:
+    """Find the places and open the parts; nothing is read yet but the configuration."""
+    started, deadline = freshness.read_clocks(), Deadline(GET_SECONDS)
+    places = paths.find(environ)
+    journal = Journal(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
+    locks = Locks(wire.runtime_directory(environ), journal)
+    loaded: config.Config | ConfigError
+    try:
+        loaded = config.load(places.config)
+        choice, timeout = loaded.option("keyring", "backend", "auto"), loaded.option("keyring", "timeout", 2)
+        required = loaded.option("audit", "required", default=False)
+    except ConfigError as error:
+        loaded, choice, timeout, required = error, "auto", 2, False
+    keyring = keyrings.OsKeyring(_keyring_choice(environ, choice), environ, timeout=timeout)
+    return House(
+        environ,
+        places,
+        journal,
+        locks,
+        Audit(places.audit, journal, required=required),
+        Store(keyring, Index(places.items, locks, journal), journal),
+        Consent(reason or environ.get("CREDHELPER_REASON") or None, yes),
+        started,
+        deadline,
+        loaded,
+    )
+
+
+def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
+    choice = environ.get("CREDHELPER_KEYRING") or configured
+    if not re.fullmatch(r"auto|none|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", choice):
+        raise ConfigError(f"CREDHELPER_KEYRING must be auto, none or module.Class, not '{choice}'")
+    return choice
+
+
+def get(house: House, name: str, flags: Mapping[str, Any], *, refresh: bool, cache: bool) -> bytes:
+    """The envelope for a profile. Raises CredhelperError."""
+    profile = house.config.profile(name, given(flags))
+    call = _chains(house).call(profile)
+    return _resolver(house).get(call, refresh=refresh, cache=cache).envelope()
+
+
+def _chains(house: House) -> chain.Chains:
+    environ = house.environ
+
+    def saved_key_id(name: str) -> str | None:
+        saved = house.store.saved_key(name)
+        return None if saved is None else saved.access_key_id
+
+    return chain.Chains(
+        house.config,
+        awsfiles.read(environ),
+        environ,
+        chain.Person(caller.user(environ), caller.host(environ), house.consent.reason),
+        saved_key_id,
+        chain.read_path(environ.get("CREDHELPER_CHAIN", "")),
+    )
+
+
+def _resolver(house: House) -> Resolver:
+    opened: list[Aws] = []
+
+    def aws() -> Aws:
+        if not opened:
+            from credhelper.aws import Aws as Sts
+
+            opened.append(Sts(house.environ))
+        return opened[0]
+
+    return Resolver(
+        aws=aws,
+        store=house.store,
+        locks=house.locks,
+        audit=house.audit,
+        journal=house.journal,
+        deadline=house.deadline,
+        asker=lambda: Asker(*caller.asking_program(), house.started),
+        started=house.started,
+        consent=house.consent,
+    )
+
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that were given, each in the form that its key has in the TOML."""
+    return {
+        name: _from_flag(BY_NAME[name], value) for name, value in flags.items() if value not in (None, ())
+    }
+
+
+def _from_flag(key: Key, value: Any) -> Any:
+    if key.form == "texts":
+        return list(value)
+    if key.form == "table":
+        return dict(_pair(key, text) for text in value)
+    if key.form == "tables":
+        return [dict(_pair(key, part) for part in text.split(",")) for text in value]
+    if key.form == "boolean or text" and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def _pair(key: Key, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"'{key.flag}' takes KEY=VALUE, not '{text}'")
+    return name, value
+
+
+def clear(house: House, names: tuple[str, ...]) -> str:
+    """Forget what is cached for these profiles, or for all (no names); returns what to tell the person."""
+    items = house.store.items()
+    chosen = [item for item in items if not names or _belongs(item, names)]
+    for name in names:
+        if not any(_belongs(item, (name,)) for item in items):
+            _check_known(house, name)
+    left = house.store.forget(chosen)
+    now = freshness.read_clocks().wall
+    cleared = [item for item in chosen if item not in left]
+    said = [_farewell(item) for item in cleared if item.expires > now]
+    if left:
+        raise CredhelperError(
+            f"the keyring did not let go of {len(left)} of {len(chosen)} items",
+            "unlock it and run the command again; 'credhelper.log' says what the keyring said",
+        )
+    return "".join(line + "\n" for line in said or ["nothing was cached"])
+
+
+def _belongs(item: Item, names: tuple[str, ...]) -> bool:
+    """`audit-root` stands for all its targets; `audit-root@ID` for one."""
+    return any(item.profile == name or item.profile.startswith(f"{name}@") for name in names)
+
+
+def _check_known(house: House, name: str) -> None:
+    bare = name.partition("@")[0]
+    if bare not in house.config.names:
+        house.config.profile(name)
+
+
+def _farewell(item: Item) -> str:
+    return (
+        f"{item.profile}: forgotten here; AWS cannot revoke the session, it works until {utc(item.expires)}"
+    )
