@@ -1,0 +1,41 @@
+"""The fixtures that most tests stand on: a loopback STS, a laptop, and a real Secret Service."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from laptop import HAS_SECRET_SERVICE, PROFILES, Laptop, SecretService
+from sts import LoopbackSts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def sts() -> Iterator[LoopbackSts]:
+    """An STS of our own."""
+    with LoopbackSts() as server:
+        yield server
+
+
+@pytest.fixture
+def laptop(tmp_path: Path, sts: LoopbackSts) -> Laptop:
+    """A laptop with the usual profiles, whose STS is ours; it has no keyring."""
+    machine = Laptop(tmp_path / "home")
+    machine.configure(PROFILES, endpoint=sts.url)
+    return machine
+
+
+@pytest.fixture
+def secret_service(laptop: Laptop) -> Iterator[SecretService]:
+    """The laptop's Secret Service, unlocked. In CI its absence is a failure."""
+    if not HAS_SECRET_SERVICE:
+        if os.environ.get("CI"):
+            pytest.fail("gnome-keyring and dbus are to be installed in CI")
+        pytest.skip("gnome-keyring and dbus are not installed")
+    with laptop.secret_service() as service:
+        yield service
