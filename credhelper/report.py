@@ -21,7 +21,7 @@ from credhelper.vocabulary import API
 Line = Mapping[str, Any]
 
 COLUMNS: Final = tuple(field.name for field in dataclasses.fields(audit.Line))
-_WIDTHS: Final = {"time": 16, "outcome": 7, "profile": 0, "account": 0, "what": 0, "key / error": 20}
+_WIDTHS: Final = {"time": 16, "profile": None, "account": None, "session": None, "key id, or why not": 20}
 UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -78,18 +78,19 @@ def _table(lines: list[Line]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, expand=True)
     for name, width in _WIDTHS.items():
-        table.add_column(name, overflow="fold", min_width=width or None)
+        table.add_column(name, overflow="fold", width=width, ratio=None if width else 1)
     for line in lines:
         minted = line.get("outcome") == "minted"
         cells = (
             str(line["time"])[:16].replace("T", " "),
-            line.get("outcome"),
             line.get("profile"),
             line.get("account_name") or line.get("account"),
             line.get("task_policy") or line.get("api"),
-            line.get("access_key_id") if minted else line.get("error") or line.get("sentence"),
+            line.get("access_key_id")
+            if minted
+            else f"{line.get('outcome')}: {line.get('error') or 'no answer'}",
         )
         table.add_row(*(Text(printable(str(cell or "-"))) for cell in cells), style="" if minted else "red")
     out = io.StringIO()
