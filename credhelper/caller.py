@@ -7,6 +7,11 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
+from credhelper import freshness
+from credhelper.credentials import Clocks
+
+from credhelper.errors import printable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -49,6 +54,23 @@ def asking_program() -> tuple[str, int]:
     return "", pid
 
 
+def process_started() -> Clocks:
+    """When the kernel started this process: before the interpreter and the imports, which a herd makes slow.
+
+    proc(5): field 22 of stat, in clock ticks since boot.
+    """
+    now = freshness.read_clocks()
+    if sys.platform != "linux" or now.boot is None:
+        return now
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return now
+    began = min(now.boot, ticks / os.sysconf("SC_CLK_TCK"))
+    return Clocks(now.wall - (now.boot - began), began, now.boot_id)
+
+
 def _process(pid: int) -> tuple[str, list[str], int] | None:
     """Name, arguments and parent of a process; None where the system does not tell."""
     try:
@@ -58,4 +80,5 @@ def _process(pid: int) -> tuple[str, list[str], int] | None:
             arguments = os.fsdecode(file.read(4096)).split("\0")
     except OSError:
         return None
-    return os.fsdecode(before.partition(b"(")[2]), arguments, int(after.split()[1])
+    name = printable(os.fsdecode(before.partition(b"(")[2]))  # any program may call itself anything
+    return name, arguments, int(after.split()[1])

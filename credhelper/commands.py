@@ -50,7 +50,7 @@ class House:
 
 def open_house(environ: Mapping[str, str], *, reason: str | None = None, yes: bool = False) -> House:
     """Find the places and open the parts; nothing is read yet but the configuration."""
-    started, deadline = freshness.read_clocks(), Deadline(GET_SECONDS)
+    started, deadline = caller.process_started(), Deadline(GET_SECONDS)
     places = paths.find(environ)
     journal = Journal(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
     locks = Locks(wire.runtime_directory(environ), journal)
