@@ -1,0 +1,94 @@
+"""The documents tell the truth: checked against the program."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from credhelper import __version__, cli, config, errors
+from credhelper.tomlfile import tomllib
+from credhelper.vocabulary import BY_NAME
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+
+
+def _read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_readme_fits_on_a_few_screens() -> None:
+    """Under 200 lines; the rest belongs elsewhere."""
+    assert len(_read("README.md").splitlines()) < 200
+
+
+def test_every_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
+    """Each TOML block loads, and each of its profiles resolves."""
+    blocks = re.findall(r"```toml\n(.*?)```", _read("README.md"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        path = tmp_path / "config.toml"
+        path.write_text(block, encoding="utf-8")
+        loaded = config.load(str(path))
+        for name in loaded.names:
+            is_open = "target_principal" not in loaded.table("profiles")[name] and name.endswith("root")
+            loaded.profile(f"{name}@payments-prod" if is_open else name)
+
+
+def test_every_command_in_the_documents_exists() -> None:
+    """What stands behind `credhelper` is a verb of the program, and its flags are its flags."""
+    for document in DOCUMENTS:
+        for verb, rest in re.findall(r"`credhelper ([a-z]+)([^`\n]*)`", _read(document)):
+            command = cli.program.commands[verb]
+            known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+            assert set(re.findall(r"--[a-z-]+", rest)) <= known, (document, verb, rest)
+
+
+def test_every_variable_in_the_readme_is_read() -> None:
+    """And the other way round."""
+    source = "".join(path.read_text() for path in (ROOT / "credhelper").glob("*.py"))
+    named = set(re.findall(r"CREDHELPER_[A-Z]+", _read("README.md")))
+    read = set(re.findall(r'"(CREDHELPER_[A-Z]+)"', source)) - {
+        "CREDHELPER_CHAIN"
+    }  # ours, for the loop guard
+
+    assert named == read
+
+
+def test_every_file_that_a_document_names_is_there() -> None:
+    """Links lead somewhere, and rooms are where SECURITY.md says."""
+    for document in DOCUMENTS:
+        text = _read(document)
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
+            assert target.startswith("https://") or (ROOT / target).exists(), (document, target)
+        for room in re.findall(r"`([a-z_]+\.py)`", text):
+            assert (ROOT / "credhelper" / room).exists(), (document, room)
+
+
+def test_keys_in_the_documents_are_keys_of_the_configuration() -> None:
+    """A key that the README puts in code font is in the table of keys."""
+    sections = {"accounts", "defaults", "profiles", "agent", "audit", "keyring"}
+    for word in re.findall(r"`([a-z]+_[a-z_]+)`", _read("README.md") + _read("CHANGELOG.md")):
+        assert word in BY_NAME or word in sections | {"credential_process"}, word
+
+
+def test_the_changelog_has_this_version() -> None:
+    """The version in the package has its section."""
+    assert f"## [{__version__}]" in _read("CHANGELOG.md")
+
+
+@pytest.mark.parametrize("status", sorted(errors.BY_STATUS))
+def test_exit_statuses_in_help_are_those_of_the_errors(status: int) -> None:
+    """Every class of error has its line."""
+    assert re.search(rf"^  {status}  \S", cli.EXIT_STATUSES, re.MULTILINE)
+
+
+def test_documents_are_plain() -> None:
+    """No path of a developer's machine, and the project's metadata is complete."""
+    project = tomllib.loads(_read("pyproject.toml"))["project"]
+
+    assert project["requires-python"] == ">=3.10"
+    for document in DOCUMENTS:
+        assert not re.search(r"/(root|work|tmp)/", _read(document)), document
