@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper import tomlfile, validation, vocabulary
 from credhelper.errors import ConfigError
 from credhelper.tomlfile import line_of, nearest
-from credhelper.vocabulary import BY_NAME, ROLE, ROOT, SESSION, SOURCES, Kind
+from credhelper.vocabulary import BY_NAME, ROLE, ROOT, SESSION, SOURCES, Key, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TABLES: Final = ("accounts", "defaults", "profiles", *vocabulary.SECTIONS)
-FLAG: Final = ""
+FLAG: Final = "the command line"
 """The table of a setting that came from the command line."""
+QUOTED: Final = 'a profile name with a dot stands in quotes: [profiles."a.b"]'
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Config:
 
     def complaint(self, table: str, key: str, problem: str, *hints: str) -> ConfigError:
         """An error with its place: flag, or file, line, table and key."""
-        if table == FLAG and key in BY_NAME:
+        if table == FLAG:
             return ConfigError(f"'{BY_NAME[key].flag}' {problem}", *hints)
         where = f"'{self.path}' line {line_of(self.text, table, key)}"
         inside = f" in [{table}]" if table else ""
@@ -118,6 +119,10 @@ class Config:
         """
         name, _, target = asked.partition("@")
         tables = self.table("profiles")
+        for each in (asked, name):
+            if each in tables and not validation.matches(vocabulary.NAME, each):
+                wrong = "is not a profile name (letters, digits and . _ = + -)"
+                raise self.complaint("profiles", each, wrong)
         if name not in tables:
             raise self._unknown_profile(name)
         if not isinstance(tables[name], dict):
@@ -135,14 +140,11 @@ class Config:
         return ConfigError(f"no profile '{name}' in '{self.path}'", *(nearest(name, known) or (listed,)))
 
     def _assemble(self, name: str, table: Mapping[str, Any], flags: Mapping[str, Any]) -> Profile:
-        where = f"profiles.{name}"
-        if not validation.matches(vocabulary.NAME, name):
-            raise self.complaint("profiles", name, "is not a profile name (letters, digits and . _ = + -)")
-        own = {key: Setting(value, where) for key, value in table.items()}
+        own = {key: Setting(value, f"profiles.{name}") for key, value in table.items()}
         over = {key: Setting(value, FLAG) for key, value in flags.items()}
         for layer in (own, over):
             self._check_layer(layer)
-        inherited = {key: Setting(value, "defaults") for key, value in self._defaults().items()}
+        inherited = self._defaults()
         kind = self._kind(name, {**inherited, **own, **over})
         settings = self._lay_over(self._reaching(kind, inherited), own, over)
         self._check_kind(kind, settings)
@@ -150,20 +152,25 @@ class Config:
         check_partitions(profile)
         return profile
 
-    def _defaults(self) -> Mapping[str, Any]:
+    def _defaults(self) -> Mapping[str, Setting]:
         defaults = {key: Setting(value, "defaults") for key, value in self.table("defaults").items()}
         self._check_layer(defaults)
         for key in defaults:
             if not BY_NAME[key].inherited:
                 raise self.complaint("defaults", key, "is a profile's own and cannot be inherited")
-        return {key: setting.value for key, setting in defaults.items()}
+        return defaults
+
+    def check(self, known: Mapping[str, Key], table: str, name: str, value: object) -> None:
+        """Raise ConfigError where `name` is no known key of a table, or `value` no value for it."""
+        if name not in known:
+            quoted = (QUOTED,) if isinstance(value, dict) else ()  # to TOML, [profiles.a.b] is 'b' in 'a'
+            raise self.complaint(table, name, "is not a known key", *(nearest(name, known) or quoted))
+        if wrong := validation.problem(known[name], value):
+            raise self.complaint(table, name, wrong)
 
     def _check_layer(self, settings: Mapping[str, Setting]) -> None:
         for name, setting in settings.items():
-            if name not in BY_NAME:
-                raise self.complaint(setting.table, name, "is not a known key", *nearest(name, BY_NAME))
-            if wrong := validation.problem(BY_NAME[name], setting.value):
-                raise self.complaint(setting.table, name, wrong)
+            self.check(BY_NAME, setting.table, name, setting.value)
             if name in ("allow_targets", "deny_targets"):
                 for target in setting.value:
                     self._account(target, setting.table, name)
@@ -183,8 +190,8 @@ class Config:
         return settings
 
     def _kind(self, name: str, settings: Mapping[str, Setting]) -> Kind:
-        where = f"profiles.{name}"
         if "task_policy_arn" in settings and "role_arn" in settings:
+            where = settings["role_arn"].table
             raise self.complaint(where, "role_arn", "and 'task_policy_arn' make two kinds of one profile")
         if "task_policy_arn" in settings:
             return ROOT
@@ -192,11 +199,13 @@ class Config:
             return ROLE
         if "target_principal" in settings:
             hint = f"AssumeRoot needs a root task: one of {', '.join(vocabulary.ROOT_TASKS)}"
+            where = settings["target_principal"].table
             raise self.complaint(where, "target_principal", "has no 'task_policy_arn' beside it", hint)
         if "mfa_serial" in settings and any(source in settings for source in SOURCES):
             return SESSION
+        line = line_of(self.text, f"profiles.{name}", "")
         raise ConfigError(
-            f"'{self.path}' line {line_of(self.text, where, '')}: [{where}] is no kind of profile",
+            f"'{self.path}' line {line}: [profiles.{name}] is no kind of profile",
             "it needs 'role_arn' (AssumeRole), 'task_policy_arn' (AssumeRoot), "
             "or 'mfa_serial' and a source (GetSessionToken)",
         )
@@ -241,15 +250,13 @@ class Config:
         principal = fixed.value if fixed and fixed.value.startswith("arn:") else account
         table = fixed.table if fixed else FLAG
         settings = {**profile.settings, "target_principal": Setting(principal, table)}
-        aimed = replace(
+        return replace(
             profile,
             name=asked,
             settings=MappingProxyType(settings),
             target_account=account,
             account_name=self.account_name(account),
         )
-        check_partitions(aimed)
-        return aimed
 
     def _account(self, target: str, table: str | None, key: str, *, arn: bool = False) -> str:
         """The account id behind an alias, an id or (where `arn`) a root principal's ARN."""
@@ -283,18 +290,11 @@ def load(path: str) -> Config:
     for name in tables:
         if name not in TABLES:
             raise config.complaint("", name, "is not a known table", *nearest(name, TABLES))
-    _check_sections(config)
-    return config
-
-
-def _check_sections(config: Config) -> None:
     for section, keys in vocabulary.SECTIONS.items():
         known = {key.name: key for key in keys}
         for name, value in config.table(section).items():
-            if name not in known:
-                raise config.complaint(section, name, "is not a known key", *nearest(name, known))
-            if wrong := validation.problem(known[name], value):
-                raise config.complaint(section, name, wrong)
+            config.check(known, section, name, value)
+    return config
 
 
 def check_partitions(profile: Profile) -> None:
@@ -304,9 +304,10 @@ def check_partitions(profile: Profile) -> None:
         if region is None or region == "aws-global":
             continue
         partition = vocabulary.partition_of(region)
-        for key in ("role_arn", "target_principal", "task_policy_arn", "mfa_serial"):
-            arn = profile.get(key, "")
-            if arn.startswith("arn:") and arn.split(":")[1] != partition:
+        for key in ("role_arn", "target_principal", "task_policy_arn", "policy_arns", "mfa_serial"):
+            value = profile.get(key, "")
+            arns = [value] if isinstance(value, str) else value
+            if any(arn.startswith("arn:") and arn.split(":")[1] != partition for arn in arns):
                 raise profile.complaint(
                     key, f"is not in the partition of {region_key} '{region}' ({partition})"
                 )

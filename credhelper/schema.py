@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 
 DIALECT: Final = "http://json-schema.org/draft-07/schema#"
 
+NO_CONTROL: Final = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]*"
+
 _FORMS: Final[dict[str, dict[str, Any]]] = {
     "text": {"type": "string"},
     "number": {"type": "integer"},
     "boolean": {"type": "boolean"},
     "boolean or text": {"type": ["boolean", "string"]},
     "texts": {"type": "array", "items": {"type": "string"}},
-    "table": {"type": "object", "additionalProperties": {"type": "string"}},
+    "table": {
+        "type": "object",
+        "propertyNames": {"minLength": 1, "maxLength": 128},
+        "additionalProperties": {"type": "string", "maxLength": 256},
+    },
     "tables": {
         "type": "array",
         "items": {
@@ -40,6 +46,7 @@ _FORMS: Final[dict[str, dict[str, Any]]] = {
 
 _BOUNDS: Final = {
     "text": ("minLength", "maxLength"),
+    "boolean or text": ("minLength", "maxLength"),
     "number": ("minimum", "maximum"),
     "texts": ("minItems", "maxItems"),
     "table": ("minProperties", "maxProperties"),
@@ -58,7 +65,7 @@ def schema() -> dict[str, Any]:
             "accounts": {
                 "description": "names for account ids: shown in the record, and usable as targets",
                 "type": "object",
-                "propertyNames": {"pattern": _whole(vocabulary.NAME)},
+                "propertyNames": {"pattern": _whole(rf"(?!{vocabulary.ACCOUNT_ID}$){vocabulary.NAME}")},
                 "additionalProperties": {"type": "string", "pattern": _whole(vocabulary.ACCOUNT_ID)},
             },
             "defaults": _table("what profiles inherit", (key for key in KEYS if key.inherited)),
@@ -86,17 +93,21 @@ def _property(key: Key) -> dict[str, Any]:
     apis = ", ".join(API[kind] for kind in key.kinds)
     made: dict[str, Any] = {"description": f"{key.meaning} ({apis})", **_FORMS[key.form]}
     bounds = zip(_BOUNDS.get(key.form, ()), (key.low, key.high), strict=False)
-    made |= {name: limit for name, limit in bounds if limit is not None and not key.placeholders}
-    if key.pattern and not key.placeholders:
-        pattern = {"pattern": _whole(key.pattern)}
-        made |= {"items": {"type": "string", **pattern}} if key.form == "texts" else pattern
+    if key.form != "text" or not key.placeholders:  # else the limit is of the text with its blanks filled
+        made |= {name: limit for name, limit in bounds if limit is not None}
+    if key.form in ("text", "texts") and not key.choices:
+        pattern = NO_CONTROL if key.placeholders else key.pattern or NO_CONTROL
+        whole = {"pattern": _whole(pattern)}
+        made |= {"items": {"type": "string", **whole}} if key.form == "texts" else whole
     if key.choices:
         made["enum"] = list(key.choices)
+    if key.name == "task_policy_arn":
+        made["anyOf"] = [{"enum": list(vocabulary.ROOT_TASKS)}, {"pattern": _whole(vocabulary.POLICY_ARN)}]
     return made
 
 
 def _whole(pattern: str) -> str:
-    r"""The pattern as JSON Schema needs it: anchored, and with \w spelt out, which there is Unicode's."""
+    r"""The pattern as JSON Schema needs it: anchored, and with the \w of its classes spelt out."""
     return f"^(?:{pattern.replace(chr(92) + 'w', 'A-Za-z0-9_')})$"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,13 @@ else:
     import tomli as tomllib
 
 SIZE_LIMIT: Final = 4 * 1024 * 1024
+
+_STRING: Final = r'"(?:\\.|[^"\\\n])*"|\'[^\'\n]*\''
+_NAME: Final = rf"{_STRING}|[A-Za-z0-9_-]+"
+_DOTTED: Final = rf"((?:{_STRING}|[A-Za-z0-9_. \t-])+)"
+_HEADER: Final = rf"[ \t]*\[{{1,2}}{_DOTTED}\]"
+_ASSIGNMENT: Final = rf"[ \t]*{_DOTTED}="
+_TOKEN: Final = rf'(?s)"""(?:\\.|[^\\])*?"{{3,5}}|\'\'\'.*?\'{{3,5}}|{_STRING}|#[^\n]*'
 
 
 def read(path: str) -> tuple[str, dict[str, Any]]:
@@ -47,48 +55,57 @@ def _text(path: str) -> str:
     if len(content) > SIZE_LIMIT:
         raise ConfigError(f"'{path}' is larger than 4 MiB")
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"'{path}' line {line}: not valid UTF-8") from None
 
 
 def line_of(text: str, table: str, key: str) -> int:
-    """The line on which `key` of `table` is set, or the table's own, or 1.
+    """The line on which `key` of `table` is set; else of what comes nearest around it; else 1.
 
-    TOML parsers give no positions, so each line is looked at by itself, with the parser's own idea of
-    what a header and a key are. A look-alike inside a multi-line string of the same table can mislead it.
+    `table` is '', a table's name or 'profiles.NAME'. TOML parsers give no positions, so each line is
+    looked at by itself. A line of nested arrays that looks like a header can mislead it.
     """
-    wanted = ".".join(filter(None, (table, key)))
-    current: list[str] = []
-    found = 1
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.lstrip()
-        if stripped.startswith("["):
-            current = _keys_of(stripped)
-            if ".".join(current) == wanted:
-                return number
-            if ".".join(current) == table:
-                found = number
-        elif "=" in stripped and ".".join([*current, *_keys_of(stripped.split("=", 1)[0] + "= 0")]) == wanted:
-            return number
+    wanted = [name for name in (*table.split(".", 1), key) if name]
+    inside: list[str] = []
+    found, closest = 1, 0
+    for number, line in enumerate(_without_long_strings(text).split("\n"), 1):
+        if header := re.match(_HEADER, line):
+            path = inside = _names(header[1])
+        elif assignment := re.match(_ASSIGNMENT, line):
+            path = [*inside, *_names(assignment[1])]
+        else:
+            continue
+        shared = _shared(path, wanted)
+        if shared > closest:
+            found, closest = number, shared
+        if shared == len(wanted):
+            break
     return found
 
 
-def _keys_of(line: str) -> list[str]:
-    """The dotted key that a header or assignment line names."""
-    try:
-        node: Any = tomllib.loads(line)
-    except (ValueError, RecursionError):
-        return []
-    keys = []
-    while isinstance(node, (dict, list)) and node:
-        if isinstance(node, list):
-            node = node[0]
-            continue
-        name, node = next(iter(node.items()))
-        keys.append(name)
-    return keys
+def _without_long_strings(text: str) -> str:
+    """The text with each multi-line string emptied; the lines keep their numbers."""
+    if '"""' not in text and "'''" not in text:
+        return text
+    return re.sub(_TOKEN, lambda token: "\n" * token[0].count("\n") or token[0], text)
+
+
+def _names(dotted: str) -> list[str]:
+    """The names of a dotted key, without their quotes."""
+    return [
+        name if name[0] not in "'\"" else tomllib.loads(f"name = {name}")["name"]
+        for name in re.findall(_NAME, dotted)
+    ]
+
+
+def _shared(path: list[str], wanted: list[str]) -> int:
+    """How many names two paths have in common, from the first one on."""
+    return next(
+        (index for index, pair in enumerate(zip(path, wanted, strict=False)) if pair[0] != pair[1]),
+        min(len(path), len(wanted)),
+    )
 
 
 def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:

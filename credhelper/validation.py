@@ -71,7 +71,9 @@ def _boolean_or_text(key: Key, value: object) -> str | None:
         return None
     if not isinstance(value, str):
         return f"must be true, false or a string, not {_kind_of(value)}"
-    return "has a control character" if has_control_characters(value) else None
+    if has_control_characters(value):
+        return "has a control character"
+    return _bounds(key, len(value), "characters")
 
 
 def _texts(key: Key, value: object) -> str | None:
@@ -137,9 +139,22 @@ def _special(key: Key, value: object) -> str | None:
         return _json_problem(str(value))
     if key.name == "require_reason" and isinstance(value, str):
         return _regular_expression_problem(value)
-    if key.name == "endpoint_url" and str(value).startswith("http:") and not matches(LOOPBACK, str(value)):
-        return "must be https: only a loopback address may be plain http"
+    if key.name == "endpoint_url":
+        return _endpoint_problem(str(value))
     return None
+
+
+def _endpoint_problem(url: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    if url.startswith("http:") and not matches(LOOPBACK, url):
+        return "must be https: only a loopback address may be plain http"
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:  # a bracket that does not close, a port that is no number or above 65535
+        usable = False
+    return None if usable else "must be https://HOST or https://HOST:PORT, perhaps with a path"
 
 
 def _task_policy_problem(value: str) -> str | None:
@@ -178,7 +193,9 @@ def _bounds(key: Key, size: int, unit: str) -> str | None:
         limit = f"at least {key.low}"
     else:
         limit = f"{key.low} to {key.high}"
-    return f"must be {limit} {unit}".rstrip() + f", not {size}"
+    # A number with thousands of digits is no help, and Python refuses to write it down (sys.int_info).
+    said = f", not {size}" if abs(size) < 10**18 else ""
+    return f"must be {limit} {unit}".rstrip() + said
 
 
 def _pattern(key: Key, text: str) -> str | None:
@@ -214,5 +231,5 @@ def _kind_of(value: object) -> str:
         return "true or false"
     if isinstance(value, Mapping):
         return "a table"
-    kinds = {str: "a string", int: "a number", float: "a number", list: "an array"}
+    kinds = {str: "a string", int: "a number", float: "a floating-point number", list: "an array"}
     return kinds.get(type(value), "a date or time")

@@ -36,6 +36,7 @@ REGION: Final = r"(?:[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}|aws-global)"
 ROLE_ARN: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:role/[\x21-\x7e]+"
 ROOT_ARN: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:root"
 POLICY_ARN: Final = rf"arn:{PARTITION}:iam::(?:aws|{ACCOUNT_ID}):policy/[\x21-\x7e]+"
+MFA_SERIAL: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:[\w+=/:,.@-]+|(?!arn:)[\w+=/:,.@-]*"
 STS_NAME: Final = r"[\w+=,.@-]*"  # RoleSessionName, SourceIdentity
 
 SOURCES: Final = ("source_profile", "credential_source", "source_key")
@@ -118,7 +119,15 @@ KEYS: Final[tuple[Key, ...]] = (
         pattern=STS_NAME,
         placeholders=True,
     ),
-    Key("policy", "text", parameter="Policy", meaning="a session policy, as JSON text", kinds=(ROLE,), low=1),
+    Key(
+        "policy",
+        "text",
+        parameter="Policy",
+        meaning="a session policy, as JSON text",
+        kinds=(ROLE,),
+        low=1,
+        pattern=r"[\t\n\r\x20-\xff]+",
+    ),
     Key(
         "policy_arns",
         "texts",
@@ -177,7 +186,7 @@ KEYS: Final[tuple[Key, ...]] = (
         kinds=(ROLE, SESSION),
         low=9,
         high=256,
-        pattern=r"[\w+=/:,.@-]*",
+        pattern=MFA_SERIAL,
     ),
     Key(
         "duration_seconds",
@@ -263,6 +272,7 @@ KEYS: Final[tuple[Key, ...]] = (
         "require_reason",
         "boolean or text",
         "ask for a reason: true, or a regular expression that it must match",
+        high=1024,
     ),
     Key(
         "renew_for",
@@ -318,7 +328,7 @@ SECTIONS: Final[dict[str, tuple[Key, ...]]] = {
             "backend",
             "text",
             "where secrets are kept: auto, none, or the module.Class of a keyring backend",
-            pattern=r"auto|none|[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+",
+            pattern=r"auto|none|[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+",
         ),
         Key("timeout", "number", "seconds for one call of the keyring (default 2)", low=1, high=30),
     ),
