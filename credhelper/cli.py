@@ -134,7 +134,7 @@ def profile_flags(command: Any) -> Any:
             default=None,
             multiple=key.form in ("texts", "table", "tables"),
             type=int if key.form == "number" else None,
-            metavar=_METAVARS.get(key.form),
+            metavar="BYTES" if key.name.endswith("_size") else _METAVARS.get(key.form),
             help=key.meaning,
         )(command)
     return command

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper import awsfiles, caller, chain, config, freshness, keyrings, paths, wire
+from credhelper import awsfiles, caller, chain, config, freshness, keyrings, paths, validation, wire
 from credhelper.audit import Audit
 from credhelper.credentials import Clocks, utc
 from credhelper.deadline import Deadline
@@ -16,10 +15,12 @@ from credhelper.journal import Journal
 from credhelper.locks import Locks
 from credhelper.resolver import Asker, Aws, Consent, Resolver
 from credhelper.store import Store
-from credhelper.vocabulary import BY_NAME, Key
+from credhelper.vocabulary import BY_NAME, SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from credhelper.vocabulary import Key
 
 GET_SECONDS: Final = 50.0
 """Time for one `get`: Go's and Kotlin's SDKs give up after 60 s and leave the process behind."""
@@ -78,7 +79,8 @@ def open_house(environ: Mapping[str, str], *, reason: str | None = None, yes: bo
 
 def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
     choice = environ.get("CREDHELPER_KEYRING") or configured
-    if not re.fullmatch(r"auto|none|[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", choice):
+    backend = next(key for key in SECTIONS["keyring"] if key.name == "backend")
+    if validation.problem(backend, choice):
         raise ConfigError(f"CREDHELPER_KEYRING must be auto, none or module.Class, not '{choice}'")
     return choice
 
