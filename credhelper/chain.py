@@ -32,7 +32,17 @@ Node = tuple[str, str]
 SESSION_NAME: Final = "{user}@{host}"
 STS_NAME_LIMIT: Final = 64
 MFA_SESSION_SECONDS: Final = 43200
-FALLBACK_REGION: Final = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
+STS_NAME_MINIMUM: Final = 2
+FALLBACK_REGION: Final = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-iso": "us-iso-east-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+    "aws-eusc": "eusc-de-east-1",
+}
 """Where AssumeRole goes when nothing names a region: the one of each partition that is always enabled."""
 
 _PASSED_ON: Final = (
@@ -47,6 +57,12 @@ _PASSED_ON: Final = (
     ),
 )
 """What a hop that stands in the AWS config takes over from the profile that it serves."""
+
+_AWS_ROLE_KEYS: Final = (
+    *("role_arn", "role_session_name", "duration_seconds", "external_id", "mfa_serial"),
+    *("source_profile", "credential_source", "region"),
+)
+"""What the SDKs read of an AWS profile that assumes a role; anything else there means nothing to them."""
 
 
 @dataclass(frozen=True)
@@ -184,13 +200,11 @@ class Chains:
     def _aws_role(self, name: str, section: Section, served: Profile) -> Profile:
         """A profile of the AWS config that has a role_arn, read as one of ours."""
         settings = {key: served.settings[key] for key in _PASSED_ON if key in served.settings}
-        for key in KEYS:
-            if key.name not in section or not (
-                key.parameter or key.name in ("source_profile", "credential_source", "region")
-            ):
+        for key in map(BY_NAME.__getitem__, _AWS_ROLE_KEYS):
+            if key.name not in section:
                 continue
             value: Any = section[key.name]
-            if key.form == "number" and value.isdecimal():
+            if key.form == "number" and re.fullmatch(r"[0-9]{1,9}", value):
                 value = int(value)
             if wrong := validation.problem(key, value):
                 raise ConfigError(f"'{self._files.config_path}': '{key.name}' in [profile {name}] {wrong}")
@@ -253,6 +267,7 @@ class Chains:
         return f"AWS profile '{node[1]}'" if node[0] == self._files.config_path else f"'{node[1]}'"
 
     def _endpoint(self, profile: Profile, source: Call | Origin) -> Endpoint:
+        origin = source if isinstance(source, Origin) else source.origin
         source_region = source.region if isinstance(source, Origin) else source.endpoint.region
         candidates = (
             profile.get("sts_region"),
@@ -274,7 +289,7 @@ class Chains:
             region = FALLBACK_REGION.get(arn.split(":")[1] if arn.startswith("arn:") else "aws", "us-east-1")
         return Endpoint(
             region,
-            profile.get("endpoint_url") or origins.endpoint_url(self._environ, self._files, source),
+            profile.get("endpoint_url") or origins.endpoint_url(self._environ, self._files, origin),
             profile.get("ca_bundle"),
             profile.get("connect_timeout", Endpoint.connect_timeout),
             profile.get("read_timeout", Endpoint.read_timeout),
@@ -308,7 +323,7 @@ class Chains:
         if name == "provided_contexts":
             return [dict(context) for context in value]
         if BY_NAME[name].placeholders:
-            return self._fill(profile, value, r"[^\w+=,.@-]", STS_NAME_LIMIT)
+            return self._fill(profile, value, r"[^\w+=,.@-]", STS_NAME_LIMIT).ljust(STS_NAME_MINIMUM, "-")
         return value
 
     def _task_policy(self, profile: Profile, value: str, region: str) -> str:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from credhelper.awsfiles import AwsFiles, Section
-    from credhelper.chain import Call
 
 Place = Literal[
     "aws profile", "default chain", "Environment", "Ec2InstanceMetadata", "EcsContainer", "saved key"
@@ -73,12 +72,13 @@ def _of_profile(section: Section, files: AwsFiles) -> tuple[str, Lifetime]:
             "sso", sso["sso_start_url"], section.get("sso_session", ""), account, role
         ), "temporary"
     if "aws_access_key_id" in section and "credential_process" not in section:
-        return _of_key(section["aws_access_key_id"], section.get("aws_session_token"))
+        token = section.get("aws_session_token") or section.get("aws_security_token")
+        return _of_key(section["aws_access_key_id"], token)
     lifetime: Lifetime = "temporary" if "web_identity_token_file" in section else "unknown"
     public = {
         key: value
         for key, value in section.items()
-        if key not in ("aws_secret_access_key", "aws_session_token")
+        if key not in ("aws_secret_access_key", "aws_session_token", "aws_security_token")
     }
     return _digest("profile", json.dumps(public, sort_keys=True)), lifetime
 
@@ -91,11 +91,15 @@ def _of_key(access_key_id: str, session_token: str | None) -> tuple[str, Lifetim
     return f"key:{access_key_id}", "temporary" if session_token else "long"
 
 
+def _token(environ: Mapping[str, str]) -> str | None:
+    return environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN")
+
+
 def default_chain(section: Section, files: AwsFiles, environ: Mapping[str, str]) -> Origin:
     """The SDK's default chain: environment, [default] (`section`), container, instance."""
     region = section.get("region")
     if access_key_id := environ.get("AWS_ACCESS_KEY_ID"):
-        identity, lifetime = _of_key(access_key_id, environ.get("AWS_SESSION_TOKEN"))
+        identity, lifetime = _of_key(access_key_id, _token(environ))
         return Origin("default chain", "default", identity, lifetime, region)
     identity, lifetime = _of_profile(section, files)
     if not identity.startswith("key:"):
@@ -113,7 +117,7 @@ def of_place(
             raise SourceError(
                 "credential_source 'Environment': AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
             )
-        identity, lifetime = _of_key(access_key_id, environ.get("AWS_SESSION_TOKEN"))
+        identity, lifetime = _of_key(access_key_id, _token(environ))
         return Origin(place, "", identity, lifetime)
     return Origin(place, "", _digest(place, *(environ.get(name, "") for name in _ENVIRONMENT)), "temporary")
 
@@ -132,13 +136,14 @@ def missing_profile(name: str, files: AwsFiles, *hints: str) -> SourceError:
     )
 
 
-def endpoint_url(environ: Mapping[str, str], files: AwsFiles, source: Call | Origin) -> str | None:
+def endpoint_url(environ: Mapping[str, str], files: AwsFiles, origin: Origin) -> str | None:
     """The STS endpoint that the environment or the AWS config overrides, in the SDKs' order."""
-    if environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "").lower() == "true":
+    section = files.profiles.get(origin.name if origin.place == "aws profile" else "default", {})
+    ignored = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or section.get(
+        "ignore_configured_endpoint_urls", ""
+    )
+    if ignored.lower() == "true":
         return None
-    if not isinstance(source, Origin):
-        return source.endpoint.url
-    section = files.profiles.get(source.name, {}) if source.place in ("aws profile", "default chain") else {}
     services = files.services.get(section.get("services", ""), {})
     return (
         environ.get("AWS_ENDPOINT_URL_STS")
