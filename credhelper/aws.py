@@ -8,6 +8,7 @@ and checked before anything believes it.
 from __future__ import annotations
 
 import logging
+import os
 import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -21,7 +22,7 @@ import botocore.session
 from credhelper import __version__, freshness, refusals, sources, validation, vocabulary
 from credhelper.credentials import Credentials, Keys
 from credhelper.deadline import Deadline, LateError, within
-from credhelper.errors import CredhelperError, SourceError, UnreachableError
+from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -37,6 +38,7 @@ ANSWER_LIMIT: Final = 1024 * 1024
 _STS_ANSWER: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<\w*Response\b")
 _TRANSIENT: Final = (429, 500, 502, 503, 504)
 _EXPIRATION_SLACK: Final = 300.0
+_BROKEN_OFF: Final = "the connection broke off before the end of its answer"
 
 for _name in ("botocore", "boto3", "urllib3"):
     # DEBUG prints whole answers, secrets included; and with no handler at all, warnings go to stderr.
@@ -65,10 +67,11 @@ class Aws:
 
     def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
         """Make the call. Raises RefusedError, SourceError, UnreachableError."""
-        client, facts = self._client(call, keys, deadline), _facts(call)
+        _check_keys(call, keys)
+        seconds = deadline.left(STS_SECONDS)
+        client, facts = self._client(call, keys, Deadline(seconds)), _facts(call)
         request = {**call.parameters, **({"TokenCode": code} if code else {})}
         operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
-        seconds = deadline.left(STS_SECONDS)
         host = client.meta.endpoint_url
         try:
             answer = within(seconds, lambda: operation(**request))
@@ -102,16 +105,21 @@ class Aws:
             use_fips_endpoint=endpoint.fips,
             use_dualstack_endpoint=endpoint.dualstack,
         )
-        client: Any = self._session(call.origin).create_client(
-            "sts",
-            region_name=endpoint.region,
-            endpoint_url=endpoint.url,
-            verify=endpoint.ca_bundle,
-            aws_access_key_id=keys.access_key_id,
-            aws_secret_access_key=keys.secret_access_key,
-            aws_session_token=keys.session_token,
-            config=config,
-        )
+        if endpoint.ca_bundle is not None and not os.path.exists(endpoint.ca_bundle):
+            raise call.profile.complaint("ca_bundle", f"names no file: '{endpoint.ca_bundle}'")
+        try:
+            client: Any = self._session(call.origin).create_client(
+                "sts",
+                region_name=endpoint.region,
+                endpoint_url=endpoint.url,
+                verify=endpoint.ca_bundle,
+                aws_access_key_id=keys.access_key_id,
+                aws_secret_access_key=keys.secret_access_key,
+                aws_session_token=keys.session_token,
+                config=config,
+            )
+        except (boto.BotoCoreError, ValueError) as error:
+            raise ConfigError(f"botocore does not accept the endpoint's configuration: {error}") from None
         # An event handler that returns a response stands in for the transport: the one public place
         # where an answer can be bounded before all of it is in memory. It sends through the same session.
         transport = client._endpoint.http_session  # noqa: SLF001
@@ -140,6 +148,8 @@ class _Body:
 
 def _send(transport: Any, request: Any, deadline: Deadline) -> botocore.awsrequest.AWSResponse:
     """Send one attempt, and return an answer that is STS's, whole and of bearable size."""
+    if not deadline.left():
+        raise LateError  # nobody waits any longer: a retry would mint for no one
     request.stream_output = True
     response = transport.send(request)
     body = b""
@@ -148,10 +158,13 @@ def _send(transport: Any, request: Any, deadline: Deadline) -> botocore.awsreque
             body += chunk
             if len(body) > ANSWER_LIMIT or not deadline.left():
                 break
-    except Exception as error:  # noqa: BLE001 - urllib3's own errors, which botocore would not retry
-        raise boto.HTTPClientError(error=error) from None
+    except Exception:  # noqa: BLE001 - urllib3's own errors, which botocore would not retry
+        raise boto.HTTPClientError(error=_BROKEN_OFF) from None
     finally:
         response.raw.close()
+    length = response.headers.get("content-length", "")
+    if length.isdecimal() and len(body) < min(int(length), ANSWER_LIMIT):
+        raise boto.HTTPClientError(error=_BROKEN_OFF)  # botocore does not look, and would parse the half
     if len(body) > ANSWER_LIMIT:
         raise UnreachableError(f"'{request.url}' answered with more than {ANSWER_LIMIT // 1024} KiB")
     if not _STS_ANSWER.match(body):
@@ -168,7 +181,7 @@ def _not_sts(url: str, status: int, body: bytes) -> None:
         else "something else"
     )
     if status in _TRANSIENT:
-        raise boto.HTTPClientError(error=f"status {status} and {what}")
+        raise boto.HTTPClientError(error=f"status {status} with {what} in place of STS's answer")
     raise UnreachableError(
         f"'{url}' answered with {what} instead of STS's answer (status {status})",
         "a captive portal or a proxy may be in the way, or 'endpoint_url' is wrong",
@@ -181,7 +194,6 @@ def _facts(call: Call) -> dict[str, str]:
     task = parameters.get("TaskPolicyArn", {}).get("arn", "")
     account = call.profile.account_id or ""
     partition = vocabulary.partition_of(call.endpoint.region)
-    chained = not hasattr(call.source, "place")
     return {
         "account": f"{account} ({call.profile.account_name})" if call.profile.account_name else account,
         "principal": f"arn:{partition}:iam::{account}:root",
@@ -191,9 +203,16 @@ def _facts(call: Call) -> dict[str, str]:
         "device": str(parameters.get("SerialNumber", "")),
         "duration": str(parameters.get("DurationSeconds", 3600)),
         "region": call.endpoint.region,
-        "source": f"profile '{call.source.profile.name}'" if chained else str(call.source),  # type: ignore[union-attr]
+        "source": _source(call),
         "skew": "off from",
     }
+
+
+def _source(call: Call) -> str:
+    """Whose keys sign the call, as a sentence names it."""
+    if call.source is call.origin:
+        return str(call.origin)
+    return f"profile '{call.source.profile.name}'"  # type: ignore[union-attr]
 
 
 def _refusal(call: Call, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
@@ -214,7 +233,10 @@ def _unreachable(error: Exception, host: str) -> CredhelperError:
         return CredhelperError(f"botocore does not accept the request: {error}")
     for kind, sentence, *hints in _TRANSPORT:
         if isinstance(error, kind):
-            return UnreachableError(sentence.format(host=host, error=error.kwargs.get("error", "")), *hints)
+            cause = error.kwargs.get("error", "")
+            if type(error) is boto.HTTPClientError and not isinstance(cause, str):
+                cause = type(cause).__name__  # http.client quotes the header that it refuses
+            return UnreachableError(sentence.format(host=host, error=cause), *hints)
     return UnreachableError(f"STS at '{host}' sent an answer that cannot be read ({type(error).__name__})")
 
 
@@ -235,12 +257,24 @@ def _date(response: Mapping[str, Any]) -> float | None:
     """STS's clock, from the Date header of its answer, in seconds since the epoch."""
     try:
         return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 
 def _is_sound(text: object) -> bool:
     return isinstance(text, str) and bool(text) and not validation.has_control_characters(text)
+
+
+def _check_keys(call: Call, keys: Keys) -> None:
+    """Raise SourceError where they cannot be sent: a file with Windows line ends leaves a CR on each."""
+    parts = {
+        "access key id": keys.access_key_id,
+        "secret access key": keys.secret_access_key,
+        "session token": keys.session_token,
+    }
+    for name, text in parts.items():
+        if text is not None and not _is_sound(text):
+            raise SourceError(f"the {name} of {_source(call)} is empty or has a control character")
 
 
 def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:

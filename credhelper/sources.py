@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from credhelper.origins import Origin
 
 SOURCE_SECONDS: Final = 20.0
+MESSAGE_LIMIT: Final = 300
 ERROR_PREFIX: Final = "credhelper: error: "
 HINT_PREFIX: Final = "credhelper: hint: "
 
@@ -54,27 +55,28 @@ class Children:
         if program is None:
             name = arguments[0] if arguments else ""
             raise SourceError(f"credential_process: there is no program '{name}'")
+        program = os.path.abspath(program)
         process = subprocess.Popen([program, *arguments[1:]], env=self._environ, **options)
         self.started.append(process)
         return process
 
     def kill(self) -> None:
-        """Kill what is left, grandchildren first seen included."""
+        """Kill what is left, parents first: a shell whose child is killed goes on to its next line."""
         for process in self.started:
             if process.poll() is None:
-                for pid in [*_descendants(process.pid), process.pid]:
+                for pid in [process.pid, *_descendants(process.pid)]:
                     with contextlib.suppress(OSError):
                         os.kill(pid, _KILL)
 
 
 def _descendants(pid: int) -> list[int]:
-    """The children of a process and theirs, where the system has /proc."""
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            children = [int(child) for child in file.read().split()]
-    except OSError:
-        return []
-    return [each for child in children for each in (*_descendants(child), child)]
+    """The children of a process and theirs, where the system has /proc. Each thread has its own."""
+    children: list[int] = []
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                children += map(int, file.read().split())
+    return [each for child in children for each in (child, *_descendants(child))]
 
 
 def resolve(
@@ -120,7 +122,7 @@ def _load(session: botocore.session.Session, origin: Origin, children: Children)
     if loaded is None:
         return None
     frozen = loaded.get_frozen_credentials()
-    return Keys(frozen.access_key, frozen.secret_key, frozen.token)
+    return Keys(frozen.access_key, frozen.secret_key, frozen.token or None)
 
 
 def _failure(error: Exception, origin: Origin, children: Children) -> CredhelperError:
@@ -130,7 +132,7 @@ def _failure(error: Exception, origin: Origin, children: Children) -> Credhelper
         if ERROR_PREFIX in said:
             return _relayed(said, nested)
         line = next((line.strip() for line in said.splitlines() if line.strip()), "it said nothing")
-        return SourceError(f"{origin}: {line[:300]}")
+        return SourceError(f"{origin}: {line[:MESSAGE_LIMIT]}")
     if isinstance(error, boto.ConfigParseError):
         return ConfigError(f"the AWS config cannot be parsed: {error}")
     if isinstance(error, (boto.SSOError, boto.TokenRetrievalError)) or "Login" in type(error).__name__:
@@ -140,8 +142,12 @@ def _failure(error: Exception, origin: Origin, children: Children) -> Credhelper
         )
     if nested is not None:
         return SourceError(f"{origin}: its credential_process ended with status {nested}")
-    if isinstance(error, ValueError):  # JSON that is none; its text would be the process's whole answer
+    if children.started and isinstance(error, (ValueError, TypeError, AttributeError)):
+        # JSON that is none, or no object; its text would be the process's whole answer
         return SourceError(f"{origin}: its credential_process did not print valid JSON")
+    if isinstance(error, boto.ClientError):
+        answer = error.response.get("Error", {})
+        return SourceError(f"{origin}: {answer.get('Code')}: {answer.get('Message')}"[:MESSAGE_LIMIT])
     if isinstance(error, RuntimeError):  # botocore's way of saying so
         return SourceError(f"{origin}: its credentials have expired already")
     return SourceError(
