@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError
+from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ANY: Final = ("AssumeRoot", "AssumeRole", "GetSessionToken")
 ROOT: Final = ("AssumeRoot",)
 ROLE: Final = ("AssumeRole",)
+SESSION: Final = ("GetSessionToken",)
 
 FEATURES: Final = {
     "S3UnlockBucketPolicy": "RootSessions",
@@ -25,6 +26,7 @@ FEATURES: Final = {
 }
 """The organization feature a root task needs; for the tasks of IAM it is RootCredentialsManagement."""
 
+MESSAGE_LIMIT: Final = 500
 PROPAGATION: Final = "changes of delegation and features take up to 3 minutes to take effect"
 
 
@@ -40,67 +42,91 @@ class Refusal:
     error: type[CredhelperError] = RefusedError
 
 
-_CALLER = r"(?:User: (?P<caller>\S+) )?"
-_ON = r"(?: on resource: (?P<resource>\S+))?"
+_DENIED = "AccessDenied(?:Exception)?"
+_ABOUT_TARGET = rf"{_DENIED}|Validation\w*|Invalid(?:Input|Parameter)\w*|Account\w+"
+_ORGANIZATION = r"(?:explicit deny in an?|because no) (?P<kind>(?:service|resource) control policy)"
+_OTHER = (
+    r"(?:explicit deny in an?|because no(?= session| permissions| VPC)) (?P<kind>[\w -]*?(?:policy|boundary))"
+)
+_CODE_REJECTED = r"(?i)MultiFactorAuthentication failed with\b.*\b(?:invalid MFA|one time pass code)"
+_CALLER = "caller: {caller}"
 _LOGIN = "log in again where these credentials come from"
 
 TABLE: Final[tuple[Refusal, ...]] = (
     # Who may call AssumeRoot, and on what
     Refusal(
         ROOT,
-        "AccessDenied",
-        rf"{_CALLER}.*explicit deny in a (?:service|resource) control policy",
-        "a service control policy denies sts:AssumeRoot on account '{account}'",
-        ("an administrator of the organization has to change the policy", "caller: {caller}"),
+        _DENIED,
+        _ORGANIZATION,
+        "a {kind} denies {action} on account '{account}'",
+        ("an administrator of the organization has to change the policy{policy}", _CALLER),
     ),
     Refusal(
         ROOT,
-        "AccessDenied",
-        r"(?i)(?:centrali[sz]ed root|root access management|root ?sessions?|"
-        r"root ?credentials ?management|organizations? features?)\b.*\b(?:not|isn't|disabled)",
-        "centralized root access is not enabled in the organization for this task",
-        ("enable {feature} under 'root access management' in IAM of the management account", PROPAGATION),
-    ),
-    Refusal(
-        ROOT,
-        "AccessDenied|ValidationError|InvalidInput.*",
-        r"(?i)(?:only|must be|neither|not)\b.*\bdelegated admin",
-        "the caller is neither in the management account nor in the delegated administrator for IAM",
-        ("use source credentials of one of these two accounts; caller: {caller}", PROPAGATION),
+        _DENIED,
+        _OTHER,
+        "not allowed: {action} on '{principal}' with the task {task}, because of the {kind}",
+        (_CALLER, "change the policy{policy}, or use another source"),
     ),
     Refusal(
         ROOT,
         ".*",
-        r"(?i)\bmanagement account\b",
+        r"(?i)(?:centrali[sz]ed root|root access management|root ?sessions?|trusted access|"
+        r"root ?credentials ?management|organizations? features?)\b.*\b(?:not|isn't|disabled)",
+        "centralized root access is not enabled in the organization for the task {task}",
+        ("enable {feature} under 'root access management' in IAM of the management account", PROPAGATION),
+    ),
+    Refusal(
+        ROOT,
+        _ABOUT_TARGET,
+        r"(?i)\btarget\w*\b.*\bmanagement account\b|\bmanagement account\b.*\btarget|"
+        r"\bnot (?:supported|allowed|available|possible)\b.* (?:for|on|in|of) (?:the |an? |your )?"
+        r"(?:organization'?s? )?management account|"
+        r"\b(?:root|session)\b.*\b(?:of|for|on|into) (?:the |an? |your )?(?:organization'?s? )?management account",
         "account '{account}' is the management account itself: AssumeRoot works on member accounts",
         ("use the root user of the management account for its own root tasks",),
     ),
     Refusal(
         ROOT,
-        ".*",
+        _ABOUT_TARGET,
+        r"(?i)\bdelegated admin|\bmanagement account\b",
+        "the caller is neither in the management account nor in the delegated administrator for IAM",
+        ("use source credentials of one of these two accounts; caller: {caller}", PROPAGATION),
+    ),
+    Refusal(
+        ROOT,
+        _ABOUT_TARGET,
         r"(?i)\b(?:suspended|closed|pending closure|not active)\b",
         "account '{account}' is suspended or closed",
         ("AWS Organizations shows its state; a closed account can be reopened for 90 days",),
     ),
     Refusal(
         ROOT,
-        ".*",
-        r"(?i)\b(?:not|isn't|outside)\b.*\b(?:organi[sz]ation|member account)\b|AccountNotFound",
+        _ABOUT_TARGET,
+        r"(?i)\b(?:not|isn't|doesn't|outside)\b(?! authori[sz]ed).*\b(?:organi[sz]ations?|member account)\b",
         "account '{account}' is not in the organization of the caller",
         ("check the account id, and that the source credentials belong to the right organization",),
     ),
     Refusal(
         ROOT,
-        "AccessDenied",
-        r"(?i)\broot (?:user|account|credentials)\b.*\b(?:cannot|can't|may not|not)\b",
+        "AccountNotFound.*",
+        "",
+        "account '{account}' is not in the organization of the caller",
+        ("check the account id, and that the source credentials belong to the right organization",),
+    ),
+    Refusal(
+        ROOT,
+        _DENIED,
+        r"(?i)\broot (?:user|account|credential)s?\b.*\b(?:cannot|can't|may not|not)\b|"
+        r"\b(?:cannot|can't|may not|not)\b.*\b(?:by|with|as|using) (?:the )?(?:account )?root\b",
         "AssumeRoot cannot be called with a root user's own credentials",
         ("use a role or user of the management account",),
     ),
     Refusal(
         ROOT,
-        "AccessDenied.*",
-        rf"{_CALLER}.*",
-        "not allowed: sts:AssumeRoot on '{principal}' with the task {task}",
+        _DENIED,
+        "",
+        "not allowed: {action} on '{principal}' with the task {task}",
         (
             "the caller ({caller}) needs sts:AssumeRoot on {principal}, where sts:TaskPolicyArn is {task_arn}",
             "it must be in the management account or IAM's delegated administrator, with the account a member; "
@@ -109,73 +135,73 @@ TABLE: Final[tuple[Refusal, ...]] = (
     ),
     Refusal(
         ROOT,
-        "InvalidAction",
+        "InvalidAction|UnknownOperation.*",
         "",
         "the endpoint in '{region}' does not know AssumeRoot",
         ("AssumeRoot needs a regional STS endpoint: check 'sts_region' and 'endpoint_url'",),
     ),
-    # AssumeRole
+    # AssumeRole and GetSessionToken
     Refusal(
-        ANY,
-        "AccessDenied",
-        r"explicit deny in a service control policy",
-        "a service control policy denies sts:{api} in '{resource}'",
-        ("an administrator of the organization has to change the policy", "caller: {caller}"),
+        ROLE,
+        _DENIED,
+        _ORGANIZATION,
+        "a {kind} denies {action} on '{target}'",
+        ("an administrator of the organization has to change the policy{policy}", _CALLER),
     ),
     Refusal(
         ROLE,
-        "AccessDenied",
-        r"explicit deny",
-        "a policy explicitly denies assuming '{target}'",
+        _DENIED,
+        _OTHER,
+        "not allowed: {action} on '{target}', because of the {kind}",
+        (_CALLER, "change the policy{policy}, or use another source"),
+    ),
+    Refusal(
+        SESSION,
+        _DENIED,
+        r"explicit deny|because no .* allows",
+        "a policy denies {action} to '{caller}'",
         ("AWS says: {message}",),
     ),
     Refusal(
-        ROLE,
-        "AccessDenied",
-        r"(?i)MultiFactorAuthentication failed.*(?:invalid MFA|one time pass code)",
+        ANY,
+        _DENIED,
+        _CODE_REJECTED,
         "AWS did not accept the MFA code for '{device}'",
         ("wait for the next code: each works only once",),
     ),
     Refusal(
         ANY,
-        "AccessDenied",
-        r"(?i)MultiFactorAuthentication failed.*invalid MFA",
-        "AWS did not accept the MFA code for '{device}'",
-        ("wait for the next code: each works only once",),
-    ),
-    Refusal(
-        ANY,
-        "AccessDenied",
+        _DENIED,
         r"(?i)MultiFactorAuthentication failed",
         "AWS cannot check an MFA code of '{device}' for this user",
         ("'mfa_serial' must be a device of the user that the source credentials belong to",),
     ),
     Refusal(
         ROLE,
-        "AccessDenied",
+        _DENIED,
         r"(?i)Roles may not be assumed by root",
         "a root user cannot assume a role",
         ("use the credentials of an IAM user or of a role",),
     ),
     Refusal(
         ROLE,
-        "AccessDenied",
-        r"not authorized to perform: (?P<action>sts:TagSession|sts:SetSourceIdentity)",
+        _DENIED,
+        r"no identity-based policy allows",
+        "not allowed: {action} on '{target}'",
+        ("the caller ({caller}) needs a policy that allows {action} on this role",),
+    ),
+    Refusal(
+        ROLE,
+        _DENIED,
+        r"not authorized to perform: sts:(?:TagSession|SetSourceIdentity)",
         "not allowed: {action} on '{target}'",
         ("the role's trust policy has to allow {action} too, not only sts:AssumeRole",),
     ),
     Refusal(
         ROLE,
-        "AccessDenied",
-        r"no identity-based policy allows",
-        "not allowed: sts:AssumeRole on '{target}'",
-        ("the caller ({caller}) needs a policy that allows sts:AssumeRole on this role",),
-    ),
-    Refusal(
-        ROLE,
-        "AccessDenied",
-        r"",
-        "not allowed: sts:AssumeRole on '{target}'",
+        _DENIED,
+        "",
+        "not allowed: {action} on '{target}'",
         (
             "the role's trust policy must name the caller ({caller}); check 'external_id' and MFA conditions",
             (
@@ -186,21 +212,21 @@ TABLE: Final[tuple[Refusal, ...]] = (
     ),
     Refusal(
         ROLE,
-        "ValidationError",
+        "Validation.*",
         r"1 hour session limit",
         "a role assumed by another role's session lasts at most 1 hour, and {duration} s were asked for",
         ("set duration_seconds = 3600 in this profile",),
     ),
     Refusal(
         ROLE,
-        "ValidationError",
+        "Validation.*",
         r"MaxSessionDuration",
         "role '{target}' does not allow sessions of {duration} s",
         ("lower 'duration_seconds', or raise the role's maximum session duration",),
     ),
     Refusal(
-        ("GetSessionToken",),
-        "AccessDenied",
+        SESSION,
+        _DENIED,
         r"session credentials",
         "{source} is temporary, and only a long-lived access key can call GetSessionToken",
         ("set mfa_session = false, or another source",),
@@ -254,7 +280,7 @@ TABLE: Final[tuple[Refusal, ...]] = (
     ),
     Refusal(
         ANY,
-        "ServiceUnavailable|ServiceFailure|InternalFailure|InternalError|RequestTimeout.*|50[0-9]",
+        "ServiceUnavailable.*|ServiceFailure|Internal(?:Server)?(?:Failure|Error|Exception)|RequestTimeout(?:Exception)?|50[0-9]",
         "",
         "STS in '{region}' is failing: {code}",
         ("try again, or set 'sts_region' to another region",),
@@ -280,24 +306,31 @@ TABLE: Final[tuple[Refusal, ...]] = (
 
 def explain(api: str, code: str, message: str, facts: Mapping[str, str]) -> CredhelperError:
     """The error for STS's refusal of a call; `facts` fill in the sentence."""
+    code, message = printable(code, 80), printable(message, MESSAGE_LIMIT)
+    prose = re.sub(r"\barn:\S+", "ARN", message)  # the name of a role must not be read as a reason
     for row in TABLE:
-        found = re.search(row.message, message, re.DOTALL)
+        found = re.search(row.message, prose)
         if api in row.apis and found and re.fullmatch(row.code, code):
-            groups = {name: text for name, text in found.groupdict().items() if text}
-            known = {
-                "caller": _caller(message), "resource": facts.get("target", ""), "api": api, "code": code or "no code",
-                "message": message or "nothing more", "feature": FEATURES.get(facts.get("task", ""), "RootCredentialsManagement"),
-                **facts, **groups,
-            }  # fmt: skip
-            return row.error(
-                row.sentence.format(**known), *(hint.format(**known) for hint in row.hints), code=code
-            )
+            known = {**_quoted(api, code, message), **found.groupdict(), **facts}
+            known["feature"] = FEATURES.get(known.get("task", ""), "RootCredentialsManagement")
+            hints = (hint.format_map(known) for hint in row.hints)
+            return row.error(row.sentence.format_map(known), *hints, code=code)
     raise AssertionError("the last row matches everything")
 
 
-def _caller(message: str) -> str:
-    found = re.search(r"User: (\S+) ", message)
-    return found[1] if found else "the source credentials"
+def _quoted(api: str, code: str, message: str) -> dict[str, str]:
+    """What a sentence may quote of AWS's message."""
+    caller = re.search(r"\bUser: (\S+)", message)
+    action = re.search(r"\bperform: (\w+:\w+)", message)
+    policy = re.search(r"\barn:[\w-]+:(?:organizations|iam)::\S*:policy/[\w+=,.@/-]+", message)
+    return {
+        "caller": caller[1] if caller else "the source credentials",
+        "action": action[1] if action else f"sts:{api}",
+        "policy": f" {policy[0]}" if policy else "",
+        "api": api,
+        "code": code or "no code",
+        "message": message or "nothing more",
+    }
 
 
 def spell_skew(seconds: float) -> str:
