@@ -105,8 +105,13 @@ def _chains(house: House) -> chain.Chains:
         environ,
         chain.Person(caller.user(environ), caller.host(environ), house.consent.reason),
         saved_key_id,
-        chain.read_path(environ.get("CREDHELPER_CHAIN", "")),
+        _came_from(house),
     )
+
+
+def _came_from(house: House) -> tuple[chain.Node, ...]:
+    """The profiles of other credhelper processes that are waiting for this one."""
+    return chain.read_path(house.environ.get("CREDHELPER_CHAIN", ""))
 
 
 def _resolver(house: House) -> Resolver:
@@ -129,6 +134,7 @@ def _resolver(house: House) -> Resolver:
         asker=lambda: Asker(*caller.asking_program(), house.started),
         started=house.started,
         consent=house.consent,
+        nested=bool(_came_from(house)),
     )
 
 

@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 TIME_TO_MINT: Final = 12.0
 """Seconds of the deadline that a caller keeps for itself when it waits for another one's mint."""
 
+NESTED_PATIENCE: Final = 5.0
+"""Seconds a credhelper that another one started waits for a lock.
+
+Two loops of the same profiles, entered at different ends, hold each other's locks. Going on without the
+lock, the inner processes find the loop and say so.
+"""
+
 BACK_OFF: Final = 30.0
 """Seconds for which nobody tries again after a failure, while an older credential still serves."""
 
@@ -80,6 +87,7 @@ class Resolver:
         started: Clocks,
         consent: Consent = Consent(),
         ask_code: Callable[[Call], str] | None = None,
+        nested: bool = False,
     ) -> None:
         self._aws = aws
         self._store = store
@@ -91,6 +99,7 @@ class Resolver:
         self._started = started
         self._consent = consent
         self._ask_code = ask_code
+        self._nested = nested
 
     def get(self, call: Call, *, refresh: bool = False, cache: bool = True) -> Credentials:
         """Credentials for a call. Raises CredhelperError.
@@ -104,9 +113,13 @@ class Resolver:
         if cached is not None and not refresh and self._is_good(call, cached):
             self._journal.debug(f"{call.profile.name}: cached")
             return cached
-        patience = self._deadline.left() - TIME_TO_MINT
-        with self._locks.hold(call.key, max(0.0, patience)):
+        with self._locks.hold(call.key, self._patience()):
             return self._get_locked(call, refresh=refresh)
+
+    def _patience(self) -> float:
+        """Seconds to wait for somebody else's mint."""
+        patience = max(0.0, self._deadline.left() - TIME_TO_MINT)
+        return min(patience, NESTED_PATIENCE) if self._nested else patience
 
     def _get_locked(self, call: Call, *, refresh: bool) -> Credentials:
         cached = self._look(call)
