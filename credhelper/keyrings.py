@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from credhelper.deadline import Deadline, LateError, Running, within
 from credhelper.errors import ConfigError
@@ -47,16 +47,22 @@ class NoKeyringError(Exception):
 
 @dataclass(frozen=True)
 class Pinned:
-    """A backend class by name, and how many characters one of its items holds (None: no limit known)."""
+    """A backend class by name, and what is set on it.
+
+    `part_size` is how many characters one of its items holds; None where no limit is known.
+    """
 
     module: str
     name: str
     part_size: int | None = None
+    properties: tuple[tuple[str, str], ...] = ()
 
 
 PINNED: Final[dict[str, tuple[Pinned, ...]]] = {
     "darwin": (Pinned("keyring.backends.macOS", "Keyring"),),
-    "win32": (Pinned("keyring.backends.Windows", "WinVaultKeyring", WINDOWS_PART),),
+    "win32": (  # by default a domain user's items roam to every machine they log in to
+        Pinned("keyring.backends.Windows", "WinVaultKeyring", WINDOWS_PART, (("persist", "local machine"),)),
+    ),
     "linux": (
         Pinned("keyring.backends.SecretService", "Keyring"),
         Pinned("keyring.backends.libsecret", "Keyring"),
@@ -70,7 +76,8 @@ class OsKeyring:
     """The one keyring of this process.
 
     `choice` is auto, none or module.Class. Calls raise NoKeyringError when it cannot be used; after one
-    call that did not come back in time, all of them do, at once.
+    call that did not come back in time, or that found it locked, all of them do, at once: nobody is to be
+    asked a second time for what they have just declined.
     """
 
     def __init__(self, choice: str, environ: Mapping[str, str], *, timeout: float = 2.0) -> None:
@@ -114,7 +121,9 @@ class OsKeyring:
             try:
                 backend.delete_password(service, USERNAME)
             except PasswordDeleteError:
-                pass
+                # macOS and KWallet raise the same where they refuse.
+                if backend.get_password(service, USERNAME) is not None:
+                    raise
 
         self._ask(delete)
 
@@ -124,14 +133,19 @@ class OsKeyring:
             try:
                 return self._wait(_start(question, backend))
             except LateError:
-                self._backend = None
-                self.gone = f"the keyring did not answer within {self._timeout:.0f} s"
-                raise NoKeyringError(self.gone) from None
+                raise self._give_up(f"the keyring did not answer within {self._timeout:g} s") from None
             except Exception as error:  # noqa: BLE001 - backends raise their libraries' own errors too
                 said = f"the keyring said: {_summary(error)}"
+                if _is_locked(error):
+                    raise self._give_up(said) from None
                 if not _is_absent(error):
                     raise NoKeyringError(said) from None
                 self._drop_first(said)
+
+    def _give_up(self, why: str) -> NoKeyringError:
+        self._backend = None
+        self.gone = why
+        return NoKeyringError(why)
 
     def _open(self) -> Backend:
         """The backend, imported outside the deadline: that is our own time, not the keyring's."""
@@ -149,7 +163,9 @@ class OsKeyring:
             backend = getattr(importlib.import_module(candidate.module), candidate.name)
             # The first of the list is not asked whether it works, but used: asking costs a connection.
             works = candidate is self._first or within(self._timeout, lambda: backend.viable)
-            loaded: Backend | None = backend() if works else None
+            loaded: Backend | None = _checked(backend()) if works else None
+            for name, value in candidate.properties if loaded else ():
+                setattr(loaded, name, value)
         except Exception as error:  # noqa: BLE001 - a module may fail to import in any way
             if candidate in _ALL_PINNED:
                 return None
@@ -192,6 +208,13 @@ class OsKeyring:
             return False
 
 
+def _checked(backend: Any) -> Backend:
+    if not all(callable(getattr(backend, name, None)) for name in ("get_password", "set_password")):
+        raise TypeError("it is no keyring backend")
+    loaded: Backend = backend
+    return loaded
+
+
 def _start(question: Callable[[Backend], Answer], backend: Backend) -> Running[Answer]:
     return Running(lambda: question(backend))
 
@@ -201,7 +224,8 @@ def _collection_is_locked() -> bool:
 
     connection = secretstorage.dbus_init()
     try:
-        return bool(secretstorage.get_default_collection(connection).is_locked())
+        # Not get_default_collection: where there is none, it asks the person to make one.
+        return bool(secretstorage.Collection(connection).is_locked())
     finally:
         connection.close()
 
@@ -211,6 +235,13 @@ def _is_absent(error: Exception) -> bool:
     return any(
         type(cause).__name__ == "SecretServiceNotAvailableException" for cause in (error, error.__cause__)
     )
+
+
+def _is_locked(error: Exception) -> bool:
+    """Whether it stays shut: nobody can be asked to open it, or they would not."""
+    from keyring.errors import InitError, KeyringLocked
+
+    return isinstance(error, (InitError, KeyringLocked)) and not _is_absent(error)
 
 
 def _summary(error: Exception) -> str:
