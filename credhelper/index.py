@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from credhelper import paths
+from credhelper.credentials import LAST_SECOND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 LOCK = "items"
 LOCK_SECONDS = 5.0
+MAXIMUM_PARTS = 1024
+"""Parts of one item at most: Store neither writes nor reads more."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,10 @@ class Index:
             )
         return list(found.values())
 
+    def mentions(self, key: str) -> bool:
+        """Whether the keyring can have an item of this KEY at all; much quicker than asking it."""
+        return any(key in line for line in paths.read_lines(self._path))
+
     def add(self, item: Item) -> bool:
         """Write an item down; False where it cannot be, and then it must not be stored."""
         try:
@@ -64,14 +71,14 @@ class Index:
             return False
         return True
 
-    def remove(self, gone: Iterable[str]) -> None:
-        """Strike items out by key."""
-        keys = set(gone)
-        if not keys:
+    def remove(self, gone: Iterable[Item]) -> None:
+        """Strike items out; one that has been added anew in the meantime stays."""
+        struck = set(gone)
+        if not struck:
             return
         try:
             with self._locks.hold(LOCK, LOCK_SECONDS):
-                left = [item for item in self.items() if item.key not in keys]
+                left = [item for item in self.items() if item not in struck]
                 paths.replace_lines(self._path, [json.dumps(asdict(item)) for item in left])
         except OSError as error:
             self._journal.warn(f"the index of keyring items cannot be rewritten: {error.strerror or error}")
@@ -83,5 +90,10 @@ def _parse(line: str) -> Item | None:
         item = Item(**document)
     except (ValueError, TypeError, RecursionError):
         return None
-    texts = isinstance(item.key, str) and isinstance(item.profile, str) and isinstance(item.kind, str)
-    return item if texts and isinstance(item.expires, int) and isinstance(item.parts, int) else None
+    texts = all(isinstance(text, str) and text.isprintable() for text in (item.key, item.profile, item.kind))
+    numbers = _within(0, item.expires, LAST_SECOND) and _within(1, item.parts, MAXIMUM_PARTS)
+    return item if texts and numbers else None
+
+
+def _within(low: int, value: object, high: int) -> bool:
+    return type(value) is int and low <= value <= high

@@ -1,25 +1,26 @@
 """Credentials in the OS keyring, under the KEY of the call that minted them, and saved keys under their name.
 
-A value longer than the keyring holds is cut into parts. The first part, written last, has the length and
-the digest of the whole: a part that is missing, older or damaged makes a miss, never a wrong credential.
+A value longer than the keyring holds is cut into parts. The first part, written last, has their number, the
+length and the digest of the whole with its name: a part that is missing, older, damaged or from another item
+makes a miss, never a wrong credential.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from typing import TYPE_CHECKING, Final
 
 from credhelper import freshness
 from credhelper.credentials import Credentials, Keys
-from credhelper.index import Index, Item
+from credhelper.index import MAXIMUM_PARTS, Index, Item
 from credhelper.keyrings import NoKeyringError, OsKeyring
 
 if TYPE_CHECKING:
     from credhelper.journal import Journal
 
 FORMAT: Final = "credhelper/1"
-MAXIMUM_PARTS: Final = 1024
 SWEEP_AT_MOST: Final = 10
 """Expired items deleted at one mint, so that the sweep never makes a mint slow."""
 
@@ -34,6 +35,8 @@ class Store:
 
     def get(self, key: str) -> Credentials | None:
         """The credentials stored under a KEY."""
+        if not self._index.mentions(key):
+            return None
         text = self._read(_service(key))
         return None if text is None else Credentials.from_json(text)
 
@@ -51,13 +54,20 @@ class Store:
         if self._keyring.gone is not None:
             self._journal.warn(f"not cached: {self._keyring.gone}")
             return
-        parts = self._cut(credentials.to_json())
-        item = Item(key, profile, kind, credentials.expiration, len(parts))
+        service = _service(key)
+        parts = self._cut(service, credentials.to_json())
+        if len(parts) > MAXIMUM_PARTS:
+            self._journal.warn(f"not cached: {len(parts)} parts are more than this keyring is asked to hold")
+            return
+        expires = int(credentials.expiration - credentials.skew)  # as this machine's clock will show it
+        item = Item(key, profile, kind, expires, len(parts))
         if self._index.add(item):
-            self._write(_service(key), parts)
+            self._write(service, parts)
 
     def sweep(self) -> None:
         """Delete some of what has expired."""
+        if self._keyring.gone is not None:
+            return
         now = freshness.read_clocks().wall
         expired = [item for item in self.items() if item.expires <= now]
         self.forget(expired[:SWEEP_AT_MOST])
@@ -78,17 +88,14 @@ class Store:
                 self._journal.warn(f"cannot delete from the keyring: {error}")
                 break
             done.append(item)
-        self._index.remove(item.key for item in done)
+        self._index.remove(done)
         return items[len(done) :]
 
-    def _cut(self, text: str) -> list[str]:
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        size = self._keyring.part_size
-        if size is None:
-            return [f"{FORMAT} 1 {len(text)} {digest}\n{text}"]
-        first = size - len(f"{FORMAT} {MAXIMUM_PARTS} {len(text)} {digest}\n")
+    def _cut(self, service: str, text: str) -> list[str]:
+        size = self._keyring.part_size or sys.maxsize
+        first = size - len(_header(service, MAXIMUM_PARTS, text)) - 1
         rest = [text[start : start + size] for start in range(first, len(text), size)]
-        return [f"{FORMAT} {len(rest) + 1} {len(text)} {digest}\n{text[:first]}", *rest]
+        return [f"{_header(service, len(rest) + 1, text)}\n{text[:first]}", *rest]
 
     def _write(self, service: str, parts: list[str]) -> None:
         try:
@@ -103,16 +110,24 @@ class Store:
             if head is None:
                 return None
             header, _, text = head.partition("\n")
-            magic, parts, length, digest = header.split(" ")
-            for number in range(1, min(int(parts), MAXIMUM_PARTS)):
-                text += self._keyring.get(f"{service}.{number}") or ""
+            parts = int(header.split(" ")[1])
+            for number in range(1, min(parts, MAXIMUM_PARTS)):
+                part = self._keyring.get(f"{service}.{number}")
+                if part is None:
+                    return None
+                text += part
+            return text if parts > 0 and header == _header(service, parts, text) else None
         except NoKeyringError as error:
             self._journal.debug(f"no keyring: {error}")
             return None
-        except ValueError:
+        except (ValueError, IndexError):
             return None
-        whole = len(text) == int(length) and hashlib.sha256(text.encode()).hexdigest() == digest
-        return text if whole and magic == FORMAT else None
+
+
+def _header(service: str, parts: int, text: str) -> str:
+    """What the first part says of the whole. The name is in the digest: another item's parts are a miss."""
+    digest = hashlib.sha256(f"{service}\n{text}".encode()).hexdigest()
+    return f"{FORMAT} {parts} {len(text)} {digest}"
 
 
 def _service(key: str, part: int = 0) -> str:

@@ -42,7 +42,7 @@ def test_root_in_a_users_home_leaves_no_trace(laptop: Laptop, sts: LoopbackSts) 
 
 
 def test_files_of_the_user_are_left_as_they_are(laptop: Laptop, secret_service, sts: LoopbackSts) -> None:
-    """State that the user's own runs have made is neither read for answers nor added to."""
+    """State that the user's own runs have made is not added to, and an index of theirs is not believed."""
     laptop.get("developer")
     _give_away(laptop.home)
     before = _snapshot(laptop.home)
