@@ -72,13 +72,13 @@ class Audit:
             paths.append_line(self._path, json.dumps(asdict(line)))
         except OSError as error:
             if self._required and line.outcome == "minted":
-                raise self._unwritable(error) from None
+                raise self._unwritable(error, "the session just minted is thrown away") from None
             self._journal.warn(f"the record cannot be written: {error.strerror or error}")
 
-    def _unwritable(self, error: OSError) -> CredhelperError:
+    def _unwritable(self, error: OSError, outcome: str = "nothing is minted") -> CredhelperError:
         why = error.strerror or str(error)
         return CredhelperError(
-            f"nothing is minted: '[audit] required' is set, and '{self._path}' cannot be written ({why})"
+            f"{outcome}: '[audit] required' is set, and '{self._path}' cannot be written ({why})"
         )
 
     def lines(self) -> Iterator[dict[str, object]]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper import freshness
 from credhelper.credentials import Clocks
-
 from credhelper.errors import printable
 
 if TYPE_CHECKING:

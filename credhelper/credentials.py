@@ -8,6 +8,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from typing import Final
+
+LAST_SECOND: Final = 253402300799
+"""9999-12-31T23:59:59Z, the last time that has a name of the usual form."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,19 @@ class Clocks:
     wall: float
     boot: float | None = None
     boot_id: str = ""
+
+    def to_list(self) -> list[float | str | None]:
+        """As JSON holds it."""
+        return [self.wall, self.boot, self.boot_id]
+
+    @classmethod
+    def from_list(cls, document: object) -> Clocks | None:
+        """What `to_list` gave; None for anything else."""
+        if not isinstance(document, list) or len(document) != 3:
+            return None
+        wall, boot, boot_id = document
+        sound = _is_number(wall) and (boot is None or _is_number(boot)) and isinstance(boot_id, str)
+        return cls(wall, boot, boot_id) if sound else None
 
 
 @dataclass(frozen=True)
@@ -76,23 +93,18 @@ class Credentials:
     def to_json(self) -> str:
         """Everything, secrets included: what the keyring holds."""
         document = {name: getattr(self, name) for name in _STORED}
-        return json.dumps(document | {"minted": [self.minted.wall, self.minted.boot, self.minted.boot_id]})
+        return json.dumps(document | {"minted": self.minted.to_list()})
 
     @classmethod
     def from_json(cls, text: str) -> Credentials | None:
         """What `to_json` wrote; None for anything else."""
         try:
             document = json.loads(text)
-            wall, boot, boot_id = document.pop("minted")
-            credentials = cls(**document, minted=Clocks(wall, boot, boot_id))
+            minted = Clocks.from_list(document.pop("minted"))
+            credentials = None if minted is None else cls(**document, minted=minted)
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             return None
-        numbers = (credentials.expiration, credentials.life, credentials.skew, wall)
-        texts = (credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
-        sound = all(isinstance(number, (int, float)) for number in numbers) and all(
-            isinstance(text, str) for text in texts
-        )
-        return credentials if sound else None
+        return credentials if credentials is not None and _is_sound(credentials) else None
 
 
 _STORED = (
@@ -106,6 +118,24 @@ _STORED = (
     "arn",
     "source_identity",
 )
+
+
+def _is_sound(credentials: Credentials) -> bool:
+    texts = (credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
+    perhaps = (credentials.account_id, credentials.arn, credentials.source_identity)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and all(text is None or isinstance(text, str) for text in perhaps)
+        and _is_number(credentials.life)
+        and _is_number(credentials.skew)
+        and isinstance(credentials.expiration, int)
+        and 0 <= credentials.expiration <= LAST_SECOND
+    )
+
+
+def _is_number(value: object) -> bool:
+    """A number to reckon with: json reads NaN, Infinity and integers of any length too."""
+    return isinstance(value, (int, float)) and -LAST_SECOND <= value <= LAST_SECOND
 
 
 def utc(seconds: float) -> str:

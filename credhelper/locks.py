@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from credhelper import freshness
+from credhelper import freshness, paths
 from credhelper.credentials import Clocks
 from credhelper.errors import BY_STATUS, CredhelperError
 
@@ -64,7 +64,7 @@ class Locks:
             self._journal.warn(f"gave up waiting for the lock of {name} after {seconds:.0f} s")
             return None
         except OSError as error:
-            self._journal.warn(f"no lock for {name}: {error.strerror}")
+            self._journal.warn(f"no lock for {name}: {error.strerror or error}")
             return None
         return lock
 
@@ -73,9 +73,10 @@ class Locks:
         if self._directory is None:
             return
         now = freshness.read_clocks()
-        document = [error.status, error.sentence, error.hints, error.code, now.wall, now.boot, now.boot_id]
+        document = [error.status, error.sentence, error.hints, error.code, *now.to_list()]
         with contextlib.suppress(OSError):
-            descriptor = os.open(self._path(name, "failed"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            descriptor = paths.open_private(self._path(name, "failed"), flags)
             with open(descriptor, "w", encoding="ascii") as file:
                 json.dump(document, file)
 
@@ -84,12 +85,14 @@ class Locks:
         if self._directory is None:
             return None
         try:
-            with open(self._path(name, "failed"), encoding="ascii") as file:
-                status, sentence, hints, code, wall, boot, boot_id = json.load(file)
-            error = BY_STATUS[status](sentence, *hints, code=code)
-        except (OSError, ValueError, TypeError, KeyError):
+            descriptor = paths.open_private(self._path(name, "failed"), os.O_RDONLY)
+            with open(descriptor, encoding="ascii") as file:
+                status, sentence, hints, code, *clocks = json.load(file)
+            at = Clocks.from_list(clocks)
+            error = BY_STATUS[status](str(sentence), *map(str, hints), code=code)
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
-        return Failure(error, Clocks(wall, boot, boot_id))
+        return None if at is None else Failure(error, at)
 
     def forget(self, name: str) -> None:
         """Drop a kept failure: a mint has succeeded."""

@@ -7,6 +7,7 @@ directories that are 0700 from their birth, and none of them holds a secret.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import sys
@@ -58,11 +59,12 @@ def may_write_in(directory: str) -> bool:
     path = os.path.abspath(directory)
     while not os.path.lexists(path):
         path = os.path.dirname(path)
-    return _is_ours(path) and os.path.isdir(path)
+    return os.path.isdir(path) and _is_ours(path)
 
 
 def _is_ours(path: str) -> bool:
-    return sys.platform == "win32" or os.lstat(path).st_uid == os.geteuid()
+    """Ours, and where it is a link of ours, so is what it leads to."""
+    return sys.platform == "win32" or {os.lstat(path).st_uid, os.stat(path).st_uid} == {os.geteuid()}
 
 
 def make_private(directory: str) -> None:
@@ -82,7 +84,8 @@ def open_private(path: str, flags: int) -> int:
     directory = os.path.dirname(path)
     if not may_write_in(directory):
         raise PermissionError(f"'{directory}' belongs to another user")
-    make_private(directory)
+    if flags & os.O_CREAT:
+        make_private(directory)
     nofollow = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | nofollow, 0o600)
     status = os.fstat(descriptor)
@@ -97,7 +100,9 @@ def append_line(path: str, line: str) -> None:
     descriptor = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         _end_last_line(descriptor)
-        os.write(descriptor, line.encode("ascii", "backslashreplace") + b"\n")
+        content = line.encode("ascii", "backslashreplace") + b"\n"
+        if os.write(descriptor, content) < len(content):  # a disk that is nearly full takes a part
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     finally:
         os.close(descriptor)
 
@@ -138,7 +143,7 @@ def replace_lines(path: str, lines: list[str]) -> None:
 def rotate(path: str) -> None:
     """Move a log file that has grown past LOG_LIMIT out of the way."""
     try:
-        if os.lstat(path).st_size > LOG_LIMIT:
+        if os.lstat(path).st_size > LOG_LIMIT and _is_ours(path) and may_write_in(os.path.dirname(path)):
             os.replace(path, path + ".1")
     except OSError:
         pass

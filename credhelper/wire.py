@@ -17,9 +17,17 @@ if TYPE_CHECKING:
 
 if sys.platform == "win32":
 
-    def runtime_directory(environ: Mapping[str, str]) -> str | None:  # noqa: ARG001 - the same everywhere
-        """None: nothing here has an owner and a mode in the sense that is asked for."""
-        return None
+    def runtime_directory(environ: Mapping[str, str]) -> str | None:
+        """The directory, made if need be, in the part of the profile that is this user's on this machine."""
+        local = environ.get("LOCALAPPDATA", "")
+        if not os.path.isabs(local):
+            return None
+        path = os.path.join(local, "credhelper", "run")
+        try:
+            os.makedirs(path, exist_ok=True)
+        except OSError:
+            return None
+        return path
 
 else:
 
@@ -27,8 +35,11 @@ else:
         """The directory, made if need be; None where no place qualifies."""
         for parent, name in _candidates(environ):
             path = os.path.join(parent, name)
-            if os.path.isdir(parent) and _is_private(path):
-                return path
+            try:
+                if _is_safe(parent) and _is_private(path):
+                    return path
+            except OSError:
+                continue  # it is not there, or went away while we looked
         return None
 
     def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -43,16 +54,11 @@ else:
         yield "/tmp", f"credhelper-{uid}"  # noqa: S108 - its owner and mode are checked before it is used
 
     def _is_private(path: str) -> bool:
-        """Make the directory 0700, or find it so: real, ours, closed to others."""
+        """Make the directory 0700, or find it so: real, ours, closed to others. Raises OSError."""
         try:
-            # A directory of our own inside somebody else's (XDG_RUNTIME_DIR under sudo) is litter there.
-            if not _may_create_in(os.path.dirname(path)) and not os.path.lexists(path):
-                return False
             os.mkdir(path, 0o700)
         except FileExistsError:
             pass
-        except OSError:
-            return False
         status = os.lstat(path)
         return (
             stat.S_ISDIR(status.st_mode)
@@ -60,6 +66,14 @@ else:
             and stat.S_IMODE(status.st_mode) == 0o700
         )
 
-    def _may_create_in(parent: str) -> bool:
+    def _is_safe(parent: str) -> bool:
+        """Whether nobody else can put another directory in the place of ours. Raises OSError.
+
+        Somebody else's (XDG_RUNTIME_DIR under sudo) is not: they can, and ours would be litter there.
+        """
         status = os.stat(parent)
-        return status.st_uid == os.geteuid() or bool(status.st_mode & stat.S_ISVTX)
+        shared = bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+        sticky = bool(status.st_mode & stat.S_ISVTX)
+        if status.st_uid == os.geteuid():
+            return sticky or not shared
+        return sticky and status.st_uid == 0

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lent_keyring
-
 import sts as loopback
 import sts_faults as faults
 from laptop import HAS_SECRET_SERVICE, PROGRAM, Laptop

@@ -1,7 +1,5 @@
 """A KEY stands for one call by one source: whatever changes either changes it, and nothing else does."""
 
-
-
 from __future__ import annotations
 
 import json

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import crashing
 import pytest
 
+import crashing
 from laptop import PROFILES
 
 if TYPE_CHECKING:

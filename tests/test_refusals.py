@@ -1,7 +1,5 @@
 """What STS says when it refuses, and what we say: who, on what, under which condition, and what to do."""
 
-
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

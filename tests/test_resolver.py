@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from memory_keyring import MemoryKeyring
 
 from credhelper import freshness
 from credhelper.audit import Audit
@@ -33,6 +32,8 @@ from credhelper.keyrings import OsKeyring
 from credhelper.locks import Locks
 from credhelper.resolver import Asker, Consent, Resolver
 from credhelper.store import Store
+
+from memory_keyring import MemoryKeyring
 
 if TYPE_CHECKING:
     from pathlib import Path

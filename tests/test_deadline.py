@@ -1,0 +1,74 @@
+"""A call that may hang has its time, and what it says in that time is passed on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from credhelper.deadline import Deadline, LateError, Running, within
+
+
+def test_what_is_returned() -> None:
+    """An answer in time is the answer, None included."""
+    assert within(5, lambda: "answer") == "answer"
+    assert within(5, lambda: None) is None
+
+
+@pytest.mark.parametrize("error", [KeyError("k"), SystemExit(3), KeyboardInterrupt(), LateError()])
+def test_what_is_raised(error: BaseException) -> None:
+    """An error in time is raised where the answer is waited for, of whatever class it is."""
+
+    def call() -> None:
+        raise error
+
+    with pytest.raises(type(error)) as raised:
+        within(5, call)
+    assert raised.value is error
+
+
+def test_late() -> None:
+    """A call that takes longer is left behind when its time is over."""
+    over = threading.Event()
+    started = time.monotonic()
+    with pytest.raises(LateError):
+        within(0.2, lambda: over.wait(30))
+    assert 0.15 < time.monotonic() - started < 2
+    over.set()
+
+
+def test_waiting_again() -> None:
+    """A call under way may be given more time, and none at all is allowed."""
+    over = threading.Event()
+    running = Running(lambda: over.wait(30))
+    for seconds in (0, -1, 0.05):
+        with pytest.raises(LateError):
+            running.wait(seconds)
+    over.set()
+    assert running.wait(5) is True
+
+
+def test_the_process_can_end() -> None:
+    """A call that is left behind does not keep the process alive."""
+    program = (
+        "import time\nfrom credhelper.deadline import LateError, within\n"
+        "try:\n    within(0.1, lambda: time.sleep(60))\nexcept LateError:\n    print('late')"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=20, text=True)
+    assert (done.stdout, done.stderr) == ("late\n", "")
+
+
+def test_seconds_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time left shrinks to zero and not below, and is never more than is asked for."""
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    deadline = Deadline(10)
+    assert (deadline.left(), deadline.left(4), deadline.left(40)) == (10, 4, 10)
+    now = 1007.0
+    assert (deadline.left(), deadline.left(4)) == (3, 3)
+    now = 1011.0
+    assert (deadline.left(), deadline.left(4)) == (0, 0)
