@@ -15,6 +15,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test does in this process sees no home, no AWS settings and no desktop of a developer's."""
+    home = tmp_path_factory.mktemp("nobody")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("AWS_", "CREDHELPER_", "XDG_", "DBUS_", "PYTHON_KEYRING_")):
+                patch.delenv(name)
+        patch.setenv("HOME", str(home))
+        yield
+    assert not list(home.rglob("*credhelper*")), "a test wrote into its own process's home"
+
+
 @pytest.fixture
 def sts() -> Iterator[LoopbackSts]:
     """An STS of our own."""

@@ -333,6 +333,7 @@ def test_get_session_token_parameters(desk: Desk, sts: LoopbackSts) -> None:
 def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
     """The code that a person gives arrives once, for the session under the role; the role is sent none."""
     device = "arn:aws:iam::999988887777:mfa/me"
+    desk.monkeypatch.setenv("HOME", str(desk.laptop.home))
     house = commands.open_house({**desk.laptop.environ, "CREDHELPER_KEYRING": "none"})
     asked: list[str] = []
     resolver = Resolver(

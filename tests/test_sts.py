@@ -48,7 +48,12 @@ def sts() -> Iterator[LoopbackSts]:
         yield sts
 
 
-def client(sts: LoopbackSts, credentials: dict[str, str] | None = None, region: str = "us-east-1") -> Any:
+def client(
+    sts: LoopbackSts,
+    credentials: dict[str, str] | None = None,
+    region: str = "us-east-1",
+    read_timeout: float = 5,
+) -> Any:
     """Return boto3's client, as the source key or as minted credentials, with no retries."""
     given = credentials or {"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET}
     return BOTO3.client(
@@ -58,7 +63,9 @@ def client(sts: LoopbackSts, credentials: dict[str, str] | None = None, region: 
         aws_access_key_id=given["AccessKeyId"],
         aws_secret_access_key=given["SecretAccessKey"],
         aws_session_token=given.get("SessionToken"),
-        config=Config(retries={"total_max_attempts": 1}, read_timeout=0.3, parameter_validation=False),
+        config=Config(
+            retries={"total_max_attempts": 1}, read_timeout=read_timeout, parameter_validation=False
+        ),
     )
 
 
@@ -380,7 +387,7 @@ def test_broken_answer(
     """Each broken answer reaches the client as the failure it imitates, is recorded, and prints nothing."""
     sts.mode = mode
     with pytest.raises(error):
-        client(sts).assume_root(**ROOT)
+        client(sts, read_timeout=0.5).assume_root(**ROOT)
     assert sts.count("AssumeRoot") == 1
     assert capfd.readouterr().err == ""
 
