@@ -14,25 +14,23 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper import origins, validation, vocabulary
+from credhelper import origins, parameters, validation, vocabulary
 from credhelper.config import Config, Profile, Setting
-from credhelper.errors import ConfigError, HumanNeededError
+from credhelper.errors import ConfigError
 from credhelper.origins import Origin
 from credhelper.tomlfile import nearest
-from credhelper.vocabulary import API, BY_NAME, KEYS, ROLE, ROOT, SESSION
+from credhelper.vocabulary import API, BY_NAME, ROLE, ROOT, SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from credhelper.awsfiles import AwsFiles, Section
+    from credhelper.parameters import Person
 
 Node = tuple[str, str]
 """A step of a chain: the file that a profile is in, and its name."""
 
-SESSION_NAME: Final = "{user}@{host}"
-STS_NAME_LIMIT: Final = 64
 MFA_SESSION_SECONDS: Final = 43200
-STS_NAME_MINIMUM: Final = 2
 FALLBACK_REGION: Final = {
     "aws": "us-east-1",
     "aws-cn": "cn-north-1",
@@ -47,14 +45,8 @@ FALLBACK_REGION: Final = {
 
 _PASSED_ON: Final = (
     *("region", "sts_region", "endpoint_url", "ca_bundle", "connect_timeout", "read_timeout"),
-    *(
-        "use_fips_endpoint",
-        "use_dualstack_endpoint",
-        "mfa_command",
-        "mfa_session",
-        "mfa_duration_seconds",
-        "cache",
-    ),
+    *("use_fips_endpoint", "use_dualstack_endpoint"),
+    *("mfa_command", "mfa_session", "mfa_duration_seconds", "cache"),
 )
 """What a hop that stands in the AWS config takes over from the profile that it serves."""
 
@@ -117,15 +109,6 @@ class Call:
         return hashlib.sha256(document.encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class Person:
-    """What the placeholders of names and tags stand for."""
-
-    user: str
-    host: str
-    reason: str | None = None
-
-
 class Chains:
     """Builds the chain of calls for profiles of one configuration."""
 
@@ -158,7 +141,7 @@ class Chains:
         endpoint = self._endpoint(profile, source)
         return Call(
             profile,
-            self._parameters(profile, endpoint.region),
+            parameters.of(profile, endpoint.region, self._person),
             source,
             endpoint,
             path,
@@ -251,7 +234,7 @@ class Chains:
         settings |= {"mfa_serial": device, "duration_seconds": seconds}
         session = Profile(f"MFA session of {device.value}", SESSION, settings)
         endpoint = self._endpoint(session, source)
-        return Call(session, self._parameters(session, endpoint.region), source, endpoint, path)
+        return Call(session, parameters.of(session, endpoint.region, self._person), source, endpoint, path)
 
     def _step(self, path: tuple[Node, ...], node: Node) -> tuple[Node, ...]:
         """The path one step longer. Raises ConfigError where it comes back to where it was."""
@@ -296,60 +279,6 @@ class Chains:
             profile.get("use_fips_endpoint"),
             profile.get("use_dualstack_endpoint"),
         )
-
-    def _parameters(self, profile: Profile, region: str) -> dict[str, Any]:
-        """The request's members, as botocore takes them."""
-        settings = {name: setting.value for name, setting in profile.settings.items()}
-        if profile.kind == ROLE:
-            settings.setdefault("role_session_name", SESSION_NAME)
-        if profile.kind == ROOT:
-            settings.setdefault("duration_seconds", vocabulary.DURATIONS[ROOT][1])
-        return {
-            key.parameter: self._member(profile, key.name, settings[key.name], region)
-            for key in KEYS
-            if key.parameter and key.name in settings and profile.kind in key.kinds
-        }
-
-    def _member(self, profile: Profile, name: str, value: Any, region: str) -> Any:
-        if name == "task_policy_arn":
-            return {"arn": self._task_policy(profile, value, region)}
-        if name == "policy_arns":
-            return [{"arn": arn} for arn in value]
-        if name == "tags":
-            return [
-                {"Key": key, "Value": self._fill(profile, text, r"[^\w .:/=+@-]", 256)}
-                for key, text in value.items()
-            ]
-        if name == "provided_contexts":
-            return [dict(context) for context in value]
-        if BY_NAME[name].placeholders:
-            return self._fill(profile, value, r"[^\w+=,.@-]", STS_NAME_LIMIT).ljust(STS_NAME_MINIMUM, "-")
-        return value
-
-    def _task_policy(self, profile: Profile, value: str, region: str) -> str:
-        partition = vocabulary.partition_of(region)
-        if value in vocabulary.ROOT_TASKS:
-            return f"arn:{partition}:iam::aws:policy/root-task/{value}"
-        if value.split(":")[1] != partition:
-            raise profile.complaint(
-                "task_policy_arn", f"is not in the partition of region '{region}' ({partition})"
-            )
-        return value
-
-    def _fill(self, profile: Profile, template: str, unfit: str, limit: int) -> str:
-        """The template with who, where and why in it, cleaned to what the API takes."""
-        if "{reason}" in template and not self._person.reason:
-            raise needs_reason(profile)
-        person = {"user": self._person.user, "host": self._person.host, "reason": self._person.reason or ""}
-        cleaned = {name: re.sub(unfit, "-", text, flags=re.ASCII) for name, text in person.items()}
-        return validation.fill(template, cleaned)[:limit]
-
-
-def needs_reason(profile: Profile) -> HumanNeededError:
-    """The error where a reason has to be given and was not."""
-    return HumanNeededError(
-        f"profile '{profile.name}' needs a reason", "give one with --reason or in CREDHELPER_REASON"
-    )
 
 
 def _without(profile: Profile, key: str) -> Profile:

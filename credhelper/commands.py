@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper import awsfiles, caller, chain, config, freshness, keyrings, paths, validation, wire
+from credhelper import (
+    awsfiles,
+    caller,
+    chain,
+    config,
+    freshness,
+    keyrings,
+    parameters,
+    paths,
+    validation,
+    wire,
+)
 from credhelper.audit import Audit
 from credhelper.credentials import Clocks, utc
 from credhelper.deadline import Deadline
@@ -103,7 +114,7 @@ def _chains(house: House) -> chain.Chains:
         house.config,
         awsfiles.read(environ),
         environ,
-        chain.Person(caller.user(environ), caller.host(environ), house.consent.reason),
+        parameters.Person(caller.user(environ), caller.host(environ), house.consent.reason),
         saved_key_id,
         _came_from(house),
     )

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from credhelper import freshness
 from credhelper.audit import Audit, Line
-from credhelper.chain import needs_reason
 from credhelper.credentials import Clocks, Credentials, Keys, utc
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError
 from credhelper.origins import Origin
+from credhelper.parameters import needs_reason
 from credhelper.vocabulary import short_task
 
 if TYPE_CHECKING:

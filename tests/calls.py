@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper import awsfiles, config
 from credhelper.aws import Aws
-from credhelper.chain import Call, Chains, Person
+from credhelper.chain import Call, Chains
 from credhelper.credentials import Keys
 from credhelper.deadline import Deadline
+from credhelper.parameters import Person
 
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 

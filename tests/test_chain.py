@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credhelper.awsfiles import AwsFiles
-from credhelper.chain import FALLBACK_REGION, Call, Chains, Person, read_path, write_path
+from credhelper.chain import FALLBACK_REGION, Call, Chains, read_path, write_path
 from credhelper.config import Config
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, SourceError
 from credhelper.origins import Origin
+from credhelper.parameters import Person
 from credhelper.vocabulary import partition_of
 
 if TYPE_CHECKING:

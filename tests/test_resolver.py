@@ -14,7 +14,7 @@ from credhelper import freshness
 from credhelper.audit import Audit
 from credhelper.aws import Minted
 from credhelper.awsfiles import AwsFiles
-from credhelper.chain import Call, Chains, Person
+from credhelper.chain import Call, Chains
 from credhelper.config import Config
 from credhelper.credentials import Clocks, Credentials, Keys
 from credhelper.deadline import Deadline
@@ -30,6 +30,7 @@ from credhelper.index import Index
 from credhelper.journal import Journal
 from credhelper.keyrings import OsKeyring
 from credhelper.locks import Locks
+from credhelper.parameters import Person
 from credhelper.resolver import Asker, Consent, Resolver
 from credhelper.store import Store
 
