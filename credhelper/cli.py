@@ -102,7 +102,12 @@ def hush() -> None:
 
 
 class _Sections(click.Group):
-    """Lists the verbs in the order in which one meets them."""
+    """Lists the verbs in the order in which one meets them, and the files of this user."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_epilog(ctx, formatter)
+        with formatter.section("Files"):
+            formatter.write_dl(commands.files(os.environ))
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
         return list(self.commands)

@@ -88,6 +88,16 @@ def open_house(environ: Mapping[str, str], *, reason: str | None = None, yes: bo
     )
 
 
+def files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Where this user's files are, and what they are."""
+    places = paths.find(environ)
+    return [
+        (places.config, "the profiles; CREDHELPER_CONFIG names another one"),
+        (places.audit, "the record of sessions minted and refused"),
+        (places.log, "what went wrong without stopping anybody"),
+    ]
+
+
 def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
     choice = environ.get("CREDHELPER_KEYRING") or configured
     backend = next(key for key in SECTIONS["keyring"] if key.name == "backend")

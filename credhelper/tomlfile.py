@@ -48,8 +48,7 @@ def _text(path: str) -> str:
                 raise ConfigError(f"'{path}' is not a regular file")
             content = file.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
-        hint = "write one: config.example.toml, which comes with credhelper, shows every key"
-        raise ConfigError(f"no configuration file '{path}'", hint) from None
+        raise ConfigError(f"no configuration file '{path}'", f"'{_example()}' shows every key") from None
     except OSError as error:
         raise ConfigError(f"cannot read '{path}': {lower_first(error.strerror or 'unknown error')}") from None
     if len(content) > SIZE_LIMIT:
@@ -114,6 +113,13 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return tuple(f"did you mean '{match}'" for match in close)
+
+
+def _example() -> str:
+    """The example file: in an installed package beside the code, in a checkout at its root."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    places = [os.path.join(place, "config.example.toml") for place in (here, os.path.dirname(here))]
+    return next((place for place in places if os.path.exists(place)), "config.example.toml")
 
 
 def lower_first(text: str) -> str:

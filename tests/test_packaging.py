@@ -32,7 +32,8 @@ def test_the_wheel_has_all_that_the_program_needs(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
 
     rooms = {f"credhelper/{path.name}" for path in (ROOT / "credhelper").glob("*.py")}
-    assert rooms | {"credhelper/config.schema.json", "credhelper/py.typed"} <= names
+    extras = ("config.schema.json", "config.example.toml", "py.typed")
+    assert rooms | {f"credhelper/{name}" for name in extras} <= names
     assert {name.split("/")[0] for name in names} == {
         "credhelper",
         f"credhelper-{credhelper.__version__}.dist-info",
