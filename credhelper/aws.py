@@ -1,4 +1,4 @@
-"""STS and the SDK's own credential sources: the only importer of botocore.
+"""STS, through botocore: one call, the time it has, and what of its answer is believed.
 
 botocore bounds single reads, not calls, retries what is hopeless and trusts any answer. So every call
 here has one deadline, only transient failures are retried within it, and an answer is read up to a limit
