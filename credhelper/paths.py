@@ -48,10 +48,16 @@ def find(environ: Mapping[str, str]) -> Places:
     """The files' places; CREDHELPER_CONFIG moves the configuration."""
     import platformdirs
 
-    named = environ.get("CREDHELPER_CONFIG")
-    config = named or os.path.join(platformdirs.user_config_dir("credhelper", appauthor=False), "config.toml")
-    state = platformdirs.user_state_dir("credhelper", appauthor=False)
-    return Places(os.path.abspath(os.path.expanduser(config)), state)
+    config = _absolute(platformdirs.user_config_dir("credhelper", appauthor=False), ".config")
+    state = _absolute(platformdirs.user_state_dir("credhelper", appauthor=False), ".local", "state")
+    named = environ.get("CREDHELPER_CONFIG") or os.path.join(config, "config.toml")
+    return Places(os.path.abspath(os.path.expanduser(named)), state)
+
+
+def _absolute(found: str, *usual: str) -> str:
+    """What platformdirs found; a relative XDG variable is to be ignored, says the XDG specification."""
+    home = os.path.expanduser("~")
+    return found if os.path.isabs(found) else os.path.join(home, *usual, "credhelper")
 
 
 def may_write_in(directory: str) -> bool:
@@ -71,6 +77,8 @@ def make_private(directory: str) -> None:
     """Make the directory, and what is missing above it, 0700. Raises OSError."""
     if os.path.isdir(directory):
         return
+    if directory == os.path.dirname(directory):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
     make_private(os.path.dirname(directory))
     try:
         os.mkdir(directory, 0o700)
@@ -86,13 +94,22 @@ def open_private(path: str, flags: int) -> int:
         raise PermissionError(f"'{directory}' belongs to another user")
     if flags & os.O_CREAT:
         make_private(directory)
+        _tighten(directory, 0o700)
     nofollow = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | nofollow, 0o600)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or not (sys.platform == "win32" or status.st_uid == os.geteuid()):
         os.close(descriptor)
         raise PermissionError(f"'{path}' is not a file of ours")
+    if flags & os.O_CREAT:
+        _tighten(path, 0o600)
     return descriptor
+
+
+def _tighten(path: str, mode: int) -> None:
+    """Close to others what is ours and was left open to them."""
+    if sys.platform != "win32" and stat.S_IMODE(os.lstat(path).st_mode) & 0o077 and not os.path.islink(path):
+        os.chmod(path, mode)
 
 
 def append_line(path: str, line: str) -> None:
@@ -127,7 +144,7 @@ def read_lines(path: str) -> list[str]:
 
 def replace_lines(path: str, lines: list[str]) -> None:
     """Put these lines in the place of the file's, or leave it as it was. Raises OSError."""
-    beside = f"{path}.{os.getpid()}"
+    beside = f"{path}.new"  # the same each time: what a killed process left behind is written over
     descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     try:
         with open(descriptor, "w", encoding="ascii", newline="\n") as file:
