@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOCK = "items"
 LOCK_SECONDS = 5.0
+SPARE_LINES = 100
 MAXIMUM_PARTS = 1024
 """Parts of one item at most: Store neither writes nor reads more."""
 
@@ -71,11 +72,19 @@ class Index:
             return False
         return True
 
+    def compact(self) -> None:
+        """Drop the lines that later ones of the same KEY have replaced, once they are many."""
+        lines = len(paths.read_lines(self._path))
+        if lines > SPARE_LINES + 2 * len(self.items()):
+            self._rewrite(set())
+
     def remove(self, gone: Iterable[Item]) -> None:
         """Strike items out; one that has been added anew in the meantime stays."""
         struck = set(gone)
-        if not struck:
-            return
+        if struck:
+            self._rewrite(struck)
+
+    def _rewrite(self, struck: set[Item]) -> None:
         try:
             with self._locks.hold(LOCK, LOCK_SECONDS):
                 left = [item for item in self.items() if item not in struck]

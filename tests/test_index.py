@@ -130,3 +130,13 @@ def test_nothing_secret_is_in_it(index: Index, tmp_path: Path) -> None:
     index.add(ITEM)
     line = json.loads((tmp_path / "items.jsonl").read_text())
     assert sorted(line) == ["expires", "key", "kind", "parts", "profile"]
+
+
+def test_lines_that_others_have_replaced_are_dropped_once_they_are_many(index: Index, tmp_path: Path) -> None:
+    """A profile that is minted for months does not make every answer slower."""
+    for number in range(104):
+        index.add(Item("K", "developer", "AssumeRole", number, 1))
+        index.compact()
+
+    assert index.items() == [Item("K", "developer", "AssumeRole", 103, 1)]
+    assert len((tmp_path / "items.jsonl").read_text().splitlines()) < 10
