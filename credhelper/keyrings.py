@@ -55,11 +55,11 @@ class Pinned:
     module: str
     name: str
     part_size: int | None = None
-    properties: tuple[tuple[str, str], ...] = ()
+    properties: tuple[tuple[str, object], ...] = ()
 
 
 PINNED: Final[dict[str, tuple[Pinned, ...]]] = {
-    "darwin": (Pinned("keyring.backends.macOS", "Keyring"),),
+    "darwin": (Pinned("keyring.backends.macOS", "Keyring", None, (("keychain", None),)),),
     "win32": (  # by default a domain user's items roam to every machine they log in to
         Pinned("keyring.backends.Windows", "WinVaultKeyring", WINDOWS_PART, (("persist", "local machine"),)),
     ),
@@ -104,6 +104,14 @@ class OsKeyring:
     def part_size(self) -> int | None:
         """Characters that one item holds; None where no limit is known."""
         return self._candidates[0].part_size if self._candidates else None
+
+    def is_there(self) -> bool:
+        """Whether there may be a keyring; it is loaded for that but not asked. Raises ConfigError."""
+        try:
+            self._open()
+        except NoKeyringError:
+            return False
+        return True
 
     def get(self, service: str) -> str | None:
         """The text of an item; None where there is none."""
@@ -154,7 +162,8 @@ class OsKeyring:
                 raise NoKeyringError(self.gone)
             self._backend = self._load(self._candidates[0])
             if self._backend is None:
-                self._drop_first("no keyring works here")
+                why = "no keyring works here" if self._has_bus() else "DBUS_SESSION_BUS_ADDRESS is not set"
+                self._drop_first(why)
         return self._backend
 
     def _load(self, candidate: Pinned) -> Backend | None:
@@ -162,7 +171,11 @@ class OsKeyring:
         try:
             backend = getattr(importlib.import_module(candidate.module), candidate.name)
             # The first of the list is not asked whether it works, but used: asking costs a connection.
-            works = candidate is self._first or within(self._timeout, lambda: backend.viable)
+            works = (
+                self._has_bus() if candidate is self._first else within(self._timeout, lambda: backend.viable)
+            )
+            if candidate in _ALL_PINNED:
+                backend = _deaf(backend)
             loaded: Backend | None = _checked(backend()) if works else None
             for name, value in candidate.properties if loaded else ():
                 setattr(loaded, name, value)
@@ -193,6 +206,14 @@ class OsKeyring:
                 return running.wait(UNLOCK_SECONDS)
             return running.wait(deadline.left())
 
+    def _has_bus(self) -> bool:
+        """Whether the first of our list can be there at all: the Secret Service is behind the session bus."""
+        return (
+            sys.platform != "linux"
+            or self._first not in PINNED["linux"]
+            or bool(self._environ.get("DBUS_SESSION_BUS_ADDRESS"))
+        )
+
     def _has_display(self) -> bool:
         return sys.platform == "linux" and any(
             self._environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
@@ -206,6 +227,11 @@ class OsKeyring:
             return Running(_collection_is_locked).wait(deadline.left()) is True
         except Exception:  # noqa: BLE001 - no answer is not a yes
             return False
+
+
+def _deaf(backend: Any) -> Any:
+    """The class, deaf to KEYRING_PROPERTY_* variables: one of them can move items to another collection."""
+    return type(backend.__name__, (backend,), {"set_properties_from_env": lambda _self: None})
 
 
 def _checked(backend: Any) -> Backend:

@@ -26,12 +26,21 @@ SWEEP_AT_MOST: Final = 10
 
 
 class Store:
-    """What the rest of the house sees of the keyring: no call here fails, it only finds less."""
+    """What the rest of the house sees of the keyring: one that fails is one in which nothing is found."""
 
     def __init__(self, keyring: OsKeyring, index: Index, journal: Journal) -> None:
         self._keyring = keyring
         self._index = index
         self._journal = journal
+        self._said = False
+
+    def can_keep(self) -> bool:
+        """Whether there is a keyring to put anything into. Raises ConfigError."""
+        there = self._keyring.is_there()
+        if not there and not self._said:
+            self._said = True
+            self._journal.warn(f"not cached: {self._keyring.gone}")
+        return there
 
     def get(self, key: str) -> Credentials | None:
         """The credentials stored under a KEY."""
@@ -71,6 +80,7 @@ class Store:
         now = freshness.read_clocks().wall
         expired = [item for item in self.items() if item.expires <= now]
         self.forget(expired[:SWEEP_AT_MOST])
+        self._index.compact()
 
     def items(self) -> list[Item]:
         """What is in the keyring, or was."""
