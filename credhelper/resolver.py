@@ -113,18 +113,27 @@ class Resolver:
         if cached is not None and not refresh and self._is_good(call, cached):
             self._journal.debug(f"{call.profile.name}: cached")
             return cached
+        if not self._is_kept(call):
+            return self._mint(call)
         with self._locks.hold(call.key, self._patience()):
-            return self._get_locked(call, refresh=refresh)
+            cached = self._look(call)
+            if cached is not None and (self._is_ours(cached) if refresh else self._is_good(call, cached)):
+                return cached
+            if self._is_kept(call):
+                return self._mint_and_keep(call, cached)
+        # The keyring turned out to be shut: where nothing can be shared, a lock only makes others wait.
+        return self._mint(call)
+
+    def _is_kept(self, call: Call) -> bool:
+        """Whether what is minted for this call will be there for the next one who asks."""
+        return self._is_stored(call) and self._store.can_keep()
 
     def _patience(self) -> float:
         """Seconds to wait for somebody else's mint."""
         patience = max(0.0, self._deadline.left() - TIME_TO_MINT)
         return min(patience, NESTED_PATIENCE) if self._nested else patience
 
-    def _get_locked(self, call: Call, *, refresh: bool) -> Credentials:
-        cached = self._look(call)
-        if cached is not None and (self._is_ours(cached) if refresh else self._is_good(call, cached)):
-            return cached
+    def _mint_and_keep(self, call: Call, cached: Credentials | None) -> Credentials:
         failure = self._locks.last_failure(call.key)
         if failure is not None and freshness.since(self._started, failure.at) >= 0:
             return self._fall_back(call, cached, failure.error)
@@ -135,9 +144,8 @@ class Resolver:
                 self._locks.remember(call.key, error)
             return self._fall_back(call, cached, error)
         self._locks.forget(call.key)
-        if self._is_stored(call):
-            self._store.put(call.key, credentials, profile=call.profile.name, kind=call.profile.kind)
-            self._store.sweep()
+        self._store.put(call.key, credentials, profile=call.profile.name, kind=call.profile.kind)
+        self._store.sweep()
         return credentials
 
     def _look(self, call: Call) -> Credentials | None:
@@ -225,8 +233,9 @@ class Resolver:
     def _code(self, call: Call) -> str:
         if self._ask_code is None:
             raise HumanNeededError(
-                f"profile '{call.profile.name}' needs an MFA code of '{call.parameters['SerialNumber']}' "
-                "and nobody can be asked"
+                f"profile '{call.path[-1][1]}' needs an MFA code of '{call.parameters['SerialNumber']}' "
+                "and nobody can be asked",
+                "this version cannot ask for codes: use source credentials that have passed MFA already",
             )
         return self._ask_code(call)
 
