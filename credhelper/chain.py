@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import origins, parameters, validation, vocabulary
-from credhelper.config import Config, Profile, Setting
+from credhelper.config import Config, Profile, Setting, check_partition
 from credhelper.errors import ConfigError
 from credhelper.origins import Origin
 from credhelper.tomlfile import nearest
@@ -31,6 +31,7 @@ Node = tuple[str, str]
 """A step of a chain: the file that a profile is in, and its name."""
 
 MFA_SESSION_SECONDS: Final = 43200
+LONGEST_CHAIN: Final = 16
 FALLBACK_REGION: Final = {
     "aws": "us-east-1",
     "aws-cn": "cn-north-1",
@@ -244,6 +245,10 @@ class Chains:
                 f"profiles form a loop: {' -> '.join(names)}",
                 "give one of them a source that does not come back here",
             )
+        if len(path) >= LONGEST_CHAIN:
+            raise ConfigError(
+                f"profile '{path[0][1]}' rests on a chain of more than {LONGEST_CHAIN} profiles"
+            )
         return (*path, node)
 
     def _spell(self, node: Node) -> str:
@@ -267,7 +272,9 @@ class Chains:
                 f"profile '{profile.name}' needs a region: AssumeRoot is not on the global STS endpoint",
                 "set 'region' or 'sts_region' in the profile or in [defaults]",
             )
-        if region is None:
+        if region is not None:
+            check_partition(profile, region)
+        else:
             arn = str(profile.get("role_arn") or profile.get("mfa_serial") or "")
             region = FALLBACK_REGION.get(arn.split(":")[1] if arn.startswith("arn:") else "aws", "us-east-1")
         return Endpoint(

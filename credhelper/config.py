@@ -117,7 +117,9 @@ class Config:
 
         Raises ConfigError.
         """
-        name, _, target = asked.partition("@")
+        name, at, target = asked.partition("@")
+        if at and not target:
+            raise ConfigError(f"'{asked}' names no account after the '@'")
         tables = self.table("profiles")
         for each in (asked, name):
             if each in tables and not validation.matches(vocabulary.NAME, each):
@@ -149,7 +151,7 @@ class Config:
         settings = self._lay_over(self._reaching(kind, inherited), own, over)
         self._check_kind(kind, settings)
         profile = Profile(name, kind, MappingProxyType(settings), config=self)
-        check_partitions(profile)
+        _check_regions(profile)
         return profile
 
     def _defaults(self) -> Mapping[str, Setting]:
@@ -297,17 +299,19 @@ def load(path: str) -> Config:
     return config
 
 
-def check_partitions(profile: Profile) -> None:
-    """Raise ConfigError where an ARN and the region are of different partitions."""
-    for region_key in ("sts_region", "region"):
-        region = profile.get(region_key)
-        if region is None or region == "aws-global":
-            continue
-        partition = vocabulary.partition_of(region)
-        for key in ("role_arn", "target_principal", "task_policy_arn", "policy_arns", "mfa_serial"):
-            value = profile.get(key, "")
-            arns = [value] if isinstance(value, str) else value
-            if any(arn.startswith("arn:") and arn.split(":")[1] != partition for arn in arns):
-                raise profile.complaint(
-                    key, f"is not in the partition of {region_key} '{region}' ({partition})"
-                )
+def _check_regions(profile: Profile) -> None:
+    for key in ("sts_region", "region"):
+        if region := profile.get(key):
+            check_partition(profile, region)
+
+
+def check_partition(profile: Profile, region: str) -> None:
+    """Raise ConfigError where an ARN of the profile is of another partition than the region."""
+    if region == "aws-global":
+        return
+    partition = vocabulary.partition_of(region)
+    for key in ("role_arn", "target_principal", "task_policy_arn", "policy_arns", "mfa_serial"):
+        value = profile.get(key, "")
+        arns = [value] if isinstance(value, str) else value
+        if any(arn.startswith("arn:") and arn.split(":")[1] != partition for arn in arns):
+            raise profile.complaint(key, f"is not in the partition of region '{region}' ({partition})")

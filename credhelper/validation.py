@@ -35,7 +35,8 @@ def duration_problem(kind: Kind, seconds: int) -> str | None:
     low, high = vocabulary.DURATIONS[kind]
     if low <= seconds <= high:
         return None
-    return f"must be {low} to {high} seconds for {vocabulary.API[kind]}, not {seconds}"
+    said = f", not {seconds}" if abs(seconds) < 10**9 else ""
+    return f"must be {low} to {high} seconds for {vocabulary.API[kind]}{said}"
 
 
 def _text(key: Key, value: object) -> str | None:
@@ -54,7 +55,7 @@ def _text(key: Key, value: object) -> str | None:
 def _number(key: Key, value: object) -> str | None:
     if not isinstance(value, int) or isinstance(value, bool):
         return f"must be a whole number, not {_kind_of(value)}"
-    return _bounds(key, value, "")
+    return None if key.name == "duration_seconds" else _bounds(key, value, "")  # its bounds are the kind's
 
 
 def _boolean(_key: Key, value: object) -> str | None:

@@ -272,7 +272,7 @@ TOGETHER: Final = (
     Bad(
         "partition of STS",
         f'[profiles.x]\nsts_region = "us-gov-west-1"\n{ROLE} {HERE}\n',
-        in_x("role_arn", "sts_region 'us-gov-west-1'"),
+        in_x("role_arn", "partition of region 'us-gov-west-1'"),
     ),
     Bad(
         "partition of task",

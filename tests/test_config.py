@@ -363,7 +363,7 @@ class TestPlaceOfTheFile:
         laptop.config.unlink()
         said = laptop.refuses(2, "get", "x")
         assert f"no configuration file '{laptop.config}'" in said
-        assert "hint: write one: config.example.toml" in said
+        assert "config.example.toml' shows every key" in said
 
     def test_directory(self, laptop: Laptop) -> None:
         """A directory in place of the file is refused."""
