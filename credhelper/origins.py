@@ -44,7 +44,7 @@ class Origin:
     identity: str
     lifetime: Lifetime = "unknown"
     region: str | None = None
-    sso: bool = False
+    login: str = ""  # the command that renews it, where it comes from a login
 
     def __str__(self) -> str:
         """As a sentence names it."""
@@ -61,7 +61,7 @@ def is_role(section: Section) -> bool:
 def of_section(name: str, section: Section, files: AwsFiles) -> Origin:
     """The origin that a profile of the AWS files stands for."""
     identity, lifetime = _of_profile(section, files)
-    return Origin("aws profile", name, identity, lifetime, section.get("region"), _is_sso(section))
+    return Origin("aws profile", name, identity, lifetime, section.get("region"), _login(section))
 
 
 def _of_profile(section: Section, files: AwsFiles) -> tuple[str, Lifetime]:
@@ -87,6 +87,13 @@ def _is_sso(section: Section) -> bool:
     return "sso_session" in section or "sso_start_url" in section
 
 
+def _login(section: Section) -> str:
+    """The command that makes the login a profile rests on."""
+    if "sso_session" in section or "sso_start_url" in section:
+        return "aws sso login"
+    return "aws login" if "login_session" in section else ""
+
+
 def _of_key(access_key_id: str, session_token: str | None) -> tuple[str, Lifetime]:
     return f"key:{access_key_id}", "temporary" if session_token else "long"
 
@@ -104,7 +111,7 @@ def default_chain(section: Section, files: AwsFiles, environ: Mapping[str, str])
     identity, lifetime = _of_profile(section, files)
     if not identity.startswith("key:"):
         identity = _digest(identity, *(environ.get(name, "") for name in _ENVIRONMENT))
-    return Origin("default chain", "default", identity, lifetime, region, _is_sso(section))
+    return Origin("default chain", "default", identity, lifetime, region, _login(section))
 
 
 def of_place(

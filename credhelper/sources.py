@@ -133,12 +133,17 @@ def _failure(error: Exception, origin: Origin, children: Children) -> Credhelper
             return _relayed(said, nested)
         line = next((line.strip() for line in said.splitlines() if line.strip()), "it said nothing")
         return SourceError(f"{origin}: {line[:MESSAGE_LIMIT]}")
+    if isinstance(error, boto.MissingDependencyException):
+        return SourceError(
+            f"{origin} needs a part of botocore that is not installed",
+            "install credhelper as 'credhelper[login]'",
+        )
     if isinstance(error, boto.ConfigParseError):
         return ConfigError(f"the AWS config cannot be parsed: {error}")
     if isinstance(error, (boto.SSOError, boto.TokenRetrievalError)) or "Login" in type(error).__name__:
         return SourceError(
             f"the login of {origin} has expired or was never made",
-            *filter(None, [login_hint(origin, sure=True)]),
+            *filter(None, [login_hint(origin)]),
         )
     if nested is not None:
         return SourceError(f"{origin}: its credential_process ended with status {nested}")
@@ -163,9 +168,9 @@ def _relayed(said: str, status: int | None) -> CredhelperError:
     return BY_STATUS.get(status or SourceError.status, SourceError)(sentence, *hints)
 
 
-def login_hint(origin: Origin, *, sure: bool = False) -> str | None:
-    """The command that renews an SSO login; None where the origin has none."""
-    if origin.place not in ("aws profile", "default chain") or not (sure or origin.sso):
+def login_hint(origin: Origin) -> str | None:
+    """The command that renews a login; None where the origin has none."""
+    if not origin.login:
         return None
     profile = f" --profile {origin.name}" if origin.place == "aws profile" else ""
-    return f"run 'aws sso login{profile}'"
+    return f"run '{origin.login}{profile}'"

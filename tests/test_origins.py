@@ -13,22 +13,23 @@ KEYED = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "MARKERSECRE
 
 
 @pytest.mark.parametrize(
-    ("section", "lifetime", "sso"),
+    ("section", "lifetime", "login"),
     [
-        (KEYED, "long", False),
-        ({**KEYED, "aws_session_token": "t"}, "temporary", False),
-        ({**KEYED, "aws_session_token": ""}, "long", False),
-        ({**KEYED, "aws_security_token": "t"}, "temporary", False),
-        ({**KEYED, "credential_process": "x"}, "unknown", False),
-        ({"credential_process": "x"}, "unknown", False),
-        ({"role_arn": "a", "web_identity_token_file": "t"}, "temporary", False),
-        ({"sso_start_url": "u", "sso_account_id": "1", "sso_role_name": "r"}, "temporary", True),
+        (KEYED, "long", ""),
+        ({**KEYED, "aws_session_token": "t"}, "temporary", ""),
+        ({**KEYED, "aws_session_token": ""}, "long", ""),
+        ({**KEYED, "aws_security_token": "t"}, "temporary", ""),
+        ({**KEYED, "credential_process": "x"}, "unknown", ""),
+        ({"credential_process": "x"}, "unknown", ""),
+        ({"role_arn": "a", "web_identity_token_file": "t"}, "temporary", ""),
+        ({"sso_start_url": "u", "sso_account_id": "1", "sso_role_name": "r"}, "temporary", "aws sso login"),
+        ({"login_session": "l"}, "unknown", "aws login"),
     ],
 )
-def test_profile(section: dict[str, str], lifetime: str, sso: bool) -> None:
+def test_profile(section: dict[str, str], lifetime: str, login: str) -> None:
     """A profile of the AWS files is named, located and judged for how long its keys last."""
     origin = origins.of_section("admin", section, FILES)
-    assert (origin.lifetime, origin.sso, str(origin)) == (lifetime, sso, "AWS profile 'admin'")
+    assert (origin.lifetime, origin.login, str(origin)) == (lifetime, login, "AWS profile 'admin'")
     assert origin.region == section.get("region")
     assert "MARKERSECRET" not in repr(origin)
 
