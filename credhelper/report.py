@@ -22,6 +22,7 @@ Line = Mapping[str, Any]
 
 COLUMNS: Final = tuple(field.name for field in dataclasses.fields(audit.Line))
 _WIDTHS: Final = {"time": 16, "profile": None, "account": None, "session": None, "key id, or why not": 20}
+_PIPE_WIDTH: Final = 1000  # nothing is folded for a program that looks for a name
 UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -78,9 +79,14 @@ def _table(lines: list[Line]) -> str:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, expand=True)
+    terminal = Console()  # on a terminal: its width and colours, unless NO_COLOR is set
+    fitted = terminal.is_terminal
+    table = Table(box=None, pad_edge=False, expand=fitted)
     for name, width in _WIDTHS.items():
-        table.add_column(name, overflow="fold", width=width, ratio=None if width else 1)
+        flexible = fitted and width is None
+        table.add_column(
+            name, overflow="fold", width=width, ratio=1 if flexible else None, no_wrap=not fitted
+        )
     for line in lines:
         minted = line.get("outcome") == "minted"
         cells = (
@@ -94,15 +100,9 @@ def _table(lines: list[Line]) -> str:
         )
         table.add_row(*(Text(printable(str(cell or "-"))) for cell in cells), style="" if minted else "red")
     out = io.StringIO()
-    terminal = Console()  # on a terminal: its width and colours, unless NO_COLOR is set
-    console = Console(
-        file=out,
-        width=max(terminal.width, 80),
-        force_terminal=terminal.is_terminal,
-        no_color=terminal.no_color,
-    )
-    console.print(table)
-    return out.getvalue()
+    width = max(terminal.width, 80) if fitted else _PIPE_WIDTH
+    Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 
 def cloudtrail(lines: Iterable[Line], access_key_id: str) -> str:
