@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Line:
     """What is known of one mint or refusal; None stands for not known or not applicable."""
 
-    outcome: str  # 'minted' or 'refused'
+    outcome: str  # 'minted', 'refused' by AWS, or 'failed' without an answer of AWS's
     profile: str
     api: str
     account: str | None = None

@@ -7,8 +7,6 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final
 
-from credhelper import freshness
-from credhelper.credentials import Clocks
 from credhelper.errors import printable
 
 if TYPE_CHECKING:
@@ -51,23 +49,6 @@ def asking_program() -> tuple[str, int]:
             return name, pid
         pid = parent
     return "", pid
-
-
-def process_started() -> Clocks:
-    """When the kernel started this process: before the interpreter and the imports, which a herd makes slow.
-
-    proc(5): field 22 of stat, in clock ticks since boot.
-    """
-    now = freshness.read_clocks()
-    if sys.platform != "linux" or now.boot is None:
-        return now
-    try:
-        with open("/proc/self/stat", "rb") as file:
-            ticks = int(file.read().rpartition(b")")[2].split()[19])
-    except (OSError, ValueError, IndexError):
-        return now
-    began = min(now.boot, ticks / os.sysconf("SC_CLK_TCK"))
-    return Clocks(now.wall - (now.boot - began), began, now.boot_id)
 
 
 def _process(pid: int) -> tuple[str, list[str], int] | None:

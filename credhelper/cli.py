@@ -8,7 +8,7 @@ lines, printable ASCII, and never a secret: SDKs show that text as their whole e
 from __future__ import annotations
 
 import os
-import sys
+import time
 import warnings
 from typing import Any, Final
 
@@ -30,22 +30,23 @@ Exit status:
 """
 
 
-def main(arguments: list[str]) -> int:
-    """Run one command; returns its exit status and never raises."""
-    hush()
+def main(arguments: list[str], began: float | None = None) -> int:
+    """Run one command; returns its exit status and never raises.
+
+    `began` is when the program started, on the monotonic clock.
+    """
+    warnings.simplefilter("ignore")  # whatever PYTHONWARNINGS says: stderr has to stay empty
     try:
-        return _run(arguments)
+        return _run(arguments, time.monotonic() if began is None else began)
     except CredhelperError as error:
         return _say(error)
-    except KeyboardInterrupt:
-        return _say(CredhelperError("interrupted"))
     except Exception as error:  # noqa: BLE001 - a traceback may quote secrets and is no answer to an SDK
         return _say(_internal(error))
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], began: float) -> int:
     try:
-        status = program.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        status = program.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=began)
     except click.exceptions.NoArgsIsHelpError as error:
         raise ConfigError(
             "no command given", f"run '{error.ctx.command_path} --help'" if error.ctx else ""
@@ -53,6 +54,8 @@ def _run(arguments: list[str]) -> int:
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else PROGRAM
         raise ConfigError(_as_sentence(error.format_message()), f"run '{path} --help'") from None
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        raise CredhelperError("interrupted") from None
     except click.exceptions.Exit as error:
         return error.exit_code
     return status if isinstance(status, int) else 0
@@ -95,14 +98,29 @@ def emit(content: bytes) -> None:
         ) from None
 
 
-def hush() -> None:
-    """Keep libraries' warnings off stderr."""
-    if not sys.warnoptions:
-        warnings.simplefilter("ignore")
+def _show_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
+    if wanted:
+        emit(ctx.get_help().encode() + b"\n")
+        ctx.exit()
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
+    if wanted:
+        emit(f"{PROGRAM} {__version__}\n".encode())
+        ctx.exit()
+
+
+help_option = click.help_option("-h", "--help", callback=_show_help)
 
 
 class _Sections(click.Group):
     """Lists the verbs in the order in which one meets them, and the files of this user."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:  # before click prints an empty line for it
+            raise CredhelperError("interrupted") from None
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)
@@ -115,12 +133,20 @@ class _Sections(click.Group):
 
 @click.group(
     cls=_Sections,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    context_settings={"max_content_width": 100},
     epilog=EXIT_STATUSES,
 )
-@click.version_option(__version__, message="%(prog)s %(version)s")
+@help_option
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
 def program() -> None:
-    r"""AssumeRoot and AssumeRole sessions for every AWS SDK, kept in the OS keyring.
+    """AssumeRoot and AssumeRole sessions for every AWS SDK, kept in the OS keyring.
 
     Put this into ~/.aws/config and use the profile with any SDK or the AWS CLI:
 
@@ -128,6 +154,10 @@ def program() -> None:
       [profile unlock-bucket]
       credential_process = credhelper get unlock-bucket
     """
+
+
+def _began() -> float:
+    return float(click.get_current_context().obj)
 
 
 def profile_flags(command: Any) -> Any:
@@ -155,6 +185,7 @@ _METAVARS: Final = {
 
 
 @program.command("get", epilog=EXIT_STATUSES)
+@help_option
 @click.argument("name")
 @click.option("--refresh", is_flag=True, help="Mint now and store it; joins a mint that is under way.")
 @click.option("--no-cache", is_flag=True, help="Mint; neither read nor store.")
@@ -165,7 +196,7 @@ _METAVARS: Final = {
 def get(
     name: str, *, refresh: bool, no_cache: bool, show: bool, reason: str | None, yes: bool, **flags: Any
 ) -> None:
-    r"""Print the credentials of profile NAME as the JSON that SDKs read.
+    """Print the credentials of profile NAME as the JSON that SDKs read.
 
     This is what credential_process runs. NAME is a profile of config.toml, or PROFILE@TARGET for an
     AssumeRoot profile without a target of its own: TARGET is an account id or an alias from [accounts].
@@ -182,11 +213,12 @@ def get(
             "stdout is a terminal, and the answer is secret",
             "SDKs run this command through credential_process; to see it all the same, add --show",
         )
-    house = commands.open_house(os.environ, reason=reason, yes=yes)
+    house = commands.open_house(os.environ, _began(), reason=reason, yes=yes)
     emit(commands.get(house, name, flags, refresh=refresh, cache=not no_cache))
 
 
 @program.command("clear")
+@help_option
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--all", "everything", is_flag=True, help="Every profile, and MFA sessions that profiles share."
@@ -199,10 +231,11 @@ def clear(names: tuple[str, ...], *, everything: bool) -> None:
     """
     if bool(names) == everything:
         raise click.UsageError("name the profiles to clear, or say --all")
-    emit(commands.clear(commands.open_house(os.environ), names).encode())
+    emit(commands.clear(commands.open_house(os.environ, _began()), names).encode())
 
 
 @program.command("log")
+@help_option
 @click.option(
     "--since", metavar="WHEN", help="Only from then on: 2026-11-22, 2026-11-22T08:00:00Z, 90m, 12h, 7d."
 )
@@ -223,7 +256,7 @@ def log(
     """
     from credhelper import report
 
-    house = commands.open_house(os.environ)
+    house = commands.open_house(os.environ, _began())
     if cloudtrail is not None:
         emit(report.cloudtrail(house.audit.lines(), cloudtrail).encode())
         return

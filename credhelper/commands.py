@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,12 +63,19 @@ class House:
         return self.loaded
 
 
-def open_house(environ: Mapping[str, str], *, reason: str | None = None, yes: bool = False) -> House:
-    """Find the places and open the parts; nothing is read yet but the configuration."""
-    started, deadline = caller.process_started(), Deadline(GET_SECONDS)
+def open_house(
+    environ: Mapping[str, str], began: float, *, reason: str | None = None, yes: bool = False
+) -> House:
+    """Find the places and open the parts; nothing is read yet but the configuration.
+
+    `began` is when the program started, on the monotonic clock.
+    """
+    now, age = freshness.read_clocks(), max(0.0, time.monotonic() - began)
+    started = Clocks(now.wall - age, None if now.boot is None else now.boot - age, now.boot_id)
+    deadline = Deadline(GET_SECONDS - age)
     places = paths.find(environ)
     journal = Journal(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
-    locks = Locks(wire.runtime_directory(environ), journal)
+    locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, journal), journal)
     loaded: config.Config | ConfigError
     try:
         loaded = config.load(places.config)
@@ -86,6 +96,18 @@ def open_house(environ: Mapping[str, str], *, reason: str | None = None, yes: bo
         deadline,
         loaded,
     )
+
+
+def _lock_directory(places: paths.Places, journal: Journal) -> str | None:
+    """A place for locks on a machine without a runtime directory that is safe."""
+    directory = os.path.join(places.state, "locks")
+    try:
+        if paths.may_write_in(directory):
+            paths.make_private(directory)
+            return directory
+    except OSError as error:
+        journal.warn(f"no place for locks: {error.strerror or error}")
+    return None
 
 
 def files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -188,9 +210,9 @@ def _pair(key: Key, text: str) -> tuple[str, str]:
 def clear(house: House, names: tuple[str, ...]) -> str:
     """Forget what is cached for these profiles, or for all (no names); returns what to tell the person."""
     items = house.store.items()
-    chosen = [item for item in items if not names or _belongs(item, names)]
+    chosen = [item for item in items if not names or any(_belongs(house, item, name) for name in names)]
     for name in names:
-        if not any(_belongs(item, (name,)) for item in items):
+        if not any(_is_labelled(item, name) for item in items):
             _check_known(house, name)
     left = house.store.forget(chosen)
     now = freshness.read_clocks().wall
@@ -199,14 +221,28 @@ def clear(house: House, names: tuple[str, ...]) -> str:
     if left:
         raise CredhelperError(
             f"the keyring did not let go of {len(left)} of {len(chosen)} items",
-            "unlock it and run the command again; 'credhelper.log' says what the keyring said",
+            f"unlock it and run the command again; '{house.places.log}' says what it said",
         )
     return "".join(line + "\n" for line in said or ["nothing was cached"])
 
 
-def _belongs(item: Item, names: tuple[str, ...]) -> bool:
+def _belongs(house: House, item: Item, name: str) -> bool:
+    """Whether an item answers for a profile, whoever it was minted for: the same call is the same item."""
+    return _is_labelled(item, name) or item.key in _keys(house, name, item)
+
+
+def _is_labelled(item: Item, name: str) -> bool:
     """`audit-root` stands for all its targets; `audit-root@ID` for one."""
-    return any(item.profile == name or item.profile.startswith(f"{name}@") for name in names)
+    return item.profile == name or item.profile.startswith(f"{name}@")
+
+
+def _keys(house: House, name: str, item: Item) -> set[str]:
+    """The KEYs of a profile, with the item's target where it has none of its own."""
+    found = set()
+    for asked in (name, f"{name}@{item.profile.partition('@')[2]}"):
+        with contextlib.suppress(CredhelperError):  # not in the file any more, or without a source
+            found.add(_chains(house).call(house.config.profile(asked)).key)
+    return found
 
 
 def _check_known(house: House, name: str) -> None:

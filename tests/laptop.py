@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -115,6 +116,18 @@ class Laptop:
     def run(self, *arguments: str, timeout: float = 60, **environ: str) -> Result:
         """The program, run to its end and checked."""
         return self.finish(self.start(*arguments, **environ), timeout)
+
+    def on_a_terminal(self, *arguments: str, **environ: str) -> tuple[int, str]:
+        """The program on a terminal of 80 columns: its exit status, and what is seen."""
+        pid, terminal = pty.fork()
+        if pid == 0:
+            os.execve(PROGRAM, [PROGRAM, *arguments], {**self.environ, "COLUMNS": "80", **environ})
+        shown = b""
+        with suppress(OSError):  # EIO: the other end is closed
+            while block := os.read(terminal, 4096):
+                shown += block
+        os.close(terminal)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
     def run_unchecked(self, *arguments: str, **environ: str) -> Result:
         """The program, run where the usual checks do not hold: its clock is not ours."""

@@ -6,7 +6,9 @@ import csv
 import io
 import json
 import re
+import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,7 +18,7 @@ from credhelper import cli, vocabulary
 from credhelper.errors import BY_STATUS, printable
 
 import sts_faults as faults
-from laptop import PROGRAM
+from laptop import PROFILES, PROGRAM
 
 if TYPE_CHECKING:
     from laptop import Laptop
@@ -47,6 +49,35 @@ def test_help_of_get_has_every_key_and_an_example() -> None:
 
     assert all(key.flag in text for key in vocabulary.KEYS)
     assert "Examples:" in text
+
+
+def test_help_keeps_its_examples_as_they_are() -> None:
+    """What is there to be copied stands on a line of its own."""
+    assert "\n    credential_process = credhelper get unlock-bucket\n" in _help()
+    assert "\n    credhelper get developer | jq .Expiration\n" in _help("get")
+    assert all("\\" not in _help(*verb) for verb in ([], ["get"], ["clear"], ["log"]))
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_help_that_cannot_be_written_is_a_failure_like_any(laptop: Laptop, option: str) -> None:
+    """A full disk as stdout: one sentence, exit 1."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([PROGRAM, option], stdout=full, stderr=subprocess.PIPE, check=False)
+
+    assert done.returncode == 1
+    assert done.stderr == b"credhelper: error: cannot write the answer to stdout: no space left on device\n"
+
+
+def test_an_interrupt_is_one_sentence(laptop: Laptop, sts: LoopbackSts) -> None:
+    """Ctrl-C while STS is slow: exit 1, no traceback, no empty line."""
+    sts.mode = faults.slow(20)
+    process = laptop.start("get", "developer")
+    while not sts.calls:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    result = laptop.finish(process)
+
+    assert (result.status, result.stderr) == (1, "credhelper: error: interrupted\n")
 
 
 @pytest.mark.parametrize("verb", ["clear", "log"])
@@ -94,6 +125,25 @@ class TestClear:
         laptop.get("developer")
         assert sts.count() == 3
 
+    def test_a_target_may_be_named_either_way(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+        """Cached by its alias, cleared by its id: the same session."""
+        laptop.get("audit-root@payments-prod")
+
+        assert b"forgotten here" in laptop.run("clear", "audit-root@111122223333").stdout
+        laptop.get("audit-root@payments-prod")
+        assert sts.count() == 2
+
+    def test_profiles_that_make_the_same_call_are_forgotten_together(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service
+    ) -> None:
+        """They share a session, so clearing one must not leave it for the other."""
+        laptop.configure(PROFILES + PROFILES[PROFILES.index("[profiles.dev") :].replace("developer", "dev2"))
+        laptop.get("developer")
+
+        assert b"forgotten here" in laptop.run("clear", "dev2").stdout
+        laptop.get("dev2")
+        assert sts.count() == 2
+
     def test_nothing_cached_is_said(self, laptop: Laptop, secret_service) -> None:
         """A profile without a session is no error."""
         assert laptop.run("clear", "developer").stdout == b"nothing was cached\n"
@@ -107,11 +157,11 @@ class TestClear:
     ) -> None:
         """What could not be deleted is not forgotten: exit 1, and the index still has it."""
         laptop.get("developer")
-        secret_service.signal(19)  # SIGSTOP
+        secret_service.signal(signal.SIGSTOP)
 
         assert "the keyring did not let go of 1 of 1 items" in laptop.refuses(1, "clear", "--all")
 
-        secret_service.signal(18)  # SIGCONT
+        secret_service.signal(signal.SIGCONT)
 
         assert b"forgotten here" in laptop.run("clear", "--all").stdout
 
@@ -135,11 +185,19 @@ class TestLog:
         return laptop
 
     def test_for_people(self, logged: Laptop) -> None:
-        """A table within 80 columns, without colour where stdout is no terminal."""
+        """A table within 80 columns; NO_COLOR is obeyed."""
+        status, shown = logged.on_a_terminal("log", NO_COLOR="1")
+
+        assert status == 0
+        assert "refused:" in shown
+        assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 80
+        assert "\x1b[3" not in shown
+
+    def test_for_pipes(self, logged: Laptop) -> None:
+        """Nothing is folded or coloured where a program looks for a name."""
         shown = logged.run("log").stdout.decode()
 
-        assert "refused:" in shown
-        assert max(map(len, shown.splitlines())) <= 80
+        assert re.search(r"unlock-bucket +payments-prod +S3UnlockBucketPolicy +ASIA", shown)
         assert "\x1b" not in shown
 
     def test_as_json(self, logged: Laptop) -> None:

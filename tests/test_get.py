@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import pty
 import pwd
+import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,6 @@ import sts_faults as faults
 from laptop import PROFILES, PROGRAM, Laptop
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from laptop import SecretService
     from sts import LoopbackSts
 
@@ -194,29 +193,12 @@ def test_a_valid_session_outlives_an_outage(laptop: Laptop, sts: LoopbackSts, se
 
 def test_a_terminal_does_not_get_to_see_secrets(laptop: Laptop, sts: LoopbackSts) -> None:
     """With a terminal as stdout: exit 2 and no STS call; --show prints all the same."""
-    assert _on_a_terminal(laptop, "get", "developer")[0] == 2
+    assert laptop.on_a_terminal("get", "developer")[0] == 2
     assert sts.count() == 0
 
-    status, shown = _on_a_terminal(laptop, "get", "developer", "--show")
+    status, shown = laptop.on_a_terminal("get", "developer", "--show")
 
-    assert (status, b'"SecretAccessKey"' in shown) == (0, True)
-
-
-def _on_a_terminal(laptop: Laptop, *arguments: str) -> tuple[int, bytes]:
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execve(PROGRAM, [PROGRAM, *arguments], laptop.environ)
-    shown = b""
-    while True:
-        try:
-            block = os.read(terminal, 4096)
-        except OSError:
-            break
-        if not block:
-            break
-        shown += block
-    os.close(terminal)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+    assert (status, '"SecretAccessKey"' in shown) == (0, True)
 
 
 def test_a_full_disk_as_stdout_is_a_failure(laptop: Laptop, secret_service: SecretService) -> None:
@@ -321,3 +303,129 @@ def test_a_defect_of_ours_shows_no_traceback(laptop: Laptop, tmp_path: Path) -> 
 
     assert "internal error: KeyError in sitecustomize.py line 2" in said
     assert "MARKERSECRET" not in said
+
+
+class TestSince:
+    """A caller counts as waiting from the start of its program, not of the shell that became it."""
+
+    def test_a_refresh_after_exec_mints(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+        """Two refreshes, the second in the process of the shell that ran the first: two mints."""
+        line = f"{PROGRAM} get developer --refresh && sleep 1 && exec {PROGRAM} get developer --refresh"
+        subprocess.run(["sh", "-c", line], env=laptop.environ, check=True, capture_output=True)
+
+        assert sts.count() == 2
+
+    def test_a_failure_is_not_held_against_who_comes_later(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service
+    ) -> None:
+        """Refused, mended, asked again by an exec of the same shell: an answer."""
+        sts.script.append(faults.refuse("AccessDenied", "no"))
+        line = f"{PROGRAM} get developer 2>/dev/null || exec {PROGRAM} get developer"
+        done = subprocess.run(["sh", "-c", line], env=laptop.environ, check=True, capture_output=True)
+
+        assert b"ASIA" in done.stdout
+
+
+def test_a_closed_stdout_gets_nothing(
+    laptop: Laptop, sts: LoopbackSts, secret_service: SecretService
+) -> None:
+    """With a stopped keyring a socket would get the number of stdout, and the answer with it."""
+    secret_service.signal(signal.SIGSTOP)
+    line = f"exec {PROGRAM} get developer >&-"
+    done = subprocess.run(["sh", "-c", line], env=laptop.environ, capture_output=True, check=False)
+
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"cannot write the answer to stdout" in done.stderr
+
+
+@pytest.mark.parametrize("how", [["--cache", "memory"], []])
+def test_callers_that_cannot_share_do_not_wait_for_each_other(laptop, sts, how: list[str]) -> None:
+    """Without a keyring, or with `cache = "memory"`, nobody holds a lock while STS takes its time."""
+    sts.mode = faults.slow(3)
+    callers = [laptop.start("get", "developer", *how, CREDHELPER_KEYRING="none") for _ in range(5)]
+    for caller in callers:
+        laptop.finish(caller)
+
+    moments = [call.at for call in sts.calls]
+    assert max(moments) - min(moments) < 2 * 3  # one after another would be 4 * 3
+
+
+def test_callers_before_a_locked_keyring_do_not_wait_for_each_other(laptop: Laptop, sts: LoopbackSts) -> None:
+    """The first one finds it locked under its lock; those behind it do not queue for nothing."""
+    with laptop.secret_service(None):
+        sts.mode = faults.slow(3)
+        callers = [laptop.start("get", "developer") for _ in range(5)]
+        for caller in callers:
+            laptop.finish(caller)
+
+    moments = sorted(call.at for call in sts.calls)
+    assert moments[-1] - moments[1] < 2 * 3
+
+
+def test_variables_do_not_move_items(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    """keyring's KEYRING_PROPERTY_* could put them into another collection; they are not read."""
+    elsewhere = "/org/freedesktop/secrets/collection/session"
+    minted = laptop.get("developer", KEYRING_PROPERTY_PREFERRED_COLLECTION=elsewhere)
+
+    assert laptop.get("developer") == minted
+    assert sts.count() == 1
+
+
+def test_a_backend_that_cannot_load_is_known_before_the_mint(laptop: Laptop, sts: LoopbackSts) -> None:
+    """Exit 2, and nothing was sent to AWS."""
+    assert "'no.such.Backend' cannot be loaded" in laptop.refuses(
+        2, "get", "developer", CREDHELPER_KEYRING="no.such.Backend"
+    )
+    assert sts.count() == 0
+
+
+def test_a_chain_has_an_end(laptop: Laptop, sts: LoopbackSts) -> None:
+    """Hundreds of profiles that rest on each other are a mistake, said as one."""
+    hops = "".join(
+        f'[profiles.p{n}]\nrole_arn = "{ROLE}{n}"\nsource_profile = "p{n + 1}"\n' for n in range(1500)
+    )
+    laptop.configure(hops + f'[profiles.p1500]\nrole_arn = "{ROLE}"\nsource_profile = "org-admin"\n')
+
+    assert "rests on a chain of more than 16" in laptop.refuses(2, "get", "p0")
+    assert sts.count() == 0
+
+
+def test_the_region_of_the_environment_is_held_against_the_arn(laptop: Laptop, sts: LoopbackSts) -> None:
+    """A role in another partition than AWS_REGION is a mistake before any request."""
+    role = ROLE.replace("arn:aws:", "arn:aws-cn:")
+    laptop.configure(f'[profiles.x]\nrole_arn = "{role}"\nsource_profile = "org-admin"\n')
+
+    assert "not in the partition of region 'eu-west-1'" in laptop.refuses(
+        2, "get", "x", AWS_REGION="eu-west-1"
+    )
+    assert sts.count() == 0
+
+
+@pytest.mark.parametrize("name", ["developer@", "unlock-bucket@", "audit-root@"])
+def test_an_empty_target_is_a_mistake(laptop: Laptop, name: str) -> None:
+    """PROFILE@ without a target."""
+    assert "names no account after the '@'" in laptop.refuses(2, "get", name)
+
+
+def test_warnings_of_libraries_stay_off_stderr(laptop: Laptop) -> None:
+    """Whatever Python's own variables ask for."""
+    laptop.get("developer", PYTHONWARNDEFAULTENCODING="1", PYTHONWARNINGS="always", PYTHONDEVMODE="1")
+
+
+def test_files_left_open_to_others_are_closed(laptop: Laptop, secret_service) -> None:
+    """A state directory that somebody has opened up is private again after the next write."""
+    laptop.get("developer")
+    laptop.state.chmod(0o755)
+    (laptop.state / "audit.jsonl").chmod(0o644)
+    laptop.get("developer", "--refresh")
+
+    laptop.check_modes()
+
+
+@pytest.mark.parametrize("value", ["relative", "./relative/x"])
+def test_relative_xdg_directories_are_ignored(laptop: Laptop, secret_service, tmp_path: Path, value) -> None:
+    """As the XDG specification asks; nothing is written into the working directory."""
+    minted = laptop.get("developer", XDG_STATE_HOME=value, XDG_CONFIG_HOME=value)
+
+    assert laptop.get("developer") == minted
+    assert not Path("relative").exists()
