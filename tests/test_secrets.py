@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -44,19 +45,25 @@ def test_the_scan_finds_what_is_there(laptop: Laptop, tmp_path: Path) -> None:
 
 
 def test_a_secret_is_nowhere_else(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
-    """Cold, warm, refreshed, refused, failing, in a herd and under boto3, with everything logged."""
+    """Herds, boto3, 200 KB, a stopped keyring, refusals and failures, with everything logged."""
     sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
     laptop.configure(PROFILES + CHAIN)
     line = f"\n[profile auditor]\ncredential_process = {PROGRAM} get auditor\nregion = eu-west-1\n"
     laptop.aws_config(AWS_CONFIG + line)
     laptop.environ["CREDHELPER_LOG"] = "debug"
-    callers = [laptop.start("get", name) for name in ("unlock-bucket", "auditor") for _ in range(5)]
+    sts.script.append(faults.slow(1))
+    callers = [laptop.start("get", name) for name in ("unlock-bucket", "auditor") for _ in range(20)]
     while any(caller.poll() is None for caller in callers):
         assert find_secret([laptop.state, laptop.home / "run"], sts.secret_marker) == []
-        time.sleep(0.05)
+        time.sleep(0.2)
     for caller in callers:
         assert sts.secret_marker in laptop.finish(caller).envelope["SecretAccessKey"]
     subprocess.run([sys.executable, "-c", BOTO3], env=laptop.environ, check=True)
+    sts.token_size = 200_000
+    laptop.get("developer", "--refresh")
+    secret_service.signal(signal.SIGSTOP)
+    laptop.get("developer", "--refresh")
+    secret_service.signal(signal.SIGCONT)
     laptop.get("auditor", "--refresh")
     for mode, status in (
         (faults.CUT_XML, 6),
