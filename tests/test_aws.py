@@ -334,7 +334,8 @@ def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
     """The code that a person gives arrives once, for the session under the role; the role is sent none."""
     device = "arn:aws:iam::999988887777:mfa/me"
     desk.monkeypatch.setenv("HOME", str(desk.laptop.home))
-    house = commands.open_house({**desk.laptop.environ, "CREDHELPER_KEYRING": "none"})
+    environ = {**desk.laptop.environ, "CREDHELPER_KEYRING": "none"}
+    house = commands.open_house(environ, time.monotonic())
     asked: list[str] = []
     resolver = Resolver(
         aws=desk.aws,
