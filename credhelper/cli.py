@@ -226,8 +226,10 @@ def get(
 def clear(names: tuple[str, ...], *, everything: bool) -> None:
     """Forget the cached credentials of the profiles NAME.
 
-    Saved keys stay, and so do MFA sessions that several profiles share, unless --all is given. AWS cannot
-    revoke a session: what was minted works until it expires, and this command says until when.
+    Profiles that make the same call share a session and are forgotten together. Saved keys stay, and so do
+    MFA sessions that several roles share, unless --all is given.
+
+    AWS cannot revoke a session: what was minted works until it expires, and this command says until when.
     """
     if bool(names) == everything:
         raise click.UsageError("name the profiles to clear, or say --all")

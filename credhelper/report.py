@@ -83,10 +83,10 @@ def _table(lines: list[Line]) -> str:
     fitted = terminal.is_terminal
     table = Table(box=None, pad_edge=False, expand=fitted)
     for name, width in _WIDTHS.items():
-        flexible = fitted and width is None
-        table.add_column(
-            name, overflow="fold", width=width, ratio=1 if flexible else None, no_wrap=not fitted
-        )
+        if fitted:
+            table.add_column(name, overflow="fold", width=width, ratio=None if width else 1)
+        else:
+            table.add_column(name, no_wrap=True)
     for line in lines:
         minted = line.get("outcome") == "minted"
         cells = (

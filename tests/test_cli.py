@@ -198,6 +198,7 @@ class TestLog:
         shown = logged.run("log").stdout.decode()
 
         assert re.search(r"unlock-bucket +payments-prod +S3UnlockBucketPolicy +ASIA", shown)
+        assert "refused: AccessDenied\n" in shown
         assert "\x1b" not in shown
 
     def test_as_json(self, logged: Laptop) -> None:
