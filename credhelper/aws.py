@@ -1,44 +1,35 @@
 """STS, through botocore: one call, the time it has, and what of its answer is believed.
 
-botocore bounds single reads, not calls, retries what is hopeless and trusts any answer. So every call
-here has one deadline, only transient failures are retried within it, and an answer is read up to a limit
-and checked before anything believes it.
+botocore bounds single reads, not calls, and trusts any answer. So every call here has one deadline, and the
+credentials in an answer are checked before anything believes them.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import botocore.awsrequest
 import botocore.config
 import botocore.exceptions as boto
 import botocore.session
 
-from credhelper import __version__, freshness, refusals, sources, validation, vocabulary
+from credhelper import __version__, freshness, refusals, sources, transport, validation, vocabulary
 from credhelper.credentials import Credentials, Keys
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from credhelper.chain import Call, Node
     from credhelper.origins import Origin
 
 STS_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3
-ANSWER_LIMIT: Final = 1024 * 1024
-"""Bytes of an answer; STS's are a few thousand, and tokens may grow."""
-
-_STS_ANSWER: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<\w*Response\b")
-_TRANSIENT: Final = (429, 500, 502, 503, 504)
 _EXPIRATION_SLACK: Final = 300.0
-_BROKEN_OFF: Final = "the connection broke off before the end of its answer"
 
 for _name in ("botocore", "boto3", "urllib3"):
     # DEBUG prints whole answers, secrets included; and with no handler at all, warnings go to stderr.
@@ -82,7 +73,7 @@ class Aws:
         except CredhelperError:
             raise
         except Exception as error:  # noqa: BLE001 - what botocore raises on a bad answer is open-ended
-            raise _unreachable(error, host) from None
+            raise transport.explain(error, host) from None
         return _checked(call, answer, host)
 
     def _session(self, origin: Origin) -> botocore.session.Session:
@@ -122,9 +113,9 @@ class Aws:
             raise ConfigError(f"botocore does not accept the endpoint's configuration: {error}") from None
         # An event handler that returns a response stands in for the transport: the one public place
         # where an answer can be bounded before all of it is in memory. It sends through the same session.
-        transport = client._endpoint.http_session  # noqa: SLF001
+        sender = client._endpoint.http_session  # noqa: SLF001
         client.meta.events.register(
-            "before-send.sts", lambda request, **_: _send(transport, request, deadline)
+            "before-send.sts", lambda request, **_: transport.send(sender, request, deadline)
         )
         return client
 
@@ -134,58 +125,6 @@ _METHODS: Final = {
     "AssumeRole": "assume_role",
     "GetSessionToken": "get_session_token",
 }
-
-
-class _Body:
-    """Bytes that were read already, where botocore expects a stream."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, **_: object) -> Iterator[bytes]:
-        yield self._content
-
-
-def _send(transport: Any, request: Any, deadline: Deadline) -> botocore.awsrequest.AWSResponse:
-    """Send one attempt, and return an answer that is STS's, whole and of bearable size."""
-    if not deadline.left():
-        raise LateError  # nobody waits any longer: a retry would mint for no one
-    request.stream_output = True
-    response = transport.send(request)
-    body = b""
-    try:
-        for chunk in response.raw.stream(65536):
-            body += chunk
-            if len(body) > ANSWER_LIMIT or not deadline.left():
-                break
-    except Exception:  # noqa: BLE001 - urllib3's own errors, which botocore would not retry
-        raise boto.HTTPClientError(error=_BROKEN_OFF) from None
-    finally:
-        response.raw.close()
-    length = response.headers.get("content-length", "")
-    if length.isdecimal() and len(body) < min(int(length), ANSWER_LIMIT):
-        raise boto.HTTPClientError(error=_BROKEN_OFF)  # botocore does not look, and would parse the half
-    if len(body) > ANSWER_LIMIT:
-        raise UnreachableError(f"'{request.url}' answered with more than {ANSWER_LIMIT // 1024} KiB")
-    if not _STS_ANSWER.match(body):
-        _not_sts(request.url, response.status_code, body)
-    return botocore.awsrequest.AWSResponse(response.url, response.status_code, response.headers, _Body(body))
-
-
-def _not_sts(url: str, status: int, body: bytes) -> None:
-    what = (
-        "a web page"
-        if b"<html" in body[:2000].lower()
-        else "nothing"
-        if not body.strip()
-        else "something else"
-    )
-    if status in _TRANSIENT:
-        raise boto.HTTPClientError(error=f"status {status} with {what} in place of STS's answer")
-    raise UnreachableError(
-        f"'{url}' answered with {what} instead of STS's answer (status {status})",
-        "a captive portal or a proxy may be in the way, or 'endpoint_url' is wrong",
-    )
 
 
 def _facts(call: Call) -> dict[str, str]:
@@ -225,32 +164,6 @@ def _refusal(call: Call, response: Mapping[str, Any], facts: dict[str, str]) -> 
     if isinstance(found, SourceError) and hint and call.source is call.origin:
         return type(found)(found.sentence, hint, code=found.code)
     return found
-
-
-def _unreachable(error: Exception, host: str) -> CredhelperError:
-    """botocore's transport and parser errors as sentences."""
-    if isinstance(error, boto.ParamValidationError):
-        return CredhelperError(f"botocore does not accept the request: {error}")
-    for kind, sentence, *hints in _TRANSPORT:
-        if isinstance(error, kind):
-            cause = error.kwargs.get("error", "")
-            if type(error) is boto.HTTPClientError and not isinstance(cause, str):
-                cause = type(cause).__name__  # http.client quotes the header that it refuses
-            return UnreachableError(sentence.format(host=host, error=cause), *hints)
-    return UnreachableError(f"STS at '{host}' sent an answer that cannot be read ({type(error).__name__})")
-
-
-_TRANSPORT: Final[tuple[tuple[Any, ...], ...]] = (
-    (boto.SSLError, "the TLS connection to STS at '{host}' failed: {error}",
-     "behind a proxy that inspects TLS, set 'ca_bundle' to its certificate"),
-    (boto.ProxyConnectionError, "the proxy on the way to STS cannot be reached: {error}"),
-    (boto.EndpointConnectionError, "cannot connect to STS at '{host}'",
-     "check the network, 'region' and 'endpoint_url'"),
-    (boto.ConnectTimeoutError, "no connection to STS at '{host}' in time", "check the network and the proxy"),
-    (boto.ReadTimeoutError, "STS at '{host}' did not answer in time"),
-    (boto.ConnectionClosedError, "STS at '{host}' closed the connection without an answer"),
-    (boto.HTTPClientError, "no answer from STS at '{host}': {error}"),
-)  # fmt: skip
 
 
 def _date(response: Mapping[str, Any]) -> float | None:
