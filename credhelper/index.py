@@ -6,6 +6,7 @@ Nothing in it is secret. The latest line of a key counts.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from credhelper import paths
 from credhelper.credentials import LAST_SECOND
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from credhelper.journal import Journal
     from credhelper.locks import Locks
@@ -71,6 +72,12 @@ class Index:
             self._journal.warn(f"the index of keyring items cannot be written: {error.strerror or error}")
             return False
         return True
+
+    @contextlib.contextmanager
+    def guard(self, item: Item) -> Iterator[bool]:
+        """Hold the lock under which this item's KEY is minted; yields whether it may be deleted now."""
+        with self._locks.hold(item.key, 0) as held:
+            yield (held or not self._locks.usable) and item in self.items()
 
     def compact(self) -> None:
         """Drop the lines that later ones of the same KEY have replaced, once they are many."""

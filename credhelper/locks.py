@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from credhelper import freshness, paths
 from credhelper.credentials import Clocks
@@ -38,6 +38,11 @@ class Locks:
     def __init__(self, directory: str | None, journal: Journal) -> None:
         self._directory = directory
         self._journal = journal
+
+    @property
+    def usable(self) -> bool:
+        """Whether there is a place for locks at all."""
+        return self._directory is not None
 
     @contextlib.contextmanager
     def hold(self, name: str, seconds: float) -> Iterator[bool]:
@@ -70,35 +75,55 @@ class Locks:
 
     def remember(self, name: str, error: CredhelperError) -> None:
         """Keep a failure for those who are waiting for this lock."""
-        if self._directory is None:
-            return
-        now = freshness.read_clocks()
-        document = [error.status, error.sentence, error.hints, error.code, *now.to_list()]
-        with contextlib.suppress(OSError):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
-            descriptor = paths.open_private(self._path(name, "failed"), flags)
-            with open(descriptor, "w", encoding="ascii") as file:
-                json.dump(document, file)
+        self._write(name, "failed", [error.status, error.sentence, error.hints, error.code])
 
     def last_failure(self, name: str) -> Failure | None:
         """The failure kept under this name."""
+        found = self._read(name, "failed", 4)
+        if found is None:
+            return None
+        (status, sentence, hints, code), at = found
+        try:
+            return Failure(BY_STATUS[status](str(sentence), *map(str, hints), code=code), at)
+        except (TypeError, KeyError):
+            return None
+
+    def open_up(self, name: str) -> None:
+        """Let go those who are waiting for this lock: what was minted under it could not be kept for them."""
+        self._write(name, "open", [])
+
+    def opened_up(self, name: str) -> Clocks | None:
+        """When that was."""
+        found = self._read(name, "open", 0)
+        return None if found is None else found[1]
+
+    def forget(self, name: str) -> None:
+        """Drop what is kept: a mint has succeeded, and its session is in the cache."""
+        for suffix in ("failed", "open"):
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(name, suffix))
+
+    def _write(self, name: str, suffix: str, content: list[Any]) -> None:
+        if self._directory is None:
+            return
+        document = [*content, *freshness.read_clocks().to_list()]
+        with contextlib.suppress(OSError):
+            descriptor = paths.open_private(self._path(name, suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            with open(descriptor, "w", encoding="ascii") as file:
+                json.dump(document, file)
+
+    def _read(self, name: str, suffix: str, length: int) -> tuple[list[Any], Clocks] | None:
+        """What `_write` wrote, and when; None for anything else."""
         if self._directory is None:
             return None
         try:
-            descriptor = paths.open_private(self._path(name, "failed"), os.O_RDONLY)
+            descriptor = paths.open_private(self._path(name, suffix), os.O_RDONLY)
             with open(descriptor, encoding="ascii") as file:
-                status, sentence, hints, code, *clocks = json.load(file)
-            at = Clocks.from_list(clocks)
-            error = BY_STATUS[status](str(sentence), *map(str, hints), code=code)
+                document = json.load(file)
+            content, at = document[:length], Clocks.from_list(document[length:])
         except (OSError, ValueError, TypeError, KeyError, RecursionError):
             return None
-        return None if at is None else Failure(error, at)
-
-    def forget(self, name: str) -> None:
-        """Drop a kept failure: a mint has succeeded."""
-        if self._directory is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(self._path(name, "failed"))
+        return None if at is None or len(content) != length else (content, at)
 
     def _path(self, name: str, suffix: str) -> str:
         return os.path.join(str(self._directory), f"{name}.{suffix}")

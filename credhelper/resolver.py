@@ -113,39 +113,44 @@ class Resolver:
         if cached is not None and not refresh and self._is_good(call, cached):
             self._journal.debug(f"{call.profile.name}: cached")
             return cached
-        if not self._is_kept(call):
-            return self._mint(call)
+        kept = self._is_stored(call) and self._store.can_keep()
         with self._locks.hold(call.key, self._patience()):
-            cached = self._look(call)
-            if cached is not None and (self._is_ours(cached) if refresh else self._is_good(call, cached)):
-                return cached
-            if self._is_kept(call):
-                return self._mint_and_keep(call, cached)
-        # The keyring turned out to be shut: where nothing can be shared, a lock only makes others wait.
-        return self._mint(call)
+            if not self._is_over(self._locks.opened_up(call.key)):
+                cached = self._look(call)
+                if cached is not None and (self._is_ours(cached) if refresh else self._is_good(call, cached)):
+                    return cached
+                return self._mint_and_keep(call, cached, kept=kept)
+        # The one before us could not keep what it minted: the lock would only make others wait as well.
+        try:
+            return self._mint(call)
+        except CredhelperError as error:
+            return self._fall_back(call, cached, error)
 
-    def _is_kept(self, call: Call) -> bool:
-        """Whether what is minted for this call will be there for the next one who asks."""
-        return self._is_stored(call) and self._store.can_keep()
+    def _is_over(self, moment: Clocks | None) -> bool:
+        """Whether that was while we were waiting."""
+        return moment is not None and freshness.since(self._started, moment) >= 0
 
     def _patience(self) -> float:
         """Seconds to wait for somebody else's mint."""
         patience = max(0.0, self._deadline.left() - TIME_TO_MINT)
         return min(patience, NESTED_PATIENCE) if self._nested else patience
 
-    def _mint_and_keep(self, call: Call, cached: Credentials | None) -> Credentials:
+    def _mint_and_keep(self, call: Call, cached: Credentials | None, *, kept: bool) -> Credentials:
         failure = self._locks.last_failure(call.key)
-        if failure is not None and freshness.since(self._started, failure.at) >= 0:
+        if failure is not None and self._is_over(failure.at):
             return self._fall_back(call, cached, failure.error)
         try:
             credentials = self._mint(call)
         except CredhelperError as error:
             if not isinstance(error, HumanNeededError):  # the next one waiting may have a terminal
                 self._locks.remember(call.key, error)
-            return self._fall_back(call, cached, error)
+            # Somebody who gave up waiting for us may have had more luck.
+            return self._fall_back(call, self._look(call) or cached, error)
         self._locks.forget(call.key)
-        self._store.put(call.key, credentials, profile=call.profile.name, kind=call.profile.kind)
-        self._store.sweep()
+        if kept and self._store.put(call.key, credentials, profile=call.profile.name, kind=call.profile.kind):
+            self._store.sweep()
+        else:
+            self._locks.open_up(call.key)
         return credentials
 
     def _look(self, call: Call) -> Credentials | None:

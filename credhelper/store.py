@@ -58,20 +58,19 @@ class Store:
         except (ValueError, KeyError, TypeError):
             return None
 
-    def put(self, key: str, credentials: Credentials, *, profile: str, kind: str) -> None:
-        """Store credentials, after writing down that they will be there."""
+    def put(self, key: str, credentials: Credentials, *, profile: str, kind: str) -> bool:
+        """Store credentials, after writing down that they will be there; False where it did not work."""
         if self._keyring.gone is not None:
             self._journal.warn(f"not cached: {self._keyring.gone}")
-            return
+            return False
         service = _service(key)
         parts = self._cut(service, credentials.to_json())
         if len(parts) > MAXIMUM_PARTS:
             self._journal.warn(f"not cached: {len(parts)} parts are more than this keyring is asked to hold")
-            return
+            return False
         expires = int(credentials.expiration - credentials.skew)  # as this machine's clock will show it
         item = Item(key, profile, kind, expires, len(parts))
-        if self._index.add(item):
-            self._write(service, parts)
+        return self._index.add(item) and self._write(service, parts)
 
     def sweep(self) -> None:
         """Delete some of what has expired."""
@@ -79,7 +78,11 @@ class Store:
             return
         now = freshness.read_clocks().wall
         expired = [item for item in self.items() if item.expires <= now]
-        self.forget(expired[:SWEEP_AT_MOST])
+        for item in expired[:SWEEP_AT_MOST]:
+            # Under the lock of its KEY: somebody may be minting the session that takes its place.
+            with self._index.guard(item) as unchanged:
+                if unchanged:
+                    self.forget([item])
         self._index.compact()
 
     def items(self) -> list[Item]:
@@ -107,12 +110,14 @@ class Store:
         rest = [text[start : start + size] for start in range(first, len(text), size)]
         return [f"{_header(service, len(rest) + 1, text)}\n{text[:first]}", *rest]
 
-    def _write(self, service: str, parts: list[str]) -> None:
+    def _write(self, service: str, parts: list[str]) -> bool:
         try:
             for number in reversed(range(len(parts))):
                 self._keyring.set(service if number == 0 else f"{service}.{number}", parts[number])
         except NoKeyringError as error:
             self._journal.warn(f"not cached: {error}")
+            return False
+        return True
 
     def _read(self, service: str) -> str | None:
         try:
