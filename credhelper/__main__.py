@@ -11,7 +11,8 @@ import time
 def main() -> int:
     """Run the command line; returns the exit status."""
     began = time.monotonic()  # before the imports: in a herd they take seconds
-    gc.disable()  # a short life of imports and one call: collecting costs a tenth of it and frees nothing
+    if sys.argv[1:2] == ["get"]:  # imports and one call: collecting costs a tenth of it and frees nothing
+        gc.disable()
     _fill_standard_streams()
     try:
         from credhelper import cli

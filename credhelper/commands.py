@@ -83,7 +83,7 @@ def open_house(
         required = loaded.option("audit", "required", default=False)
     except ConfigError as error:
         loaded, choice, timeout, required = error, "auto", 2, False
-    keyring = keyrings.OsKeyring(_keyring_choice(environ, choice), environ, timeout=timeout)
+    keyring = keyrings.OsKeyring(_keyring_choice(environ, choice), environ, timeout=timeout, until=deadline)
     return House(
         environ,
         places,
@@ -210,9 +210,10 @@ def _pair(key: Key, text: str) -> tuple[str, str]:
 def clear(house: House, names: tuple[str, ...]) -> str:
     """Forget what is cached for these profiles, or for all (no names); returns what to tell the person."""
     items = house.store.items()
-    chosen = [item for item in items if not names or any(_belongs(house, item, name) for name in names)]
+    keys = _keys(house, names, items) if names and items else set()
+    chosen = [item for item in items if not names or item.key in keys or _is_labelled(item, names)]
     for name in names:
-        if not any(_is_labelled(item, name) for item in items):
+        if not any(_is_labelled(item, (name,)) for item in items):
             _check_known(house, name)
     left = house.store.forget(chosen)
     now = freshness.read_clocks().wall
@@ -226,23 +227,34 @@ def clear(house: House, names: tuple[str, ...]) -> str:
     return "".join(line + "\n" for line in said or ["nothing was cached"])
 
 
-def _belongs(house: House, item: Item, name: str) -> bool:
-    """Whether an item answers for a profile, whoever it was minted for: the same call is the same item."""
-    return _is_labelled(item, name) or item.key in _keys(house, name, item)
+def _is_labelled(item: Item, names: tuple[str, ...]) -> bool:
+    """Whether it was minted for one of them; `audit-root` stands for all its targets."""
+    return any(item.profile == name or item.profile.startswith(f"{name}@") for name in names)
 
 
-def _is_labelled(item: Item, name: str) -> bool:
-    """`audit-root` stands for all its targets; `audit-root@ID` for one."""
-    return item.profile == name or item.profile.startswith(f"{name}@")
+def _keys(house: House, names: tuple[str, ...], items: list[Item]) -> set[str]:
+    """The KEYs of profiles, on every target that anything is cached for.
 
-
-def _keys(house: House, name: str, item: Item) -> set[str]:
-    """The KEYs of a profile, with the item's target where it has none of its own."""
+    Profiles that make the same call share an item, whoever it was minted for.
+    """
     found = set()
-    for asked in (name, f"{name}@{item.profile.partition('@')[2]}"):
+    chains = None
+    for asked in (*names, *(f"{name}@{target}" for name in names for target in _targets(house, items))):
         with contextlib.suppress(CredhelperError):  # not in the file any more, or without a source
-            found.add(_chains(house).call(house.config.profile(asked)).key)
+            chains = chains or _chains(house)
+            found.add(chains.call(house.config.profile(asked)).key)
     return found
+
+
+def _targets(house: House, items: list[Item]) -> set[str]:
+    """Every account that a session may be cached for: in labels, with a name, or a profile's own."""
+    targets = {item.profile.partition("@")[2] for item in items}
+    with contextlib.suppress(ConfigError):
+        targets |= set(house.config.accounts)
+        for table in house.config.table("profiles").values():
+            target = str(table.get("target_principal", "")) if isinstance(table, dict) else ""
+            targets.add(target.split(":")[4] if target.count(":") == 5 else target)
+    return targets - {""}
 
 
 def _check_known(house: House, name: str) -> None:
