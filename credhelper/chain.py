@@ -31,7 +31,7 @@ Node = tuple[str, str]
 """A step of a chain: the file that a profile is in, and its name."""
 
 MFA_SESSION_SECONDS: Final = 43200
-LONGEST_CHAIN: Final = 16
+LONGEST_CHAIN: Final = 64
 FALLBACK_REGION: Final = {
     "aws": "us-east-1",
     "aws-cn": "cn-north-1",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 USERNAME: Final = "credhelper"
+SECRET_SERVICE: Final = "keyring.backends.SecretService"  # noqa: S105 - the name of a module
 UNLOCK_SECONDS: Final = 25.0
 """Time for a person to unlock a collection that has said it is locked, where they can see the dialog."""
 
@@ -64,7 +65,7 @@ PINNED: Final[dict[str, tuple[Pinned, ...]]] = {
         Pinned("keyring.backends.Windows", "WinVaultKeyring", WINDOWS_PART, (("persist", "local machine"),)),
     ),
     "linux": (
-        Pinned("keyring.backends.SecretService", "Keyring"),
+        Pinned(SECRET_SERVICE, "Keyring"),
         Pinned("keyring.backends.libsecret", "Keyring"),
         Pinned("keyring.backends.kwallet", "DBusKeyring"),
     ),
@@ -75,13 +76,16 @@ _ALL_PINNED: Final = tuple(pinned for group in PINNED.values() for pinned in gro
 class OsKeyring:
     """The one keyring of this process.
 
-    `choice` is auto, none or module.Class. Calls raise NoKeyringError when it cannot be used; after one
-    call that did not come back in time, or that found it locked, all of them do, at once: nobody is to be
-    asked a second time for what they have just declined.
+    `choice` is auto, none or module.Class; nobody is waited for past `until`. Calls raise NoKeyringError when
+    it cannot be used; after one call that did not come back in time, or that found it locked, all of them
+    do, at once: nobody is to be asked a second time for what they have just declined.
     """
 
-    def __init__(self, choice: str, environ: Mapping[str, str], *, timeout: float = 2.0) -> None:
+    def __init__(
+        self, choice: str, environ: Mapping[str, str], *, timeout: float = 2.0, until: Deadline | None = None
+    ) -> None:
         self._environ = environ
+        self._until = until or Deadline(UNLOCK_SECONDS)
         self._timeout = timeout
         self._candidates = self._choose(choice)
         self._first = self._candidates[0] if self._candidates else None
@@ -203,16 +207,13 @@ class OsKeyring:
             return running.wait(deadline.left(self._timeout / 2))
         except LateError:
             if self._says_locked(deadline):
-                return running.wait(UNLOCK_SECONDS)
+                return running.wait(self._until.left(UNLOCK_SECONDS))
             return running.wait(deadline.left())
 
     def _has_bus(self) -> bool:
         """Whether the first of our list can be there at all: the Secret Service is behind the session bus."""
-        return (
-            sys.platform != "linux"
-            or self._first not in PINNED["linux"]
-            or bool(self._environ.get("DBUS_SESSION_BUS_ADDRESS"))
-        )
+        behind_bus = self._first is not None and self._first.module == SECRET_SERVICE
+        return not behind_bus or bool(self._environ.get("DBUS_SESSION_BUS_ADDRESS"))
 
     def _has_display(self) -> bool:
         return sys.platform == "linux" and any(
@@ -221,7 +222,7 @@ class OsKeyring:
 
     def _says_locked(self, deadline: Deadline) -> bool:
         """Whether the Secret Service itself answers, in the time left, that its collection is locked."""
-        if self._candidates[0].module != "keyring.backends.SecretService":
+        if self._candidates[0].module != SECRET_SERVICE:
             return False
         try:
             return Running(_collection_is_locked).wait(deadline.left()) is True

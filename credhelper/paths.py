@@ -7,6 +7,7 @@ directories that are 0700 from their birth, and none of them holds a secret.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -109,7 +110,8 @@ def open_private(path: str, flags: int) -> int:
 def _tighten(path: str, mode: int) -> None:
     """Close to others what is ours and was left open to them."""
     if sys.platform != "win32" and stat.S_IMODE(os.lstat(path).st_mode) & 0o077 and not os.path.islink(path):
-        os.chmod(path, mode)
+        with contextlib.suppress(OSError):  # a filesystem that keeps no modes
+            os.chmod(path, mode)
 
 
 def append_line(path: str, line: str) -> None:
@@ -153,7 +155,8 @@ def replace_lines(path: str, lines: list[str]) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException:
-        os.unlink(beside)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(beside)
         raise
 
 
