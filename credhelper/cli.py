@@ -8,6 +8,8 @@ lines, printable ASCII, and never a secret: SDKs show that text as their whole e
 from __future__ import annotations
 
 import os
+import select
+import sys
 import time
 import warnings
 from typing import Any, Final
@@ -46,7 +48,10 @@ def main(arguments: list[str], began: float | None = None) -> int:
 
 def _run(arguments: list[str], began: float) -> int:
     try:
-        status = program.main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=began)
+        # No variable has the name "=": click's completion must not answer in the place of a command.
+        status = program.main(
+            arguments, prog_name=PROGRAM, standalone_mode=False, obj=began, complete_var="="
+        )
     except click.exceptions.NoArgsIsHelpError as error:
         raise ConfigError(
             "no command given", f"run '{error.ctx.command_path} --help'" if error.ctx else ""
@@ -91,6 +96,8 @@ def emit(content: bytes) -> None:
     """Write an answer to stdout, in one write: some SDKs append a reader's whole buffer to a short read."""
     try:
         while content:
+            if sys.platform != "win32":
+                select.select([], [1], [])  # a pipe that its owner has made non-blocking may be full
             content = content[os.write(1, content) :]
     except OSError as error:
         raise CredhelperError(
