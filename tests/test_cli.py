@@ -144,6 +144,18 @@ class TestClear:
         laptop.get("dev2")
         assert sts.count() == 2
 
+    def test_an_open_profile_finds_what_a_closed_one_has_minted(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service
+    ) -> None:
+        """The same task on the same account is the same session, whichever profile asked first."""
+        closed = 'target_principal = "payments-prod"\ntask_policy_arn = "IAMAuditRootUserCredentials"\n'
+        laptop.configure(f"{PROFILES}[profiles.fixed]\n{closed}")
+        laptop.get("fixed")
+
+        assert b"forgotten here" in laptop.run("clear", "audit-root").stdout
+        laptop.get("audit-root@payments-prod")
+        assert sts.count() == 2
+
     def test_nothing_cached_is_said(self, laptop: Laptop, secret_service) -> None:
         """A profile without a session is no error."""
         assert laptop.run("clear", "developer").stdout == b"nothing was cached\n"

@@ -386,7 +386,7 @@ def test_a_chain_has_an_end(laptop: Laptop, sts: LoopbackSts) -> None:
     )
     laptop.configure(hops + f'[profiles.p1500]\nrole_arn = "{ROLE}"\nsource_profile = "org-admin"\n')
 
-    assert "rests on a chain of more than 16" in laptop.refuses(2, "get", "p0")
+    assert "rests on a chain of more than 64" in laptop.refuses(2, "get", "p0")
     assert sts.count() == 0
 
 
@@ -429,3 +429,42 @@ def test_relative_xdg_directories_are_ignored(laptop: Laptop, secret_service, tm
 
     assert laptop.get("developer") == minted
     assert not Path("relative").exists()
+
+
+def test_a_refusal_without_a_keyring_is_one_call_too(laptop: Laptop, sts: LoopbackSts) -> None:
+    """Nothing can be kept, but a failure can: forty callers, one STS call, forty times the sentence."""
+    sts.mode = faults.refuse("AccessDenied", "no")
+    callers = [laptop.start("get", "developer") for _ in range(40)]
+    results = [laptop.finish(caller) for caller in callers]
+
+    assert {(result.status, result.stderr) for result in results} == {(4, results[0].stderr)}
+    assert sts.count() == 1
+
+
+def test_a_herd_before_a_stopped_keyring_does_not_queue(laptop, sts, secret_service: SecretService) -> None:
+    """The first caller finds out that nothing answers; nobody behind it has to, one after another."""
+    secret_service.signal(signal.SIGSTOP)
+    began = time.monotonic()
+    callers = [laptop.start("get", "developer") for _ in range(10)]
+    for caller in callers:
+        laptop.finish(caller)
+
+    assert time.monotonic() - began < 10  # one after another, at 2 s each, it would be 20
+
+
+def test_a_full_pipe_that_does_not_block_gets_the_whole_answer(laptop: Laptop, sts: LoopbackSts) -> None:
+    """200 KB for a reader that comes late, through a pipe that its owner has made non-blocking."""
+    sts.token_size = 200_000
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    process = subprocess.Popen([PROGRAM, "get", "developer"], env=laptop.environ, stdout=writer)
+    os.close(writer)
+    time.sleep(1.5)
+    with open(reader, "rb") as answer:
+        assert answer.read().endswith(b"}\n")
+    assert process.wait() == 0
+
+
+def test_completion_of_the_command_line_library_does_not_answer(laptop: Laptop) -> None:
+    """Its variable in the environment changes nothing."""
+    laptop.get("developer", _CREDHELPER_COMPLETE="bash_source")
