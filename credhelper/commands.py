@@ -174,7 +174,7 @@ def _resolver(house: House) -> Resolver:
         audit=house.audit,
         journal=house.journal,
         deadline=house.deadline,
-        asker=lambda: Asker(*caller.asking_program(), house.started),
+        asker=lambda: Asker(*caller.asking_program()),
         started=house.started,
         consent=house.consent,
         nested=bool(_came_from(house)),

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 
 from credhelper import paths
 from credhelper.credentials import utc
 from credhelper.errors import printable
-
-Note = Callable[[str], None]
 
 
 class Journal:

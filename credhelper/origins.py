@@ -83,10 +83,6 @@ def _of_profile(section: Section, files: AwsFiles) -> tuple[str, Lifetime]:
     return _digest("profile", json.dumps(public, sort_keys=True)), lifetime
 
 
-def _is_sso(section: Section) -> bool:
-    return "sso_session" in section or "sso_start_url" in section
-
-
 def _login(section: Section) -> str:
     """The command that makes the login a profile rests on."""
     if "sso_session" in section or "sso_start_url" in section:

@@ -64,11 +64,10 @@ class Consent:
 
 @dataclass(frozen=True)
 class Asker:
-    """Who wants to know: the program that made an SDK run us, its process id, and since when."""
+    """Who wants to know: the program that made an SDK run us, and its process id."""
 
     program: str
     pid: int
-    since: Clocks
 
 
 class Resolver:

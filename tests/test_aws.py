@@ -344,7 +344,7 @@ def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
         audit=house.audit,
         journal=house.journal,
         deadline=house.deadline,
-        asker=lambda: Asker("test", 1, house.started),
+        asker=lambda: Asker("test", 1),
         started=house.started,
         ask_code=lambda call: asked.append(call.profile.name) or "654321",
     )

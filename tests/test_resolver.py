@@ -115,7 +115,7 @@ class Desk:
             audit=Audit(str(self.place / "state/audit.jsonl"), journal, required=self.required),
             journal=journal,
             deadline=Deadline(50),
-            asker=lambda: Asker("terraform", 4711, started or self.time.read()),
+            asker=lambda: Asker("terraform", 4711),
             started=started or self.time.read(),
             consent=self.consent,
             ask_code=self.ask_code,
