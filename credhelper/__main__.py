@@ -1,6 +1,4 @@
-"""The program: `credhelper`, or `python -m credhelper`."""
-
-from __future__ import annotations
+"""The program: `credhelper`, `python -m credhelper`, or this file alone, as `credhelper-get` runs it."""
 
 import gc
 import os
@@ -9,15 +7,29 @@ import time
 
 
 def main() -> int:
-    """Run the command line; returns the exit status."""
+    """Ask the agent, or run the command line; returns the exit status."""
     began = time.monotonic()  # before the imports: in a herd they take seconds
-    if sys.argv[1:2] == ["get"]:  # imports and one call: collecting costs a tenth of it and frees nothing
-        gc.disable()
     _fill_standard_streams()
     try:
+        from credhelper import wire
+
+        ticket = None
+        if sys.argv[1:2] == ["get"] and not os.isatty(1):
+            gc.disable()  # imports and one call: collecting costs a tenth of it and frees nothing
+            answer = wire.ask(sys.argv[2:], os.environ)
+            if isinstance(answer, wire.Ticket):
+                ticket = answer
+            elif wire.relay(answer):
+                os._exit(answer.status)  # everything is said, and there is nothing to tidy up
+        elif sys.argv[1:3] == ["agent", "--in"]:
+            from credhelper import daemon
+
+            return daemon.main(sys.argv[3:])
+        if sys.flags.no_site:
+            _bring_site_in()
         from credhelper import cli
 
-        return cli.main(sys.argv[1:], began)
+        return cli.main(sys.argv[1:], began, ticket)
     except KeyboardInterrupt:
         os.write(2, b"credhelper: error: interrupted\n")
         return 1
@@ -35,5 +47,17 @@ def _fill_standard_streams() -> None:
     os.close(descriptor)
 
 
+def _bring_site_in() -> None:
+    """Find the libraries: the launcher starts the interpreter without its `site`."""
+    import site
+
+    site.main()
+    if PLACE not in site.getsitepackages():  # `pip install --user`, or a prefix that is not the interpreter's
+        site.addsitedir(PLACE)
+
+
+PLACE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 if __name__ == "__main__":
+    if not __package__:
+        sys.path.append(PLACE)  # behind the standard library
     sys.exit(main())

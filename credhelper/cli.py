@@ -7,19 +7,27 @@ lines, printable ASCII, and never a secret: SDKs show that text as their whole e
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
+import signal
 import sys
 import time
 import warnings
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper import __version__, commands, vocabulary
-from credhelper.errors import ConfigError, CredhelperError, printable
+from credhelper import __version__, client, commands, remote, vocabulary
+from credhelper.errors import ConfigError, CredhelperError, spoken
+
+if TYPE_CHECKING:
+    from credhelper.wire import Ticket
 
 PROGRAM: Final = "credhelper"
+RENEWAL_SPARE: Final = 5
+"""Seconds after its deadline at which the system ends a renewal that has not ended itself."""
+
 EXIT_STATUSES: Final = """\b
 Exit status:
   0  done
@@ -32,25 +40,34 @@ Exit status:
 """
 
 
-def main(arguments: list[str], began: float | None = None) -> int:
+def main(arguments: list[str], began: float | None = None, ticket: Ticket | None = None) -> int:
     """Run one command; returns its exit status and never raises.
 
-    `began` is when the program started, on the monotonic clock.
+    `began` is when the program started, on the monotonic clock; `ticket` is what asking the agent has left.
     """
     warnings.simplefilter("ignore")  # whatever PYTHONWARNINGS says: stderr has to stay empty
+    start = commands.Start(time.monotonic() if began is None else began, arguments[1:], ticket)
     try:
-        return _run(arguments, time.monotonic() if began is None else began)
+        return _run(arguments, start)
     except CredhelperError as error:
-        return _say(error)
+        return _fail(error, start)
     except Exception as error:  # noqa: BLE001 - a traceback may quote secrets and is no answer to an SDK
-        return _say(_internal(error))
+        return _fail(_internal(error), start)
 
 
-def _run(arguments: list[str], began: float) -> int:
+def _fail(error: CredhelperError, start: commands.Start) -> int:
+    if start.ticket is not None:
+        client.settle(start.ticket, error)
+    with contextlib.suppress(OSError):  # nobody is listening; the exit status still says it
+        os.write(2, spoken(error))
+    return error.status
+
+
+def _run(arguments: list[str], start: commands.Start) -> int:
     try:
         # No variable has the name "=": click's completion must not answer in the place of a command.
         status = program.main(
-            arguments, prog_name=PROGRAM, standalone_mode=False, obj=began, complete_var="="
+            arguments, prog_name=PROGRAM, standalone_mode=False, obj=start, complete_var="="
         )
     except click.exceptions.NoArgsIsHelpError as error:
         raise ConfigError(
@@ -69,16 +86,6 @@ def _run(arguments: list[str], began: float) -> int:
 def _as_sentence(message: str) -> str:
     text = message.strip().rstrip(".").replace("\n", " ").replace('"', "'")
     return text[:1].lower() + text[1:]
-
-
-def _say(error: CredhelperError) -> int:
-    lines = [f"{PROGRAM}: error: {printable(error.sentence)}"]
-    lines += [f"{PROGRAM}: hint: {printable(hint)}" for hint in error.hints if hint]
-    try:
-        os.write(2, "".join(line + "\n" for line in lines).encode("ascii"))
-    except OSError:
-        pass  # nobody is listening; the exit status still says it
-    return error.status
 
 
 def _internal(error: Exception) -> CredhelperError:
@@ -163,8 +170,9 @@ def program() -> None:
     """
 
 
-def _began() -> float:
-    return float(click.get_current_context().obj)
+def _start() -> commands.Start:
+    started: commands.Start = click.get_current_context().obj
+    return started
 
 
 def profile_flags(command: Any) -> Any:
@@ -220,8 +228,28 @@ def get(
             "stdout is a terminal, and the answer is secret",
             "SDKs run this command through credential_process; to see it all the same, add --show",
         )
-    house = commands.open_house(os.environ, _began(), reason=reason, yes=yes)
-    emit(commands.get(house, name, flags, refresh=refresh, cache=not no_cache))
+    house = commands.open_house(os.environ, _start(), reason=reason, yes=yes)
+    wish: client.Wish = "mint" if refresh else "get"
+    emit(commands.get(house, name, flags, wish=wish, cache=not no_cache))
+
+
+def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
+    """Mint ahead of need, for a `get` with these arguments that the agent has answered.
+
+    Nobody waits for this: nobody is asked, nothing is printed, and it ends in time whatever hangs.
+    """
+    start = _start()
+    if sys.platform != "win32":
+        signal.alarm(int(commands.GET_SECONDS) + RENEWAL_SPARE)
+    start.ticket = commands.renewal(os.environ, start.arguments)
+    start.hushed = True
+    if start.ticket is not None:
+        house = commands.open_house(os.environ, start, reason=reason, yes=yes)
+        keys = {key: flag for key, flag in flags.items() if key in vocabulary.BY_NAME}
+        commands.get(house, name, keys, wish="renew")
+
+
+program.add_command(click.Command("renew", params=get.params, callback=_renew, hidden=True))
 
 
 @program.command("clear")
@@ -240,7 +268,7 @@ def clear(names: tuple[str, ...], *, everything: bool) -> None:
     """
     if bool(names) == everything:
         raise click.UsageError("name the profiles to clear, or say --all")
-    emit(commands.clear(commands.open_house(os.environ, _began()), names).encode())
+    emit(commands.clear(commands.open_house(os.environ, _start()), names).encode())
 
 
 @program.command("log")
@@ -265,9 +293,53 @@ def log(
     """
     from credhelper import report
 
-    house = commands.open_house(os.environ, _began())
+    house = commands.open_house(os.environ, _start())
     if cloudtrail is not None:
         emit(report.cloudtrail(house.audit.lines(), cloudtrail).encode())
         return
     lines = report.select(house.audit.lines(), since=since, kind=kind, account=account)
     emit(report.render(lines, form or "table").encode())
+
+
+@program.group("agent")
+@help_option
+def agent() -> None:
+    """The process that remembers sessions, so that an answer costs no more than starting an interpreter.
+
+    It comes with the first caller that needs it and leaves when it has had nothing to remember for a while
+    ([agent] idle_exit); nobody has to start or stop it. [agent] mode = "off" or CREDHELPER_AGENT=off does
+    without it.
+    """
+
+
+@agent.command("run")
+@help_option
+def agent_run() -> None:
+    """Be the agent, in the foreground: for systemd and other supervisors."""
+    commands.run_agent(commands.open_house(os.environ, _start()))
+
+
+@agent.command("start")
+@help_option
+def agent_start() -> None:
+    """Start the agent in the background, where none runs."""
+    emit(commands.start_agent(commands.open_house(os.environ, _start())).encode())
+
+
+@agent.command("stop")
+@help_option
+def agent_stop() -> None:
+    """End the agent; what only it remembers is minted anew when it is needed."""
+    emit(commands.stop_agent(commands.open_house(os.environ, _start())).encode())
+
+
+@agent.command("status")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object: running, pid, sessions.")
+@help_option
+def agent_status(*, as_json: bool) -> None:
+    """Show what the agent remembers: profiles, and how long their sessions last. Never a secret."""
+    from credhelper import report
+
+    house = commands.open_house(os.environ, _start())
+    found = remote.Remote(commands.agent_directory(house.environ)).status()
+    emit(report.agent(found, as_json=as_json).encode())

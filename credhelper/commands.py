@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from credhelper import (
     awsfiles,
     caller,
     chain,
+    client,
     config,
     freshness,
     keyrings,
     parameters,
     paths,
+    remote,
     validation,
     wire,
 )
@@ -36,6 +39,13 @@ if TYPE_CHECKING:
 
     from credhelper.vocabulary import Key
 
+IDLE_SECONDS: Final = 900
+"""Seconds after its last entry until the agent leaves, where the configuration does not say."""
+
+NO_PLACE: Final = (
+    "there is no place for the agent's socket: no runtime directory of ours that is closed to others"
+)
+
 GET_SECONDS: Final = 50.0
 """Time for one `get`: Go's and Kotlin's SDKs give up after 60 s and leave the process behind."""
 
@@ -47,12 +57,14 @@ class House:
     environ: Mapping[str, str]
     places: paths.Places
     journal: Journal
+    agent: client.Agent
     locks: Locks
     audit: Audit
     store: Store
     consent: Consent
     started: Clocks
     deadline: Deadline
+    idle_seconds: float
     loaded: config.Config | ConfigError
 
     @property
@@ -63,14 +75,25 @@ class House:
         return self.loaded
 
 
-def open_house(
-    environ: Mapping[str, str], began: float, *, reason: str | None = None, yes: bool = False
-) -> House:
-    """Find the places and open the parts; nothing is read yet but the configuration.
+@dataclass
+class Start:
+    """How the program started: when, on the monotonic clock, with which arguments behind the verb.
 
-    `began` is when the program started, on the monotonic clock.
+    `ticket` is what asking the agent has left. Whoever renews with one of its own is `hushed`: no prompt, no
+    keyring unlocked.
     """
-    now, age = freshness.read_clocks(), max(0.0, time.monotonic() - began)
+
+    began: float
+    arguments: list[str] = field(default_factory=list)
+    ticket: wire.Ticket | None = None
+    hushed: bool = False
+
+
+def open_house(
+    environ: Mapping[str, str], start: Start, *, reason: str | None = None, yes: bool = False
+) -> House:
+    """Find the places and open the parts; nothing is read yet but the configuration."""
+    now, age = freshness.read_clocks(), max(0.0, time.monotonic() - start.began)
     started = Clocks(now.wall - age, None if now.boot is None else now.boot - age, now.boot_id)
     deadline = Deadline(GET_SECONDS - age)
     places = paths.find(environ)
@@ -81,21 +104,56 @@ def open_house(
         loaded = config.load(places.config)
         choice, timeout = loaded.option("keyring", "backend", "auto"), loaded.option("keyring", "timeout", 2)
         required = loaded.option("audit", "required", default=False)
+        mode, idle = loaded.option("agent", "mode", "auto"), loaded.option("agent", "idle_exit", IDLE_SECONDS)
     except ConfigError as error:
-        loaded, choice, timeout, required = error, "auto", 2, False
-    keyring = keyrings.OsKeyring(_keyring_choice(environ, choice), environ, timeout=timeout, until=deadline)
+        loaded, choice, timeout, required, mode, idle = error, "auto", 2, False, "off", IDLE_SECONDS
+    keyring = keyrings.OsKeyring(
+        _keyring_choice(environ, choice), environ, timeout=timeout, until=deadline, hushed=start.hushed
+    )
+    agent = client.Agent(
+        agent_directory(environ) if _agent_mode(environ, mode) == "auto" else None,
+        journal,
+        idle_seconds=idle,
+        ticket=_checked(start.ticket, environ, places),
+    )
     return House(
         environ,
         places,
         journal,
+        agent,
         locks,
         Audit(places.audit, journal, required=required),
         Store(keyring, Index(places.items, locks, journal), journal),
         Consent(reason or environ.get("CREDHELPER_REASON") or None, yes),
         started,
         deadline,
+        idle,
         loaded,
     )
+
+
+def _checked(
+    ticket: wire.Ticket | None, environ: Mapping[str, str], places: paths.Places
+) -> wire.Ticket | None:
+    """The ticket; without its hit key where that was taken from another file than the one that we read."""
+    if ticket is not None and ticket.key is not None:
+        files = wire.configuration_files(environ)
+        if files is None or os.path.abspath(files[0]) != places.config:
+            client.Lease(ticket).open()
+            ticket.key = None
+    return ticket
+
+
+def agent_directory(environ: Mapping[str, str]) -> str | None:
+    """Where the agent's socket is; None where there cannot be one."""
+    return None if sys.platform == "win32" else wire.runtime_directory(environ)
+
+
+def _agent_mode(environ: Mapping[str, str], configured: str) -> str:
+    choice = environ.get("CREDHELPER_AGENT") or configured
+    if choice not in ("auto", "off"):
+        raise ConfigError(f"CREDHELPER_AGENT must be auto or off, not '{choice}'")
+    return choice
 
 
 def _lock_directory(places: paths.Places, journal: Journal) -> str | None:
@@ -128,11 +186,38 @@ def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
     return choice
 
 
-def get(house: House, name: str, flags: Mapping[str, Any], *, refresh: bool, cache: bool) -> bytes:
-    """The envelope for a profile. Raises CredhelperError."""
+def get(
+    house: House, name: str, flags: Mapping[str, Any], *, wish: client.Wish = "get", cache: bool = True
+) -> bytes:
+    """The envelope for a profile; the agent gets it too, for all who ask in the same way.
+
+    Raises CredhelperError; `client.settle` tells those who wait.
+    """
     profile = house.config.profile(name, given(flags))
     call = _chains(house).call(profile)
-    return _resolver(house).get(call, refresh=refresh, cache=cache).envelope()
+    resolver = _resolver(house)
+    credentials = resolver.get(call, wish=wish, cache=cache)
+    envelope = credentials.envelope()
+    if cache and profile.get("cache", True) is not False:
+        house.agent.hit.put(envelope, resolver.instants(call, credentials), call.key, profile.name)
+    else:
+        house.agent.hit.open()
+    return envelope
+
+
+def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.Ticket | None:
+    """The lease for a mint ahead of need, for a `get` that has been answered; None: nothing to do."""
+    directory, key = agent_directory(environ), wire.hit_key(arguments, environ)
+    if directory is None or key is None:
+        return None
+    try:
+        connection = wire.connect(directory)
+        if connection is None:
+            return None
+        word, lease, _ = connection.ask(b"renew %s\n" % key)
+    except (OSError, ValueError):  # it has gone, or somebody else is at it
+        return None
+    return wire.Ticket(connection, lease, key) if word == "mint" else None
 
 
 def _chains(house: House) -> chain.Chains:
@@ -170,6 +255,7 @@ def _resolver(house: House) -> Resolver:
     return Resolver(
         aws=aws,
         store=house.store,
+        agent=house.agent,
         locks=house.locks,
         audit=house.audit,
         journal=house.journal,
@@ -179,6 +265,35 @@ def _resolver(house: House) -> Resolver:
         consent=house.consent,
         nested=bool(_came_from(house)),
     )
+
+
+def run_agent(house: House) -> NoReturn:
+    """Become the agent, with the socket that a supervisor has handed over where there is one."""
+    directory = agent_directory(house.environ)
+    if directory is None:
+        raise CredhelperError(NO_PLACE)
+    mine = house.environ.get("LISTEN_PID") == str(os.getpid()) and house.environ.get("LISTEN_FDS") == "1"
+    command = client.command(directory, house.idle_seconds, *(["3"] if mine else []))  # SD_LISTEN_FDS_START
+    os.execve(command[0], command, {})  # noqa: S606 - no shell
+
+
+def start_agent(house: House) -> str:
+    """Start the agent where none runs; returns what to tell the person."""
+    directory = agent_directory(house.environ)
+    there = remote.Remote(directory)
+    found = there.status()
+    if found is not None:
+        return f"running already, process {found[0]}\n"
+    client.Agent(directory, house.journal, idle_seconds=house.idle_seconds).start()
+    found = there.status()
+    if found is None:
+        raise CredhelperError("the agent did not start" if directory else NO_PLACE)
+    return f"started, process {found[0]}\n"
+
+
+def stop_agent(house: House) -> str:
+    """End the agent and all it remembers; returns what to tell the person."""
+    return "stopped\n" if remote.Remote(agent_directory(house.environ)).stop() else "no agent is running\n"
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -209,22 +324,42 @@ def _pair(key: Key, text: str) -> tuple[str, str]:
 
 def clear(house: House, names: tuple[str, ...]) -> str:
     """Forget what is cached for these profiles, or for all (no names); returns what to tell the person."""
-    items = house.store.items()
+    running, stored = remote.Remote(agent_directory(house.environ)), house.store.items()
+    stuck, items = None, [*stored]
+    try:
+        items += _remembered(running, {item.key for item in stored})
+    except CredhelperError as error:
+        stuck = error  # what the keyring has is forgotten all the same
     keys = _keys(house, names, items) if names and items else set()
     chosen = [item for item in items if not names or item.key in keys or _is_labelled(item, names)]
     for name in names:
         if not any(_is_labelled(item, (name,)) for item in items):
             _check_known(house, name)
-    left = house.store.forget(chosen)
+    if stuck is None:
+        running.clear({*names, *keys, *(item.key for item in chosen)} if names else ())
+    left = house.store.forget([item for item in chosen if item in stored])
     now = freshness.read_clocks().wall
     cleared = [item for item in chosen if item not in left]
     said = [_farewell(item) for item in cleared if item.expires > now]
+    if stuck is not None:
+        raise stuck
     if left:
         raise CredhelperError(
             f"the keyring did not let go of {len(left)} of {len(chosen)} items",
             f"unlock it and run the command again; '{house.places.log}' says what it said",
         )
     return "".join(line + "\n" for line in said or ["nothing was cached"])
+
+
+def _remembered(running: remote.Remote, known: set[str]) -> list[Item]:
+    """What only the agent has, as the index would say it."""
+    status, now = running.status(), freshness.read_clocks().wall
+    found = status[1] if status is not None else []
+    return [
+        Item(each.key, each.profile, "", int(now + each.seconds), 0)
+        for each in found
+        if each.key not in known
+    ]
 
 
 def _is_labelled(item: Item, names: tuple[str, ...]) -> bool:

@@ -6,19 +6,35 @@ quotes); a hint says what to do about it. `status` is the exit status that the c
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, cast
 
 
 class CredhelperError(Exception):
     """Anything that has no better class below. Exit status 1."""
 
     status: ClassVar[int] = 1
+    sentence: str
+    hints: tuple[str, ...]
+    code: str | None
 
     def __init__(self, sentence: str, *hints: str, code: str | None = None) -> None:
         super().__init__(sentence)
         self.sentence = sentence
         self.hints = hints[:2]
         self.code = code  # AWS's own error code, where there is one: it goes into the record
+
+    def to_list(self) -> list[Any]:
+        """As JSON holds it, for others who wait for the same mint."""
+        return [self.status, self.sentence, self.hints, self.code]
+
+    @staticmethod
+    def from_list(document: object) -> CredhelperError | None:
+        """What `to_list` gave; None for anything else."""
+        try:
+            status, sentence, hints, code = cast("list[Any]", document)
+            return BY_STATUS[status](str(sentence), *map(str, hints), code=code)
+        except (TypeError, ValueError, KeyError):
+            return None
 
 
 class ConfigError(CredhelperError):
@@ -55,6 +71,13 @@ BY_STATUS: dict[int, type[CredhelperError]] = {
     kind.status: kind
     for kind in (CredhelperError, ConfigError, SourceError, RefusedError, HumanNeededError, UnreachableError)
 }
+
+
+def spoken(error: CredhelperError) -> bytes:
+    """What stderr says of it: the sentence and its hints, a line each."""
+    lines = [f"credhelper: error: {printable(error.sentence)}"]
+    lines += [f"credhelper: hint: {printable(hint)}" for hint in error.hints if hint]
+    return "".join(line + "\n" for line in lines).encode("ascii")
 
 
 def printable(text: str, limit: int = 700) -> str:

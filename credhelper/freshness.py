@@ -11,7 +11,9 @@ import sys
 import time
 from typing import Final
 
+from credhelper import wire
 from credhelper.credentials import Clocks, Credentials
+from credhelper.memory import Instants
 
 SERVABLE: Final = 60.0
 """Below this many seconds a credential is not handed out, whatever else fails."""
@@ -24,19 +26,17 @@ MEDIUM_FLOOR: Final = 630.0  # botocore's mandatory 600 s, and half a minute
 REFRESH_AHEAD_SHARE: Final = 15.0
 REFRESH_AHEAD_LIMIT: Final = 300.0
 
+BACK_OFF: Final = 30.0
+"""Seconds for which nobody tries again after a failure, while an older credential still serves."""
+
 SKEW_WORTH_SAYING: Final = 300.0
 """Seconds between our clock and STS's beyond which signatures start to be refused."""
 
 
 def read_clocks() -> Clocks:
     """This machine's clocks now."""
-    if sys.platform == "linux":
-        return Clocks(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), _boot_id())
-    if (
-        sys.platform == "darwin"
-    ):  # where CLOCK_MONOTONIC counts sleep; with no boot id the wall clock bounds it
-        return Clocks(time.time(), time.clock_gettime(time.CLOCK_MONOTONIC))
-    return Clocks(time.time())
+    # macOS has no boot id: there the wall clock alone says that another boot is another one.
+    return Clocks(time.time(), wire.boot_seconds(), _boot_id() if sys.platform == "linux" else "")
 
 
 def _boot_id() -> str:
@@ -95,3 +95,27 @@ def refresh_ahead(credentials: Credentials, min_remaining: float | None = None) 
     """Seconds remaining at which a refresh ahead of need begins."""
     ahead = min(credentials.life / REFRESH_AHEAD_SHARE, REFRESH_AHEAD_LIMIT)
     return floor(credentials.life, min_remaining) + ahead
+
+
+def instants(
+    credentials: Credentials, now: Clocks, min_remaining: float | None, *, ahead: bool, failed: bool
+) -> Instants:
+    """The moments that the agent compares its clocks with.
+
+    `ahead` is whether a mint can begin ahead of need; where one has `failed` just now, what still serves is
+    handed out without waiting, and the next attempt comes when BACK_OFF is over.
+    """
+    elapsed = elapsed_since(credentials.minted, now)
+    boot_ends = None if elapsed is None or now.boot is None else now.boot + credentials.life - elapsed
+    fresh = floor(credentials.life, min_remaining)
+    servable = min(SERVABLE, fresh)
+    refresh = refresh_ahead(credentials, min_remaining)
+    if failed:
+        fresh, refresh = servable, max(servable, remaining(credentials, now) - BACK_OFF)
+    return Instants(
+        credentials.expiration - credentials.skew,
+        boot_ends,
+        refresh if ahead else float("-inf"),
+        fresh,
+        servable,
+    )

@@ -76,14 +76,22 @@ _ALL_PINNED: Final = tuple(pinned for group in PINNED.values() for pinned in gro
 class OsKeyring:
     """The one keyring of this process.
 
-    `choice` is auto, none or module.Class; nobody is waited for past `until`. Calls raise NoKeyringError when
-    it cannot be used; after one call that did not come back in time, or that found it locked, all of them
-    do, at once: nobody is to be asked a second time for what they have just declined.
+    `choice` is auto, none or module.Class; nobody is waited for past `until`, and where it is `hushed`,
+    nobody is asked to unlock anything. Calls raise NoKeyringError when it cannot be used; after one call that
+    did not come back in time, or that found it locked, all of them do, at once: nobody is to be asked a
+    second time for what they have just declined.
     """
 
     def __init__(
-        self, choice: str, environ: Mapping[str, str], *, timeout: float = 2.0, until: Deadline | None = None
+        self,
+        choice: str,
+        environ: Mapping[str, str],
+        *,
+        timeout: float = 2.0,
+        until: Deadline | None = None,
+        hushed: bool = False,
     ) -> None:
+        self._hushed = hushed
         self._environ = environ
         self._until = until or Deadline(UNLOCK_SECONDS)
         self._timeout = timeout
@@ -164,6 +172,9 @@ class OsKeyring:
         while self._backend is None:
             if self.gone is not None:
                 raise NoKeyringError(self.gone)
+            if self._hushed and not self._asks_nobody(self._candidates[0]):
+                self._drop_first("it may ask for a password, and nobody is to be disturbed")
+                continue
             self._backend = self._load(self._candidates[0])
             if self._backend is None:
                 why = "no keyring works here" if self._has_bus() else "DBUS_SESSION_BUS_ADDRESS is not set"
@@ -214,6 +225,15 @@ class OsKeyring:
         """Whether the first of our list can be there at all: the Secret Service is behind the session bus."""
         behind_bus = self._first is not None and self._first.module == SECRET_SERVICE
         return not behind_bus or bool(self._environ.get("DBUS_SESSION_BUS_ADDRESS"))
+
+    def _asks_nobody(self, candidate: Pinned) -> bool:
+        """Whether this one can be used as it is: what a person named, or cannot say it is open, may ask."""
+        if candidate.module == SECRET_SERVICE:
+            try:
+                return within(self._timeout, _collection_is_locked) is False
+            except Exception:  # noqa: BLE001 - no answer is not a yes
+                return False
+        return candidate in (*PINNED["darwin"], *PINNED["win32"])
 
     def _has_display(self) -> bool:
         return sys.platform == "linux" and any(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper import freshness, paths
 from credhelper.credentials import Clocks
-from credhelper.errors import BY_STATUS, CredhelperError
+from credhelper.errors import CredhelperError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,18 +75,15 @@ class Locks:
 
     def remember(self, name: str, error: CredhelperError) -> None:
         """Keep a failure for those who are waiting for this lock."""
-        self._write(name, "failed", [error.status, error.sentence, error.hints, error.code])
+        self._write(name, "failed", error.to_list())
 
     def last_failure(self, name: str) -> Failure | None:
         """The failure kept under this name."""
         found = self._read(name, "failed", 4)
         if found is None:
             return None
-        (status, sentence, hints, code), at = found
-        try:
-            return Failure(BY_STATUS[status](str(sentence), *map(str, hints), code=code), at)
-        except (TypeError, KeyError):
-            return None
+        error = CredhelperError.from_list(found[0])
+        return None if error is None else Failure(error, found[1])
 
     def open_up(self, name: str) -> None:
         """Let go those who are waiting for this lock: what was minted under it could not be kept for them."""

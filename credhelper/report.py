@@ -11,12 +11,15 @@ import shlex
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import audit
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, printable
 from credhelper.vocabulary import API
+
+if TYPE_CHECKING:
+    from credhelper.remote import Remembered
 
 Line = Mapping[str, Any]
 
@@ -103,6 +106,21 @@ def _table(lines: list[Line]) -> str:
     width = max(terminal.width, 80) if fitted else _PIPE_WIDTH
     Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
+
+
+def agent(found: tuple[int, list[Remembered]] | None, *, as_json: bool) -> str:
+    """What the agent remembers; as JSON: `running`, `pid`, `sessions` of `profile` and `seconds_left`."""
+    pid, sessions = found or (None, [])
+    if as_json:
+        listed = [{"profile": each.profile, "seconds_left": int(each.seconds)} for each in sessions]
+        return json.dumps({"running": pid is not None, "pid": pid, "sessions": listed}) + "\n"
+    if pid is None:
+        return "no agent is running; the next caller that needs one starts it\n"
+    lines = [
+        f"running, process {pid}",
+        *(f"{each.seconds:7.0f} s left  {printable(each.profile)}" for each in sessions),
+    ]
+    return "".join(line + "\n" for line in lines)
 
 
 def cloudtrail(lines: Iterable[Line], access_key_id: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from credhelper import freshness
 from credhelper.audit import Audit, Line
+from credhelper.client import Lease, write_failure
 from credhelper.credentials import Clocks, Credentials, Keys, utc
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError
 from credhelper.origins import Origin
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 
     from credhelper.aws import Minted
     from credhelper.chain import Call, Node
+    from credhelper.client import Agent, Wish
     from credhelper.deadline import Deadline
     from credhelper.journal import Journal
     from credhelper.locks import Locks
+    from credhelper.memory import Instants
     from credhelper.store import Store
 
 TIME_TO_MINT: Final = 12.0
@@ -38,8 +41,8 @@ Two loops of the same profiles, entered at different ends, hold each other's loc
 lock, the inner processes find the loop and say so.
 """
 
-BACK_OFF: Final = 30.0
-"""Seconds for which nobody tries again after a failure, while an older credential still serves."""
+ROUNDS: Final = 3
+"""Times to ask the agent for a session that is younger than the one it gives."""
 
 _STALE_SOURCE: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId")
 
@@ -78,6 +81,7 @@ class Resolver:
         *,
         aws: Callable[[], Aws],
         store: Store,
+        agent: Agent,
         locks: Locks,
         audit: Audit,
         journal: Journal,
@@ -90,6 +94,7 @@ class Resolver:
     ) -> None:
         self._aws = aws
         self._store = store
+        self._agent = agent
         self._locks = locks
         self._audit = audit
         self._journal = journal
@@ -100,30 +105,70 @@ class Resolver:
         self._ask_code = ask_code
         self._nested = nested
 
-    def get(self, call: Call, *, refresh: bool = False, cache: bool = True) -> Credentials:
+    def get(self, call: Call, *, wish: Wish = "get", cache: bool = True) -> Credentials:
         """Credentials for a call. Raises CredhelperError.
 
-        `refresh` mints, or joins a mint that began after we were asked; without `cache` nothing is read
-        or stored for this call, only for those it rests on.
+        To `mint` is to mint now, or to join a mint that began after we were asked; to `renew` is to mint
+        where that is due ahead of need. Without `cache` nothing is read or stored for this call, only for
+        those it rests on.
         """
         if not cache or call.profile.get("cache", True) is False:
             return self._mint(call)
-        cached = self._look(call)
-        if cached is not None and not refresh and self._is_good(call, cached):
+        for _ in range(ROUNDS):
+            answer = self._agent.ask(self._shared_key(call), wish, self._patience())
+            if isinstance(answer, CredhelperError):
+                return self._fall_back(call, self._look(call), answer)
+            if isinstance(answer, Lease):
+                return self._get(call, answer, wish)
+            if wish != "mint" or self._is_ours(answer):
+                self._journal.debug(f"{call.profile.name}: the agent has it")
+                return answer
+        return self._get(call, Lease(), wish)
+
+    @staticmethod
+    def _shared_key(call: Call) -> str:
+        """What the agent knows the call by: callers that accept different answers do not share one."""
+        own = call.profile.get("min_remaining")
+        return call.key if own is None else f"{call.key} {own}"
+
+    def _get(self, call: Call, lease: Lease, wish: Wish) -> Credentials:
+        """With the lease: from the keyring, or minted under the file lock that callers without one share."""
+        try:
+            credentials = self._look_or_mint(call, lease, wish)
+        except CredhelperError as error:
+            lease.fail(error, write_failure(error))
+            raise
+        except BaseException:
+            lease.drop()
+            raise
+        self._share(call, credentials, lease)
+        return credentials
+
+    def _look_or_mint(self, call: Call, lease: Lease, wish: Wish) -> Credentials:
+        shared = Credentials.from_json(lease.stale.decode())
+        cached = _longer_lived(self._look(call), shared)
+        if cached is not None and self._will_do(call, cached, wish):
             self._journal.debug(f"{call.profile.name}: cached")
             return cached
         kept = self._is_stored(call) and self._store.can_keep()
         with self._locks.hold(call.key, self._patience()):
             if not self._is_over(self._locks.opened_up(call.key)):
-                cached = self._look(call)
-                if cached is not None and (self._is_ours(cached) if refresh else self._is_good(call, cached)):
+                cached = _longer_lived(self._look(call), shared)
+                if cached is not None and self._will_do(call, cached, wish):
                     return cached
-                return self._mint_and_keep(call, cached, kept=kept)
+                return self._mint_and_keep(call, cached, lease, kept=kept)
         # The one before us could not keep what it minted: the lock would only make others wait as well.
         try:
             return self._mint(call)
         except CredhelperError as error:
             return self._fall_back(call, cached, error)
+
+    def _share(self, call: Call, credentials: Credentials, lease: Lease) -> None:
+        """Give it to those who wait for the same call, and to the agent's memory."""
+        body = credentials.to_json().encode("ascii")
+        kept = lease.put(body, self.instants(call, credentials), call.key, call.profile.name)
+        if kept is False:  # it was cleared while we were at it, and we may have put it into the keyring since
+            self._store.forget([item for item in self._store.items() if item.key == call.key])
 
     def _is_over(self, moment: Clocks | None) -> bool:
         """Whether that was while we were waiting."""
@@ -134,7 +179,9 @@ class Resolver:
         patience = max(0.0, self._deadline.left() - TIME_TO_MINT)
         return min(patience, NESTED_PATIENCE) if self._nested else patience
 
-    def _mint_and_keep(self, call: Call, cached: Credentials | None, *, kept: bool) -> Credentials:
+    def _mint_and_keep(
+        self, call: Call, cached: Credentials | None, lease: Lease, *, kept: bool
+    ) -> Credentials:
         failure = self._locks.last_failure(call.key)
         if failure is not None and self._is_over(failure.at):
             return self._fall_back(call, cached, failure.error)
@@ -146,7 +193,11 @@ class Resolver:
             # Somebody who gave up waiting for us may have had more luck.
             return self._fall_back(call, self._look(call) or cached, error)
         self._locks.forget(call.key)
-        if kept and self._store.put(call.key, credentials, profile=call.profile.name, kind=call.profile.kind):
+        stored = kept and self._store.put(
+            call.key, credentials, profile=call.profile.name, kind=call.profile.kind
+        )
+        self._share(call, credentials, lease)
+        if stored:
             self._store.sweep()
         else:
             self._locks.open_up(call.key)
@@ -160,13 +211,39 @@ class Resolver:
         """Whether the keyring may have it: `cache = "memory"` leaves it to the agent alone."""
         return call.profile.get("cache", True) is True
 
-    def _is_good(self, call: Call, cached: Credentials) -> bool:
-        """Fresh; or servable, where an attempt to get a new one has failed just now."""
+    def _will_do(self, call: Call, cached: Credentials, wish: Wish) -> bool:
+        """Whether what is cached answers the wish.
+
+        Where an attempt to get a new one has failed just now, what is servable does.
+        """
+        if wish == "mint":
+            return self._is_ours(cached)
+        now, accepted = freshness.read_clocks(), self._min_remaining(call)
+        if wish == "renew":
+            return freshness.remaining(cached, now) >= freshness.refresh_ahead(cached, accepted)
+        return freshness.is_fresh(cached, now, accepted) or (
+            freshness.is_servable(cached, now) and self._has_just_failed(call, now)
+        )
+
+    def _has_just_failed(self, call: Call, now: Clocks) -> bool:
+        failure = self._locks.last_failure(call.key)
+        return failure is not None and 0 <= freshness.since(failure.at, now) < freshness.BACK_OFF
+
+    def _min_remaining(self, call: Call) -> float | None:
+        """What the profile asks for. A person is not disturbed as long as anything serves."""
+        own = call.profile.get("min_remaining")
+        return freshness.SERVABLE if own is None and self._asks_human(call) else own
+
+    def instants(self, call: Call, credentials: Credentials) -> Instants:
+        """Until when, and from when on, the agent does what with these credentials."""
         now = freshness.read_clocks()
-        if freshness.is_fresh(cached, now, call.profile.get("min_remaining")):
-            return True
-        failure = self._locks.last_failure(call.key) if freshness.is_servable(cached, now) else None
-        return failure is not None and 0 <= freshness.since(failure.at, now) < BACK_OFF
+        return freshness.instants(
+            credentials,
+            now,
+            self._min_remaining(call),
+            ahead=not self._asks_human(call),
+            failed=self._has_just_failed(call, now),
+        )
 
     def _is_ours(self, cached: Credentials) -> bool:
         """Minted after we were asked, so that a refresh joins a mint that was under way."""
@@ -190,7 +267,13 @@ class Resolver:
             if isinstance(call.source, Origin) or error.code not in _STALE_SOURCE:
                 raise
         # The session that this call rests on was cached and is no longer good, whatever its expiration says.
-        return self._ask_sts(call, self.get(call.source, refresh=True).keys)
+        return self._ask_sts(call, self.get(call.source, wish="mint").keys)
+
+    def _asks_human(self, call: Call) -> bool:
+        """Whether a mint of this call needs somebody to say something that has not been said yet."""
+        confirm = call.profile.get("confirm", False) and not self._consent.yes
+        reason = call.profile.get("require_reason", False) and not self._consent.reason
+        return bool(call.needs_code or confirm or reason)
 
     def _permit(self, call: Call) -> None:
         """Raise HumanNeededError where a person has to say yes, or why, and has not."""
@@ -269,3 +352,7 @@ class Resolver:
         if abs(credentials.skew) > freshness.SKEW_WORTH_SAYING:
             direction = "behind" if credentials.skew > 0 else "ahead of"
             self._journal.warn(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
+
+
+def _longer_lived(*found: Credentials | None) -> Credentials | None:
+    return max(filter(None, found), key=lambda credentials: credentials.expiration, default=None)

@@ -1,23 +1,375 @@
-"""The runtime place: the directory that this user's processes meet in.
+"""Both ends of the agent's socket: where it is, who may speak, what is said. Loaded by every `get`.
 
-Locks live here. Only a real directory that is ours and closed to everybody else will do: on a shared
-machine anybody may have made `/tmp/credhelper-1000` first.
+The socket is `agent-1.sock` in the runtime directory; 1 is the version of what follows. Each end closes the
+connection unless the other one's uid is its own. The client speaks first: a line of words with a space
+between them, at most 8 KiB with its newline, and the bytes that it announces.
+
+    get KEY                what is cached under KEY while it is fresh, else the lease on it
+    renew KEY              the same, but nothing that is to be refreshed by now
+    mint KEY               the lease on it, whatever is cached
+    put LEASE LENGTH ENDS BOOT_ENDS REFRESH FRESH SERVABLE OF LABEL
+                           LENGTH bytes (at most 1 MiB) for all who wait, and to be cached
+    fail LEASE STATUS LENGTH   LENGTH bytes and an exit status for all who wait; newcomers start afresh
+    open LEASE             there is nothing to share: all who wait get a mint of their own
+    drop LEASE             the lease passes to the next one who waits
+    clear [WORD]...        forget what has one of these as KEY, OF, LABEL or LABEL up to its @; none: all
+    status                 what is cached, as text
+    stop                   forget everything and leave
+
+KEY is the rest of its line and means nothing to the agent: a digest of an STS call, or a hit key (below).
+OF names what an entry rests on, LABEL is the profile. ENDS is when the credential expires, on this machine's
+wall clock; BOOT_ENDS the same on the clock since boot, or `-`. REFRESH, FRESH and SERVABLE are how many
+seconds must be left for it to be handed out without a thought of the next one, handed out at all, handed
+out where a mint does not come; `-` for REFRESH: never ahead. Each answer is a line `WORD NUMBER LENGTH` and
+LENGTH bytes:
+
+    hit 0 LENGTH           what is cached
+    refresh 0 LENGTH       the same, and the client is asked to start a refresher
+    mint LEASE LENGTH      the client holds the lease as long as it stays connected; LENGTH bytes that still
+                           serve if minting fails, or none. LEASE is 0 where there is none to hold
+    wait 0 0               somebody else holds the lease; said once a second until something better is
+    fail STATUS LENGTH     the holder failed
+    ok NUMBER LENGTH       done. After put: 1 is kept, 0 is not, since it was cleared meanwhile
+
+The first answer comes within 300 ms, and never 3 s pass without one; otherwise the client goes on without the
+agent. A peer that has not sent a whole request in 5 s, holds no lease and does not wait is hung up on.
 """
-
-from __future__ import annotations
 
 import os
 import stat
 import sys
-from typing import TYPE_CHECKING
+import time
 
+TYPE_CHECKING = False  # typing's own costs a hit 5 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import _socket
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from typing import Final
+
+NOT_HERE: "Final" = "there is no agent on Windows"
+SOCKET: "Final" = "agent-1.sock"
+LOCK: "Final" = "agent-1.lock"
+"""Held by the agent for life; its process id is in it."""
+
+LONGEST_LINE: "Final" = 8192
+LARGEST_BODY: "Final" = 1024 * 1024
+FIRST_ANSWER: "Final" = 0.3
+SILENCE: "Final" = 3.0
+STARTING: "Final" = 5.0
+"""Seconds to wait for another caller that is starting the agent."""
+
+PATIENCE: "Final" = 38.0
+"""Seconds to wait for somebody else's mint: of the 50 s that `get` has, 12 are kept to mint by itself."""
+
+RACY: "Final" = 2.0
+"""A file that changed fewer seconds ago may change again without its times showing it (git's racy index)."""
+
+CONTEXT: "Final" = (
+    *("CREDHELPER_CONFIG", "CREDHELPER_KEYRING", "CREDHELPER_REASON", "HOME", "XDG_CONFIG_HOME"),
+    *("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    *("AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN", "AWS_ROLE_SESSION_NAME", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+    *("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_STS", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_CA_BUNDLE"),
+    *("AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_EC2_METADATA_SERVICE_ENDPOINT"),
+)
+"""The variables that an answer may depend on."""
+
+NEVER_A_HIT: "Final" = frozenset(["--refresh", "--no-cache", "--help", "-h"])
+
+
+class Ticket:
+    """What a `get` brings along that the agent has not answered.
+
+    `key` is its hit key, `lease` the number of the lease on it, `connection` what both are good for;
+    `starting` is a descriptor that makes everybody else wait until we have started the agent, or closed it;
+    `stuck` says that there is an agent which does not answer, or not to us.
+    """
+
+    __slots__ = ("connection", "key", "lease", "starting", "stuck")
+
+    def __init__(
+        self, connection: "Connection | None" = None, lease: int = 0, key: bytes | None = None
+    ) -> None:
+        self.key = key
+        self.connection = connection
+        self.lease = lease
+        self.starting: int | None = None
+        self.stuck = False
+
+
+class Answer:
+    """The agent's: an exit status, and the bytes for stdout where it is 0, for stderr otherwise."""
+
+    __slots__ = ("body", "refresh", "status")
+
+    def __init__(self, status: int, body: bytes, *, refresh: bool) -> None:
+        self.status = status
+        self.body = body
+        self.refresh = refresh
+
+
+def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Ticket:
+    """Ask the agent for what `get` with these arguments prints. Never raises; without an answer, a ticket."""
+    ticket = Ticket()
+    wanted = environ.get("CREDHELPER_AGENT", "auto") in ("auto", "") and not environ.get("CREDHELPER_CHAIN")
+    if sys.platform == "win32" or not wanted or "--help" in arguments or "-h" in arguments:
+        return ticket
+    try:
+        directory = runtime_directory(environ)
+        if directory is None:
+            return ticket
+        ticket.key = hit_key(arguments, environ)
+        ticket.connection, ticket.starting = approach(directory, _wait_with_alarm)
+        if ticket.connection is None or ticket.key is None:
+            return ticket
+        word, number, body = ticket.connection.ask(b"get %s\n" % ticket.key, PATIENCE)
+    except (TimeoutError, PermissionError):
+        ticket.connection, ticket.stuck = None, True
+        return ticket
+    except (OSError, ValueError):  # it has gone, or never was: the ordinary path does without
+        ticket.connection = None
+        return ticket
+    if word == "mint":
+        ticket.lease = number
+        return ticket
+    return Answer(number if word == "fail" else 0, body, refresh=word == "refresh")
+
+
+def relay(answer: Answer) -> bool:
+    """Write an answer as it came, and start a refresher if asked to; False where nothing went out."""
+    stream = 2 if answer.status else 1
+    try:
+        written = os.write(stream, answer.body)
+    except OSError:
+        return False
+    while written < len(answer.body):  # a pipe that its owner has made non-blocking is full
+        import select
+
+        select.select([], [stream], [])
+        try:
+            written += os.write(stream, answer.body[written:])
+        except OSError:
+            answer.status = 1
+            break
+    if answer.refresh:
+        _send_refresher()
+    return True
+
+
+def approach(directory: str, wait: "Callable[[int], None]") -> "tuple[Connection | None, int | None]":
+    """A connection to the agent; without one, a descriptor if it is for this caller to start it.
+
+    All others `wait` for a lock on that descriptor meanwhile. Raises OSError.
+    """
+    if sys.platform == "win32":
+        raise OSError(NOT_HERE)
+    connection = connect(directory)
+    if connection is not None:
+        return connection, None
+    import fcntl
+
+    starting = os.open(os.path.join(directory, "start.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(starting, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:  # it is being started
+        try:
+            wait(starting)
+        finally:
+            os.close(starting)
+        return connect(directory), None
+    connection = connect(directory)  # somebody may have been quicker
+    if connection is None:
+        return None, starting
+    os.close(starting)
+    return connection, None
+
+
+def _wait_with_alarm(descriptor: int) -> None:
+    """Wait without a line of Python: in a herd it is the starter that should run."""
+    if sys.platform == "win32":
+        raise OSError(NOT_HERE)
+    import _signal  # type: ignore[import-not-found]  # what signal wraps, without its enums
+    import fcntl
+
+    def give_up(*_: object) -> None:
+        raise TimeoutError
+
+    before = _signal.signal(_signal.SIGALRM, give_up)
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGALRM])
+    _signal.setitimer(_signal.ITIMER_REAL, STARTING)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+    finally:
+        _signal.setitimer(_signal.ITIMER_REAL, 0)
+        _signal.signal(_signal.SIGALRM, before)
+
+
+def connect(directory: str) -> "Connection | None":
+    """A connection to the agent; None where nobody listens. Raises OSError: stuck, or somebody else's."""
+    if sys.platform == "win32":
+        raise OSError(NOT_HERE)
+    import _socket
+
+    peer = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    peer.settimeout(FIRST_ANSWER)
+    try:
+        peer.connect(os.path.join(directory, SOCKET))
+        if uid_of(peer) != os.geteuid():
+            raise PermissionError  # noqa: TRY301 - the handlers below close the socket
+    except (FileNotFoundError, ConnectionRefusedError):
+        peer.close()
+        return None
+    except BaseException:
+        peer.close()
+        raise
+    return Connection(peer)
+
+
+def uid_of(peer: "_socket.socket") -> int:
+    """Whose process is at the other end, as the kernel knows it. Raises OSError."""
+    if sys.platform == "win32":
+        raise OSError(NOT_HERE)
+    import _socket
+
+    if sys.platform == "darwin":  # struct xucred: version, uid, ...
+        return int.from_bytes(peer.getsockopt(0, 1, 76)[4:8], sys.byteorder)  # SOL_LOCAL, LOCAL_PEERCRED
+    # struct ucred: pid, uid, gid
+    return int.from_bytes(peer.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)[4:8], sys.byteorder)
+
+
+class Connection:
+    """The client's end. The leases that it is granted are its own for as long as it is open."""
+
+    __slots__ = ("_peer", "_unread")
+
+    def __init__(self, peer: "_socket.socket") -> None:
+        self._peer = peer
+        self._unread = b""
+
+    def ask(self, request: bytes, patience: float = 0.0) -> "tuple[str, int, bytes]":
+        """The answer's word, number and bytes. Raises OSError or ValueError: there is none in time."""
+        ends = time.monotonic() + patience
+        self._peer.settimeout(FIRST_ANSWER)
+        self._peer.sendall(request)
+        while True:
+            word, number, length = self._line().decode("ascii").split(" ")
+            if word != "wait":
+                return word, int(number), self._take(int(length))
+            if time.monotonic() > ends:
+                raise TimeoutError
+            self._peer.settimeout(SILENCE)
+
+    def _line(self) -> bytes:
+        while b"\n" not in self._unread:
+            self._receive()
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _take(self, length: int) -> bytes:
+        if not 0 <= length <= LARGEST_BODY:
+            raise ValueError
+        while len(self._unread) < length:
+            self._receive()
+        body, self._unread = self._unread[:length], self._unread[length:]
+        return body
+
+    def _receive(self) -> None:
+        block = self._peer.recv(65536)
+        if not block or len(self._unread) > LARGEST_BODY + LONGEST_LINE:
+            raise ConnectionError
+        self._unread += block
+
+    def close(self) -> None:
+        """Hang up: leases that are still held pass to others."""
+        self._peer.close()
+
+
+def hit_key(arguments: "Iterable[str]", environ: "Mapping[str, str]") -> bytes | None:
+    """All that the answer to `get` with these arguments depends on, as one line; None: never a hit.
+
+    It is compared, not understood. To be taken before any of the files is read.
+    """
+    arguments = list(arguments)
+    files = configuration_files(environ)
+    if files is None or not NEVER_A_HIT.isdisjoint(arguments):
+        return None
+    pieces = arguments
+    for name in CONTEXT:
+        value = environ.get(name)
+        pieces.append("" if value is None else f"={value}")
+    now = time.time()
+    for path in files:
+        stamp = _stamp(path, now)
+        if stamp is None:
+            return None
+        pieces.append(stamp)
+    key = os.fsencode("\0".join(pieces)).replace(b"\\", b"\\\\").replace(b"\n", b"\\n")
+    return key if len(key) < LONGEST_LINE - 16 else None
+
+
+def configuration_files(environ: "Mapping[str, str]") -> tuple[str, str, str] | None:
+    """The files that decide an answer: ours, and the AWS SDK's two. None where finding them takes more.
+
+    The first is where platformdirs has it; a caller for whom it has it elsewhere must not use its hit key.
+    """
+    ours = environ.get("CREDHELPER_CONFIG")
+    if not ours:
+        home = environ.get("XDG_CONFIG_HOME", "").strip()
+        if not os.path.isabs(home):
+            home = "~/Library/Application Support" if sys.platform == "darwin" else "~/.config"
+        ours = os.path.join(home, "credhelper", "config.toml")
+    config = environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
+    credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
+    if "$" in config + credentials:
+        return None
+    return os.path.expanduser(ours), os.path.expanduser(config), os.path.expanduser(credentials)
+
+
+def _stamp(path: str, now: float) -> str | None:
+    """What changes whenever the file does; None where that cannot be relied on."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return "-"
+    except OSError:
+        return None
+    if max(status.st_mtime, status.st_ctime) > now - RACY:
+        return None
+    facts = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+    return " ".join(map(str, facts))
+
+
+def _send_refresher() -> None:
+    """Start this same command as `renew`, detached from everything that somebody may be waiting for."""
+    if sys.platform == "win32":
+        raise OSError(NOT_HERE)
+    count = len(sys.argv) - 1
+    if not sys.executable or os.fork():
+        return
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for standard in range(3):
+            os.dup2(null, standard)
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        interpreter = sys.orig_argv[1 : len(sys.orig_argv) - count]  # its options and the script
+        os.execv(sys.executable, [sys.executable, *interpreter, "renew", *sys.argv[2:]])  # noqa: S606 - no shell
+    finally:
+        os._exit(127)
+
+
+def boot_seconds() -> float | None:
+    """Seconds since boot, suspended time included, by a clock that nobody can set; None: no such clock."""
+    if sys.platform == "linux":
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    if sys.platform == "darwin":  # where CLOCK_MONOTONIC counts sleep
+        return time.clock_gettime(time.CLOCK_MONOTONIC)
+    return None
 
 
 if sys.platform == "win32":
 
-    def runtime_directory(environ: Mapping[str, str]) -> str | None:
+    def runtime_directory(environ: "Mapping[str, str]") -> str | None:
         """The directory, made if need be, in the part of the profile that is this user's on this machine."""
         local = environ.get("LOCALAPPDATA", "")
         if not os.path.isabs(local):
@@ -31,7 +383,7 @@ if sys.platform == "win32":
 
 else:
 
-    def runtime_directory(environ: Mapping[str, str]) -> str | None:
+    def runtime_directory(environ: "Mapping[str, str]") -> str | None:
         """The directory, made if need be; None where no place qualifies."""
         for parent, name in _candidates(environ):
             path = os.path.join(parent, name)
@@ -42,7 +394,7 @@ else:
                 continue  # it is not there, or went away while we looked
         return None
 
-    def _candidates(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    def _candidates(environ: "Mapping[str, str]") -> "Iterator[tuple[str, str]]":
         if sys.platform == "darwin":
             yield os.path.join(os.path.expanduser("~"), "Library", "Caches"), "credhelper"
             return

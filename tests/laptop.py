@@ -15,6 +15,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -75,9 +76,30 @@ class Laptop:
             "HOME": str(self.home),
             "XDG_RUNTIME_DIR": str(runtime),
             "LANG": "C.UTF-8",
+            "CREDHELPER_AGENT": "off",  # `use_agent` turns it on
             **self.environ,
         }
         self.aws_config(AWS_CONFIG)
+
+    @contextmanager
+    def use_agent(self) -> Iterator[Path]:
+        """Let an agent come, in a runtime directory that is short enough for its socket; see that it goes."""
+        runtime = Path(tempfile.mkdtemp(prefix="ch-"))
+        before = dict(self.environ)
+        self.environ |= {"XDG_RUNTIME_DIR": str(runtime), "CREDHELPER_AGENT": "auto"}
+        try:
+            yield runtime / "credhelper"
+        finally:
+            for pid in agents_in(runtime / "credhelper"):
+                os.kill(pid, signal.SIGKILL)
+            self.environ = before
+            shutil.rmtree(runtime)
+
+    def settle(self) -> None:
+        """Wait until the configuration is old enough for an answer to be remembered by its arguments."""
+        files = (self.config, self.home / ".aws/config")
+        newest = max(path.stat().st_ctime for path in files if path.exists())
+        time.sleep(max(0.0, newest + 2.05 - time.time()))
 
     @property
     def config(self) -> Path:
@@ -171,7 +193,7 @@ class Laptop:
 
     def files_of_ours(self) -> list[Path]:
         """Every file and directory that the program has made."""
-        roots = (self.state, self.home / "run/credhelper")
+        roots = (self.state, Path(self.environ["XDG_RUNTIME_DIR"]) / "credhelper")
         return [path for root in roots if root.exists() for path in (root, *root.rglob("*"))]
 
     def check_modes(self) -> None:
@@ -282,6 +304,18 @@ class SecretService:
         while (pid := self.daemon) is not None:
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
+
+
+def agents_in(directory: Path) -> list[int]:
+    """The process ids of all agents whose socket is to be there."""
+    marker = str(directory).encode()
+    return [pid for pid in _processes("python") if marker in _command(pid) and b"--in" in _command(pid)]
+
+
+def _command(pid: int) -> list[bytes]:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    return []
 
 
 def _processes(name: str) -> Iterator[int]:

@@ -19,7 +19,7 @@ def test_without_a_runtime_directory_locks_are_kept_with_the_state(
     """A machine on which no runtime directory is safe still mints once."""
     monkeypatch.setenv("HOME", str(laptop.home))
     monkeypatch.setattr(wire, "runtime_directory", lambda _: None)
-    house = commands.open_house(laptop.environ, time.monotonic())
+    house = commands.open_house(laptop.environ, commands.Start(time.monotonic()))
     with house.locks.hold("x", 0) as held, house.locks.hold("x", 0) as again:
         assert (held, again) == (True, False)
 
@@ -29,6 +29,6 @@ def test_without_a_runtime_directory_locks_are_kept_with_the_state(
 
 def test_the_deadline_counts_from_the_start_of_the_program(laptop: Laptop) -> None:
     """What the imports took is not given twice: SDKs count too."""
-    house = commands.open_house(laptop.environ, time.monotonic() - 20)
+    house = commands.open_house(laptop.environ, commands.Start(time.monotonic() - 20))
 
     assert 29 < house.deadline.left() <= 30

@@ -15,6 +15,7 @@ from credhelper.audit import Audit
 from credhelper.aws import Minted
 from credhelper.awsfiles import AwsFiles
 from credhelper.chain import Call, Chains
+from credhelper.client import Agent
 from credhelper.config import Config
 from credhelper.credentials import Clocks, Credentials, Keys
 from credhelper.deadline import Deadline
@@ -111,6 +112,7 @@ class Desk:
         return Resolver(
             aws=self._load,
             store=self.store,
+            agent=Agent(None, journal, idle_seconds=900),
             locks=locks,
             audit=Audit(str(self.place / "state/audit.jsonl"), journal, required=self.required),
             journal=journal,
@@ -133,7 +135,7 @@ class Desk:
         chains = Chains(config, files, {}, person, lambda saved: f"AKIA{saved}")
         return chains.call(config.profile(name))
 
-    def get(self, name: str = "dev", started: Clocks | None = None, **how: bool) -> Credentials:
+    def get(self, name: str = "dev", started: Clocks | None = None, **how: Any) -> Credentials:
         return self.resolver(started).get(self.call(name), **how)
 
     def log(self) -> str:
@@ -309,7 +311,7 @@ def test_refresh_mints_although_the_cached_session_is_fresh(desk: Desk) -> None:
     """--refresh mints and stores."""
     desk.get()
     desk.time.passes(1)
-    refreshed = desk.get(refresh=True)
+    refreshed = desk.get(wish="mint")
 
     assert refreshed.access_key_id == "ASIA2"
     assert desk.get() == refreshed
@@ -321,7 +323,7 @@ def test_refresh_joins_a_mint_that_was_under_way(desk: Desk) -> None:
     desk.time.passes(2)
     minted = desk.get()
 
-    assert desk.get(started=asked, refresh=True) == minted
+    assert desk.get(started=asked, wish="mint") == minted
 
 
 def test_without_cache_nothing_is_read_or_stored(desk: Desk) -> None:

@@ -1,0 +1,237 @@
+"""The agent as the rest of the house sees it: found or started, asked, told, and done without.
+
+Whatever goes wrong with it costs speed, never an answer: a lease that nobody has given is held all the same,
+and the file lock below it keeps order among those who could not ask.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final, Literal
+
+from credhelper import wire
+from credhelper.credentials import Credentials
+from credhelper.deadline import LateError, within
+from credhelper.errors import CredhelperError, HumanNeededError, spoken
+
+if TYPE_CHECKING:
+    from credhelper.journal import Journal
+    from credhelper.memory import Instants
+
+Wish = Literal["get", "renew", "mint"]
+START_SECONDS: Final = 5.0
+
+
+class Lease:
+    """The right to mint for one key, and the duty to tell those who wait what came of it.
+
+    It is what a ticket says. One of number 0 stands for no agent, or for a key that has nothing to share:
+    what is told goes nowhere. `stale` is what still serves if minting fails.
+    """
+
+    def __init__(self, ticket: wire.Ticket | None = None, stale: bytes = b"") -> None:
+        self._ticket = wire.Ticket() if ticket is None else ticket
+        self.stale = stale
+
+    def put(self, body: bytes, instants: Instants, of: str, label: str) -> bool | None:
+        """Give everybody these bytes; whether they are kept: not after a `clear`. None: nobody was told."""
+        boot_ends = "-" if instants.boot_ends is None else repr(instants.boot_ends)
+        refresh = "-" if instants.refresh == float("-inf") else repr(instants.refresh)
+        words = (
+            f"{len(body)} {instants.ends!r} {boot_ends} {refresh} {instants.fresh!r} {instants.servable!r}",
+        )
+        name = "".join(character if character.isprintable() else "?" for character in label)[:1024]
+        told = self._tell("put", " ".join((*words, of, name)), body)
+        return None if told is None else bool(told)
+
+    def fail(self, error: CredhelperError, body: bytes) -> None:
+        """Give everybody the failure; one that another caller may not have passes the lease on instead."""
+        if isinstance(error, HumanNeededError):
+            self._tell("drop")
+        else:
+            self._tell("fail", f"{error.status} {len(body)}", body)
+
+    def open(self) -> None:
+        """Let everybody mint by themselves."""
+        self._tell("open")
+
+    def drop(self) -> None:
+        """Let the next one try."""
+        self._tell("drop")
+
+    def _tell(self, verb: str, words: str = "", body: bytes = b"") -> int | None:
+        number, self._ticket.lease = self._ticket.lease, 0
+        if not number or self._ticket.connection is None:
+            return None
+        request = f"{verb} {number} {words}".rstrip(" ").encode("utf-8", "replace") + b"\n" + body
+        try:
+            return self._ticket.connection.ask(request)[1]
+        except (OSError, ValueError):
+            return None
+
+
+class Agent:
+    """This user's agent, for one command.
+
+    `directory` is the runtime place, None where no agent is wanted; `ticket` what asking it has left us with.
+    """
+
+    def __init__(
+        self,
+        directory: str | None,
+        journal: Journal,
+        *,
+        idle_seconds: float,
+        ticket: wire.Ticket | None = None,
+    ) -> None:
+        self._directory = directory
+        self._journal = journal
+        self._idle_seconds = idle_seconds
+        self._connection: wire.Connection | None = None
+        self._tries = 2  # it may be killed once while we are at work
+        self.hit = Lease(ticket)
+        """The lease on the hit key of this `get`."""
+        if ticket is not None and directory is not None:
+            self._take(ticket)
+        elif ticket is not None:
+            decline(ticket)
+
+    def _take(self, ticket: wire.Ticket) -> None:
+        """Go on with what the first question has left: its connection, or the duty to start the agent."""
+        self._connection = ticket.connection
+        if ticket.stuck:
+            self._tries = 0
+        if ticket.starting is not None:
+            self._tries -= 1
+            self._connection = self._start()
+            if self._connection is not None and ticket.key is not None:
+                answer = self._ask(b"get %s\n" % ticket.key, 0)
+                ticket.lease = answer[1] if answer is not None and answer[0] == "mint" else 0
+            os.close(ticket.starting)
+            ticket.starting = None
+        ticket.connection = self._connection
+
+    def ask(self, key: str, wish: Wish, patience: float) -> Credentials | CredhelperError | Lease:
+        """What somebody else has minted, or their failure; otherwise the lease, to mint with."""
+        request = f"{wish} {key}\n".encode("ascii")
+        while (connection := self._connect()) is not None:
+            answer = self._ask(request, patience)
+            if answer is None:
+                continue
+            word, number, body = answer
+            if word == "mint":
+                return Lease(wire.Ticket(connection, number), body)
+            found = read_failure(body) if word == "fail" else Credentials.from_json(body.decode())
+            if found is not None:
+                return found
+            self._give_up("it has answered what nobody can have put")
+        return Lease()
+
+    def _ask(self, request: bytes, patience: float) -> tuple[str, int, bytes] | None:
+        if self._connection is None:
+            return None
+        try:
+            return self._connection.ask(request, patience)
+        except TimeoutError:
+            self._give_up("it does not answer")
+        except (OSError, ValueError) as error:  # it has gone; there may be another one
+            self._journal.debug(f"agent: {type(error).__name__}")
+            self._connection.close()
+            self._connection = None
+        return None
+
+    def _give_up(self, why: str) -> None:
+        self._journal.debug(f"agent: {why}")
+        self._tries = 0
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
+    def start(self) -> None:
+        """See that there is one, where that is possible."""
+        self._connect()
+
+    def _connect(self) -> wire.Connection | None:
+        """The connection; one is made, and the agent started, where there was none."""
+        if self._connection is None and self._tries > 0 and self._directory is not None:
+            self._tries -= 1
+            try:
+                self._connection, starting = wire.approach(self._directory, wait_in_thread)
+            except (OSError, LateError):
+                return None
+            if starting is not None:
+                self._connection = self._start()
+                os.close(starting)
+        return self._connection
+
+    def _start(self) -> wire.Connection | None:
+        """Start the agent; everybody else is held off meanwhile."""
+        if self._directory is None or not sys.executable:
+            return None
+        try:
+            started = subprocess.run(
+                command(self._directory, self._idle_seconds, "detach"),
+                env={},
+                cwd="/",
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=START_SECONDS,
+                check=False,
+            )
+            return wire.connect(self._directory) if started.returncode == 0 else None
+        except (OSError, subprocess.SubprocessError) as error:
+            self._journal.warn(f"the agent does not start: {type(error).__name__}")
+            return None
+
+
+def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
+    """The agent as a process: an interpreter without `site`, deaf to the environment."""
+    program = os.path.join(os.path.dirname(os.path.abspath(wire.__file__)), "__main__.py")
+    return [sys.executable, "-IS", program, "agent", "--in", directory, str(idle_seconds), *more]
+
+
+def decline(ticket: wire.Ticket) -> None:
+    """Do without the agent, and hold nobody up."""
+    Lease(ticket).open()
+    if ticket.connection is not None:
+        ticket.connection.close()
+        ticket.connection = None
+    if ticket.starting is not None:
+        os.close(ticket.starting)
+        ticket.starting = None
+
+
+def settle(ticket: wire.Ticket, error: CredhelperError) -> None:
+    """Tell those who wait for the same `get` how it ended; where only we lack something, let them try."""
+    lease = Lease(ticket)
+    if isinstance(error, HumanNeededError):
+        lease.open()
+    else:
+        lease.fail(error, spoken(error))
+
+
+def write_failure(error: CredhelperError) -> bytes:
+    """A failure as the agent keeps it for those who wait."""
+    return json.dumps(error.to_list()).encode("ascii")
+
+
+def read_failure(body: bytes) -> CredhelperError | None:
+    """What `write_failure` wrote; None for anything else."""
+    try:
+        return CredhelperError.from_list(json.loads(body))
+    except (ValueError, RecursionError):
+        return None
+
+
+def wait_in_thread(descriptor: int) -> None:
+    """Wait for the lock of whoever starts the agent. Raises OSError, LateError."""
+    if sys.platform == "win32":
+        raise OSError(wire.NOT_HERE)
+    import fcntl
+
+    within(wire.STARTING, lambda: fcntl.flock(descriptor, fcntl.LOCK_SH))
