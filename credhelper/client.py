@@ -76,7 +76,8 @@ class Lease:
 class Agent:
     """This user's agent, for one command.
 
-    `directory` is the runtime place, None where no agent is wanted; `ticket` what asking it has left us with.
+    `directory` is the runtime place, None where no agent is wanted; `ticket` what asking it has left us with,
+    `declined` whether the configuration turns out to want none.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Agent:
         *,
         idle_seconds: float,
         ticket: wire.Ticket | None = None,
+        declined: bool = False,
     ) -> None:
         self._directory = directory
         self._journal = journal
@@ -94,10 +96,10 @@ class Agent:
         self._tries = 2  # it may be killed once while we are at work
         self.hit = Lease(ticket)
         """The lease on the hit key of this `get`."""
-        if ticket is not None and directory is not None:
+        if ticket is not None and declined:
+            _decline(ticket)
+        elif ticket is not None and directory is not None:
             self._take(ticket)
-        elif ticket is not None:
-            decline(ticket)
 
     def _take(self, ticket: wire.Ticket) -> None:
         """Go on with what the first question has left: its connection, or the duty to start the agent."""
@@ -195,7 +197,7 @@ def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
     return [sys.executable, "-IS", program, "agent", "--in", directory, str(idle_seconds), *more]
 
 
-def decline(ticket: wire.Ticket) -> None:
+def _decline(ticket: wire.Ticket) -> None:
     """Do without the agent, and hold nobody up."""
     Lease(ticket).open()
     if ticket.connection is not None:

@@ -65,6 +65,7 @@ class House:
     started: Clocks
     deadline: Deadline
     idle_seconds: float
+    hushed: bool
     loaded: config.Config | ConfigError
 
     @property
@@ -106,15 +107,17 @@ def open_house(
         required = loaded.option("audit", "required", default=False)
         mode, idle = loaded.option("agent", "mode", "auto"), loaded.option("agent", "idle_exit", IDLE_SECONDS)
     except ConfigError as error:
-        loaded, choice, timeout, required, mode, idle = error, "auto", 2, False, "off", IDLE_SECONDS
+        loaded, choice, timeout, required, mode, idle = error, "auto", 2, False, "auto", IDLE_SECONDS
     keyring = keyrings.OsKeyring(
         _keyring_choice(environ, choice), environ, timeout=timeout, until=deadline, hushed=start.hushed
     )
+    wanted = _agent_mode(environ, mode) == "auto"
     agent = client.Agent(
-        agent_directory(environ) if _agent_mode(environ, mode) == "auto" else None,
+        agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
         journal,
         idle_seconds=idle,
         ticket=_checked(start.ticket, environ, places),
+        declined=not wanted,
     )
     return House(
         environ,
@@ -128,6 +131,7 @@ def open_house(
         started,
         deadline,
         idle,
+        start.hushed,
         loaded,
     )
 
@@ -260,7 +264,9 @@ def _resolver(house: House) -> Resolver:
         audit=house.audit,
         journal=house.journal,
         deadline=house.deadline,
-        asker=lambda: Asker(*caller.asking_program()),
+        asker=lambda: (
+            Asker("refresh ahead", os.getpid()) if house.hushed else Asker(*caller.asking_program())
+        ),
         started=house.started,
         consent=house.consent,
         nested=bool(_came_from(house)),

@@ -31,8 +31,9 @@ LENGTH bytes:
     fail STATUS LENGTH     the holder failed
     ok NUMBER LENGTH       done. After put: 1 is kept, 0 is not, since it was cleared meanwhile
 
-The first answer comes within 300 ms, and never 3 s pass without one; otherwise the client goes on without the
-agent. A peer that has not sent a whole request in 5 s, holds no lease and does not wait is hung up on.
+The first answer on a connection comes within 300 ms, and never 3 s pass without one; otherwise the client
+goes on without the agent. A peer that has not sent a whole request in 5 s, holds no lease and does not wait
+is hung up on.
 """
 
 import os
@@ -249,15 +250,14 @@ class Connection:
     def ask(self, request: bytes, patience: float = 0.0) -> "tuple[str, int, bytes]":
         """The answer's word, number and bytes. Raises OSError or ValueError: there is none in time."""
         ends = time.monotonic() + patience
-        self._peer.settimeout(FIRST_ANSWER)
         self._peer.sendall(request)
         while True:
             word, number, length = self._line().decode("ascii").split(" ")
+            self._peer.settimeout(SILENCE)  # it is alive
             if word != "wait":
                 return word, int(number), self._take(int(length))
             if time.monotonic() > ends:
                 raise TimeoutError
-            self._peer.settimeout(SILENCE)
 
     def _line(self) -> bytes:
         while b"\n" not in self._unread:
