@@ -141,13 +141,16 @@ class Agent:
             self._give_up("it does not answer")
         except (OSError, ValueError) as error:  # it has gone; there may be another one
             self._journal.debug(f"agent: {type(error).__name__}")
-            self._connection.close()
-            self._connection = None
+            self.close()
         return None
 
     def _give_up(self, why: str) -> None:
         self._journal.debug(f"agent: {why}")
         self._tries = 0
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; what is leased passes to others."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None

@@ -335,11 +335,12 @@ def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
     device = "arn:aws:iam::999988887777:mfa/me"
     desk.monkeypatch.setenv("HOME", str(desk.laptop.home))
     environ = {**desk.laptop.environ, "CREDHELPER_KEYRING": "none"}
-    house = commands.open_house(environ, time.monotonic())
+    house = commands.open_house(environ, commands.Start(time.monotonic()))
     asked: list[str] = []
     resolver = Resolver(
         aws=desk.aws,
         store=house.store,
+        agent=house.agent,
         locks=house.locks,
         audit=house.audit,
         journal=house.journal,

@@ -604,3 +604,46 @@ class TestFailures:
         assert time.monotonic() - started < 5
         assert sts.count() == 1
         laptop.check_modes()
+
+
+class TestHushed:
+    """A mint ahead of need disturbs nobody: a keyring that might ask for a password is left alone."""
+
+    def test_an_open_collection_is_used(
+        self, laptop: Laptop, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """gnome-keyring says that it is not locked, so nothing can be asked."""
+        assert secret_service.daemon is not None
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", laptop.environ["DBUS_SESSION_BUS_ADDRESS"])
+        keyring = OsKeyring("auto", os.environ, hushed=True)
+        keyring.set("credhelper:A", "text")
+        assert keyring.get("credhelper:A") == "text"
+
+    @pytest.mark.parametrize("locked", [lambda: True, raises(OSError("no bus")), lambda: time.sleep(9)])
+    def test_locked_or_unknown_is_left_alone(
+        self, locked: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A collection that is locked, or does not say, is not asked for an item at all."""
+        monkeypatch.setattr(keyrings, "_collection_is_locked", locked)
+        monkeypatch.setattr(sys, "platform", "linux")
+        loaded: list[keyrings.Pinned] = []
+        monkeypatch.setattr(OsKeyring, "_load", lambda _, candidate: loaded.append(candidate))
+        keyring = OsKeyring("auto", {"DBUS_SESSION_BUS_ADDRESS": "unix:"}, timeout=0.3, hushed=True)
+        with pytest.raises(NoKeyringError, match="nobody is to be disturbed"):
+            keyring.get("credhelper:A")
+        assert loaded == []
+
+    def test_a_backend_that_was_named_is_left_alone(self) -> None:
+        """Nobody knows what it asks."""
+        keyring = OsKeyring("memory_keyring.MemoryKeyring", {}, hushed=True)
+        assert not keyring.is_there()
+
+    @pytest.mark.parametrize("platform", ["darwin", "win32"])
+    def test_macos_and_windows_do_not_ask_for_what_is_ours(
+        self, platform: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Keychain and Credential Manager give a program its own items without a question."""
+        monkeypatch.setattr(sys, "platform", platform)
+        backend = Scripted(lambda: "text")
+        monkeypatch.setattr(OsKeyring, "_load", lambda *_: backend)
+        assert OsKeyring("auto", {}, hushed=True).get("credhelper:A") == "text"
