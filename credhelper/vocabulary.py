@@ -333,8 +333,8 @@ SECTIONS: Final[dict[str, tuple[Key, ...]]] = {
         Key("timeout", "number", "seconds for one call of the keyring (default 2)", low=1, high=30),
     ),
     "agent": (
-        Key("mode", "text", "whether the memory agent is used", choices=("auto", "off")),
-        Key("idle_exit", "number", "seconds after its last entry until the agent leaves", low=1, high=86400),
+        Key("mode", "text", "whether the memory agent is used (default auto)", choices=("auto", "off")),
+        Key("idle_exit", "number", "seconds after its last entry until the agent leaves (default 900)", low=1, high=86400),
     ),
     "audit": (Key("required", "boolean", "refuse to mint when its line cannot be written to the record"),),
 }

@@ -38,9 +38,14 @@ task_policy_arn = "S3UnlockBucketPolicy"
 [profiles.developer]                     # AssumeRole: it has a role
 role_arn = "arn:aws:iam::222233334444:role/Developer"
 
+[profiles.auditor]
+role_arn = "arn:aws:iam::222233334444:role/Auditor"
+
 [profiles.stranger]                      # a role that does not trust us
 role_arn = "arn:aws:iam::555566667777:role/Stranger"
 """
+
+HERD = 40
 
 BOTO3 = """\
 import boto3
@@ -85,6 +90,14 @@ class Story:
         program = BOTO3.format(profile=profile)
         return self.run(f"python program.py {profile}", [sys.executable, "-c", program], fails=fails)
 
+    def herd(self, name: str) -> None:
+        """Ask many times at once."""
+        print(f"\n    $ for i in $(seq {HERD}); do credhelper get {name} & done | sort | uniq -c")
+        started = [self._laptop.start("get", name) for _ in range(HERD)]
+        answers = {process.communicate(timeout=60)[0] for process in started}
+        self.check(len(answers) == 1, f"{len(answers)} different answers")
+        self.show(f"{HERD} {answers.pop()[:60].decode()}...")
+
     def counted(self, expected: dict[str, int]) -> None:
         """Say how many calls STS has had, and check that it is what was told."""
         counts = {action: self._sts.count(action) for action in ("AssumeRoot", "AssumeRole")}
@@ -105,7 +118,7 @@ def main() -> int:
         laptop = Laptop(Path(place) / "home")
         laptop.configure(CONFIG)
         laptop.aws_config(_aws_config(sts.url))
-        with _keyring(laptop) as keyring:
+        with _keyring(laptop) as keyring, laptop.use_agent():
             story = Story(laptop, sts)
             _tell(story, sts, keyring)
     print("\nEverything above happened in a temporary home, which is gone now. Next: README.md, 'Configure'.")
@@ -161,13 +174,21 @@ def _tell(story: Story, sts: loopback.LoopbackSts, keyring: str) -> None:
     story.counted({"AssumeRoot": 1, "AssumeRole": 0})
     story.step(
         "The same program again",
-        "A new process, and the session comes from the OS keyring: STS is not asked.",
+        """A new process, and the session comes from a small agent that the first call has started. It is in
+        the OS keyring, too: STS is not asked.""",
     )
     story.boto3("unlock-bucket")
     story.counted({"AssumeRoot": 1, "AssumeRole": 0})
     story.step("A role beside it", "AssumeRole works the same way, and so does any other client.")
     _role(story, sts)
     story.counted({"AssumeRoot": 1, "AssumeRole": 1})
+    story.step(
+        f"{HERD} programs at once",
+        "terraform and make start dozens. One of them mints, and the others wait for what it gets.",
+    )
+    story.herd("auditor")
+    story.counted({"AssumeRoot": 1, "AssumeRole": 2})
+    story.run("credhelper agent status", [PROGRAM, "agent", "status"])
     story.step(
         "A failure, as its user sees it",
         """SDKs show what a credential process says as their whole error. So it says what is wrong,
