@@ -95,8 +95,10 @@ class Agent:
     def _timeout(self) -> float:
         """Seconds until something is due of itself; with nobody connected, that is an expiry or our end."""
         now = time.monotonic()
-        due = [now + seconds for seconds in (self._memory.expire(),) if seconds is not None]
-        due.append(self._ticked + 1.0 if self._memory.is_busy else self._idle_since + self._idle_seconds)
+        expiry = self._memory.expire()
+        due = [self._idle_since + self._idle_seconds if expiry is None else now + expiry]
+        if self._memory.is_busy:
+            due.append(self._ticked + 1.0)
         due.extend(client.ends for client in [*self._clients][:1])
         return max(0.0, min(due) - now)
 
@@ -153,7 +155,7 @@ class Agent:
                 self._accept(wanted=False)
             return
         peer = _socket.socket(fileno=descriptor)
-        if wire.uid_of(peer) != os.geteuid():
+        if not _is_ours(peer):
             peer.close()
             return
         peer.setblocking(False)
@@ -283,13 +285,22 @@ class Agent:
         elif verb == b"clear":
             client.reply("ok", self._memory.clear(rest.decode("utf-8").split()))
         elif verb == b"status":
-            lines = [f"{os.getpid()} {len(self._memory)} {self._memory.size}", *self._memory.lines()]
-            client.reply("ok", len(self._memory), "\n".join(lines).encode()[: wire.LARGEST_BODY])
+            text = "\n".join(
+                [f"{os.getpid()} {len(self._memory)} {self._memory.size}", *self._memory.lines()]
+            )
+            client.reply("ok", len(self._memory), text.encode()[: wire.LARGEST_BODY])
         elif verb == b"stop":
             client.reply("ok")
             self._leaving = True
         else:
             raise ValueError
+
+
+def _is_ours(peer: "_socket.socket") -> bool:
+    try:
+        return wire.uid_of(peer) == os.geteuid()
+    except OSError:  # it has gone already
+        return False
 
 
 def _number(text: str) -> float:

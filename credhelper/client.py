@@ -38,6 +38,9 @@ class Lease:
 
     def put(self, body: bytes, instants: Instants, of: str, label: str) -> bool | None:
         """Give everybody these bytes; whether they are kept: not after a `clear`. None: nobody was told."""
+        if len(body) > wire.LARGEST_BODY:
+            self.open()
+            return None
         boot_ends = "-" if instants.boot_ends is None else repr(instants.boot_ends)
         refresh = "-" if instants.refresh == float("-inf") else repr(instants.refresh)
         words = (

@@ -43,8 +43,9 @@ class Remote:
         first, *lines = answer[1].decode("utf-8", "replace").splitlines()
         found: dict[tuple[str, str], Remembered] = {}
         for line in lines:
-            seconds, key, profile = line.split(" ", 2)
-            found[key, profile] = Remembered(key, profile, float(seconds))
+            seconds, key, profile = [*line.split(" ", 2), "", ""][:3]  # the last one may have been cut short
+            if profile:
+                found[key, profile] = Remembered(key, profile, float(seconds))
         return int(first.split(" ")[0]), list(found.values())
 
     def clear(self, words: Collection[str]) -> None:

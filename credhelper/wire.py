@@ -130,10 +130,10 @@ def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Ticket
     except (OSError, ValueError):  # it has gone, or never was: the ordinary path does without
         ticket.connection = None
         return ticket
-    if word == "mint":
-        ticket.lease = number
-        return ticket
-    return Answer(number if word == "fail" else 0, body, refresh=word == "refresh")
+    if word in ("hit", "refresh", "fail"):
+        return Answer(number if word == "fail" else 0, body, refresh=word == "refresh")
+    ticket.lease = number if word == "mint" else 0
+    return ticket
 
 
 def relay(answer: Answer) -> bool:
