@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 MOST_CLIENTS: "Final" = 4000
 REQUEST_SECONDS: "Final" = 5.0
+LONGEST_SLEEP: "Final" = 86400.0
+"""Seconds; epoll takes 24 days at most, and a clock that begins in 1970 makes an entry last for decades."""
+
 BLOCK: "Final" = 65536
 
 
@@ -100,7 +103,7 @@ class Agent:
         if self._memory.is_busy:
             due.append(self._ticked + 1.0)
         due.extend(client.ends for client in [*self._clients][:1])
-        return max(0.0, min(due) - now)
+        return max(0.0, min(LONGEST_SLEEP, min(due) - now))
 
     def _look_after(self) -> None:
         now = time.monotonic()

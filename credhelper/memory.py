@@ -172,12 +172,22 @@ class Memory:
         """Bytes for all who wait, kept unless they were cleared since the lease was granted."""
         names = _names(lease.key, of, label)
         kept = not any(_are_meant(words, names) for words in lease.cleared)
-        for waiter in self._release(lease):
+        waiters = self._release(lease)
+        for waiter in waiters:
             waiter.peer.reply("hit", 0, body)
         lease.holder.reply("ok", int(kept))
         self._drop(lease.key)
         if kept:
             self._keep(lease.key, Entry(body, instants, of, label))
+        else:
+            body[:] = bytes(len(body))
+            self._spoil({id(waiter.peer) for waiter in waiters})
+
+    def _spoil(self, peers: set[int]) -> None:
+        """Nor is kept what they put under leases of theirs: it rests on what they were given just now."""
+        for lease in self._leases.values():
+            if id(lease.holder) in peers:
+                lease.cleared.append(set())
 
     def _keep(self, key: bytes, entry: Entry) -> None:
         now = self._clock()

@@ -314,7 +314,7 @@ def configuration_files(environ: "Mapping[str, str]") -> tuple[str, str, str] | 
     """
     ours = environ.get("CREDHELPER_CONFIG")
     if not ours:
-        home = environ.get("XDG_CONFIG_HOME", "").strip()
+        home = environ.get("XDG_CONFIG_HOME", "")
         if not os.path.isabs(home):
             home = "~/Library/Application Support" if sys.platform == "darwin" else "~/.config"
         ours = os.path.join(home, "credhelper", "config.toml")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as some
 
 from credhelper import freshness
 from credhelper.credentials import Clocks, Credentials
+from credhelper.memory import Instants, Now
 
 MINTED = Clocks(1_000_000.0, 5_000.0, "this boot")
 HOUR = 3600.0
@@ -135,3 +139,129 @@ class TestClocks:
             assert first.boot is not None
             assert len(first.boot_id) == 36
             assert freshness.elapsed_since(first, second) is not None
+
+
+def now(clocks: Clocks) -> Now:
+    """The same reading as the agent has it."""
+    return Now(clocks.wall, clocks.boot, 0.0)
+
+
+def as_tuple(instants: Instants) -> tuple[Any, ...]:
+    """All of it, to compare."""
+    return instants.ends, instants.boot_ends, instants.refresh, instants.fresh, instants.servable
+
+
+def instants(minted: Credentials, clocks: Clocks, **how: Any) -> Instants:
+    """The moments of a credential, computed at these clocks; nothing special unless said."""
+    return freshness.instants(
+        minted, clocks, **{"min_remaining": None, "ahead": True, "failed": False, **how}
+    )
+
+
+class TestInstants:
+    @pytest.mark.parametrize(
+        ("life", "refresh", "fresh", "servable"),
+        [
+            (43_200, 1260, 960, 60),
+            (3_600, 1200, 960, 60),
+            (900, 690, 630, 60),
+            (300, 170, 150, 60),
+            (60, 34, 30, 30),
+        ],
+    )
+    def test_the_seconds_that_must_be_left(
+        self, life: float, refresh: float, fresh: float, servable: float
+    ) -> None:
+        """The thresholds are those of the table, in seconds left; a short life serves while it is fresh."""
+        found = instants(credentials(life), after(0))
+
+        assert as_tuple(found)[2:] == (refresh, fresh, servable)
+
+    def test_the_ends(self) -> None:
+        """A credential ends by the wall clock when it expires, and by the clock since boot a life later."""
+        found = instants(credentials(900), after(100))
+
+        assert as_tuple(found)[:2] == (MINTED.wall + 900, 5_000.0 + 900)
+
+    @pytest.mark.parametrize("skew", [-HOUR, -300, 300, HOUR])
+    def test_the_end_on_this_machines_clock(self, skew: float) -> None:
+        """With a clock that is wrong all along, the end is told on that clock, not on that of STS."""
+        minted = credentials(900, skew)
+        found = instants(minted, after(0))
+
+        assert minted.expiration == MINTED.wall + skew + 900
+        assert found.ends == MINTED.wall + 900
+        assert found.left(now(after(100))) == 800
+
+    @pytest.mark.parametrize(
+        "clocks",
+        [Clocks(MINTED.wall + 300, 10.0, "another boot"), Clocks(MINTED.wall + 300)],
+        ids=["another boot", "no boot clock"],
+    )
+    def test_another_boot(self, clocks: Clocks) -> None:
+        """What was minted before this boot has an end by the wall clock alone."""
+        found = instants(credentials(900), clocks)
+
+        assert (found.boot_ends, found.left(now(clocks))) == (None, 600)
+
+    @pytest.mark.parametrize(
+        ("min_remaining", "refresh", "fresh", "servable"),
+        [(120, 180, 120, 60), (30, 90, 30, 30), (0, 60, 0, 0), (800, 510, 450, 60)],
+    )
+    def test_min_remaining(self, min_remaining: float, refresh: float, fresh: float, servable: float) -> None:
+        """`min_remaining` moves what is fresh, and the refresh with it, and never serves longer than that."""
+        found = instants(credentials(900), after(0), min_remaining=min_remaining)
+
+        assert as_tuple(found)[2:] == (refresh, fresh, servable)
+
+    def test_a_mint_that_needs_a_person(self) -> None:
+        """It is never begun ahead of need, however little is left."""
+        found = instants(credentials(900), after(0), ahead=False)
+
+        assert (found.refresh, found.fresh) == (float("-inf"), 630)
+
+    def test_after_a_failure(self) -> None:
+        """What still serves is handed out at once, and the next attempt comes after 30 s."""
+        found = instants(credentials(900), after(400), failed=True)
+
+        assert as_tuple(found)[2:] == (500 - 30, 60, 60)
+        assert as_tuple(instants(credentials(900), after(400), failed=True, ahead=False))[2] == float("-inf")
+
+    @pytest.mark.parametrize("left", [89, 60, 59, -10])
+    def test_after_a_failure_near_the_end(self, left: float) -> None:
+        """No attempt is put off until the credential no longer serves."""
+        found = instants(credentials(900), after(900 - left), failed=True)
+
+        assert as_tuple(found)[2:] == (60, 60, 60)
+
+    @given(
+        life=some.integers(60, 129_600),
+        skew=some.integers(-7200, 7200),
+        put=some.integers(0, 50_000),
+        asked=some.integers(0, 50_000),
+        jumps=some.tuples(some.integers(-7200, 7200), some.integers(-7200, 7200)),
+        min_remaining=some.none() | some.integers(0, 3600),
+        boot_id=some.sampled_from(["this boot", "another boot"]),
+    )
+    def test_the_agent_reckons_as_everybody_does(
+        self,
+        *,
+        life: int,
+        skew: int,
+        put: int,
+        asked: int,
+        jumps: tuple[int, int],
+        min_remaining: int | None,
+        boot_id: str,
+    ) -> None:
+        """Whenever it was put and however the clock jumps: left, fresh and due are what this room says."""
+        minted = credentials(life, skew, replace(MINTED, boot_id=boot_id))
+        found = instants(minted, after(put, jumps[0]), min_remaining=min_remaining)
+        then = after(put + asked, jumps[1])
+        left = found.left(now(then))
+
+        assert left == freshness.remaining(minted, then)
+        assert (left >= found.fresh) == freshness.is_fresh(minted, then, min_remaining)
+        assert found.refresh == freshness.refresh_ahead(minted, min_remaining)
+        if min_remaining is None and life >= 120:
+            assert (left >= found.servable) == freshness.is_servable(minted, then)
