@@ -17,16 +17,20 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from credhelper import wire
+from credhelper.client import Lease
+from credhelper.memory import Instants
+
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PROGRAM = str(Path(sys.executable).with_name("credhelper"))
 
@@ -90,20 +94,38 @@ class Laptop:
         try:
             yield runtime / "credhelper"
         finally:
-            for pid in agents_in(runtime / "credhelper"):
-                os.kill(pid, signal.SIGKILL)
+            for pid in [*agents_in(runtime / "credhelper"), *self.refreshers()]:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             self.environ = before
             shutil.rmtree(runtime)
 
     def settle(self) -> None:
         """Wait until the configuration is old enough for an answer to be remembered by its arguments."""
-        files = (self.config, self.home / ".aws/config")
+        files = (self.config, Path(self.environ.get("AWS_CONFIG_FILE", self.home / ".aws/config")))
         newest = max(path.stat().st_ctime for path in files if path.exists())
         time.sleep(max(0.0, newest + 2.05 - time.time()))
 
+    def use_files(self, directory: Path) -> None:
+        """Use the configuration that `write_files` has put there."""
+        self.environ |= {
+            "CREDHELPER_CONFIG": str(directory / "config.toml"),
+            "AWS_CONFIG_FILE": str(directory / "aws-config"),
+            "AWS_SHARED_CREDENTIALS_FILE": str(directory / "aws-credentials"),
+        }
+
+    def refreshers(self) -> list[int]:
+        """The process ids of all that mint ahead of need."""
+        marker = f"HOME={self.home}".encode()
+        return [pid for pid in _processes("python") if b"renew" in _command(pid) and marker in _environ(pid)]
+
     @property
     def config(self) -> Path:
-        return self.home / ".config/credhelper/config.toml"
+        return Path(self.environ.get("CREDHELPER_CONFIG", self.home / ".config/credhelper/config.toml"))
+
+    @property
+    def runtime(self) -> Path:
+        return Path(self.environ["XDG_RUNTIME_DIR"]) / "credhelper"
 
     @property
     def state(self) -> Path:
@@ -193,7 +215,7 @@ class Laptop:
 
     def files_of_ours(self) -> list[Path]:
         """Every file and directory that the program has made."""
-        roots = (self.state, Path(self.environ["XDG_RUNTIME_DIR"]) / "credhelper")
+        roots = (self.state, self.runtime)
         return [path for root in roots if root.exists() for path in (root, *root.rglob("*"))]
 
     def check_modes(self) -> None:
@@ -304,6 +326,54 @@ class SecretService:
         while (pid := self.daemon) is not None:
             os.kill(pid, signal.SIGKILL)
             time.sleep(0.01)
+
+
+def write_files(directory: Path, text: str) -> Path:
+    """A configuration that several laptops may use one after the other, so that it has to settle once."""
+    for name, content in (("config.toml", text), ("aws-config", AWS_CONFIG)):
+        Laptop._write(directory / name, content)
+    return directory
+
+
+def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """What the condition comes to, once that is true; fails after so many seconds."""
+    ends = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < ends, f"not within {seconds} s"
+        time.sleep(0.01)
+    return found
+
+
+def plant(  # noqa: PLR0917 - as the test says them
+    laptop: Laptop,
+    key: bytes,
+    body: bytes,
+    seconds: float,
+    refresh: float = float("-inf"),
+    fresh: float = 0.0,
+    servable: float = 0.0,
+) -> None:
+    """Put bytes into the agent that expire in so many seconds; the other numbers are those of `put`."""
+    connection = wire.connect(str(laptop.runtime))
+    assert connection is not None
+    with closing(connection):
+        lease = Lease(wire.Ticket(connection, connection.ask(b"mint %s\n" % key)[1]))
+        instants = Instants(time.time() + seconds, None, refresh, fresh, servable)
+        assert lease.put(body, instants, "planted", "planted")
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended."""
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+def connections_in(directory: Path) -> int:
+    """How many callers are connected to the agent whose socket is there."""
+    path = str(directory / "agent-1.sock")
+    rows = [row.split() for row in Path("/proc/net/unix").read_text().splitlines()]
+    return sum(row[-1] == path and row[5] == "03" for row in rows)
 
 
 def agents_in(directory: Path) -> list[int]:
