@@ -130,8 +130,10 @@ def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Ticket
     except (OSError, ValueError):  # it has gone, or never was: the ordinary path does without
         ticket.connection = None
         return ticket
-    if word in ("hit", "refresh", "fail"):
-        return Answer(number if word == "fail" else 0, body, refresh=word == "refresh")
+    if word in ("hit", "refresh"):
+        return Answer(0, body, refresh=word == "refresh")
+    if word == "fail" and 0 < number < 256:
+        return Answer(number, body, refresh=False)
     ticket.lease = number if word == "mint" else 0
     return ticket
 
