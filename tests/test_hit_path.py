@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OF_A_HIT = {
     *("gc", "os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc"),
-    *("credhelper", "credhelper.wire", "_socket"),
+    *("credhelper", "credhelper.start", "credhelper.wire", "_socket"),
 }
 OF_THE_WIRE = {"os", "stat", "sys", "time", "_socket", "_signal", "fcntl", "select"}
 
