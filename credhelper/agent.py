@@ -15,7 +15,7 @@ import sys
 import time
 
 from credhelper import wire
-from credhelper.memory import Instants, Memory, Now
+from credhelper.memory import MOST, Instants, Memory, Now
 
 if sys.platform == "win32":
     raise ImportError(wire.NOT_HERE)
@@ -33,6 +33,8 @@ LONGEST_SLEEP: "Final" = 86400.0
 """Seconds; epoll takes 24 days at most, and a clock that begins in 1970 makes an entry last for decades."""
 
 BLOCK: "Final" = 65536
+TRY_AGAIN: "Final" = 1.0
+"""Seconds after which it listens again where the system had no descriptor or memory for a connection."""
 
 
 class Client:
@@ -53,9 +55,11 @@ class Client:
 
     def reply(self, word: str, number: int = 0, body: bytes | bytearray = b"") -> None:
         """Queue an answer, and send what the socket takes."""
-        self.outbox += f"{word} {number} {len(body)}\n".encode("ascii")
-        self.outbox += body
-        self._agent.send(self)
+        head = f"{word} {number} {len(body)}\n".encode("ascii")
+        if self._agent.has_room(self, len(head) + len(body)):
+            self.outbox += head
+            self.outbox += body
+            self._agent.send(self)
 
 
 class Agent:
@@ -70,8 +74,10 @@ class Agent:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[Client, None] = {}  # the one whose time is over first comes first
         self._broken: list[Client] = []
+        self._boxed = 0  # bytes in all inboxes and outboxes
         self._received = memoryview(bytearray(BLOCK))
         self._accepting = False
+        self._listen_again = float("inf")
         self._leaving = False
         self._idle_since = time.monotonic()
         self._ticked = self._idle_since
@@ -103,6 +109,7 @@ class Agent:
         if self._memory.is_busy:
             due.append(self._ticked + 1.0)
         due.extend(client.ends for client in [*self._clients][:1])
+        due.append(self._listen_again)
         return max(0.0, min(LONGEST_SLEEP, min(due) - now))
 
     def _look_after(self) -> None:
@@ -119,6 +126,9 @@ class Agent:
                 self._hang_up(client)
         while self._broken:
             self._hang_up(self._broken.pop())
+        if now >= self._listen_again:
+            self._listen_again = float("inf")
+            self._accept(wanted=len(self._clients) < MOST_CLIENTS)
         if now - self._idle_since >= self._idle_seconds or self._is_replaced():
             self._leaving = True
 
@@ -156,6 +166,7 @@ class Agent:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
                 self._accept(wanted=False)
+                self._listen_again = time.monotonic() + TRY_AGAIN
             return
         peer = _socket.socket(fileno=descriptor)
         if not _is_ours(peer):
@@ -189,10 +200,21 @@ class Agent:
             return
         except OSError:
             count = 0
-        client.inbox += self._received[:count]
+        if self.has_room(client, count):
+            before = client.inbox
+            client.inbox = before + self._received[:count]  # to grow in place may leave a copy behind
+            before[:] = bytes(len(before))
         self._received[:count] = bytes(count)
         if not count or len(client.inbox) > wire.LONGEST_LINE + wire.LARGEST_BODY + BLOCK:
             self._broken.append(client)
+
+    def has_room(self, client: Client, count: int) -> bool:
+        """Count bytes that are to wait in a box of this client; it is hung up on where all are full."""
+        if self._boxed + count > MOST:
+            self._broken.append(client)
+            return False
+        self._boxed += count
+        return True
 
     def send(self, client: Client) -> None:
         """Send what waits in the outbox, as far as the socket takes it."""
@@ -205,6 +227,7 @@ class Agent:
             return
         client.outbox[:count] = bytes(count)
         del client.outbox[:count]
+        self._boxed -= count
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.outbox else 0)
         with contextlib.suppress(KeyError):
             if self._selector.get_key(client).events != wanted:
@@ -217,6 +240,7 @@ class Agent:
         self._selector.unregister(client)
         client.peer.close()
         for box in (client.inbox, client.outbox):
+            self._boxed -= len(box)
             box[:] = bytes(len(box))
         self._memory.gone(client)
         self._accept(wanted=True)
@@ -228,7 +252,7 @@ class Agent:
         try:
             while not client.outbox and not self._memory.waits(client) and self._do_next(client):
                 self._give_time(client)
-        except (ValueError, UnicodeDecodeError):
+        except (ValueError, IndexError):
             self._broken.append(client)  # not our language
 
     def _do_next(self, client: Client) -> bool:
@@ -248,6 +272,7 @@ class Agent:
         size = end + 1 + len(body or b"")
         client.inbox[:size] = bytes(size)
         del client.inbox[:size]
+        self._boxed -= size
         if body is not None:
             (self._put if verb == b"put" else self._fail)(lease, words, body)
         else:

@@ -240,6 +240,8 @@ def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
     """
     start = _start()
     if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         signal.alarm(int(commands.GET_SECONDS) + RENEWAL_SPARE)
     start.ticket = commands.renewal(os.environ, start.arguments)
     start.hushed = True

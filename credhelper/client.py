@@ -51,8 +51,8 @@ class Lease:
         return None if told is None else bool(told)
 
     def fail(self, error: CredhelperError, body: bytes) -> None:
-        """Give everybody the failure; one that another caller may not have passes the lease on instead."""
-        if isinstance(error, HumanNeededError):
+        """Give everybody the failure; one that is ours alone passes the lease on instead."""
+        if isinstance(error, HumanNeededError) or type(error) is CredhelperError:
             self._tell("drop")
         else:
             self._tell("fail", f"{error.status} {len(body)}", body)
@@ -99,13 +99,21 @@ class Agent:
         self._tries = 2  # it may be killed once while we are at work
         self.hit = Lease(ticket)
         """The lease on the hit key of this `get`."""
-        if ticket is not None and declined:
-            _decline(ticket)
-        elif ticket is not None and directory is not None:
-            self._take(ticket)
+        self._ticket = ticket
+        if declined:
+            self.decline()
 
-    def _take(self, ticket: wire.Ticket) -> None:
+    def decline(self) -> None:
+        """Do without what the first question has left, and hold nobody up."""
+        if self._ticket is not None:
+            self._tries = 0 if self._ticket.stuck else self._tries
+            _decline(self._ticket)
+
+    def take(self) -> None:
         """Go on with what the first question has left: its connection, or the duty to start the agent."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is None or self._directory is None:
+            return
         self._connection = ticket.connection
         if ticket.stuck:
             self._tries = 0
@@ -113,11 +121,21 @@ class Agent:
             self._tries -= 1
             self._connection = self._start()
             if self._connection is not None and ticket.key is not None:
-                answer = self._ask(b"get %s\n" % ticket.key, 0)
-                ticket.lease = answer[1] if answer is not None and answer[0] == "mint" else 0
+                ticket.lease = self._claim(self._connection, ticket.key)
             os.close(ticket.starting)
             ticket.starting = None
         ticket.connection = self._connection
+
+    def _claim(self, connection: wire.Connection, key: bytes) -> int:
+        """The lease on the hit key; 0 where somebody was quicker: we meet them at the key of the call."""
+        try:
+            word, number, _ = connection.ask(b"get %s\n" % key)
+        except (OSError, ValueError):  # it waits there now, and is good for nothing else
+            connection.close()
+            self._connection = None
+            self._tries += 1
+            return 0
+        return number if word == "mint" else 0
 
     def ask(self, key: str, wish: Wish, patience: float) -> Credentials | CredhelperError | Lease:
         """What somebody else has minted, or their failure; otherwise the lease, to mint with."""
@@ -127,6 +145,9 @@ class Agent:
             if answer is None:
                 continue
             word, number, body = answer
+            if word == "refresh":  # nobody else is sent for this key: who asks for it mints, if it is time
+                request = f"renew {key}\n".encode("ascii")
+                continue
             if word == "mint":
                 return Lease(wire.Ticket(connection, number), body)
             found = read_failure(body) if word == "fail" else Credentials.from_json(body.decode())
@@ -180,7 +201,7 @@ class Agent:
         if self._directory is None or not sys.executable:
             return None
         try:
-            started = subprocess.run(
+            subprocess.run(
                 command(self._directory, self._idle_seconds, "detach"),
                 env={},
                 cwd="/",
@@ -189,11 +210,12 @@ class Agent:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 timeout=START_SECONDS,
-                check=False,
+                check=True,
             )
-            return wire.connect(self._directory) if started.returncode == 0 else None
+            return wire.connect(self._directory)
         except (OSError, subprocess.SubprocessError) as error:
-            self._journal.warn(f"the agent does not start: {type(error).__name__}")
+            self._journal.warn(f"the agent does not start: {error}")
+            self._tries = 0
             return None
 
 
@@ -220,7 +242,7 @@ def settle(ticket: wire.Ticket, error: CredhelperError) -> None:
     if isinstance(error, HumanNeededError):
         lease.open()
     else:
-        lease.fail(error, spoken(error))
+        lease.fail(error, spoken(error))  # unless it is ours alone, such as an interruption
 
 
 def write_failure(error: CredhelperError) -> bytes:

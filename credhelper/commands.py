@@ -198,14 +198,17 @@ def get(
     Raises CredhelperError; `client.settle` tells those who wait.
     """
     profile = house.config.profile(name, given(flags))
+    shared = cache and profile.get("cache", True) is not False
+    if shared:
+        house.agent.take()
+    else:
+        house.agent.decline()
     call = _chains(house).call(profile)
     resolver = _resolver(house)
     credentials = resolver.get(call, wish=wish, cache=cache)
     envelope = credentials.envelope()
-    if cache and profile.get("cache", True) is not False:
+    if shared:
         house.agent.hit.put(envelope, resolver.instants(call, credentials), call.key, profile.name)
-    else:
-        house.agent.hit.open()
     return envelope
 
 
@@ -343,7 +346,11 @@ def clear(house: House, names: tuple[str, ...]) -> str:
             _check_known(house, name)
     if stuck is None:
         running.clear({*names, *keys, *(item.key for item in chosen)} if names else ())
-    left = house.store.forget([item for item in chosen if item in stored])
+    gone = keys | {item.key for item in chosen}
+    # Read anew: what was minted while we looked may have got into the keyring.
+    stored = [i for i in house.store.items() if not names or i.key in gone or _is_labelled(i, names)]
+    left = house.store.forget(stored)
+    chosen += [item for item in stored if item.key not in gone]
     now = freshness.read_clocks().wall
     cleared = [item for item in chosen if item not in left]
     said = [_farewell(item) for item in cleared if item.expires > now]
@@ -362,7 +369,7 @@ def _remembered(running: remote.Remote, known: set[str]) -> list[Item]:
     status, now = running.status(), freshness.read_clocks().wall
     found = status[1] if status is not None else []
     return [
-        Item(each.key, each.profile, "", int(now + each.seconds), 0)
+        Item(each.key, each.profile, "", round(now + each.seconds), 0)
         for each in found
         if each.key not in known
     ]

@@ -39,8 +39,7 @@ def _detach(directory: str, idle_seconds: float) -> int:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
-    os.closerange(3, writer)  # whatever we were started with: somebody may wait for its end
-    os.closerange(writer + 1, os.sysconf("SC_OPEN_MAX"))
+    wire.close_inherited(writer)
     _run(directory, idle_seconds, None, ready=writer)
     os._exit(0)
 
@@ -64,12 +63,14 @@ def _run(directory: str, idle_seconds: float, handed_over: int | None, *, ready:
     if handed_over is None and identity(path) == ours:
         with contextlib.suppress(OSError):
             os.unlink(path)
+    os.ftruncate(lock, 0)  # the process id may be another one's soon
     return 0
 
 
 def _harden() -> None:
     """No core file, no debugger, no look into our memory or environment by processes of the same user."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_CLIENTS + 64
     with contextlib.suppress(OSError, ValueError):

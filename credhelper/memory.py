@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 MOST: "Final" = 64 * 1024 * 1024
 """Bytes kept in all; the entries that were put first make way."""
 
+ENTRY: "Final" = 1024
+"""Bytes that an entry takes beside those of its key, body and names."""
+
+MOST_LEASES: "Final" = 4096
+"""Leases at a time; whoever asks for one more mints all the same, alone."""
+
+MOST_WORDS: "Final" = 1000
+"""Words cleared under a lease; if there are more, what is put under it is not kept, whatever its names."""
+
 LEASE_SECONDS: "Final" = 60.0
 """A lease that is held longer passes on: `get` has 50 s, so its holder is stopped, not at work."""
 
@@ -77,6 +86,10 @@ class Entry:
         self.label = label
         self.told = NEVER  # when a client was asked for a refresher
 
+    def size(self, key: bytes) -> int:
+        """Bytes that it takes under this key."""
+        return ENTRY + len(key) + len(self.body) + len(self.of) + len(self.label)
+
 
 class Lease:
     """The right to mint for a key."""
@@ -88,16 +101,17 @@ class Lease:
         self.key = key
         self.holder = holder
         self.since = since
-        self.cleared: list[set[str]] = []  # what was said to be forgotten since then
+        self.cleared: set[str] | None = None  # what was said to be forgotten since then; empty: all
 
 
 class Waiter:
     """Somebody who waits for a key."""
 
-    __slots__ = ("peer", "since")
+    __slots__ = ("peer", "since", "wish")
 
-    def __init__(self, peer: "Peer", since: float) -> None:
+    def __init__(self, peer: "Peer", wish: str, since: float) -> None:
         self.peer = peer
+        self.wish = wish
         self.since = since
 
 
@@ -138,7 +152,7 @@ class Memory:
         if key not in self._leases:
             self._grant(peer, key, now)
             return
-        self._waiters.setdefault(key, []).append(Waiter(peer, now.steady))
+        self._waiters.setdefault(key, []).append(Waiter(peer, wish, now.steady))
         peer.reply("wait")
 
     @staticmethod
@@ -153,6 +167,9 @@ class Memory:
         return True
 
     def _grant(self, peer: "Peer", key: bytes, now: Now) -> None:
+        if len(self._leases) >= MOST_LEASES:
+            peer.reply("mint", 0, self._servable(key, now))
+            return
         self._numbers += 1
         self._leases[key] = Lease(self._numbers, key, peer, now.steady)
         peer.reply("mint", self._numbers, self._servable(key, now))
@@ -171,7 +188,7 @@ class Memory:
     def put(self, lease: Lease, body: bytearray, instants: Instants, of: str, label: str) -> None:
         """Bytes for all who wait, kept unless they were cleared since the lease was granted."""
         names = _names(lease.key, of, label)
-        kept = not any(_are_meant(words, names) for words in lease.cleared)
+        kept = lease.cleared is None or not _are_meant(lease.cleared, names)
         waiters = self._release(lease)
         for waiter in waiters:
             waiter.peer.reply("hit", 0, body)
@@ -187,12 +204,12 @@ class Memory:
         """Nor is kept what they put under leases of theirs: it rests on what they were given just now."""
         for lease in self._leases.values():
             if id(lease.holder) in peers:
-                lease.cleared.append(set())
+                lease.cleared = set()
 
     def _keep(self, key: bytes, entry: Entry) -> None:
         now = self._clock()
         self._entries[key] = entry
-        self.size += len(key) + len(entry.body)
+        self.size += entry.size(key)
         until = entry.instants.left(now) - entry.instants.servable
         self._next_expiry = min(self._next_expiry, now.steady + until)
         while self.size > MOST:
@@ -244,7 +261,7 @@ class Memory:
         """Forget what goes by one of these names (none: all), now and when a mint under way is done."""
         words = set(words)
         for lease in self._leases.values():
-            lease.cleared.append(words)
+            lease.cleared = _both(lease.cleared, words)
         chosen = [
             key
             for key, entry in self._entries.items()
@@ -257,7 +274,7 @@ class Memory:
     def _drop(self, key: bytes) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            self.size -= len(key) + len(entry.body)
+            self.size -= entry.size(key)
             entry.body[:] = bytes(len(entry.body))
 
     def tick(self) -> None:
@@ -269,7 +286,7 @@ class Memory:
             body = self._servable(key, now)
             staying = []
             for waiter in waiters:
-                if body and now.steady - waiter.since > SERVE_AFTER:
+                if body and waiter.wish != "mint" and now.steady - waiter.since > SERVE_AFTER:
                     waiter.peer.reply("hit", 0, body)
                 else:
                     waiter.peer.reply("wait")
@@ -297,11 +314,19 @@ class Memory:
         """What is cached, a line each: seconds left, what it rests on, label. Never the bytes."""
         now = self._clock()
         for entry in self._entries.values():
-            yield f"{entry.instants.left(now):.0f} {entry.of} {entry.label}"
+            yield f"{entry.instants.left(now):.3f} {entry.of} {entry.label}"
 
 
 def _names(key: bytes, of: str, label: str) -> set[str]:
     return {key.decode("utf-8", "replace"), of, label, label.partition("@")[0]}
+
+
+def _both(before: set[str] | None, words: set[str]) -> set[str]:
+    """What goes by a word of either; none: everything."""
+    if before is None:
+        return words
+    both = before | words if before and words else set()
+    return both if len(both) <= MOST_WORDS else set()
 
 
 def _are_meant(words: set[str], names: set[str]) -> bool:

@@ -17,7 +17,9 @@ from credhelper.errors import CredhelperError
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-WORDS_AT_ONCE: Final = 50
+LONGEST_REQUEST: Final = wire.LONGEST_LINE // 2
+LONGEST_WORD: Final = 1024
+"""Characters of a label that the agent is told."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +52,14 @@ class Remote:
 
     def clear(self, words: Collection[str]) -> None:
         """Make it forget what goes by one of these names; none: everything."""
-        chunk: list[str] = []
+        request = "clear"
         for word in words:
-            chunk.append(word)
-            if len(chunk) == WORDS_AT_ONCE:
-                self._say(" ".join(["clear", *chunk]))
-                chunk = []
-        if chunk or not words:
-            self._say(" ".join(["clear", *chunk]))
+            if len(f"{request} {word}".encode("utf-8", "replace")) > LONGEST_REQUEST:
+                self._say(request)
+                request = "clear"
+            request += f" {word[:LONGEST_WORD]}"
+        if request != "clear" or not words:
+            self._say(request)
 
     def stop(self) -> bool:
         """End it, by force where it does not listen; whether there was one."""
@@ -74,13 +76,22 @@ class Remote:
     def _kill(self) -> bool:
         if sys.platform == "win32":
             raise CredhelperError(wire.NOT_HERE)
+        import fcntl
+
         path = os.path.join(str(self._directory), wire.LOCK)
         try:
             with open(paths.open_private(path, os.O_RDONLY), encoding="ascii") as file:
-                os.kill(int(file.read()), signal.SIGKILL)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:  # the process whose id is in it is alive
+                    os.kill(int(file.read()), signal.SIGKILL)
+                    return True
         except (OSError, ValueError) as error:
             raise CredhelperError(f"the agent cannot be ended: {error}") from None
-        return True
+        socket = os.path.join(str(self._directory), wire.SOCKET)
+        raise CredhelperError(
+            f"something listens at '{socket}' that does not answer, and it is no agent of ours"
+        )
 
     def _wait_until_gone(self) -> None:
         """Until its lock is free: then its socket is gone, too, or nobody listens any more."""

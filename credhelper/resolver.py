@@ -104,6 +104,7 @@ class Resolver:
         self._consent = consent
         self._ask_code = ask_code
         self._nested = nested
+        self._waiting_for_human: set[str] = set()
 
     def get(self, call: Call, *, wish: Wish = "get", cache: bool = True) -> Credentials:
         """Credentials for a call. Raises CredhelperError.
@@ -188,7 +189,9 @@ class Resolver:
         try:
             credentials = self._mint(call)
         except CredhelperError as error:
-            if not isinstance(error, HumanNeededError):  # the next one waiting may have a terminal
+            if isinstance(error, HumanNeededError):  # the next one waiting may have a terminal
+                self._waiting_for_human.add(call.key)
+            else:
                 self._locks.remember(call.key, error)
             # Somebody who gave up waiting for us may have had more luck.
             return self._fall_back(call, self._look(call) or cached, error)
@@ -241,8 +244,8 @@ class Resolver:
             credentials,
             now,
             self._min_remaining(call),
-            ahead=not self._asks_human(call),
-            failed=self._has_just_failed(call, now),
+            ahead=not self._asks_human(call) and call.key not in self._waiting_for_human,
+            failed=self._has_just_failed(call, now) or call.key in self._waiting_for_human,
         )
 
     def _is_ours(self, cached: Credentials) -> bool:

@@ -140,23 +140,33 @@ def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Ticket
 
 def relay(answer: Answer) -> bool:
     """Write an answer as it came, and start a refresher if asked to; False where nothing went out."""
-    stream = 2 if answer.status else 1
-    try:
-        written = os.write(stream, answer.body)
-    except OSError:
+    if answer.status:
+        _write(2, answer.body)
+        return True
+    written = _write(1, answer.body)
+    if not written:
         return False
     while written < len(answer.body):  # a pipe that its owner has made non-blocking is full
         import select
 
-        select.select([], [stream], [])
-        try:
-            written += os.write(stream, answer.body[written:])
-        except OSError:
+        select.select([], [1], [])
+        more = _write(1, answer.body[written:])
+        written += more
+        if not more:
             answer.status = 1
+            _write(2, b"credhelper: error: cannot write the answer to stdout\n")
             break
     if answer.refresh:
         _send_refresher()
     return True
+
+
+def _write(descriptor: int, content: bytes) -> int:
+    """How much of it went out."""
+    try:
+        return os.write(descriptor, content)
+    except OSError:
+        return 0
 
 
 def approach(directory: str, wait: "Callable[[int], None]") -> "tuple[Connection | None, int | None]":
@@ -173,6 +183,7 @@ def approach(directory: str, wait: "Callable[[int], None]") -> "tuple[Connection
 
     starting = os.open(os.path.join(directory, "start.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
+        os.fchmod(starting, 0o600)  # whatever the umask
         fcntl.flock(starting, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:  # it is being started
         try:
@@ -198,13 +209,16 @@ def _wait_with_alarm(descriptor: int) -> None:
         raise TimeoutError
 
     before = _signal.signal(_signal.SIGALRM, give_up)
-    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGALRM])
-    _signal.setitimer(_signal.ITIMER_REAL, STARTING)
+    blocked = _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGALRM])
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        _signal.setitimer(_signal.ITIMER_REAL, STARTING)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        finally:
+            _signal.setitimer(_signal.ITIMER_REAL, 0)
     finally:
-        _signal.setitimer(_signal.ITIMER_REAL, 0)
         _signal.signal(_signal.SIGALRM, before)
+        _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
 
 
 def connect(directory: str) -> "Connection | None":
@@ -353,11 +367,21 @@ def _send_refresher() -> None:
         null = os.open(os.devnull, os.O_RDWR)
         for standard in range(3):
             os.dup2(null, standard)
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        close_inherited()
         interpreter = sys.orig_argv[1 : len(sys.orig_argv) - count]  # its options and the script
         os.execv(sys.executable, [sys.executable, *interpreter, "renew", *sys.argv[2:]])  # noqa: S606 - no shell
     finally:
         os._exit(127)
+
+
+def close_inherited(kept: int = -1) -> None:
+    """Close what we were started with: somebody may wait for its end."""
+    for name in os.listdir("/dev/fd"):
+        if int(name) > 2 and int(name) != kept:
+            try:
+                os.close(int(name))
+            except OSError:
+                pass  # the one that the list was read by
 
 
 def boot_seconds() -> float | None:
@@ -411,6 +435,7 @@ else:
         """Make the directory 0700, or find it so: real, ours, closed to others. Raises OSError."""
         try:
             os.mkdir(path, 0o700)
+            os.chmod(path, 0o700)  # whatever the umask
         except FileExistsError:
             pass
         status = os.lstat(path)

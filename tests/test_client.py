@@ -13,6 +13,7 @@ import pytest
 
 from credhelper import agent as server
 from credhelper import client, daemon, freshness, wire
+from credhelper.chain import Call
 from credhelper.client import Agent, Lease
 from credhelper.credentials import Credentials
 from credhelper.errors import HumanNeededError, RefusedError, UnreachableError
@@ -220,7 +221,7 @@ def test_a_missing_human_passes_the_lease_on(desk: SharedDesk) -> None:
 
 
 def test_after_a_failure_what_serves_is_served_at_once(desk: SharedDesk) -> None:
-    """An older session is shared with the failure in mind: nobody tries for 30 s, then one ahead of all."""
+    """An older session is shared with the failure in mind: nobody tries for 30 s, and then one does."""
     first = desk.get()
     desk.time.passes(3600 - 200)
     desk.aws.script.extend([UnreachableError("down")] * 9)
@@ -231,7 +232,7 @@ def test_after_a_failure_what_serves_is_served_at_once(desk: SharedDesk) -> None
     assert len(desk.aws.script) == 8
     desk.time.passes(10)
     assert desk.get() == first
-    assert len(desk.aws.script) == 8
+    assert len(desk.aws.script) == 7
     assert desk.get(wish="renew") == first
     assert len(desk.aws.script) == 7
 
@@ -394,3 +395,22 @@ def test_failures_survive_the_way() -> None:
     )
     for wrong in (b"", b"{}", b"[]", b"null", b'[7, "x", [], null]', b'["4"]', b"[" * 100_000):
         assert client.read_failure(wrong) is None
+
+
+def test_a_renewal_that_needs_a_person_is_not_tried_again(desk: SharedDesk) -> None:
+    """A role whose MFA session has ended is served as long as it lasts, and nobody renews it ahead."""
+    desk.profiles["dev"]["mfa_serial"] = "arn:aws:iam::999988887777:mfa/me"
+    desk.profiles["dev"]["mfa_duration_seconds"] = 900
+    desk.ask_code = lambda _: "654321"
+    first = desk.get()
+    desk.ask_code = None
+    assert isinstance(desk.call().source, Call)
+    desk.remote().clear([desk.call().source.key])
+    MemoryKeyring.items.clear()
+    desk.time.passes(3600 - 960 - 100)
+    resolver = desk.resolver()
+
+    assert resolver.get(desk.call(), wish="renew") == first
+    until = resolver.instants(desk.call(), first)
+    assert (until.refresh, until.fresh) == (float("-inf"), freshness.SERVABLE)
+    resolver._agent.close()
