@@ -39,6 +39,7 @@ lint: $(INSTALLED)
 unit: $(INSTALLED) $(AWSCLI)
 	$(BIN)/python -m pytest
 
+# It keeps its own venvs in .venv-bench: credhelper from a wheel, and other helpers to compare with.
 bench: $(INSTALLED)
 	@$(BIN)/python tests/bench.py
 
@@ -46,4 +47,4 @@ schema: $(INSTALLED)
 	$(BIN)/python -m credhelper.schema > credhelper/config.schema.json
 
 clean:
-	rm -rf $(VENV) .venv-awscli dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-awscli .venv-bench dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
