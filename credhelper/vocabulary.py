@@ -334,7 +334,13 @@ SECTIONS: Final[dict[str, tuple[Key, ...]]] = {
     ),
     "agent": (
         Key("mode", "text", "whether the memory agent is used (default auto)", choices=("auto", "off")),
-        Key("idle_exit", "number", "seconds after its last entry until the agent leaves (default 900)", low=1, high=86400),
+        Key(
+            "idle_exit",
+            "number",
+            "seconds after its last entry until the agent leaves (default 900)",
+            low=1,
+            high=86400,
+        ),
     ),
     "audit": (Key("required", "boolean", "refuse to mint when its line cannot be written to the record"),),
 }
