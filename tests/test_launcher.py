@@ -58,6 +58,7 @@ def install_by(tools: Path, wheel: Path, tmp_path: Path) -> Callable[[str, str],
         home = tmp_path / directory
         environ = {**os.environ, "HOME": str(home), "PATH": f"{tools}:/usr/bin:/bin"}
         environ |= {"UV_CACHE_DIR": str(tools / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
+        environ |= {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}  # as pip does; new and old name
         command = [*tool.split(), "install", "--python", sys.executable, wheel]
         subprocess.run(command, env=environ, check=True, capture_output=True, timeout=300)
         return home
