@@ -114,6 +114,14 @@ class Laptop:
             "AWS_SHARED_CREDENTIALS_FILE": str(directory / "aws-credentials"),
         }
 
+    @contextmanager
+    def settled(self, directory: Path) -> Iterator[Laptop]:
+        """With that configuration, old enough for hits, and an agent that comes when it is needed."""
+        self.use_files(directory)
+        self.settle()
+        with self.use_agent():
+            yield self
+
     def refreshers(self) -> list[int]:
         """The process ids of all that mint ahead of need."""
         marker = f"HOME={self.home}".encode()

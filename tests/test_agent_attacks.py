@@ -24,6 +24,8 @@ import pytest
 
 from credhelper import client, wire
 
+import needs
+
 if sys.platform != "linux":
     pytest.skip("what the agent does is read from /proc", allow_module_level=True)
 
@@ -244,14 +246,6 @@ def allow_descriptors(number: int) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number), hard))
 
 
-def needed(program: str) -> str:
-    """The path of a program; in CI its absence is a failure."""
-    found = shutil.which(program)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed")
-    return found
-
-
 @root
 class TestAnotherUser:
     """Everything is opened up to them on purpose: what is left is the check at each end of the socket."""
@@ -336,7 +330,9 @@ class TestTheSameUser:
     @pytest.fixture
     def sleeper(self) -> Iterator[int]:
         """The process id of an ordinary process of that user."""
-        with subprocess.Popen([needed(INTERPRETER), "-c", WAIT], stdin=subprocess.PIPE, **AS_USER) as process:
+        with subprocess.Popen(
+            [needs.program(INTERPRETER), "-c", WAIT], stdin=subprocess.PIPE, **AS_USER
+        ) as process:
             until(lambda: b"-c" in Path(f"/proc/{process.pid}/cmdline").read_bytes())
             yield process.pid
             process.communicate()
@@ -354,7 +350,7 @@ class TestTheSameUser:
             if os.geteuid() == 0:
                 os.chown(directory, NOBODY, NOBODY)
             place.chmod(0o755)
-            program = [needed(INTERPRETER), "-IS", str(place / "credhelper/__main__.py")]
+            program = [needs.program(INTERPRETER), "-IS", str(place / "credhelper/__main__.py")]
             resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
             victim = Victim([*program, "agent", "--in", str(directory), "900"], directory, **AS_USER)
             try:
@@ -381,7 +377,7 @@ class TestTheSameUser:
 
     def test_cannot_attach_a_debugger(self, closed: int, sleeper: int) -> None:
         """Gdb is not let in; with other processes it is."""
-        debugger = needed("gdb")
+        debugger = needs.program("gdb")
 
         def attached(pid: int) -> bool:
             command = [debugger, "-nx", "-batch", "-ex", "info registers", "-p", str(pid)]
@@ -691,7 +687,7 @@ class TestDescriptors:
 
     def test_no_descriptors_left(self) -> None:
         """With few descriptors it serves whom it has, without spinning, and the others when it can."""
-        with running(needed("prlimit"), "--nofile=48:48") as agent:
+        with running(needs.program("prlimit"), "--nofile=48:48") as agent:
             holder, number = agent.lease("key")
             waiter = agent.connect(b"get key\n")
             assert line(waiter) == b"wait 0 0\n"

@@ -7,7 +7,6 @@ open. Each of these clients does read that way.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import needs
 from laptop import AWS_CONFIG, PROGRAM, agents_in, is_alive
 
 if TYPE_CHECKING:
@@ -61,10 +61,7 @@ def _aws(laptop: Laptop):
 
 def run(laptop: Laptop, command: tuple[str, ...], **options) -> str:
     """What the command prints until nobody has its stdout or stderr open any more."""
-    if not shutil.which(command[0]):
-        if os.environ.get("CI"):
-            pytest.fail(f"{command[0]} is to be installed in CI")
-        pytest.skip(f"{command[0]} is not installed")
+    needs.program(command[0])
     done = subprocess.run(
         command, env=laptop.environ, capture_output=True, text=True, timeout=SECONDS, check=False, **options
     )

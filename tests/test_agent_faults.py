@@ -30,9 +30,7 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="laptop")
 def _laptop(laptop: Laptop, files: Path):
     """The laptop, on which no agent is running yet."""
-    laptop.use_files(files)
-    laptop.settle()
-    with laptop.use_agent():
+    with laptop.settled(files):
         yield laptop
 
 

@@ -25,12 +25,13 @@ import pytest
 from credhelper import client, commands, freshness, wire
 from credhelper.credentials import Credentials, Keys
 
+import needs
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from laptop import Laptop
 
-LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 HOUR = 3600
 HOURS = 30
 LIFE = 900
@@ -45,11 +46,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is 
 @pytest.fixture
 def faketime() -> str:
     """The library."""
-    if not LIBRARIES:
-        if os.environ.get("CI"):
-            pytest.fail("faketime is to be installed in CI")
-        pytest.skip("faketime is not installed")
-    return str(LIBRARIES[0])
+    return needs.faketime()
 
 
 @pytest.fixture

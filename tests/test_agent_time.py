@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from credhelper import client, wire
 
+import needs
 from laptop import agents_in
 from sts_faults import NORMAL, expires_in, slow
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from laptop import Laptop, Result
     from sts import LoopbackSts
 
-LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 HOUR = 3600
 NIGHT = 8 * HOUR
 SETTLED = 5
@@ -47,7 +46,7 @@ class Clock:
     def __post_init__(self) -> None:
         self.jump(0)
         self.environ = {
-            "LD_PRELOAD": str(LIBRARIES[0]),
+            "LD_PRELOAD": needs.faketime(),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_NO_CACHE": "1",
             "NO_FAKE_STAT": "1",
@@ -142,10 +141,7 @@ def faketime() -> None:
     """The library is there."""
     if sys.platform != "linux":
         pytest.skip("it is the clock since boot of Linux that is read")
-    if not LIBRARIES:
-        if os.environ.get("CI"):
-            pytest.fail("faketime is to be installed in CI")
-        pytest.skip("faketime is not installed")
+    needs.faketime()
 
 
 @pytest.fixture

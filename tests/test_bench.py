@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 import bench
 import bench_house
+import needs
 from bench import ROWS, Figures, Row
 from bench_house import CannotMeasureError, Command, House
 from laptop import HAS_SECRET_SERVICE
@@ -38,7 +38,7 @@ def _house() -> Iterator[House]:
 def test_a_row_can_be_measured(row: Row, house: House) -> None:
     """Its commands work and have figures; what is a count keeps its limit."""
     if row.measure in NEED_A_KEYRING and not HAS_SECRET_SERVICE:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("gnome-keyring and dbus are not installed")
+        needs.missing("gnome-keyring")
     figures = row.measure(house, 1)
 
     assert "measured" in figures.commands

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import needs
 import sts_faults as faults
 from laptop import AWS_CONFIG, PROGRAM
 
@@ -90,11 +89,7 @@ def test_boto3_shows_our_sentence(aws: Laptop, sts: LoopbackSts) -> None:
 
 def _cli(path: Path) -> str:
     """The program, or the test ends here: in CI as a failure."""
-    if not shutil.which(str(path)):
-        if os.environ.get("CI"):
-            pytest.fail(f"{path.name} is to be installed in CI")
-        pytest.skip("this version of the AWS CLI is not installed")
-    return str(path)
+    return needs.program(str(path))
 
 
 @pytest.mark.parametrize("path", [AWS_CLI_V1, AWS_CLI_V2], ids=["v1", "v2"])

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+import needs
 
 if TYPE_CHECKING:
     from laptop import Laptop
     from sts import LoopbackSts
 
-LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-
 
 @pytest.fixture(name="faked")
 def _faked() -> dict[str, str]:
     """The environment that shifts the wall clock and nothing else."""
-    if not LIBRARIES:
-        if os.environ.get("CI"):
-            pytest.fail("faketime is to be installed in CI")
-        pytest.skip("faketime is not installed")
-    return {"LD_PRELOAD": str(LIBRARIES[0]), "DONT_FAKE_MONOTONIC": "1"}
+    return {"LD_PRELOAD": needs.faketime(), "DONT_FAKE_MONOTONIC": "1"}
 
 
 @pytest.mark.parametrize("jump", ["+1h", "-1h", "+4m", "-4m"])

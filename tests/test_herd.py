@@ -34,6 +34,7 @@ CONFIG = "\n".join(
         "[keyring]\ntimeout = 20",
         f'[profiles.memory]\nrole_arn = "{ROLE}Memory"\ncache = "memory"',
         f'[profiles.uncached]\nrole_arn = "{ROLE}Uncached"\ncache = false',
+        f'[profiles.slow]\nrole_arn = "{ROLE}Slow"\nread_timeout = 10',
         f'[profiles.shared]\nrole_arn = "{ROLE}Shared"',
         f'[profiles.short]\nrole_arn = "{ROLE}Short"\nduration_seconds = 900',
         *(f'[profiles.single-{n}]\nrole_arn = "{ROLE}Single{n}"' for n in TEN),
@@ -55,9 +56,7 @@ def _quiet_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="laptop")
 def _laptop(laptop: Laptop, files: Path):
     """The laptop with all these profiles, on which no agent is running yet."""
-    laptop.use_files(files)
-    laptop.settle()
-    with laptop.use_agent():
+    with laptop.settled(files):
         yield laptop
 
 
@@ -111,10 +110,10 @@ class TestCold:
         assert sts.count() == 11
 
     def test_a_slow_mint_is_waited_for(self, laptop: Laptop, sts: LoopbackSts) -> None:
-        """STS takes 4 s: nobody loses patience and asks it again."""
-        sts.mode = faults.slow(4)
+        """STS takes 5 s: nobody loses patience and asks it again."""
+        sts.mode = faults.slow(5)
 
-        assert len(keys(herd(laptop, 60, "developer"))) == 1
+        assert len(keys(herd(laptop, 60, "slow"))) == 1
         assert sts.count() == 1
 
     @pytest.mark.parametrize("profile", ["developer", "hop-1"])

@@ -15,6 +15,7 @@ import pytest
 import credhelper
 
 import laptop as laptops
+import needs
 from installing import ROOT, build_wheel, install, installed_venv, lend_libraries, make_venv, packages_of
 from laptop import PROFILES, write_files
 
@@ -285,8 +286,7 @@ def installation(tmp_path: Path) -> Installation:
 def shell(request: pytest.FixtureRequest) -> list[str]:
     """Each shell of this machine that may be /bin/sh somewhere."""
     words: list[str] = request.param.split()
-    if not shutil.which(words[0]):
-        pytest.skip(f"{words[0]} is not installed")
+    needs.program(words[0])
     return words
 
 

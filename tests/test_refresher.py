@@ -55,9 +55,7 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="laptop")
 def _laptop(laptop: Laptop, files: Path):
     """The laptop with an agent that knows nothing yet."""
-    laptop.use_files(files)
-    laptop.settle()
-    with laptop.use_agent():
+    with laptop.settled(files):
         assert laptop.run("agent", "start").status == 0
         yield laptop
 

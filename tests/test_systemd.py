@@ -17,6 +17,7 @@ import pytest
 from credhelper import wire
 from credhelper.remote import Remote
 
+import needs
 from laptop import PROGRAM, agents_in
 
 if TYPE_CHECKING:
@@ -32,14 +33,6 @@ it has none, since to give them up ends a user's service before it begins."""
 
 ENDS_IT = ("CapabilityBoundingSet", "AmbientCapabilities", "PrivateDevices", "ProtectClock")
 ENDS_IT += ("ProtectKernelLogs", "ProtectKernelModules", "PrivateUsers", "SupplementaryGroups")
-
-
-def needed(program: str) -> str:
-    """The path of a program; in CI its absence is a failure."""
-    found = shutil.which(program)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{program} is not installed")
-    return found
 
 
 def until(condition: Callable[[], object], seconds: float = 30) -> None:
@@ -63,7 +56,7 @@ def units(laptop: Laptop) -> Path:
 
 def analyzed(laptop: Laptop, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """What systemd says of files as units of the laptop's user."""
-    command = [needed("systemd-analyze"), "--user", "--no-pager", *map(str, arguments)]
+    command = [needs.program("systemd-analyze"), "--user", "--no-pager", *map(str, arguments)]
     return subprocess.run(command, env=laptop.environ, capture_output=True, text=True, check=False)
 
 
@@ -114,7 +107,7 @@ class TestHandedOver:
         """What becomes the agent with the first connection, as a socket unit has it."""
         before = (directory / wire.SOCKET).stat().st_ino if (directory / wire.SOCKET).exists() else None
         passed = [f"--setenv={name}={value}" for name, value in laptop.environ.items()]
-        activate = [needed("systemd-socket-activate"), "-l", str(directory / wire.SOCKET), *passed]
+        activate = [needs.program("systemd-socket-activate"), "-l", str(directory / wire.SOCKET), *passed]
         with subprocess.Popen([*activate, PROGRAM, "agent", "run"], stderr=subprocess.DEVNULL) as process:
             try:
                 until((directory / wire.SOCKET).exists)
@@ -183,7 +176,9 @@ class UserManager:
     """A user's systemd in mounts and control groups of its own."""
 
     def __init__(self, laptop: Laptop, before: list[str]) -> None:
-        program = next((path for path in MANAGERS if os.access(path, os.X_OK)), None) or needed("systemd")
+        program = next((path for path in MANAGERS if os.access(path, os.X_OK)), None) or needs.program(
+            "systemd"
+        )
         self.environ = {**laptop.environ, "XDG_RUNTIME_DIR": "/run/user/0", "CREDHELPER_AGENT": "auto"}
         inside = [
             "unshare",
