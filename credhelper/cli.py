@@ -270,7 +270,9 @@ def clear(names: tuple[str, ...], *, everything: bool) -> None:
     """
     if bool(names) == everything:
         raise click.UsageError("name the profiles to clear, or say --all")
-    emit(commands.clear(commands.open_house(os.environ, _start()), names).encode())
+    from credhelper.clear import clear as forget
+
+    emit(forget(commands.open_house(os.environ, _start()), names).encode())
 
 
 @program.command("log")
