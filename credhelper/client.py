@@ -43,11 +43,9 @@ class Lease:
             return None
         boot_ends = "-" if instants.boot_ends is None else repr(instants.boot_ends)
         refresh = "-" if instants.refresh == float("-inf") else repr(instants.refresh)
-        words = (
-            f"{len(body)} {instants.ends!r} {boot_ends} {refresh} {instants.fresh!r} {instants.servable!r}",
-        )
+        times = f"{instants.ends!r} {boot_ends} {refresh} {instants.fresh!r} {instants.servable!r}"
         name = "".join(character if character.isprintable() else "?" for character in label)[:1024]
-        told = self._tell("put", " ".join((*words, of, name)), body)
+        told = self._tell("put", f"{len(body)} {times} {of} {name}", body)
         return None if told is None else bool(told)
 
     def fail(self, error: CredhelperError, body: bytes) -> None:
@@ -79,8 +77,7 @@ class Lease:
 class Agent:
     """This user's agent, for one command.
 
-    `directory` is the runtime place, None where no agent is wanted; `ticket` what asking it has left us with,
-    `declined` whether the configuration turns out to want none.
+    `directory` is the runtime place, None where no agent is wanted; `ticket` what asking it has left us with.
     """
 
     def __init__(
@@ -90,7 +87,6 @@ class Agent:
         *,
         idle_seconds: float,
         ticket: wire.Ticket | None = None,
-        declined: bool = False,
     ) -> None:
         self._directory = directory
         self._journal = journal
@@ -100,14 +96,21 @@ class Agent:
         self.hit = Lease(ticket)
         """The lease on the hit key of this `get`."""
         self._ticket = ticket
-        if declined:
-            self.decline()
 
     def decline(self) -> None:
         """Do without what the first question has left, and hold nobody up."""
-        if self._ticket is not None:
-            self._tries = 0 if self._ticket.stuck else self._tries
-            _decline(self._ticket)
+        ticket, self._ticket = self._ticket, None
+        if ticket is None:
+            return
+        self.hit.open()
+        if ticket.stuck:
+            self._tries = 0
+        if ticket.connection is not None:
+            ticket.connection.close()
+            ticket.connection = None
+        if ticket.starting is not None:
+            os.close(ticket.starting)
+            ticket.starting = None
 
     def take(self) -> None:
         """Go on with what the first question has left: its connection, or the duty to start the agent."""
@@ -223,17 +226,6 @@ def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
     """The agent as a process: an interpreter without `site`, deaf to the environment."""
     program = os.path.join(os.path.dirname(os.path.abspath(wire.__file__)), "__main__.py")
     return [sys.executable, "-IS", program, "agent", "--in", directory, str(idle_seconds), *more]
-
-
-def _decline(ticket: wire.Ticket) -> None:
-    """Do without the agent, and hold nobody up."""
-    Lease(ticket).open()
-    if ticket.connection is not None:
-        ticket.connection.close()
-        ticket.connection = None
-    if ticket.starting is not None:
-        os.close(ticket.starting)
-        ticket.starting = None
 
 
 def settle(ticket: wire.Ticket, error: CredhelperError) -> None:

@@ -124,7 +124,11 @@ def _adopt(descriptor: int) -> "_socket.socket":
     import _socket
 
     os.set_inheritable(descriptor, False)
-    return _socket.socket(fileno=descriptor)
+    listener = _socket.socket(fileno=descriptor)
+    if listener.family != _socket.AF_UNIX:
+        os.write(2, b"credhelper: error: what was handed over is no Unix socket\n")
+        sys.exit(2)
+    return listener
 
 
 def _catch_signals() -> int:

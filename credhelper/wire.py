@@ -191,7 +191,11 @@ def approach(directory: str, wait: "Callable[[int], None]") -> "tuple[Connection
         finally:
             os.close(starting)
         return connect(directory), None
-    connection = connect(directory)  # somebody may have been quicker
+    try:
+        connection = connect(directory)  # somebody may have been quicker
+    except OSError:
+        os.close(starting)  # nobody is to wait for us
+        raise
     if connection is None:
         return None, starting
     os.close(starting)

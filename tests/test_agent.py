@@ -41,9 +41,7 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="laptop")
 def _laptop(laptop: Laptop, files: Path):
     """The laptop, on which no agent is running yet."""
-    laptop.use_files(files)
-    laptop.settle()
-    with laptop.use_agent():
+    with laptop.settled(files):
         yield laptop
 
 
@@ -400,3 +398,30 @@ def test_a_strict_umask_does_no_harm(laptop: Laptop) -> None:
     assert stat.S_IMODE(laptop.runtime.stat().st_mode) == 0o700
     assert stat.S_IMODE((laptop.runtime / "start.lock").stat().st_mode) == 0o600
     assert laptop.run("agent", "status").status == 0
+
+
+@pytest.mark.parametrize(
+    ("sockets", "family", "status", "said"),
+    [
+        ("2", socket.AF_UNIX, 2, "the agent listens at one socket, and was handed over 2"),
+        ("1", socket.AF_INET, 2, "what was handed over is no Unix socket"),
+    ],
+)
+def test_what_it_cannot_listen_at_is_refused(
+    laptop: Laptop, sockets: str, family: int, status: int, said: str
+) -> None:
+    """A supervisor that hands over something else is told so in a sentence."""
+    run = "exec 3<&0; LISTEN_PID=$$ exec credhelper agent run </dev/null"
+    with socket.socket(family) as listener:
+        done = subprocess.run(
+            ["sh", "-c", run],
+            env={**laptop.environ, "LISTEN_FDS": sockets},
+            stdin=listener,
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(f"credhelper: error: {said}\n")

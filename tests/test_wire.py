@@ -443,6 +443,21 @@ class TestApproach:
         assert connection is not None
         connection.close()
 
+    def test_whoever_cannot_start_it_holds_nobody_up(
+        self, directory: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a socket appears that does not answer, the lock is free again at once."""
+        answers = iter([None, TimeoutError()])
+
+        def connect(_: str) -> None:
+            if (answer := next(answers)) is not None:
+                raise answer
+
+        monkeypatch.setattr(wire, "connect", connect)
+        with pytest.raises(TimeoutError):
+            wire.approach(directory, pytest.fail)
+        os.close(self.start_lock(directory))
+
     def test_one_of_many_starts_it(self, directory: str) -> None:
         """Of 20 callers one is to start it; the others wait until that one is done, and are connected."""
         waiting = threading.Semaphore(0)
