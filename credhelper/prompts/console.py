@@ -1,0 +1,114 @@
+"""The console of Windows, which stays ours when an SDK takes stdin, stdout and stderr."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast
+
+from credhelper.deadline import Deadline, LateError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from credhelper.prompts.question import Question
+
+POLL_SECONDS: Final = 0.05
+CANCEL: Final = "\x03\x1a\x1b"
+"""Ctrl-C, Ctrl-Z and Escape, as the console gives them key by key."""
+
+
+class Keys(Protocol):
+    """What we use of msvcrt, which reads CONIN$ and writes CONOUT$ whatever stdin and stdout are."""
+
+    def kbhit(self) -> bool:
+        """Whether a key waits."""
+
+    def getwch(self) -> str:
+        """The next key, without echo."""
+
+    def putwch(self, character: str, /) -> None:
+        """Show a character."""
+
+
+@dataclass(frozen=True)
+class Console:
+    """Writes the question to the console and reads keys, without echo where that must not be seen."""
+
+    name: ClassVar[str] = "tty"
+
+    def is_usable(self) -> bool:
+        """Whether there is one."""
+        with _opened() as descriptors:
+            return descriptors is not None
+
+    def ask(self, question: Question, seconds: float) -> str | None:
+        """What was typed. Raises CancelledError, LateError."""
+        deadline = Deadline(seconds)
+        keys = cast("Keys", importlib.import_module("msvcrt"))
+        while keys.kbhit():  # what was typed before the question does not answer it
+            keys.getwch()
+        _show(keys, question.on_a_terminal)
+        try:
+            line = _read_line(keys, deadline, echo=not question.is_hidden)
+        finally:
+            _show(keys, "\n")
+        if line is None:
+            raise question.cancelled()
+        return line
+
+
+@contextlib.contextmanager
+def lent() -> Iterator[tuple[int, int]]:
+    """stdin and stderr for a program that may ask for itself; NUL where there is no console."""
+    with _opened() as descriptors:
+        yield descriptors or (subprocess.DEVNULL, subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def _opened() -> Iterator[tuple[int, int] | None]:
+    descriptors: list[int] = []
+    try:
+        try:
+            for device in ("CONIN$", "CONOUT$"):
+                descriptors.append(os.open(device, os.O_RDWR))  # noqa: PERF401 - the first one has to be closed
+        except OSError:
+            yield None
+        else:
+            yield descriptors[0], descriptors[1]
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _show(keys: Keys, text: str) -> None:
+    for character in text.replace("\n", "\r\n"):
+        keys.putwch(character)
+
+
+def _read_line(keys: Keys, deadline: Deadline, *, echo: bool) -> str | None:
+    """The line that was typed; None where it was cancelled."""
+    line = ""
+    while True:
+        if not keys.kbhit():
+            if not deadline.left():
+                raise LateError
+            time.sleep(deadline.left(POLL_SECONDS))
+            continue
+        key = keys.getwch()
+        if key in CANCEL:
+            return None
+        if key in "\r\n":
+            return line
+        if key in "\x00\xe0" and keys.kbhit():  # an arrow or a function key: two codes
+            keys.getwch()
+        elif key == "\b":
+            _show(keys, "\b \b" if echo and line else "")
+            line = line[:-1]
+        elif key.isprintable():
+            _show(keys, key if echo else "")
+            line += key

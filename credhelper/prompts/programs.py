@@ -1,0 +1,103 @@
+"""Programs that ask for us: by absolute path, without a shell, and ended with all that they started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from credhelper.deadline import Deadline, LateError, Running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+LIMIT: Final = 4096
+"""Bytes that are read of what a program prints: the longest line that a terminal gives is as long."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a program ended, and what it printed; longer output is cut after LIMIT + 1 bytes."""
+
+    status: int
+    stdout: bytes = field(repr=False)
+    stderr: bytes = field(default=b"", repr=False)
+
+
+def find(name: str, environ: Mapping[str, str]) -> str | None:
+    """The absolute path of a program, given so or found on the PATH; None where there is none.
+
+    The working directory is never looked in, and neither is what a PATH names relative to it.
+    """
+    if os.path.isabs(name):
+        return shutil.which(name)
+    directories = [each for each in environ.get("PATH", "").split(os.pathsep) if os.path.isabs(each)]
+    found = shutil.which(name, path=os.pathsep.join(directories))
+    # A name with a directory in it is not looked for, and Windows looks in '.' all the same.
+    return found if found is not None and os.path.isabs(found) else None
+
+
+def has_display(environ: Mapping[str, str]) -> bool:
+    """Whether a dialog could be seen: on macOS, unless the person is at the other end of an SSH session."""
+    if sys.platform == "darwin":
+        return not environ.get("SSH_CONNECTION")
+    return bool(environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")) and sys.platform != "win32"
+
+
+@contextlib.contextmanager
+def started(
+    argv: Sequence[str], environ: Mapping[str, str], **streams: Any
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program in a session of its own; what is left of it when the block ends is killed. Raises OSError."""
+    process = subprocess.Popen(argv, env=dict(environ), bufsize=0, start_new_session=True, **streams)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:  # once it has been waited for, its number may be somebody else's
+            _kill(process)
+            process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    if sys.platform == "win32":
+        process.kill()
+        return
+    with contextlib.suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def run(
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    seconds: float,
+    *,
+    stdin: int = subprocess.DEVNULL,
+    stderr: int = subprocess.PIPE,
+) -> Ran:
+    """Run a program to its end. Raises LateError, and OSError where it cannot be started."""
+    deadline = Deadline(seconds)
+    with started(argv, environ, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr) as process:
+        reading = [Running(partial(_read, each)) for each in (process.stdout, process.stderr) if each]
+        printed = [each.wait(deadline.left()) for each in reading]
+        if len(printed[0]) > LIMIT:
+            return Ran(-1, *printed)  # it may be waiting for us to read the rest
+        try:
+            return Ran(process.wait(deadline.left()), *printed)
+        except subprocess.TimeoutExpired:
+            raise LateError from None
+
+
+def _read(stream: IO[bytes]) -> bytes:
+    content = b""
+    while len(content) <= LIMIT and (block := stream.read(LIMIT + 1 - len(content))):
+        content += block
+    return content
