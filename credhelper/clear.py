@@ -6,13 +6,13 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from credhelper import freshness, remote
-from credhelper.commands import agent_directory, chains
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, CredhelperError
+from credhelper.house import agent_directory
 from credhelper.index import Item
 
 if TYPE_CHECKING:
-    from credhelper.commands import House
+    from credhelper.house import House
 
 
 def clear(house: House, names: tuple[str, ...]) -> str:
@@ -73,7 +73,7 @@ def _keys(house: House, names: tuple[str, ...], items: list[Item]) -> set[str]:
     built = None
     for asked in (*names, *(f"{name}@{target}" for name in names for target in _targets(house, items))):
         with contextlib.suppress(CredhelperError):  # not in the file any more, or without a source
-            built = built or chains(house)
+            built = built or house.chains()
             found.add(built.call(house.config.profile(asked)).key)
     return found
 

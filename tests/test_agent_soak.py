@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from credhelper import client, commands, freshness, wire
+from credhelper import client, freshness, wire
 from credhelper.credentials import Credentials, Keys
+from credhelper.house import Start, open_house
+from credhelper.verbs import get
 
 import needs
 
@@ -284,15 +286,15 @@ class Asker:
         self.look_at(answer.body)
         if answer.refresh:
             self.diary.refreshed += 1
-            ticket = commands.renewal(os.environ, ARGUMENTS)
+            ticket = get.renewal(os.environ, ARGUMENTS)
             assert ticket is not None, "nobody else renews"
             self.mint("renew", ticket)
 
     @staticmethod
     def mint(wish: client.Wish, ticket: wire.Ticket) -> bytes:
-        start = commands.Start(time.monotonic(), ARGUMENTS, ticket, hushed=wish == "renew")
-        house = commands.open_house(os.environ, start, reason="soak")
-        envelope = commands.get(house, "unlock-bucket", {}, wish=wish)
+        start = Start(time.monotonic(), ARGUMENTS, ticket, hushed=wish == "renew")
+        house = open_house(os.environ, start, reason="soak")
+        envelope = get.answer(house, "unlock-bucket", {}, wish=wish)
         assert ticket.connection is not None
         ticket.connection.close()
         return envelope

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import aws as room
-from credhelper import commands
 from credhelper.credentials import Keys
 from credhelper.errors import (
     ConfigError,
@@ -23,6 +22,7 @@ from credhelper.errors import (
     UnreachableError,
     printable,
 )
+from credhelper.house import Start, open_house
 from credhelper.resolver import Asker, Resolver
 
 import sts_faults as faults
@@ -335,7 +335,7 @@ def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
     device = "arn:aws:iam::999988887777:mfa/me"
     desk.monkeypatch.setenv("HOME", str(desk.laptop.home))
     environ = {**desk.laptop.environ, "CREDHELPER_KEYRING": "none"}
-    house = commands.open_house(environ, commands.Start(time.monotonic()))
+    house = open_house(environ, Start(time.monotonic()))
     asked: list[str] = []
     resolver = Resolver(
         aws=desk.aws,

@@ -295,9 +295,9 @@ def test_a_defect_of_ours_shows_no_traceback(laptop: Laptop, tmp_path: Path) -> 
     broken = tmp_path / "broken"
     broken.mkdir()
     (broken / "sitecustomize.py").write_text(
-        "import credhelper.commands\n"
+        "import credhelper.verbs.get\n"
         "def fail(*a, **k): raise KeyError('MARKERSECRET')\n"
-        "credhelper.commands.get = fail\n"
+        "credhelper.verbs.get.answer = fail\n"
     )
     said = laptop.refuses(1, "get", "developer", PYTHONPATH=str(broken))
 

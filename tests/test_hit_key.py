@@ -19,7 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from credhelper import commands, paths, wire
+from credhelper import house, paths, wire
 from credhelper.awsfiles import AwsFiles
 from credhelper.chain import Chains
 from credhelper.config import Config
@@ -379,7 +379,7 @@ class TestPlaces:
         """Where platformdirs has it elsewhere all the same, nothing is put under the key."""
         environ = in_home(changes, monkeypatch)
         files, places = wire.configuration_files(environ), paths.find(environ)
-        ticket = commands._checked(wire.Ticket(key=b"key"), environ, places)
+        ticket = house._checked(wire.Ticket(key=b"key"), environ, places)
 
         assert files is not None
         assert ticket is not None

@@ -268,8 +268,8 @@ class TestFaults:
         sts.mode = faults.HANG
         plant_answer(laptop)
         hurried = (
-            "from credhelper import cli, commands\n"
-            "cli.RENEWAL_SPARE = 2 - int(commands.GET_SECONDS)\n"
+            "from credhelper import cli\nfrom credhelper.verbs import get\n"
+            "get.RENEWAL_SPARE = 2 - int(get.GET_SECONDS)\n"
             "cli.main(['renew', 'developer'])\n"
         )
         done = subprocess.run(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from credhelper import commands, wire
+from credhelper import house, wire
 
 if TYPE_CHECKING:
     import pytest
@@ -19,8 +19,8 @@ def test_without_a_runtime_directory_locks_are_kept_with_the_state(
     """A machine on which no runtime directory is safe still mints once."""
     monkeypatch.setenv("HOME", str(laptop.home))
     monkeypatch.setattr(wire, "runtime_directory", lambda _: None)
-    house = commands.open_house(laptop.environ, commands.Start(time.monotonic()))
-    with house.locks.hold("x", 0) as held, house.locks.hold("x", 0) as again:
+    opened = house.open_house(laptop.environ, house.Start(time.monotonic()))
+    with opened.locks.hold("x", 0) as held, opened.locks.hold("x", 0) as again:
         assert (held, again) == (True, False)
 
     assert (laptop.state / "locks/x.lock").exists()
@@ -29,6 +29,6 @@ def test_without_a_runtime_directory_locks_are_kept_with_the_state(
 
 def test_the_deadline_counts_from_the_start_of_the_program(laptop: Laptop) -> None:
     """What the imports took is not given twice: SDKs count too."""
-    house = commands.open_house(laptop.environ, commands.Start(time.monotonic() - 20))
+    opened = house.open_house(laptop.environ, house.Start(time.monotonic() - 20))
 
-    assert 29 < house.deadline.left() <= 30
+    assert 29 < opened.deadline.left() <= 30

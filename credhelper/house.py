@@ -1,4 +1,4 @@
-"""What the verbs do: the parts of the house, opened and put together."""
+"""The parts of the house, opened and put together for one command."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import (
     awsfiles,
@@ -18,14 +18,13 @@ from credhelper import (
     keyrings,
     parameters,
     paths,
-    remote,
     validation,
     wire,
 )
 from credhelper.audit import Audit
 from credhelper.credentials import Clocks
 from credhelper.deadline import Deadline
-from credhelper.errors import ConfigError, CredhelperError
+from credhelper.errors import ConfigError
 from credhelper.index import Index
 from credhelper.journal import Journal
 from credhelper.locks import Locks
@@ -40,10 +39,6 @@ if TYPE_CHECKING:
 
 IDLE_SECONDS: Final = 900
 """Seconds after its last entry until the agent leaves, where the configuration does not say."""
-
-NO_PLACE: Final = (
-    "there is no place for the agent's socket: no runtime directory of ours that is closed to others"
-)
 
 GET_SECONDS: Final = 50.0
 """Time for one `get`: Go's and Kotlin's SDKs give up after 60 s and leave the process behind."""
@@ -73,6 +68,49 @@ class House:
         if isinstance(self.loaded, ConfigError):
             raise self.loaded
         return self.loaded
+
+    def chains(self) -> chain.Chains:
+        """What builds the calls of profiles."""
+
+        def saved_key_id(name: str) -> str | None:
+            saved = self.store.saved_key(name)
+            return None if saved is None else saved.access_key_id
+
+        environ = self.environ
+        person = parameters.Person(caller.user(environ), caller.host(environ), self.consent.reason)
+        files = awsfiles.read(environ)
+        return chain.Chains(self.config, files, environ, person, saved_key_id, self._came_from())
+
+    def _came_from(self) -> tuple[chain.Node, ...]:
+        """The profiles of other credhelper processes that are waiting for this one."""
+        return chain.read_path(self.environ.get("CREDHELPER_CHAIN", ""))
+
+    def resolver(self) -> Resolver:
+        """What answers for the calls that `chains` builds."""
+        opened: list[Aws] = []
+
+        def aws() -> Aws:
+            if not opened:
+                from credhelper.aws import Aws as Sts
+
+                opened.append(Sts(self.environ))
+            return opened[0]
+
+        return Resolver(
+            aws=aws,
+            store=self.store,
+            agent=self.agent,
+            locks=self.locks,
+            audit=self.audit,
+            journal=self.journal,
+            deadline=self.deadline,
+            asker=lambda: (
+                Asker("refresh ahead", os.getpid()) if self.hushed else Asker(*caller.asking_program())
+            ),
+            started=self.started,
+            consent=self.consent,
+            nested=bool(self._came_from()),
+        )
 
 
 @dataclass
@@ -188,125 +226,6 @@ def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
     if validation.problem(backend, choice):
         raise ConfigError(f"CREDHELPER_KEYRING must be auto, none or module.Class, not '{choice}'")
     return choice
-
-
-def get(
-    house: House, name: str, flags: Mapping[str, Any], *, wish: client.Wish = "get", cache: bool = True
-) -> bytes:
-    """The envelope for a profile; the agent gets it too, for all who ask in the same way.
-
-    Raises CredhelperError; `client.settle` tells those who wait.
-    """
-    profile = house.config.profile(name, given(flags))
-    shared = cache and profile.get("cache", True) is not False
-    if shared:
-        house.agent.take()
-    else:
-        house.agent.decline()
-    call = chains(house).call(profile)
-    resolver = _resolver(house)
-    credentials = resolver.get(call, wish=wish, cache=cache)
-    envelope = credentials.envelope()
-    if shared:
-        house.agent.hit.put(envelope, resolver.instants(call, credentials), call.key, profile.name)
-    return envelope
-
-
-def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.Ticket | None:
-    """The lease for a mint ahead of need, for a `get` that has been answered; None: nothing to do."""
-    directory, key = agent_directory(environ), wire.hit_key(arguments, environ)
-    if directory is None or key is None:
-        return None
-    try:
-        connection = wire.connect(directory)
-        if connection is None:
-            return None
-        word, lease, _ = connection.ask(b"renew %s\n" % key)
-    except (OSError, ValueError):  # it has gone, or somebody else is at it
-        return None
-    return wire.Ticket(connection, lease, key) if word == "mint" else None
-
-
-def chains(house: House) -> chain.Chains:
-    """What builds the calls of profiles."""
-    environ = house.environ
-
-    def saved_key_id(name: str) -> str | None:
-        saved = house.store.saved_key(name)
-        return None if saved is None else saved.access_key_id
-
-    return chain.Chains(
-        house.config,
-        awsfiles.read(environ),
-        environ,
-        parameters.Person(caller.user(environ), caller.host(environ), house.consent.reason),
-        saved_key_id,
-        _came_from(house),
-    )
-
-
-def _came_from(house: House) -> tuple[chain.Node, ...]:
-    """The profiles of other credhelper processes that are waiting for this one."""
-    return chain.read_path(house.environ.get("CREDHELPER_CHAIN", ""))
-
-
-def _resolver(house: House) -> Resolver:
-    opened: list[Aws] = []
-
-    def aws() -> Aws:
-        if not opened:
-            from credhelper.aws import Aws as Sts
-
-            opened.append(Sts(house.environ))
-        return opened[0]
-
-    return Resolver(
-        aws=aws,
-        store=house.store,
-        agent=house.agent,
-        locks=house.locks,
-        audit=house.audit,
-        journal=house.journal,
-        deadline=house.deadline,
-        asker=lambda: (
-            Asker("refresh ahead", os.getpid()) if house.hushed else Asker(*caller.asking_program())
-        ),
-        started=house.started,
-        consent=house.consent,
-        nested=bool(_came_from(house)),
-    )
-
-
-def run_agent(house: House) -> NoReturn:
-    """Become the agent, with the socket that a supervisor has handed over where there is one."""
-    directory = agent_directory(house.environ)
-    if directory is None:
-        raise CredhelperError(NO_PLACE)
-    sockets = house.environ.get("LISTEN_FDS", "0")
-    mine = house.environ.get("LISTEN_PID") == str(os.getpid()) and sockets != "0"
-    if mine and sockets != "1":
-        raise ConfigError(f"the agent listens at one socket, and was handed over {sockets}")
-    command = client.command(directory, house.idle_seconds, *(["3"] if mine else []))  # SD_LISTEN_FDS_START
-    os.execve(command[0], command, {})  # noqa: S606 - no shell
-
-
-def start_agent(house: House) -> str:
-    """Start the agent where none runs; returns what to tell the person."""
-    directory = agent_directory(house.environ)
-    there = remote.Remote(directory)
-    found = there.status()
-    if found is not None:
-        return f"running already, process {found[0]}\n"
-    client.Agent(directory, house.journal, idle_seconds=house.idle_seconds).start()
-    found = there.status()
-    if found is None:
-        raise CredhelperError("the agent did not start" if directory else NO_PLACE)
-    return f"started, process {found[0]}\n"
-
-
-def stop_agent(house: House) -> str:
-    """End the agent and all it remembers; returns what to tell the person."""
-    return "stopped\n" if remote.Remote(agent_directory(house.environ)).stop() else "no agent is running\n"
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:

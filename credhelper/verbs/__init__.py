@@ -1,0 +1,116 @@
+"""The verbs of the command line, a file each, and what they share: how they answer, the flags of a profile.
+
+Only here and in `cli` is anything printed, is the environment read, and does the program exit.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from typing import Any, Final
+
+import click
+
+from credhelper import __version__, house, vocabulary
+from credhelper.errors import ConfigError, CredhelperError
+
+PROGRAM: Final = "credhelper"
+
+EXIT_STATUSES: Final = """\b
+Exit status:
+  0  done
+  1  anything not below
+  2  usage or configuration
+  3  no usable source credentials
+  4  AWS refused
+  5  a human is needed and none can be reached, or they cancelled
+  6  STS not reachable, throttled or failing, and nothing valid in the cache
+"""
+
+
+def emit(content: bytes) -> None:
+    """Write an answer to stdout, in one write: some SDKs append a reader's whole buffer to a short read."""
+    try:
+        while content:
+            if sys.platform != "win32":
+                select.select([], [1], [])  # a pipe that its owner has made non-blocking may be full
+            content = content[os.write(1, content) :]
+    except OSError as error:
+        raise CredhelperError(
+            f"cannot write the answer to stdout: {(error.strerror or 'error').lower()}"
+        ) from None
+
+
+def refuse_terminal(*, show: bool) -> None:
+    """Raise ConfigError where the answer would stay in a scrollback."""
+    if os.isatty(1) and not show:
+        raise ConfigError(
+            "stdout is a terminal, and the answer is secret",
+            "SDKs run this command through credential_process; to see it all the same, add --show",
+        )
+
+
+def started() -> house.Start:
+    """How the program has started."""
+    start: house.Start = click.get_current_context().find_object(house.Start) or house.Start(0.0)
+    return start
+
+
+def open_house(*, reason: str | None = None, yes: bool = False) -> house.House:
+    """The parts of the house, for this command."""
+    return house.open_house(os.environ, started(), reason=reason, yes=yes)
+
+
+def _show_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
+    if wanted:
+        emit(ctx.get_help().encode() + b"\n")
+        ctx.exit()
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
+    if wanted:
+        emit(f"{PROGRAM} {__version__}\n".encode())
+        ctx.exit()
+
+
+help_option = click.help_option("-h", "--help", callback=_show_help)
+
+version_option = click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+
+
+def consent_flags(command: Any) -> Any:
+    """What the person says ahead of time: why, and that they mean it."""
+    command = click.option("--yes", is_flag=True, help="Say yes to the profile's 'confirm'.")(command)
+    return click.option("--reason", help="Why; for the record, and for {reason} in names and tags.")(command)
+
+
+def profile_flags(command: Any) -> Any:
+    """Every key of a profile as a flag: one vocabulary."""
+    for key in reversed(vocabulary.KEYS):
+        command = click.option(
+            key.flag if key.form != "boolean" else f"{key.flag}/--no-{key.flag[2:]}",
+            key.name,
+            default=None,
+            multiple=key.form in ("texts", "table", "tables"),
+            type=int if key.form == "number" else None,
+            metavar="BYTES" if key.name.endswith("_size") else _METAVARS.get(key.form),
+            help=key.meaning,
+        )(command)
+    return command
+
+
+_METAVARS: Final = {
+    "text": "TEXT",
+    "number": "SECONDS",
+    "texts": "TEXT...",
+    "table": "KEY=VALUE",
+    "tables": "K=V,K=V",
+}

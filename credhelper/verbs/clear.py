@@ -1,0 +1,27 @@
+"""`clear`: forgetting sessions."""
+
+from __future__ import annotations
+
+import click
+
+from credhelper.clear import clear as forget
+from credhelper.verbs import emit, help_option, open_house
+
+
+@click.command("clear")
+@help_option
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.option(
+    "--all", "everything", is_flag=True, help="Every profile, and MFA sessions that profiles share."
+)
+def clear(names: tuple[str, ...], *, everything: bool) -> None:
+    """Forget the cached credentials of the profiles NAME.
+
+    Profiles that make the same call share a session and are forgotten together. Saved keys stay, and so do
+    MFA sessions that several roles share, unless --all is given.
+
+    AWS cannot revoke a session: what was minted works until it expires, and this command says until when.
+    """
+    if bool(names) == everything:
+        raise click.UsageError("name the profiles to clear, or say --all")
+    emit(forget(open_house(), names).encode())

@@ -1,0 +1,36 @@
+"""`log`: the record of sessions."""
+
+from __future__ import annotations
+
+import click
+
+from credhelper import report, vocabulary
+from credhelper.verbs import emit, help_option, open_house
+
+
+@click.command("log")
+@help_option
+@click.option(
+    "--since", metavar="WHEN", help="Only from then on: 2026-11-22, 2026-11-22T08:00:00Z, 90m, 12h, 7d."
+)
+@click.option(
+    "--kind", type=click.Choice([*vocabulary.API]), help="Only AssumeRoot, AssumeRole or GetSessionToken."
+)
+@click.option("--account", metavar="ID", help="Only this account: an id or an alias.")
+@click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--csv", "form", flag_value="csv", help="Comma-separated values, with a header.")
+@click.option("--cloudtrail", metavar="KEYID", help="Print the commands that find this session's events.")
+def log(
+    since: str | None, kind: str | None, account: str | None, form: str | None, cloudtrail: str | None
+) -> None:
+    """Show the record of sessions minted and refused, oldest first.
+
+    The record is evidence, not proof: its owner can edit it. AWS's own record is CloudTrail, and
+    --cloudtrail prints the AWS CLI commands that find a session there by its access key id.
+    """
+    house = open_house()
+    if cloudtrail is not None:
+        emit(report.cloudtrail(house.audit.lines(), cloudtrail).encode())
+        return
+    lines = report.select(house.audit.lines(), since=since, kind=kind, account=account)
+    emit(report.render(lines, form or "table").encode())
