@@ -6,7 +6,6 @@ credentials in an answer are checked before anything believes them.
 
 from __future__ import annotations
 
-import logging
 import os
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -16,7 +15,7 @@ import botocore.config
 import botocore.exceptions as boto
 import botocore.session
 
-from credhelper import __version__, freshness, refusals, sources, transport, validation, vocabulary
+from credhelper import freshness, refusals, sources, transport, validation, vocabulary
 from credhelper.credentials import Credentials, Keys
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
 STS_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3
 _EXPIRATION_SLACK: Final = 300.0
-
-for _name in ("botocore", "boto3", "urllib3"):
-    # DEBUG prints whole answers, secrets included; and with no handler at all, warnings go to stderr.
-    logging.getLogger(_name).setLevel(logging.INFO)
-    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -80,11 +74,7 @@ class Aws:
         """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
         profile = origin.name if origin.place == "aws profile" else None
         if profile not in self._sessions:
-            # AWS_PROFILE names the profile that we are answering for: following it would come back here.
-            session = botocore.session.Session({"profile": (None, None, None, None)}, profile=profile)
-            session.set_config_variable("sts_regional_endpoints", "regional")
-            session.user_agent_extra = f"credhelper/{__version__}"
-            self._sessions[profile] = session
+            self._sessions[profile] = sources.open_session(origin)
         return self._sessions[profile]
 
     def _client(self, call: Call, keys: Keys, deadline: Deadline) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper import audit
+from credhelper import audit, tables
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, printable
 from credhelper.vocabulary import API
@@ -25,7 +25,6 @@ Line = Mapping[str, Any]
 
 COLUMNS: Final = tuple(field.name for field in dataclasses.fields(audit.Line))
 _WIDTHS: Final = {"time": 16, "profile": None, "account": None, "session": None, "key id, or why not": 20}
-_PIPE_WIDTH: Final = 1000  # nothing is folded for a program that looks for a name
 UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -78,34 +77,22 @@ def _inert(value: object) -> str:
 
 
 def _table(lines: list[Line]) -> str:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    terminal = Console()  # on a terminal: its width and colours, unless NO_COLOR is set
-    fitted = terminal.is_terminal
-    table = Table(box=None, pad_edge=False, expand=fitted)
-    for name, width in _WIDTHS.items():
-        if fitted:
-            table.add_column(name, overflow="fold", width=width, ratio=None if width else 1)
-        else:
-            table.add_column(name, no_wrap=True)
-    for line in lines:
-        minted = line.get("outcome") == "minted"
-        cells = (
-            str(line["time"])[:16].replace("T", " "),
-            line.get("profile"),
-            line.get("account_name") or line.get("account"),
-            line.get("task_policy") or line.get("api"),
-            line.get("access_key_id")
-            if minted
-            else f"{line.get('outcome')}: {line.get('error') or 'no answer'}",
+    rows = [
+        tables.Row(
+            (
+                str(line["time"])[:16].replace("T", " "),
+                line.get("profile"),
+                line.get("account_name") or line.get("account"),
+                line.get("task_policy") or line.get("api"),
+                line.get("access_key_id")
+                if line.get("outcome") == "minted"
+                else f"{line.get('outcome')}: {line.get('error') or 'no answer'}",
+            ),
+            "" if line.get("outcome") == "minted" else "red",
         )
-        table.add_row(*(Text(printable(str(cell or "-"))) for cell in cells), style="" if minted else "red")
-    out = io.StringIO()
-    width = max(terminal.width, 80) if fitted else _PIPE_WIDTH
-    Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
-    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
+        for line in lines
+    ]
+    return tables.render(_WIDTHS, rows)
 
 
 def agent(found: tuple[int, list[Remembered]] | None, *, as_json: bool) -> str:

@@ -7,16 +7,19 @@ What may start a process gets 20 s, and what it started is killed when they are 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import signal
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
+import botocore.configloader
 import botocore.credentials
 import botocore.exceptions as boto
 import botocore.session
 
+from credhelper import __version__
 from credhelper.chain import write_path
 from credhelper.credentials import Keys
 from credhelper.deadline import Deadline, LateError, within
@@ -40,6 +43,30 @@ _PROVIDERS: Final = {
     "Ec2InstanceMetadata": "iam-role",
     "EcsContainer": "container-role",
 }
+
+for _name in ("botocore", "boto3", "urllib3"):
+    # DEBUG prints whole answers, secrets included; and with no handler at all, warnings go to stderr.
+    logging.getLogger(_name).setLevel(logging.INFO)
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+
+
+def open_session(origin: Origin | None = None) -> botocore.session.Session:
+    """A session for the AWS profile that a chain begins with; its proxies and CA bundle apply too."""
+    profile = origin.name if origin is not None and origin.place == "aws profile" else None
+    # AWS_PROFILE names the profile that we are answering for: following it would come back here.
+    session = botocore.session.Session({"profile": (None, None, None, None)}, profile=profile)
+    session.set_config_variable("sts_regional_endpoints", "regional")
+    session.user_agent_extra = f"credhelper/{__version__}"
+    return session
+
+
+def reads_config(path: str) -> bool:
+    """Whether botocore reads the file: one that it refuses breaks every profile in it."""
+    try:
+        botocore.configloader.load_config(path)
+    except boto.BotoCoreError:
+        return False
+    return True
 
 
 class Children:

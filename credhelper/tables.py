@@ -1,0 +1,50 @@
+"""Tables for people: as wide as the terminal, coloured only there, plain in a pipe. NO_COLOR counts."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from credhelper.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+NARROWEST: Final = 80
+PIPE_WIDTH: Final = 1000
+"""Nothing is folded for a program that looks for a name."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """The cells of a row, None for an empty one, and rich's name of a style for all of it."""
+
+    cells: Sequence[object]
+    style: str = ""
+
+
+def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
+    """The rows under their headings; a column has so many characters, or its share of what is left.
+
+    Whatever a cell quotes, it becomes printable ASCII here.
+    """
+    terminal = Console()
+    fitted = terminal.is_terminal
+    table = Table(box=None, pad_edge=False, expand=fitted)
+    for name, width in columns.items():
+        if fitted:
+            table.add_column(name, overflow="fold", width=width, ratio=None if width else 1)
+        else:
+            table.add_column(name, no_wrap=True)
+    for row in rows:
+        cells = (Text(printable("-" if cell in (None, "") else str(cell))) for cell in row.cells)
+        table.add_row(*cells, style=row.style)
+    out = io.StringIO()
+    width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH
+    Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
+    return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
