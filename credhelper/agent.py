@@ -70,7 +70,8 @@ class Agent:
         self._path = listener.getsockname()
         self._identity = identity(self._path)
         self._idle_seconds = idle_seconds
-        self._memory = Memory(_read_clocks)
+        self._memory = memory = Memory(_read_clocks)
+        self._of_leases = {b"open": memory.open, b"drop": memory.drop, b"asking": memory.asking}
         self._selector = selectors.DefaultSelector()
         self._clients: dict[Client, None] = {}  # the one whose time is over first comes first
         self._broken: list[Client] = []
@@ -305,11 +306,11 @@ class Agent:
     def _answer(self, client: Client, verb: bytes, rest: bytes) -> None:
         if verb in (b"get", b"renew", b"mint") and rest:
             self._memory.ask(client, verb.decode("ascii"), rest)
-        elif verb in (b"open", b"drop"):
+        elif verb in self._of_leases:
             lease = self._memory.lease(client, int(rest))
             if lease is None:
                 raise ValueError
-            (self._memory.open if verb == b"open" else self._memory.drop)(lease)
+            self._of_leases[verb](lease)
         elif verb == b"clear":
             client.reply("ok", self._memory.clear(rest.decode("utf-8").split()))
         elif verb == b"status":

@@ -54,7 +54,9 @@ class Aws:
         """Make the call. Raises RefusedError, SourceError, UnreachableError."""
         _check_keys(call, keys)
         seconds = deadline.left(STS_SECONDS)
-        client, facts = self._client(call, keys, Deadline(seconds)), _facts(call)
+        # A code works once: an attempt whose answer has been lost may have used it up.
+        client = self._client(call, keys, Deadline(seconds), attempts=1 if code else ATTEMPTS)
+        facts = _facts(call)
         request = {**call.parameters, **({"TokenCode": code} if code else {})}
         operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
         host = client.meta.endpoint_url
@@ -77,12 +79,12 @@ class Aws:
             self._sessions[profile] = sources.open_session(origin)
         return self._sessions[profile]
 
-    def _client(self, call: Call, keys: Keys, deadline: Deadline) -> Any:
+    def _client(self, call: Call, keys: Keys, deadline: Deadline, *, attempts: int = ATTEMPTS) -> Any:
         endpoint = call.endpoint
         config = botocore.config.Config(
             connect_timeout=endpoint.connect_timeout,
             read_timeout=endpoint.read_timeout,
-            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             use_fips_endpoint=endpoint.fips,
             use_dualstack_endpoint=endpoint.dualstack,
         )

@@ -6,6 +6,7 @@ and the file lock below it keeps order among those who could not ask.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from credhelper import wire
 from credhelper.credentials import Credentials
 from credhelper.deadline import LateError, within
-from credhelper.errors import CredhelperError, HumanNeededError, spoken
+from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, spoken
 
 if TYPE_CHECKING:
     from credhelper.journal import Journal
@@ -50,10 +51,18 @@ class Lease:
 
     def fail(self, error: CredhelperError, body: bytes) -> None:
         """Give everybody the failure; one that is ours alone passes the lease on instead."""
-        if isinstance(error, HumanNeededError) or type(error) is CredhelperError:
+        if _is_ours_alone(error) or type(error) is CredhelperError:
             self._tell("drop")
         else:
             self._tell("fail", f"{error.status} {len(body)}", body)
+
+    def asking(self) -> int:
+        """Have those who wait be patient, because a person is being asked; returns how many they are."""
+        number, connection = self._ticket.lease, self._ticket.connection
+        if number and connection is not None:
+            with contextlib.suppress(OSError, ValueError):
+                return connection.ask(b"asking %d\n" % number)[1]
+        return 0
 
     def open(self) -> None:
         """Let everybody mint by themselves."""
@@ -231,10 +240,15 @@ def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
 def settle(ticket: wire.Ticket, error: CredhelperError) -> None:
     """Tell those who wait for the same `get` how it ended; where only we lack something, let them try."""
     lease = Lease(ticket)
-    if isinstance(error, HumanNeededError):
+    if _is_ours_alone(error):
         lease.open()
     else:
         lease.fail(error, spoken(error))  # unless it is ours alone, such as an interruption
+
+
+def _is_ours_alone(error: CredhelperError) -> bool:
+    """Whether another caller may reach the person whom we could not reach."""
+    return isinstance(error, HumanNeededError) and not isinstance(error, CancelledError)
 
 
 def write_failure(error: CredhelperError) -> bytes:

@@ -25,14 +25,14 @@ class CredhelperError(Exception):
 
     def to_list(self) -> list[Any]:
         """As JSON holds it, for others who wait for the same mint."""
-        return [self.status, self.sentence, self.hints, self.code]
+        return [type(self).__name__, self.sentence, self.hints, self.code]
 
     @staticmethod
     def from_list(document: object) -> CredhelperError | None:
         """What `to_list` gave; None for anything else."""
         try:
-            status, sentence, hints, code = cast("list[Any]", document)
-            return BY_STATUS[status](str(sentence), *map(str, hints), code=code)
+            name, sentence, hints, code = cast("list[Any]", document)
+            return _BY_NAME[name](str(sentence), *map(str, hints), code=code)
         except (TypeError, ValueError, KeyError):
             return None
 
@@ -55,10 +55,22 @@ class RefusedError(CredhelperError):
     status = 4
 
 
+class CodeRejectedError(RefusedError):
+    """AWS did not accept an MFA code: the next one may do."""
+
+
 class HumanNeededError(CredhelperError):
     """A code, a confirmation or a reason is needed and nobody can be asked, or they cancelled."""
 
     status = 5
+
+
+class NobodyError(HumanNeededError):
+    """Nobody can be asked from here; somebody else who waits for the same may have a terminal."""
+
+
+class CancelledError(HumanNeededError):
+    """The person said no, gave no fitting answer or none in time: for everyone who waits."""
 
 
 class UnreachableError(CredhelperError):
@@ -70,6 +82,10 @@ class UnreachableError(CredhelperError):
 BY_STATUS: dict[int, type[CredhelperError]] = {
     kind.status: kind
     for kind in (CredhelperError, ConfigError, SourceError, RefusedError, HumanNeededError, UnreachableError)
+}
+
+_BY_NAME: dict[str, type[CredhelperError]] = {
+    kind.__name__: kind for kind in (*BY_STATUS.values(), CodeRejectedError, NobodyError, CancelledError)
 }
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import (
@@ -22,23 +23,32 @@ from credhelper import (
     wire,
 )
 from credhelper.audit import Audit
+from credhelper.consent import Asking, Consent, Said
 from credhelper.credentials import Clocks
 from credhelper.deadline import Deadline
 from credhelper.errors import ConfigError
 from credhelper.index import Index
 from credhelper.journal import Journal
 from credhelper.locks import Locks
-from credhelper.resolver import Asker, Aws, Consent, Resolver
+from credhelper.resolver import Asker, Aws, Resolver
 from credhelper.store import Store
 from credhelper.vocabulary import BY_NAME, SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from credhelper.chain import Call
+    from credhelper.config import Profile
+    from credhelper.prompts import Answer, Question
     from credhelper.vocabulary import Key
+
+NOTHING_SAID: Final = Said()
 
 IDLE_SECONDS: Final = 900
 """Seconds after its last entry until the agent leaves, where the configuration does not say."""
+
+PERSON_SECONDS: Final = 40.0
+"""Time for a person to answer; the rest is for the mint."""
 
 GET_SECONDS: Final = 50.0
 """Time for one `get`: Go's and Kotlin's SDKs give up after 60 s and leave the process behind."""
@@ -55,7 +65,7 @@ class House:
     locks: Locks
     audit: Audit
     store: Store
-    consent: Consent
+    said: Said
     started: Clocks
     deadline: Deadline
     idle_seconds: float
@@ -69,7 +79,11 @@ class House:
             raise self.loaded
         return self.loaded
 
-    def chains(self) -> chain.Chains:
+    def call(self, profile: Profile) -> chain.Call:
+        """The call that answers for a profile, for whoever is going to make it: this may ask for a reason."""
+        return self.chains(may_ask=True).call(profile)
+
+    def chains(self, *, may_ask: bool = False) -> chain.Chains:
         """What builds the calls of profiles."""
 
         def saved_key_id(name: str) -> str | None:
@@ -77,9 +91,34 @@ class House:
             return None if saved is None else saved.access_key_id
 
         environ = self.environ
-        person = parameters.Person(caller.user(environ), caller.host(environ), self.consent.reason)
+        reason = self.consent.reason if may_ask else self.consent.known_reason
+        person = parameters.Person(caller.user(environ), caller.host(environ), reason)
         files = awsfiles.read(environ)
         return chain.Chains(self.config, files, environ, person, saved_key_id, self._came_from())
+
+    def _asker(self) -> Asker:
+        return Asker("refresh ahead", os.getpid()) if self.hushed else Asker(*caller.asking_program())
+
+    @cached_property
+    def consent(self) -> Consent:
+        """What knows what a person has said, and asks them."""
+        asking = None if self.hushed else Asking(self._ask, lambda: self._asker().program)
+        return Consent(self.said, self.locks, caller.user(self.environ), asking)
+
+    def _ask(self, question: Question, call: Call | None) -> Answer:
+        """Ask the person, one question at a time. Raises NobodyError, CancelledError."""
+        from credhelper import prompts
+
+        environ = self.environ
+        path = self._came_from() if call is None else call.path
+        return prompts.ask(
+            question,
+            command=None if call is None else call.profile.get("mfa_command"),
+            choice=environ.get("CREDHELPER_PROMPT") or "auto",
+            environ={**environ, "CREDHELPER_CHAIN": chain.write_path(path)},
+            seconds=self.deadline.left(PERSON_SECONDS),
+            turn=lambda seconds: self.locks.hold("prompt", seconds),
+        )
 
     def _came_from(self) -> tuple[chain.Node, ...]:
         """The profiles of other credhelper processes that are waiting for this one."""
@@ -104,9 +143,7 @@ class House:
             audit=self.audit,
             journal=self.journal,
             deadline=self.deadline,
-            asker=lambda: (
-                Asker("refresh ahead", os.getpid()) if self.hushed else Asker(*caller.asking_program())
-            ),
+            asker=self._asker,
             started=self.started,
             consent=self.consent,
             nested=bool(self._came_from()),
@@ -127,9 +164,7 @@ class Start:
     hushed: bool = False
 
 
-def open_house(
-    environ: Mapping[str, str], start: Start, *, reason: str | None = None, yes: bool = False
-) -> House:
+def open_house(environ: Mapping[str, str], start: Start, said: Said = NOTHING_SAID) -> House:
     """Find the places and open the parts; nothing is read yet but the configuration."""
     now, age = freshness.read_clocks(), max(0.0, time.monotonic() - start.began)
     started = Clocks(now.wall - age, None if now.boot is None else now.boot - age, now.boot_id)
@@ -165,7 +200,7 @@ def open_house(
         locks,
         Audit(places.audit, journal, required=required),
         Store(keyring, Index(places.items, locks, journal), journal),
-        Consent(reason or environ.get("CREDHELPER_REASON") or None, yes),
+        replace(said, reason=said.reason or environ.get("CREDHELPER_REASON") or None),
         started,
         deadline,
         idle,

@@ -100,6 +100,14 @@ class Locks:
             with contextlib.suppress(OSError):
                 os.unlink(self._path(name, suffix))
 
+    def note(self, name: str, content: list[Any]) -> None:
+        """Keep something beside the lock, with the time."""
+        self._write(name, "note", content)
+
+    def noted(self, name: str, length: int) -> tuple[list[Any], Clocks] | None:
+        """What was kept, if it has that many parts, and when."""
+        return self._read(name, "note", length)
+
     def _write(self, name: str, suffix: str, content: list[Any]) -> None:
         if self._directory is None:
             return

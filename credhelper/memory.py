@@ -94,13 +94,14 @@ class Entry:
 class Lease:
     """The right to mint for a key."""
 
-    __slots__ = ("cleared", "holder", "key", "number", "since")
+    __slots__ = ("asking", "cleared", "holder", "key", "number", "since")
 
     def __init__(self, number: int, key: bytes, holder: "Peer", since: float) -> None:
         self.number = number
         self.key = key
         self.holder = holder
         self.since = since
+        self.asking = False  # a person, and that takes time
         self.cleared: set[str] | None = None  # what was said to be forgotten since then; empty: all
 
 
@@ -153,7 +154,7 @@ class Memory:
             self._grant(peer, key, now)
             return
         self._waiters.setdefault(key, []).append(Waiter(peer, wish, now.steady))
-        peer.reply("wait")
+        peer.reply("wait", self._is_asking(key))
 
     @staticmethod
     def _serve(peer: "Peer", wish: str, entry: Entry, now: Now, *, leased: bool) -> bool:
@@ -165,6 +166,10 @@ class Memory:
             entry.told = now.steady
         peer.reply("refresh" if due else "hit", 0, entry.body)
         return True
+
+    def _is_asking(self, key: bytes) -> int:
+        lease = self._leases.get(key)
+        return int(lease is not None and lease.asking)
 
     def _grant(self, peer: "Peer", key: bytes, now: Now) -> None:
         if len(self._leases) >= MOST_LEASES:
@@ -233,6 +238,11 @@ class Memory:
         lease.holder.reply("ok")
         self._pass_on(lease)
 
+    def asking(self, lease: Lease) -> None:
+        """The holder asks a person, and wants to know how many wait for the answer."""
+        lease.asking = True
+        lease.holder.reply("ok", len(self._waiters.get(lease.key, ())))
+
     def _pass_on(self, lease: Lease) -> None:
         del self._leases[lease.key]
         waiters = self._waiters.get(lease.key)
@@ -283,13 +293,13 @@ class Memory:
         for lease in [lease for lease in self._leases.values() if now.steady - lease.since > LEASE_SECONDS]:
             self._pass_on(lease)
         for key, waiters in list(self._waiters.items()):
-            body = self._servable(key, now)
+            body, asking = self._servable(key, now), self._is_asking(key)
             staying = []
             for waiter in waiters:
                 if body and waiter.wish != "mint" and now.steady - waiter.since > SERVE_AFTER:
                     waiter.peer.reply("hit", 0, body)
                 else:
-                    waiter.peer.reply("wait")
+                    waiter.peer.reply("wait", asking)
                     staying.append(waiter)
             self._waiters[key] = staying
             if not staying:

@@ -11,6 +11,8 @@ from credhelper.errors import HumanNeededError
 from credhelper.vocabulary import BY_NAME, KEYS, ROLE, ROOT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from credhelper.config import Profile
 
 SESSION_NAME: Final = "{user}@{host}"
@@ -19,13 +21,17 @@ STS_NAME_LIMIT: Final = 64
 TAG_LIMIT: Final = 256
 
 
+def _no_reason(_profile: Profile) -> str | None:
+    return None
+
+
 @dataclass(frozen=True)
 class Person:
-    """What the placeholders of names and tags stand for."""
+    """What the placeholders of names and tags stand for; `reason` finds the one for a profile."""
 
     user: str
     host: str
-    reason: str | None = None
+    reason: Callable[[Profile], str | None] = _no_reason
 
 
 def of(profile: Profile, region: str, person: Person) -> dict[str, Any]:
@@ -72,9 +78,10 @@ def _task_policy(profile: Profile, value: str, region: str) -> str:
 
 def _fill(profile: Profile, template: str, person: Person, unfit: str) -> str:
     """The template with who, where and why in it, cleaned to what the API takes."""
-    if "{reason}" in template and not person.reason:
+    reason = person.reason(profile) if "{reason}" in template else ""
+    if reason is None:
         raise needs_reason(profile)
-    known = {"user": person.user, "host": person.host, "reason": person.reason or ""}
+    known = {"user": person.user, "host": person.host, "reason": reason}
     cleaned = {name: re.sub(unfit, "-", text, flags=re.ASCII) for name, text in known.items()}
     return validation.fill(template, cleaned)
 
@@ -82,5 +89,7 @@ def _fill(profile: Profile, template: str, person: Person, unfit: str) -> str:
 def needs_reason(profile: Profile) -> HumanNeededError:
     """The error where a reason has to be given and was not."""
     return HumanNeededError(
-        f"profile '{profile.name}' needs a reason", "give one with --reason or in CREDHELPER_REASON"
+        f"profile '{profile.name}' needs a reason",
+        f"run 'credhelper login {profile.name} --reason ...'",
+        "or give one with --reason or in CREDHELPER_REASON",
     )

@@ -10,7 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError, printable
+from credhelper.errors import (
+    CodeRejectedError,
+    CredhelperError,
+    RefusedError,
+    SourceError,
+    UnreachableError,
+    printable,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -168,6 +175,7 @@ TABLE: Final[tuple[Refusal, ...]] = (
         _CODE_REJECTED,
         "AWS did not accept the MFA code for '{device}'",
         ("wait for the next code: each works only once",),
+        CodeRejectedError,
     ),
     Refusal(
         ANY,

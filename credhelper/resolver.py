@@ -6,17 +6,23 @@ mint. A credential that is still good is never withheld because a new one cannot
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from credhelper import freshness
 from credhelper.audit import Audit, Line
 from credhelper.client import Lease, write_failure
+from credhelper.consent import Permission
 from credhelper.credentials import Clocks, Credentials, Keys, utc
-from credhelper.errors import ConfigError, CredhelperError, HumanNeededError
+from credhelper.errors import (
+    CancelledError,
+    CodeRejectedError,
+    ConfigError,
+    CredhelperError,
+    HumanNeededError,
+    NobodyError,
+)
 from credhelper.origins import Origin
-from credhelper.parameters import needs_reason
 from credhelper.vocabulary import short_task
 
 if TYPE_CHECKING:
@@ -25,6 +31,7 @@ if TYPE_CHECKING:
     from credhelper.aws import Minted
     from credhelper.chain import Call, Node
     from credhelper.client import Agent, Wish
+    from credhelper.consent import Consent
     from credhelper.deadline import Deadline
     from credhelper.journal import Journal
     from credhelper.locks import Locks
@@ -33,6 +40,9 @@ if TYPE_CHECKING:
 
 TIME_TO_MINT: Final = 12.0
 """Seconds of the deadline that a caller keeps for itself when it waits for another one's mint."""
+
+TIME_TO_GIVE_UP: Final = 4.0
+"""The same, where somebody is being asked: who has 40 s, and whose answer we would have to ask for anew."""
 
 NESTED_PATIENCE: Final = 5.0
 """Seconds a credhelper that another one started waits for a lock.
@@ -58,14 +68,6 @@ class Aws(Protocol):
 
 
 @dataclass(frozen=True)
-class Consent:
-    """What the person said ahead of time: why, and that they mean it. Both go into the record."""
-
-    reason: str | None = None
-    yes: bool = False
-
-
-@dataclass(frozen=True)
 class Asker:
     """Who wants to know: the program that made an SDK run us, and its process id."""
 
@@ -88,8 +90,7 @@ class Resolver:
         deadline: Deadline,
         asker: Callable[[], Asker],
         started: Clocks,
-        consent: Consent = Consent(),
-        ask_code: Callable[[Call], str] | None = None,
+        consent: Consent,
         nested: bool = False,
     ) -> None:
         self._aws = aws
@@ -102,9 +103,10 @@ class Resolver:
         self._asker = asker
         self._started = started
         self._consent = consent
-        self._ask_code = ask_code
         self._nested = nested
         self._waiting_for_human: set[str] = set()
+        self._codes: set[str] = set()
+        self._leases: list[Lease] = []  # of this call and of those that rest on it
 
     def get(self, call: Call, *, wish: Wish = "get", cache: bool = True) -> Credentials:
         """Credentials for a call. Raises CredhelperError.
@@ -134,6 +136,7 @@ class Resolver:
 
     def _get(self, call: Call, lease: Lease, wish: Wish) -> Credentials:
         """With the lease: from the keyring, or minted under the file lock that callers without one share."""
+        self._leases.append(lease)
         try:
             credentials = self._look_or_mint(call, lease, wish)
         except CredhelperError as error:
@@ -142,6 +145,8 @@ class Resolver:
         except BaseException:
             lease.drop()
             raise
+        finally:
+            self._leases.remove(lease)
         self._share(call, credentials, lease)
         return credentials
 
@@ -152,7 +157,7 @@ class Resolver:
             self._journal.debug(f"{call.profile.name}: cached")
             return cached
         kept = self._is_stored(call) and self._store.can_keep()
-        with self._locks.hold(call.key, self._patience()):
+        with self._locks.hold(call.key, self._patience_for(call)):
             if not self._is_over(self._locks.opened_up(call.key)):
                 cached = _longer_lived(self._look(call), shared)
                 if cached is not None and self._will_do(call, cached, wish):
@@ -176,9 +181,18 @@ class Resolver:
         return moment is not None and freshness.since(self._started, moment) >= 0
 
     def _patience(self) -> float:
-        """Seconds to wait for somebody else's mint."""
+        """Seconds to wait for somebody else's mint; the agent says where they have to be more."""
         patience = max(0.0, self._deadline.left() - TIME_TO_MINT)
         return min(patience, NESTED_PATIENCE) if self._nested else patience
+
+    def _patience_for(self, call: Call) -> float:
+        """The same at a lock, which does not say whether whoever holds it is asking somebody."""
+        hop: Call | Origin = call
+        while not isinstance(hop, Origin):
+            if self._consent.needs_person(hop):
+                return max(0.0, self._deadline.left() - TIME_TO_GIVE_UP)
+            hop = hop.source
+        return self._patience()
 
     def _mint_and_keep(
         self, call: Call, cached: Credentials | None, lease: Lease, *, kept: bool
@@ -189,10 +203,10 @@ class Resolver:
         try:
             credentials = self._mint(call)
         except CredhelperError as error:
-            if isinstance(error, HumanNeededError):  # the next one waiting may have a terminal
+            if isinstance(error, HumanNeededError):
                 self._waiting_for_human.add(call.key)
-            else:
-                self._locks.remember(call.key, error)
+            if not isinstance(error, HumanNeededError) or isinstance(error, CancelledError):
+                self._locks.remember(call.key, error)  # else the next one waiting may have a terminal
             # Somebody who gave up waiting for us may have had more luck.
             return self._fall_back(call, self._look(call) or cached, error)
         self._locks.forget(call.key)
@@ -235,7 +249,7 @@ class Resolver:
     def _min_remaining(self, call: Call) -> float | None:
         """What the profile asks for. A person is not disturbed as long as anything serves."""
         own = call.profile.get("min_remaining")
-        return freshness.SERVABLE if own is None and self._asks_human(call) else own
+        return freshness.SERVABLE if own is None and self._consent.needs_person(call) else own
 
     def instants(self, call: Call, credentials: Credentials) -> Instants:
         """Until when, and from when on, the agent does what with these credentials."""
@@ -244,7 +258,7 @@ class Resolver:
             credentials,
             now,
             self._min_remaining(call),
-            ahead=not self._asks_human(call) and call.key not in self._waiting_for_human,
+            ahead=not self._consent.needs_person(call) and call.key not in self._waiting_for_human,
             failed=self._has_just_failed(call, now) or call.key in self._waiting_for_human,
         )
 
@@ -261,37 +275,28 @@ class Resolver:
         return cached
 
     def _mint(self, call: Call) -> Credentials:
-        self._permit(call)
+        permission = self.permit(call)
         self._audit.prepare()
         keys = self._source_keys(call)
         try:
-            return self._ask_sts(call, keys)
+            return self._ask_sts(call, keys, permission)
         except CredhelperError as error:
             if isinstance(call.source, Origin) or error.code not in _STALE_SOURCE:
                 raise
         # The session that this call rests on was cached and is no longer good, whatever its expiration says.
-        return self._ask_sts(call, self.get(call.source, wish="mint").keys)
+        return self._ask_sts(call, self.get(call.source, wish="mint").keys, permission)
 
-    def _asks_human(self, call: Call) -> bool:
-        """Whether a mint of this call needs somebody to say something that has not been said yet."""
-        confirm = call.profile.get("confirm", False) and not self._consent.yes
-        reason = call.profile.get("require_reason", False) and not self._consent.reason
-        return bool(call.needs_code or confirm or reason)
+    def permit(self, call: Call) -> Permission:
+        """See that a person has said everything that a mint needs. Raises HumanNeededError."""
+        try:
+            return self._consent.permit(call, self._waiting)
+        except CancelledError as error:
+            self._record(call, None, "declined", Permission(), sentence=error.sentence)
+            raise
 
-    def _permit(self, call: Call) -> None:
-        """Raise HumanNeededError where a person has to say yes, or why, and has not."""
-        name = call.profile.name
-        wanted = call.profile.get("require_reason", False)
-        reason = self._consent.reason
-        if wanted and not reason:
-            raise needs_reason(call.profile)
-        if isinstance(wanted, str) and not re.search(wanted, reason or ""):
-            raise HumanNeededError(f"the reason given for profile '{name}' does not match '{wanted}'")
-        if call.profile.get("confirm", False) and not self._consent.yes:
-            raise HumanNeededError(
-                f"profile '{name}' asks for confirmation and nobody can be asked",
-                f"confirm with 'credhelper get {name} --yes >/dev/null', then try again",
-            )
+    def _waiting(self) -> int:
+        """How many others wait for what a person is asked now; they are told to be patient."""
+        return sum(each.asking() for each in (*self._leases, self._agent.hit))
 
     def _source_keys(self, call: Call) -> Keys:
         if isinstance(call.source, Origin):
@@ -299,37 +304,54 @@ class Resolver:
             return saved or self._aws().source_keys(call.source, call.path, self._deadline)
         return self.get(call.source).keys
 
-    def _ask_sts(self, call: Call, keys: Keys) -> Credentials:
-        code = self._code(call) if call.needs_code else None
+    def _ask_sts(self, call: Call, keys: Keys, permission: Permission) -> Credentials:
+        """Make the call, with an MFA code where it needs one: if AWS rejects one, with another."""
+        if not call.needs_code:
+            return self._send(call, keys, None, permission)
+        try:
+            return self._send(call, keys, self._code(call), permission)
+        except CodeRejectedError as error:
+            code = self._code(call, rejected=error)
+        return self._send(call, keys, code, permission)
+
+    def _code(self, call: Call, rejected: CodeRejectedError | None = None) -> str:
+        """A code that was not sent yet: each works only once. Raises HumanNeededError, or the rejection."""
+        try:
+            code = self._consent.code(call, self._waiting, rejected=rejected is not None)
+        except NobodyError:
+            if rejected is not None:
+                raise rejected from None
+            raise
+        if code in self._codes:
+            raise rejected or CancelledError("the MFA code has been sent already: each works only once")
+        self._codes.add(code)
+        return code
+
+    def _send(self, call: Call, keys: Keys, code: str | None, permission: Permission) -> Credentials:
         try:
             minted = self._aws().mint(call, keys, code, self._deadline)
         except CredhelperError as error:
             outcome = "refused" if error.code else "failed"
-            self._record(call, keys, outcome, error=error.code, sentence=error.sentence)
+            self._record(call, keys, outcome, permission, error=error.code, sentence=error.sentence)
             raise
         credentials = minted.credentials
         self._record(
             call,
             keys,
             "minted",
+            permission,
             access_key_id=credentials.access_key_id,
             request_id=minted.request_id,
             expires=utc(credentials.expiration),
             source_identity=credentials.source_identity,
         )
+        self._consent.minted(call, credentials)
         self._warn_of_skew(credentials)
         return credentials
 
-    def _code(self, call: Call) -> str:
-        if self._ask_code is None:
-            raise HumanNeededError(
-                f"profile '{call.path[-1][1]}' needs an MFA code of '{call.parameters['SerialNumber']}' "
-                "and nobody can be asked",
-                "this version cannot ask for codes: use source credentials that have passed MFA already",
-            )
-        return self._ask_code(call)
-
-    def _record(self, call: Call, keys: Keys, outcome: str, **more: Any) -> None:
+    def _record(
+        self, call: Call, keys: Keys | None, outcome: str, permission: Permission, **more: Any
+    ) -> None:
         asker = self._asker()
         task = call.parameters.get("TaskPolicyArn", {}).get("arn")
         self._audit.write(
@@ -342,9 +364,9 @@ class Resolver:
                 target=call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal"),
                 task_policy=short_task(task) if task else None,
                 region=call.endpoint.region,
-                source_arn=keys.source_arn,
-                reason=self._consent.reason,
-                confirmed_by="--yes" if self._consent.yes and call.profile.get("confirm", False) else None,
+                source_arn=None if keys is None else keys.source_arn,
+                reason=permission.reason,
+                confirmed_by=permission.confirmed_by,
                 program=asker.program or None,
                 program_pid=asker.pid,
                 **more,

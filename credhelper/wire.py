@@ -12,6 +12,7 @@ between them, at most 8 KiB with its newline, and the bytes that it announces.
     fail LEASE STATUS LENGTH   LENGTH bytes and an exit status for all who wait; newcomers start afresh
     open LEASE             there is nothing to share: all who wait get a mint of their own
     drop LEASE             the lease passes to the next one who waits
+    asking LEASE           a person is being asked: those who wait are told to be patient
     clear [WORD]...        forget what has one of these as KEY, OF, LABEL or LABEL up to its @; none: all
     status                 what is cached, as text
     stop                   forget everything and leave
@@ -27,9 +28,11 @@ LENGTH bytes:
     refresh 0 LENGTH       the same, and the client is asked to start a refresher
     mint LEASE LENGTH      the client holds the lease as long as it stays connected; LENGTH bytes that still
                            serve if minting fails, or none. LEASE is 0 where there is none to hold
-    wait 0 0               somebody else holds the lease; said once a second until something better is
+    wait ASKING 0          somebody else holds the lease; said once a second until something better is.
+                           ASKING is 1 while a person is being asked, 0 otherwise
     fail STATUS LENGTH     the holder failed
-    ok NUMBER LENGTH       done. After put: 1 is kept, 0 is not, since it was cleared meanwhile
+    ok NUMBER LENGTH       done. After put: 1 is kept, 0 is not, since it was cleared meanwhile. After asking:
+                           how many wait
 
 The first answer on a connection comes within 300 ms, and never 3 s pass without one; otherwise the client
 goes on without the agent. A peer that has not sent a whole request in 5 s, holds no lease and does not wait
@@ -61,6 +64,9 @@ STARTING: "Final" = 5.0
 
 PATIENCE: "Final" = 38.0
 """Seconds to wait for somebody else's mint: of the 50 s that `get` has, 12 are kept to mint by itself."""
+
+MORE_PATIENCE: "Final" = 8.0
+"""Seconds on top, while a person is being asked: they have 40, and the mint that follows is theirs."""
 
 RACY: "Final" = 2.0
 """A file that changed fewer seconds ago may change again without its times showing it (git's racy index)."""
@@ -276,7 +282,7 @@ class Connection:
             self._peer.settimeout(SILENCE)  # it is alive
             if word != "wait":
                 return word, int(number), self._take(int(length))
-            if time.monotonic() > ends:
+            if time.monotonic() > ends + (MORE_PATIENCE if number == "1" else 0.0):
                 raise TimeoutError
 
     def _line(self) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import aws as room
+from credhelper.consent import Asking, Consent, Said
 from credhelper.credentials import Keys
 from credhelper.errors import (
     ConfigError,
@@ -23,6 +24,7 @@ from credhelper.errors import (
     printable,
 )
 from credhelper.house import Start, open_house
+from credhelper.prompts import Answer
 from credhelper.resolver import Asker, Resolver
 
 import sts_faults as faults
@@ -30,6 +32,9 @@ from calls import Desk
 from sts import SOURCE_SECRET
 
 if TYPE_CHECKING:
+    from credhelper.chain import Call
+    from credhelper.prompts import Question
+
     from laptop import Laptop
     from sts import LoopbackSts
 
@@ -266,7 +271,7 @@ ContextAssertion = "assertion"
 def test_assume_role_parameters(desk: Desk, sts: LoopbackSts) -> None:
     """Every parameter of AssumeRole arrives as configured, with its placeholders filled in and cleaned."""
     desk.laptop.configure(ROLE_PROFILE)
-    desk.person = type(desk.person)("alice", "desk 7", "ticket 4711")
+    desk.person = type(desk.person)("alice", "desk 7", lambda _: "ticket 4711")
     minted = desk.mint("full")
     assert sts.calls[0].parameters == {
         "RoleArn": "arn:aws:iam::222233334444:role/team/Developer",
@@ -337,6 +342,11 @@ def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
     environ = {**desk.laptop.environ, "CREDHELPER_KEYRING": "none"}
     house = open_house(environ, Start(time.monotonic()))
     asked: list[str] = []
+
+    def answer(_question: Question, call: Call | None) -> Answer:
+        asked.append(call.profile.name if call else "")
+        return Answer("654321", "test")
+
     resolver = Resolver(
         aws=desk.aws,
         store=house.store,
@@ -347,7 +357,7 @@ def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
         deadline=house.deadline,
         asker=lambda: Asker("test", 1),
         started=house.started,
-        ask_code=lambda call: asked.append(call.profile.name) or "654321",
+        consent=Consent(Said(), house.locks, "ana", Asking(answer, lambda: "test")),
     )
     resolver.get(desk.call("developer", mfa_serial=device))
     assert asked == [f"MFA session of {device}"]

@@ -601,7 +601,7 @@ def test_an_endpoint_of_one_profile_is_its_own() -> None:
     ("template", "person", "sent"),
     [
         ("{user}@{host}", ALICE, "alice@desk"),
-        ("{user}-{reason}", Person("alice", "desk", "ticket 4711: a\nb"), "alice-ticket-4711--a-b"),
+        ("{user}-{reason}", Person("alice", "desk", lambda _: "ticket 4711: a\nb"), "alice-ticket-4711--a-b"),
         ("{user}", Person("J\xf6rg M.", "desk"), "J-rg-M."),
         ("{user}", Person("x", "desk"), "x-"),
         ("{user}", Person("x" * 99, "desk"), "x" * 64),
@@ -615,7 +615,9 @@ def test_placeholders_of_names(template: str, person: Person, sent: str) -> None
 
 def test_placeholders_of_tags() -> None:
     """A tag keeps the spaces of a reason, and loses what the API does not take."""
-    call = chain({"p": {**ROLE, "tags": {"why": "{reason}"}}}, person=Person("a", "h", "ticket 4711; <b>"))
+    call = chain(
+        {"p": {**ROLE, "tags": {"why": "{reason}"}}}, person=Person("a", "h", lambda _: "ticket 4711; <b>")
+    )
     assert call.parameters["Tags"] == [{"Key": "why", "Value": "ticket 4711- -b-"}]
 
 

@@ -21,7 +21,7 @@ TEXT = EXAMPLE.read_text(encoding="ascii")
 OPTIONAL = list(re.finditer(r"(?m)^# (?=([a-z_]+) = )", TEXT))
 """The commented keys; what is commented out otherwise is prose."""
 
-LATER = ("confirm_for", "renew_for", "mfa_command", "source_key")
+LATER = ("source_key",)
 """Read and checked, and not used yet."""
 
 

@@ -277,7 +277,7 @@ class TestExitStatuses:
         laptop.configure(PROFILES + 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\n')
         assert "needs an MFA code" in laptop.refuses(5, "get", "developer")
         laptop.configure(PROFILES + "confirm = true\n")
-        assert "asks for confirmation" in laptop.refuses(5, "get", "developer")
+        assert "asks for your confirmation" in laptop.refuses(5, "get", "developer")
         laptop.configure(PROFILES + "require_reason = true\n")
         assert "needs a reason" in laptop.refuses(5, "get", "developer")
 

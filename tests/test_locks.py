@@ -225,7 +225,7 @@ class TestFailures:
 
     def test_a_failure_without_a_boot_clock(self, locks: Locks, directory: Path) -> None:
         """A system that has only a wall clock remembers failures too."""
-        (directory / "K.failed").write_text(json.dumps([4, "no", [], None, 5.0, None, ""]))
+        (directory / "K.failed").write_text(json.dumps(["RefusedError", "no", [], None, 5.0, None, ""]))
         failure = locks.last_failure("K")
         assert failure is not None
         assert failure.at == Clocks(5.0)

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import prompts
-from credhelper.errors import ConfigError, HumanNeededError
+from credhelper.errors import CancelledError, ConfigError, HumanNeededError, NobodyError
 from credhelper.prompts import Question
 from credhelper.prompts.console import Console
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TESTS = Path(__file__).parent
+TITLE = "profile 'developer'"
 LABEL = "MFA code of 'arn:aws:iam::999988887777:mfa/me'"
 LINES = ["account payments-prod (111122223333)", "asked by terraform; 3 callers wait"]
 HINT = "run 'credhelper login developer'"
@@ -50,6 +51,7 @@ import fcntl, json, os, select, signal, socket, sys, termios, time, traceback, t
 from contextlib import contextmanager
 
 from credhelper import prompts
+from credhelper.errors import CancelledError, NobodyError
 from credhelper.prompts.console import Console
 
 def ask(task, streams):
@@ -91,9 +93,9 @@ def ask(task, streams):
             environ=task["environ"], seconds=task["seconds"], turn=turn,
         )
         said = {"text": answer.text, "driver": answer.driver, "repr": repr(answer)}
-    except prompts.NobodyError as error:
+    except NobodyError as error:
         said = {"error": "nobody", "sentence": error.sentence, "hints": error.hints}
-    except prompts.CancelledError as error:
+    except CancelledError as error:
         said = {"error": "cancelled", "sentence": error.sentence, "hints": error.hints}
     said |= {"seconds": time.monotonic() - began, "turns": turns, "stdin": os.read(0, 99).decode()}
     os.write(1, json.dumps(said).encode())
@@ -332,7 +334,7 @@ class Machine:
     def start(self, kind: str = "code", **how: Any) -> Asking:
         """Begin to ask. `how` is what ask() takes, texts of the question, and how the process is started."""
         texts = {name: how.pop(name) for name in ("title", "lines", "label", "pattern") if name in how}
-        asked = {"title": "profile 'developer'", "lines": LINES, "label": LABEL, "hint": HINT, **texts}
+        asked = {"title": TITLE, "lines": LINES, "label": LABEL, "hint": HINT, **texts}
         self.shell = self.shell or Shell(self.shells, self.terminal)
         return self.shell.start(
             {
@@ -511,7 +513,7 @@ class Shows(Asks):
         """Two wrong answers are enough."""
         said = asks("code", "types 12345", "types 1234567", "types 123456")
         assert (said.error, said.text) == ("cancelled", None)
-        assert said.sentence == f"the answer was not 6 digits: {LABEL}"
+        assert said.sentence == f"the answer was not 6 digits: {TITLE}"
 
     def test_a_pattern(self, asks) -> None:
         """A reason has to match where a pattern is given; nothing at all is never an answer."""
@@ -520,7 +522,7 @@ class Shows(Asks):
         said = asks("reason", "types ", "types see TICKET-4711", pattern="TICKET-[0-9]+")
         assert said.text == "see TICKET-4711"
         said = asks("reason", "types just so", "types just so", pattern="TICKET-[0-9]+")
-        assert said.sentence == f"the answer was not a match of 'TICKET-[0-9]+': {LABEL}"
+        assert said.sentence == f"the answer was not a match of 'TICKET-[0-9]+': {TITLE}"
 
 
 class Typed(Shows):
@@ -581,7 +583,7 @@ class TestTerminal(Typed):
     def test_ctrl_c_where_it_is_ignored(self, seated: Machine) -> None:
         """A shell without job control has its background deaf to Ctrl-C: whoever is asked is heard."""
         said = seated.type("code", "\x03", deaf=True)
-        assert (said.error, said.sentence) == ("cancelled", f"cancelled: {LABEL}")
+        assert (said.error, said.sentence) == ("cancelled", f"cancelled: {TITLE}")
 
     def test_end_of_input(self, seated: Machine) -> None:
         """Ctrl-D is no answer either."""
@@ -670,7 +672,7 @@ class TestConsole(Typed):
         assert said.saw[0].endswith("abx\b \bc\r\n")
         for key in ("\x1b", "\x1a", "\x03"):
             said = seated.type("reason", f"a{key}")
-            assert (said.error, said.sentence) == ("cancelled", f"cancelled: {LABEL}")
+            assert (said.error, said.sentence) == ("cancelled", f"cancelled: {TITLE}")
 
     def test_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without the devices of a console nobody is asked."""
@@ -727,7 +729,7 @@ class Dialogs(Shows):
         until(lambda: machine.saw)
         os.kill(asking.pid, signal.SIGINT)
         said = asking.finish()
-        assert (said.error, said.sentence) == ("cancelled", f"cancelled: {LABEL}")
+        assert (said.error, said.sentence) == ("cancelled", f"cancelled: {TITLE}")
         assert not is_alive(self.only(machine)["pid"])
 
     def test_control_characters_in_an_answer(self, machine: Machine, asks) -> None:
@@ -738,7 +740,7 @@ class Dialogs(Shows):
     def test_a_dialog_that_cannot_be_shown(self, machine: Machine, asks) -> None:
         """Nobody has cancelled what nobody could see."""
         said = asks("code", "broken")
-        assert (said.error, said.sentence) == ("nobody", f"nobody can be asked: {LABEL}")
+        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
 
     def test_a_dialog_that_does_not_start(self, machine: Machine, asks) -> None:
         """A program that the system cannot run, or that ends at once, has shown nothing."""
@@ -751,7 +753,7 @@ class Dialogs(Shows):
         """The dialog is told how long it may stay, in whole seconds that are not too few."""
         assert asks("code", "types 123456", seconds=8.4).text == "123456"
         assert self.only(machine)["seconds"] == 9
-        assert asks("code", "gives up").sentence == f"nobody answered within 20 s: {LABEL}"
+        assert asks("code", "gives up").sentence == f"nobody answered within 20 s: {TITLE}"
         assert self.only(machine)["seconds"] == 20
 
     def test_no_display(self, machine: Machine, asks) -> None:
@@ -1035,7 +1037,7 @@ class TestOrder:
         """Without terminal and display it is over at once: what to do, and why; no turn is taken."""
         said = machine.start("code").finish()
         why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
-        assert (said.error, said.sentence) == ("nobody", f"nobody can be asked: {LABEL}")
+        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
         assert said.hints == [HINT, why]
         assert said.seconds < 1
         assert said.turns == []
@@ -1043,7 +1045,7 @@ class TestOrder:
 
     def test_exit_status(self) -> None:
         """A person is needed: 5, whichever of the two it is."""
-        for error in (prompts.NobodyError("x"), prompts.CancelledError("x")):
+        for error in (NobodyError("x"), CancelledError("x")):
             assert isinstance(error, HumanNeededError)
             assert error.status == 5
 

@@ -146,7 +146,7 @@ def test_refusal(
     error = failure(desk, name)
     assert sentence in error.sentence
     assert [hint for hint in hints if hint not in " | ".join(error.hints)] == [], error.hints
-    assert (type(error), error.code) == (RefusedError, code)
+    assert (isinstance(error, RefusedError), error.code) == (True, code)
 
 
 SOURCES = [

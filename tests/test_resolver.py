@@ -17,6 +17,7 @@ from credhelper.awsfiles import AwsFiles
 from credhelper.chain import Call, Chains
 from credhelper.client import Agent
 from credhelper.config import Config
+from credhelper.consent import Asking, Consent, Said
 from credhelper.credentials import Clocks, Credentials, Keys
 from credhelper.deadline import Deadline
 from credhelper.errors import (
@@ -32,13 +33,17 @@ from credhelper.journal import Journal
 from credhelper.keyrings import OsKeyring
 from credhelper.locks import Locks
 from credhelper.parameters import Person
-from credhelper.resolver import Asker, Consent, Resolver
+from credhelper.prompts import Answer
+from credhelper.resolver import Asker, Resolver
 from credhelper.store import Store
 
 from memory_keyring import MemoryKeyring
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from credhelper.prompts import Question
 
 EPOCH = 1_800_000_000.0
 ROLE = "arn:aws:iam::222233334444:role/Developer"
@@ -101,8 +106,8 @@ class Desk:
         self.loaded = 0
         self.required = False
         self.locks_in: str | None = str(place)
-        self.consent = Consent()
-        self.ask_code: Any = None
+        self.said = Said()
+        self.ask_code: Callable[[Call], str] | None = None
 
     def resolver(self, started: Clocks | None = None) -> Resolver:
         journal = Journal(str(self.place / "state/credhelper.log"))
@@ -119,9 +124,17 @@ class Desk:
             deadline=Deadline(50),
             asker=lambda: Asker("terraform", 4711),
             started=started or self.time.read(),
-            consent=self.consent,
-            ask_code=self.ask_code,
+            consent=self.consent(locks),
         )
+
+    def consent(self, locks: Locks) -> Consent:
+        def answer(_question: Question, call: Call | None) -> Answer:
+            assert self.ask_code is not None
+            assert call is not None
+            return Answer(self.ask_code(call), "test")
+
+        asking = None if self.ask_code is None else Asking(answer, lambda: "terraform")
+        return Consent(self.said, locks, "ana", asking)
 
     def _load(self) -> ScriptedAws:
         self.loaded += 1
@@ -131,7 +144,7 @@ class Desk:
         config = Config("config.toml", "", {"defaults": {"region": "eu-west-1"}, "profiles": self.profiles})
         static = {"aws_access_key_id": "AKIASOURCE", "aws_secret_access_key": "s"}
         files = AwsFiles("aws-config", "aws-credentials", {"default": static}, {}, {})
-        person = Person("ana", "laptop", self.consent.reason)
+        person = Person("ana", "laptop", lambda _: self.said.reason)
         chains = Chains(config, files, {}, person, lambda saved: f"AKIA{saved}")
         return chains.call(config.profile(name))
 
@@ -443,7 +456,7 @@ def test_skew_is_counted_from_the_answer(desk: Desk) -> None:
 
 def test_every_mint_is_on_record(desk: Desk) -> None:
     """The record has what joins it with CloudTrail, who asked and why, and never a secret."""
-    desk.consent = Consent(reason="ticket 4711")
+    desk.said = Said(reason="ticket 4711")
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     desk.get("one")
     first, second = desk.record()
@@ -493,12 +506,12 @@ def test_where_the_record_is_not_required_the_answer_still_comes(desk: Desk) -> 
 def test_a_profile_that_wants_confirmation_does_not_mint_unasked(desk: Desk) -> None:
     """`confirm` needs a yes; with one, the record says how it was given."""
     desk.profiles["dev"]["confirm"] = True
-    with pytest.raises(HumanNeededError, match="asks for confirmation"):
+    with pytest.raises(HumanNeededError, match="asks for your confirmation, and nobody can be asked"):
         desk.get()
-    desk.consent = Consent(yes=True)
+    desk.said = Said(yes=True)
     desk.get()
 
-    assert desk.record()[-1]["confirmed_by"] == "--yes"
+    assert desk.record()[-1]["confirmed_by"] == "ana by --yes"
 
 
 @pytest.mark.parametrize(
@@ -509,12 +522,12 @@ def test_a_profile_that_wants_a_reason_does_not_mint_without(
 ) -> None:
     """`require_reason` needs one, and one that matches."""
     desk.profiles["dev"]["require_reason"] = wanted
-    desk.consent = Consent(reason=reason)
+    desk.said = Said(reason=reason)
 
     with pytest.raises(HumanNeededError, match="reason"):
         desk.get()
 
-    desk.consent = Consent(reason="OPS-12: bucket locked")
+    desk.said = Said(reason="OPS-12: bucket locked")
 
     assert desk.get().access_key_id == "ASIA1"
 
@@ -545,7 +558,7 @@ def test_without_anybody_to_ask_a_code_is_a_missing_human(desk: Desk) -> None:
     """No prompt, no code: exit 5."""
     desk.profiles["dev"]["mfa_serial"] = "arn:aws:iam::999988887777:mfa/me"
 
-    with pytest.raises(HumanNeededError, match="needs an MFA code"):
+    with pytest.raises(HumanNeededError, match="needs an MFA code, and nobody can be asked"):
         desk.get()
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from credhelper.deadline import Deadline, LateError
-from credhelper.errors import ConfigError
+from credhelper.errors import CancelledError, ConfigError, NobodyError
 from credhelper.prompts.command import Command
 from credhelper.prompts.interrupts import unwound
 from credhelper.prompts.osascript import Osascript
 from credhelper.prompts.pinentry import Pinentry
-from credhelper.prompts.question import CancelledError, Driver, NobodyError, Question
+from credhelper.prompts.question import Driver, Question
 from credhelper.prompts.zenity import Zenity
 
 if sys.platform == "win32":
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-__all__ = ["NAMES", "Answer", "CancelledError", "NobodyError", "Question", "ask"]
+__all__ = ["NAMES", "Answer", "Question", "ask"]
 
 NAMES: Final = tuple(driver.name for driver in (Command, Terminal, Pinentry, Osascript, Zenity))
 """What CREDHELPER_PROMPT may name, besides 'auto' and 'none'."""
@@ -87,7 +87,7 @@ def ask(
         except KeyboardInterrupt:
             raise question.cancelled() from None
         except LateError:
-            raise CancelledError(f"nobody answered within {seconds:.0f} s: {question.label}") from None
+            raise CancelledError(f"nobody answered within {seconds:.0f} s: {question.title}") from None
     raise _nobody(question, choice)
 
 
@@ -107,11 +107,11 @@ def _ask_twice(driver: Driver, question: Question, deadline: Deadline) -> str | 
             return answer
         if question.kind == "confirm":
             break
-    raise CancelledError(f"the answer was not {question.wanted}: {question.label}")
+    raise CancelledError(f"the answer was not {question.wanted}: {question.title}")
 
 
 def _nobody(question: Question, choice: str) -> NobodyError:
     why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
     if choice != "auto":
         why = f"CREDHELPER_PROMPT is '{choice}'"
-    return NobodyError(f"nobody can be asked: {question.label}", *filter(None, [question.hint, why]))
+    return NobodyError(f"{question.title}, and nobody can be asked", *filter(None, [question.hint, why]))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from credhelper.deadline import LateError
+from credhelper.errors import CancelledError
 from credhelper.prompts.programs import LIMIT, Ran, find, run
-from credhelper.prompts.question import CancelledError
 
 if sys.platform == "win32":
     from credhelper.prompts.console import lent

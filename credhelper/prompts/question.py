@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import ClassVar, Final, Literal, Protocol
 
-from credhelper.errors import HumanNeededError, printable
+from credhelper.errors import CancelledError, printable
 
 Kind = Literal["code", "confirm", "reason", "secret"]
 
@@ -15,14 +15,6 @@ CODE: Final = r"\A[0-9]{6}\Z"
 
 LINE_LIMIT: Final = 300
 """Characters of one line: room for a role's ARN, and a hostile name does not push the rest out of sight."""
-
-
-class NobodyError(HumanNeededError):
-    """Nobody can be asked from here; somebody else who waits for the same may have a terminal."""
-
-
-class CancelledError(HumanNeededError):
-    """The person said no, gave no fitting answer or none in time: for everyone who waits."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +86,7 @@ class Question:
 
     def cancelled(self) -> CancelledError:
         """The error for a person who does not want to answer."""
-        return CancelledError(f"cancelled: {self.label}")
+        return CancelledError(f"cancelled: {self.title}")
 
 
 class Driver(Protocol):

@@ -13,6 +13,7 @@ from typing import Any, Final
 import click
 
 from credhelper import __version__, house, vocabulary
+from credhelper.consent import Said
 from credhelper.errors import ConfigError, CredhelperError
 
 PROGRAM: Final = "credhelper"
@@ -57,9 +58,9 @@ def started() -> house.Start:
     return start
 
 
-def open_house(*, reason: str | None = None, yes: bool = False) -> house.House:
+def open_house(*, reason: str | None = None, yes: bool = False, login: bool = False) -> house.House:
     """The parts of the house, for this command."""
-    return house.open_house(os.environ, started(), reason=reason, yes=yes)
+    return house.open_house(os.environ, started(), Said(reason, yes, login))
 
 
 def _show_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form

@@ -92,7 +92,7 @@ def answer(
         house.agent.take()
     else:
         house.agent.decline()
-    call = house.chains().call(profile)
+    call = house.call(profile)
     resolver = house.resolver()
     credentials = resolver.get(call, wish=wish, cache=cache)
     envelope = credentials.envelope()
