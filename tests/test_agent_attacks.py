@@ -402,7 +402,20 @@ def restricted_by_yama() -> bool:
 
 
 VALID = (b"status", b"clear x", b"get k%d", b"renew k%d", b"mint k%d", b"mint m%d")
-VERBS = (b"get", b"renew", b"mint", b"put", b"fail", b"open", b"drop", b"clear x", b"status", b"", b"GET")
+VERBS = (
+    b"get",
+    b"renew",
+    b"mint",
+    b"put",
+    b"fail",
+    b"open",
+    b"drop",
+    b"asking",
+    b"clear x",
+    b"status",
+    b"",
+    b"GET",
+)
 NASTY = (
     *(b"", b"-", b"-1", b"0", b"1", b"2147483648", b"9" * 5000, b"-" + b"9" * 30, b"1e999", b"nan", b"-nan"),
     *(b"inf", b"-inf", b"0x10", b"1_0", b"1.5", b"\xff\xfe", b"\0", b"\xd9\xa3", b"\t", b"x" * 300),
@@ -508,7 +521,7 @@ class TestRequests:
         with agent.connect(b"get larger\n") as peer:
             assert line(peer).startswith(b"mint ")
 
-    @pytest.mark.parametrize("verb", ["put", "fail", "open", "drop"])
+    @pytest.mark.parametrize("verb", ["put", "fail", "open", "drop", "asking"])
     def test_no_lease(self, agent: Victim, verb: str) -> None:
         """Whoever has no lease, or means somebody else's, is hung up on before a byte of a body."""
         holder, number = agent.lease("held")

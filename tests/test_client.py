@@ -16,7 +16,7 @@ from credhelper import client, daemon, freshness, wire
 from credhelper.chain import Call
 from credhelper.client import Agent, Lease
 from credhelper.credentials import Credentials
-from credhelper.errors import HumanNeededError, RefusedError, UnreachableError
+from credhelper.errors import CancelledError, HumanNeededError, RefusedError, UnreachableError
 from credhelper.journal import Journal
 from credhelper.memory import Now
 from credhelper.remote import Remote
@@ -218,6 +218,29 @@ def test_a_missing_human_passes_the_lease_on(desk: SharedDesk) -> None:
 
     assert isinstance(found[0], HumanNeededError)
     assert isinstance(found[1], Credentials)
+
+
+def test_a_person_who_does_not_want_to_has_said_so_for_all(desk: SharedDesk) -> None:
+    """Those who wait fail with the same sentence, and ask nobody."""
+    asked = threading.Event()
+    calls: list[Call] = []
+
+    def declined(call: Call) -> str:
+        calls.append(call)
+        asked.wait(10)
+        raise CancelledError("cancelled")
+
+    desk.ask_code = declined
+    desk.profiles["dev"] |= {"mfa_serial": "arn:aws:iam::999988887777:mfa/me", "mfa_session": False}
+    waiting = [in_thread(desk.get)]
+    wait_until(lambda: calls)
+    waiting.append(in_thread(desk.get))
+    wait_until(lambda: len(desk.agents) == 2)
+    real_time.sleep(0.3)
+    asked.set()
+
+    assert [type(wait()) for wait in waiting] == [CancelledError] * 2
+    assert len(calls) == 1
 
 
 def test_after_a_failure_what_serves_is_served_at_once(desk: SharedDesk) -> None:

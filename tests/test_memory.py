@@ -196,6 +196,22 @@ class TestLease:
         assert not room.memory.is_busy
         assert room.answer()[0] == "mint"
 
+    def test_who_asks_a_person_makes_the_others_patient(self, room: Room) -> None:
+        """They are counted, told at once and every second; the next one to hold it asks nobody, so far."""
+        holder, lease = room.holder()
+        early = room.waiters(2)
+        room.memory.asking(lease)
+        late = room.ask()
+        room.memory.tick()
+
+        assert holder.hears() == [("mint", lease.number, b""), ("ok", 2, b"")][-1:]
+        assert late.hears() == [("wait", 1, b"")] * 2
+        assert [peer.hears() for peer in early] == [[("wait", 1, b"")]] * 2
+        room.memory.drop(lease)
+        room.memory.tick()
+        assert early[0].hears()[0][0] == "mint"
+        assert early[1].hears() == [("wait", 0, b"")]
+
     def test_drop_passes_it_on(self, room: Room) -> None:
         """A holder without a terminal drops it: the next one may have one."""
         peer, lease = room.holder()

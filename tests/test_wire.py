@@ -336,6 +336,20 @@ class TestConnection:
         with connected(directory) as connection:
             assert connection.ask(b"get key\n", LONG) == ("hit", 0, b"hello")
 
+    def test_more_patience_while_a_person_is_asked(self, directory: str, pretend, monkeypatch) -> None:
+        """`wait 1 0` says so, and those seconds come on top."""
+        monkeypatch.setattr(wire, "MORE_PATIENCE", 2.0)
+
+        def behave(peer: socket.socket) -> None:
+            for _ in range(50):
+                peer.sendall(b"wait 1 0\n")
+                time.sleep(0.01)
+            peer.sendall(b"hit 0 5\nhello")
+
+        pretend(behave)
+        with connected(directory) as connection:
+            assert connection.ask(b"get key\n", 0.1) == ("hit", 0, b"hello")
+
     def test_patience(self, directory: str, pretend) -> None:
         """However often it says `wait`, nobody waits longer than they want to."""
 
