@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import needs
+import sts_faults as faults
 from laptop import AWS_CONFIG, PROFILES, PROGRAM, until
 from seat import Dialogs, Seat
 from test_agent_time import SETTLED, Clock
@@ -213,6 +214,15 @@ class TestAnswers:
 
         assert sts.calls[0].parameters["TokenCode"] == "123456"
 
+    def test_a_code_is_not_sent_again_where_an_answer_was_lost(self, mfa: Laptop, sts: LoopbackSts) -> None:
+        """It may have been used up: any other call is tried three times."""
+        mfa.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
+        sts.mode = faults.status_xml(500)
+        mfa.refuses(6, "get", "developer")
+        assert sts.count() == 1
+        mfa.refuses(6, "get", "unlock-bucket")
+        assert sts.count("AssumeRoot") == 3
+
     def test_a_code_of_the_roles_own(self, mfa: Laptop, sts: LoopbackSts) -> None:
         """`mfa_session = false`: no session is shared, the code goes with AssumeRole."""
         mfa.configure(PROFILES + MFA + 'mfa_session = false\nmfa_command = ["echo", "123456"]\n')
@@ -231,6 +241,8 @@ class TestAnswers:
         seat = Seat(shared, ["sh", "-c", script])
         for _ in range(2):
             asked = seat.sees(r"MFA code of '([^']+)': ")
+            with pytest.raises(AssertionError, match="is not to be seen"):
+                seat.sees("MFA code of", seconds=2)
             seat.types(sts.mfa_codes[asked[1]] + "\n")  # type: ignore[operator]
 
         assert seat.leaves()[0] == 0
@@ -324,12 +336,12 @@ class TestDeliberately:
         assert len(person.saw) == 2
         assert laptop.audit()[0]["reason"] == "OPS-12: bucket locked"
 
-    def test_a_reason_that_stands_in_the_call(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_a_reason_that_stands_in_the_call(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
         """It is asked for before the call is known, once for all who ask, and sent."""
         rules = 'role_arn = "arn:aws:iam::222233334444:role/Ops"\nsource_identity = "{user}-{reason}"\n'
-        shared.configure(PROFILES + "[profiles.ops]\n" + rules)
-        person = Dialogs(shared, "types OPS-12")
-        for result in [shared.finish(each) for each in [shared.start("get", "ops") for _ in range(5)]]:
+        laptop.configure(PROFILES + "[profiles.ops]\n" + rules)
+        person = Dialogs(laptop, "types OPS-12")
+        for result in [laptop.finish(each) for each in [laptop.start("get", "ops") for _ in range(5)]]:
             assert result.status == 0, result
 
         assert len(person.saw) == 1
