@@ -51,3 +51,11 @@ def secret_service(laptop: Laptop) -> Iterator[SecretService]:
         needs.missing("gnome-keyring")
     with laptop.secret_service() as service:
         yield service
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """Where ~/.aws/config would be."""
+    directory = tmp_path / "aws"
+    directory.mkdir(mode=0o700)
+    return directory / "config"

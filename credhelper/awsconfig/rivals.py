@@ -1,0 +1,86 @@
+"""The neighbours of a profile that an SDK would use instead of us: keys, sections and variables.
+
+What SDKs do was measured with botocore 1.44.5, AWS CLI 2.9.19, awscrt 0.38.1 and the JavaScript SDK's loader,
+or read in the sources of the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from credhelper.awsconfig.ini import sections
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from credhelper.awsconfig.ini import IniFile, Section
+
+_IN_CONFIG: Final = {
+    "aws_access_key_id": "wins over credhelper in most SDKs, not in boto3 and the AWS CLI",
+    "role_arn": "is used instead of credhelper by some SDKs, and makes others fail",
+    "web_identity_token_file": "wins over credhelper in every SDK",
+    "sso_account_id": "wins over credhelper in boto3, the AWS CLI and others",
+    "sso_role_name": "wins over credhelper in boto3, the AWS CLI and others",
+    "login_session": "wins over credhelper in boto3 and the AWS CLI",
+}
+_IN_CREDENTIALS: Final = {
+    **_IN_CONFIG,
+    "aws_access_key_id": "wins over credhelper in every SDK",
+    "credential_process": "wins over the one in the config file in every SDK",
+}
+_IN_ENVIRONMENT: Final = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """Something that an SDK would use instead of us: a sentence with its place, and what to do about it."""
+
+    sentence: str
+    hint: str
+    path: str | None = None
+    line: int | None = None
+
+
+def neighbours(
+    config: IniFile, credentials: IniFile, names: Collection[str], environ: Mapping[str, str]
+) -> list[Neighbour]:
+    """What would win over credhelper in the profiles `names` of ~/.aws/config, in some SDK or in all."""
+    found: list[Neighbour] = []
+    for section in sections(config.text):
+        if section.is_profile and section.name in names:
+            found += _rivals(config, section, _IN_CONFIG)
+        elif not section.kind and section.name in names:
+            wrong = f"[{section.name}] without 'profile' wins over credhelper in older SDKs, such as Go v1"
+            found.append(_neighbour(config, section.line, wrong, "remove it"))
+    for section in sections(credentials.text):
+        if not section.kind and section.name in names:
+            found += _rivals(credentials, section, _IN_CREDENTIALS)
+    found += [
+        Neighbour(
+            f"the SDKs for JavaScript, Rust and C++ do not find profile '{name}': its name has a '='",
+            "give it another name",
+        )
+        for name in names
+        if "=" in name
+    ]
+    found += [
+        Neighbour(
+            f"{variable} is set, and wins over credhelper in most SDKs where AWS_PROFILE names the profile",
+            f"unset {variable}",
+        )
+        for variable in _IN_ENVIRONMENT
+        if environ.get(variable)
+    ]
+    return found
+
+
+def _rivals(file: IniFile, section: Section, known: Mapping[str, str]) -> Iterator[Neighbour]:
+    for key, (_, line) in section.keys.items():
+        if key in known:
+            wrong = f"'{key}' of profile '{section.name}' {known[key]}"
+            yield _neighbour(file, line, wrong, "remove it, or let credhelper's profile have another name")
+
+
+def _neighbour(file: IniFile, line: int, wrong: str, hint: str) -> Neighbour:
+    return Neighbour(f"'{file.path}' line {line}: {wrong}", hint, file.path, line)
