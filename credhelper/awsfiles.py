@@ -32,19 +32,28 @@ class AwsFiles:
 
 def read(environ: Mapping[str, str]) -> AwsFiles:
     """Both files, wherever the environment says they are. Raises ConfigError; a missing file is empty."""
-    config_path = _place(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
-    credentials_path = _place(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+    config, credentials = config_path(environ), credentials_path(environ)
     named: dict[str, dict[str, dict[str, str]]] = {"profile": {}, "sso-session": {}, "services": {}}
-    for header, section in _sections(config_path).items():
+    for header, section in _sections(config).items():
         if header == "default":
             named["profile"][header] = section
             continue
         kind, name = _split(header)
         if kind in named and name:
             named[kind][name] = section
-    for name, section in _sections(credentials_path).items():
+    for name, section in _sections(credentials).items():
         named["profile"].setdefault(name, {}).update(section)  # the credentials file wins
-    return AwsFiles(config_path, credentials_path, named["profile"], named["sso-session"], named["services"])
+    return AwsFiles(config, credentials, named["profile"], named["sso-session"], named["services"])
+
+
+def config_path(environ: Mapping[str, str]) -> str:
+    """Where ~/.aws/config is."""
+    return _place(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
+
+
+def credentials_path(environ: Mapping[str, str]) -> str:
+    """Where ~/.aws/credentials is."""
+    return _place(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
 
 
 def _place(path: str) -> str:

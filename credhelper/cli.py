@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 VERBS: Final = {
     "get": "get",
+    "setup": "setup",
     "login": "login",
     "clear": "clear",
     "log": "log",

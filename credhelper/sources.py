@@ -14,7 +14,6 @@ import signal
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
-import botocore.configloader
 import botocore.credentials
 import botocore.exceptions as boto
 import botocore.session
@@ -58,15 +57,6 @@ def open_session(origin: Origin | None = None) -> botocore.session.Session:
     session.set_config_variable("sts_regional_endpoints", "regional")
     session.user_agent_extra = f"credhelper/{__version__}"
     return session
-
-
-def reads_config(path: str) -> bool:
-    """Whether botocore reads the file: one that it refuses breaks every profile in it."""
-    try:
-        botocore.configloader.load_config(path)
-    except boto.BotoCoreError:
-        return False
-    return True
 
 
 class Children:
