@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.configloader import load_config
 
+from credhelper.journal import Journal
+from credhelper.locks import Locks
 from credhelper.starter import STARTER
 
 import needs
-from blocks import FILES
-from laptop import AWS_CONFIG, PROFILES, PROGRAM
+from blocks import FILES, script
+from laptop import AWS_CONFIG, PROFILES, PROGRAM, until
 from test_clients import AWS_CLI_V1, AWS_CLI_V2, BOTO3
 
 if TYPE_CHECKING:
@@ -208,12 +210,28 @@ class TestFiles:
         assert "what it held" not in said(laptop, "--remove")
 
     def test_two_at_once(self, laptop: Laptop, aws: Path) -> None:
-        """Neither loses what the other one writes."""
-        for _ in range(3):
-            running = [laptop.start("setup", name) for name in CLOSED]
-            assert [laptop.finish(process).status for process in running] == [0, 0]
-            assert set(ours(aws)) == set(CLOSED)
-            said(laptop, "--remove")
+        """A setup waits for another one to be done, and loses nothing of what that has written."""
+        said(laptop, "developer")
+        mark = laptop.home / "mark"
+        (laptop.home / "bin/credhelper-get").unlink()
+        script(laptop.home / "bin/credhelper-get", f"touch {mark}; echo credhelper 1")
+        with Locks(str(laptop.runtime), Journal(os.devnull)).hold("setup", 5):
+            process = laptop.start("setup", "unlock-bucket")
+            until(mark.exists)  # the last thing before the file is read
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(0.5)
+            aws.write_text(aws.read_text().replace("developer", "dev"))
+        assert laptop.finish(process).status == 0
+        assert set(ours(aws)) == {"dev", "unlock-bucket"}
+
+    def test_hostile_place(self, laptop: Laptop, tmp_path: Path) -> None:
+        """No name of a file moves a cursor or begins a line."""
+        place = tmp_path / "a\x1b[2J\nwarning: b"
+        for flags in (["--dry-run"], [], ["--remove"]):
+            text = said(laptop, *flags, AWS_CONFIG_FILE=str(place))
+            assert "/a\\x1b[2J\\x0awarning: b" in text
+            assert "\x1b" not in text
+        assert place.read_bytes() == b""
 
 
 class TestEntries:
