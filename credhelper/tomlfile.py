@@ -48,7 +48,10 @@ def _text(path: str) -> str:
                 raise ConfigError(f"'{path}' is not a regular file")
             content = file.read(SIZE_LIMIT + 1)
     except FileNotFoundError:
-        raise ConfigError(f"no configuration file '{path}'", f"'{_example()}' shows every key") from None
+        remedy = "run 'credhelper setup', which writes one to fill in"
+        raise ConfigError(
+            f"no configuration file '{path}'", remedy, f"'{_example()}' shows every key"
+        ) from None
     except OSError as error:
         raise ConfigError(f"cannot read '{path}': {lower_first(error.strerror or 'unknown error')}") from None
     if len(content) > SIZE_LIMIT:

@@ -231,8 +231,10 @@ class TestStableProgram:
             ("/opt/homebrew/Cellar/credhelper/1.0/bin/credhelper-get", False),
             ("/nix/store/abc-credhelper/bin/credhelper-get", False),
             ("/home/me/.nix-profile/bin/credhelper-get", True),
+            ("/home/me/.pyenv/shims/credhelper-get", False),
+            ("/home/me/.pyenv/versions/3.13.0/bin/credhelper-get", True),
         ],
     )
     def test_stable(self, path: str, *, stable: bool) -> None:
-        """Paths with a version in them go away with it."""
+        """Paths that an upgrade or a directory changes are none to write down."""
         assert awsconfig.is_stable(path) is stable

@@ -87,10 +87,14 @@ def stable_program(
 
 
 def is_stable(program: str) -> bool:
-    """Whether its path outlives an upgrade: it is in no virtual environment, Cellar or Nix store."""
+    """Whether it is there after an upgrade and in every directory.
+
+    A virtual environment, Homebrew's Cellar and a Nix store come and go. What a shim of pyenv or asdf starts
+    depends on the directory, and may be nothing.
+    """
     above = os.path.dirname(os.path.dirname(program))
     in_environment = os.path.exists(os.path.join(above, "pyvenv.cfg"))
-    return not in_environment and not re.search(r"/Cellar/|^/nix/store/", program)
+    return not in_environment and not re.search(r"/Cellar/|^/nix/store/|/shims/", program)
 
 
 def answers_version(program: str, environ: Mapping[str, str]) -> bool:

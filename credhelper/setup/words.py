@@ -69,7 +69,7 @@ def about(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Neighb
     if not os.path.isabs(program[0]):
         yield Neighbour(f"'{program[0]}' is found only by programs that have it on their PATH", INSTALL)
     elif not awsconfig.is_stable(program[0]):
-        wrong = f"'{program[0]}' goes away with its virtual environment, or with an upgrade"
+        wrong = f"'{program[0]}' may not stay there: it is in a virtual environment, a version or a shim"
         yield Neighbour(wrong, INSTALL)
     if environ.get("CREDHELPER_CONFIG"):
         wrong = "CREDHELPER_CONFIG is set, and programs that do not have it find another configuration"
