@@ -299,7 +299,7 @@ class TestEntries:
             (["audit-root"], "profile 'audit-root' needs a target account"),
             (["audit-root", "--accounts", "nobody"], "'nobody' is neither an account id nor an alias"),
             (["developer", "--accounts", "payments-prod"], "'--accounts' is for profiles without a target"),
-            (["--accounts", " , "], "--accounts names no account"),
+            (["--accounts", " , "], "'--accounts' names no account"),
             (["develper"], "did you mean 'developer'"),
             (["developer@payments-prod"], "takes no target"),
             (["developer", "--prefix", "a b"], "'a bdeveloper' cannot be the name of a profile"),

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wish:
-    """What was asked for: no names, all profiles. `accounts` are targets for those that leave theirs open."""
+    """What was asked for: no names, all profiles.
+
+    `accounts` are targets for profiles that leave theirs open: each is `ID,ALIAS,...`.
+    """
 
     names: tuple[str, ...] = ()
     accounts: tuple[str, ...] = ()
@@ -82,11 +85,19 @@ def _asked(config: Config, wish: Wish) -> tuple[Sequence[str], tuple[str, ...]]:
     if wish.accounts and not untargeted:
         raise ConfigError("'--accounts' is for profiles without a target of their own, and here is none")
     if wish.accounts:
-        aimed = {name: [f"{name}@{account}" for account in wish.accounts] for name in untargeted}
+        aimed = {name: [f"{name}@{target}" for target in _targets(wish)] for name in untargeted}
         return [each for name in names for each in aimed.get(name, [name])], ()
     if wish.names:  # where a target is missing, the configuration says so
         return names, ()
     return [name for name in names if name not in untargeted], tuple(untargeted)
+
+
+def _targets(wish: Wish) -> list[str]:
+    """The accounts, as they were named. Raises ConfigError: none was."""
+    found = [name.strip() for value in wish.accounts for name in value.split(",") if name.strip()]
+    if not found:
+        raise ConfigError("'--accounts' names no account")
+    return found
 
 
 def _is_untargeted(config: Config, name: str) -> bool:

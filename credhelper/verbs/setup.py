@@ -17,6 +17,7 @@ from credhelper.verbs import emit, help_option, open_house
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option(
     "--accounts",
+    multiple=True,
     metavar="ID,...",
     help="Accounts, by id or alias, for profiles that leave their target open: a profile for each.",
 )
@@ -24,7 +25,7 @@ from credhelper.verbs import emit, help_option, open_house
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
 @click.option("--remove", "removing", is_flag=True, help="Take the profiles NAME out; without NAME, all.")
 def setup(
-    names: tuple[str, ...], *, accounts: str | None, prefix: str, dry_run: bool, removing: bool
+    names: tuple[str, ...], *, accounts: tuple[str, ...], prefix: str, dry_run: bool, removing: bool
 ) -> None:
     """Write profiles into ~/.aws/config that run credhelper, one for each NAME.
 
@@ -42,18 +43,11 @@ def setup(
       credhelper setup audit-root --accounts payments-prod,111122223333
       credhelper setup --remove developer
     """
-    if removing and accounts is not None:
+    if removing and accounts:
         raise click.UsageError("--remove takes names: PROFILE@ACCOUNT, or PROFILE for all its accounts")
-    wish = Wish(names, _accounts(accounts), prefix, dry_run)
+    wish = Wish(names, accounts, prefix, dry_run)
     house = open_house()
     emit((remove(house, wish) if removing else write(house, wish, _directories())).encode())
-
-
-def _accounts(text: str | None) -> tuple[str, ...]:
-    found = tuple(filter(None, (part.strip() for part in (text or "").split(","))))
-    if text is not None and not found:
-        raise click.UsageError("--accounts names no account")
-    return found
 
 
 def _directories() -> list[str]:
