@@ -64,7 +64,8 @@ def remove(house: House, wish: Wish) -> str:
         file = awsconfig.read(awsfiles.config_path(house.environ))
         there = awsconfig.block_entries(file)
         gone = chosen(there, wish, file.path) if wish.names else there
-        content = awsconfig.with_block(file, [entry for entry in there if entry not in gone])
+        names = {entry.name for entry in gone}
+        content = awsconfig.with_block(file, [entry for entry in there if entry.name not in names])
         if wish.dry_run:
             return words.difference(file, content)
         if content == file.text:
