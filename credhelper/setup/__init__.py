@@ -13,7 +13,7 @@ from credhelper import awsconfig, awsfiles
 from credhelper.awsconfig import IniFile
 from credhelper.errors import ConfigError
 from credhelper.setup import words
-from credhelper.setup.plan import Wish, chosen, planned
+from credhelper.setup.plan import Wish, accounts, asked_for, chosen, planned
 from credhelper.starter import STARTER
 
 if TYPE_CHECKING:
@@ -36,11 +36,12 @@ def setup(house: House, wish: Wish, directories: Iterable[str]) -> str:
     if not os.path.exists(house.places.config):
         return _begin(house.places.config, wish)
     config, environ = house.config, house.environ
+    asked = asked_for(config, wish, lambda _profile: accounts(wish))
     program = awsconfig.stable_program(directories, lambda path: awsconfig.answers_version(path, environ))
     with _alone(house, wish):
         file = awsconfig.read(awsfiles.config_path(environ))
         credentials = awsconfig.read(awsfiles.credentials_path(environ))
-        plan = planned(config, wish, awsconfig.block_entries(file), program)
+        plan = planned(config, wish, asked, awsconfig.block_entries(file), program)
         content = awsconfig.with_block(file, plan.entries)
         if wish.dry_run:
             return words.difference(file, content)
@@ -48,7 +49,7 @@ def setup(house: House, wish: Wish, directories: Iterable[str]) -> str:
     rivals = awsconfig.neighbours(IniFile(file.path, content), credentials, plan.made, environ)
     return words.lines(
         f"'{file.path}' runs '{' '.join(program)}' for:",
-        *words.states(plan),
+        *words.states(plan, asked.left_out),
         *words.keeping(kept),
         *words.warnings([*words.about(program, environ), *plan.doubts, *rivals]),
         f"next: aws sts get-caller-identity --profile {next(iter(plan.made))}",

@@ -10,7 +10,7 @@ from credhelper.errors import ConfigError
 from credhelper.tomlfile import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from credhelper.config import Config
 
@@ -29,15 +29,22 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """The profiles to write, PROFILE@TARGET where the target was open, and those that need accounts first."""
+
+    names: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """The entries by their names: those there were, and those that are made now.
 
-    `left_out` are profiles that need an account first, `doubts` are about entries that stay as they are.
+    `doubts` are about entries that stay as they are.
     """
 
     before: Mapping[str, Entry]
     made: Mapping[str, Entry]
-    left_out: tuple[str, ...]
     doubts: tuple[Neighbour, ...]
 
     @property
@@ -46,13 +53,29 @@ class Plan:
         return tuple({**self.before, **self.made}.values())
 
 
-def planned(config: Config, wish: Wish, there: Sequence[Entry], program: Sequence[str]) -> Plan:
-    """What was asked for; all profiles include those that the block has already, each made anew.
+def asked_for(config: Config, wish: Wish, targets: Callable[[str], Iterable[str]]) -> Asked:
+    """What a wish comes to; `targets` names the accounts of a profile whose target is open.
+
+    Raises CredhelperError: no profile takes accounts, or what `targets` raises.
+    """
+    names = wish.names or config.names
+    untargeted = [name for name in names if _is_untargeted(config, name)]
+    if wish.accounts and not untargeted:
+        raise ConfigError("'--accounts' is for profiles without a target of their own, and here is none")
+    if wish.accounts:
+        aimed = {name: [f"{name}@{target}" for target in targets(name)] for name in untargeted}
+        return Asked(tuple(each for name in names for each in aimed.get(name, [name])))
+    if wish.names:  # where a target is missing, the configuration says so
+        return Asked(wish.names)
+    return Asked(tuple(name for name in names if name not in untargeted), tuple(untargeted))
+
+
+def planned(config: Config, wish: Wish, asked: Asked, there: Sequence[Entry], program: Sequence[str]) -> Plan:
+    """What the block will hold; all profiles include those that it has already, each made anew.
 
     Raises ConfigError: a profile that there is not, or one that is not complete.
     """
-    asked, left_out = _asked(config, wish)
-    made = {wish.prefix + name: _entry(config, name, wish.prefix + name, program) for name in asked}
+    made = {wish.prefix + name: _entry(config, name, wish.prefix + name, program) for name in asked.names}
     doubts = []
     for entry in there if not wish.names else ():
         if entry.name not in made:
@@ -63,7 +86,15 @@ def planned(config: Config, wish: Wish, there: Sequence[Entry], program: Sequenc
                 doubts.append(renewed)
     if not made:
         raise _nothing(config)
-    return Plan({entry.name: entry for entry in there}, made, left_out, tuple(doubts))
+    return Plan({entry.name: entry for entry in there}, made, tuple(doubts))
+
+
+def accounts(wish: Wish) -> list[str]:
+    """The accounts, as they were named. Raises ConfigError: none was."""
+    found = [name.strip() for value in wish.accounts for name in value.split(",") if name.strip()]
+    if not found:
+        raise ConfigError("'--accounts' names no account")
+    return found
 
 
 def chosen(there: Sequence[Entry], wish: Wish, path: str) -> list[Entry]:
@@ -75,28 +106,6 @@ def chosen(there: Sequence[Entry], wish: Wish, path: str) -> list[Entry]:
             hints = nearest(name, [entry.name for entry in there])
             raise ConfigError(f"'{path}' has no profile '{name}' of credhelper's", *hints)
         found += meant
-    return found
-
-
-def _asked(config: Config, wish: Wish) -> tuple[Sequence[str], tuple[str, ...]]:
-    """The profiles to make, PROFILE@TARGET where accounts were given, and those to leave out."""
-    names = wish.names or config.names
-    untargeted = [name for name in names if _is_untargeted(config, name)]
-    if wish.accounts and not untargeted:
-        raise ConfigError("'--accounts' is for profiles without a target of their own, and here is none")
-    if wish.accounts:
-        aimed = {name: [f"{name}@{target}" for target in _targets(wish)] for name in untargeted}
-        return [each for name in names for each in aimed.get(name, [name])], ()
-    if wish.names:  # where a target is missing, the configuration says so
-        return names, ()
-    return [name for name in names if name not in untargeted], tuple(untargeted)
-
-
-def _targets(wish: Wish) -> list[str]:
-    """The accounts, as they were named. Raises ConfigError: none was."""
-    found = [name.strip() for value in wish.accounts for name in value.split(",") if name.strip()]
-    if not found:
-        raise ConfigError("'--accounts' names no account")
     return found
 
 

@@ -31,7 +31,7 @@ def difference(file: IniFile, content: bytes) -> str:
     return awsconfig.difference(file, content) or lines("nothing would change")
 
 
-def states(plan: Plan) -> Iterator[str]:
+def states(plan: Plan, left_out: Iterable[str]) -> Iterator[str]:
     """What became of each profile."""
     new = [entry for name, entry in plan.made.items() if name not in plan.before]
     same = [entry for name, entry in plan.made.items() if entry == plan.before.get(name)]
@@ -39,7 +39,7 @@ def states(plan: Plan) -> Iterator[str]:
     yield from listed("new", new)
     yield from listed("changed", [entry for name, entry in plan.made.items() if name not in names])
     yield from listed("unchanged", same)
-    for name in plan.left_out:
+    for name in left_out:
         yield f"  left out   {name}: it needs accounts: 'credhelper setup {name} --accounts ID,...'"
 
 
