@@ -8,9 +8,10 @@ Secret Service never answers.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from credhelper.deadline import Deadline, LateError, Running, within
 from credhelper.errors import ConfigError
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+State = Literal["open", "locked", "silent", "absent", "unwanted"]
+
 USERNAME: Final = "credhelper"
+PROOF: Final = "credhelper:doctor"
+"""How the item is called that `look` keeps for a moment; nothing is in it."""
 SECRET_SERVICE: Final = "keyring.backends.SecretService"  # noqa: S105 - the name of a module
 UNLOCK_SECONDS: Final = 25.0
 """Time for a person to unlock a collection that has said it is locked, where they can see the dialog."""
@@ -73,6 +78,15 @@ PINNED: Final[dict[str, tuple[Pinned, ...]]] = {
 _ALL_PINNED: Final = tuple(pinned for group in PINNED.values() for pinned in group)
 
 
+@dataclass(frozen=True)
+class Look:
+    """How the keyring is, the class that it is used by, and why it cannot be used."""
+
+    state: State
+    backend: str | None
+    why: str = ""
+
+
 class OsKeyring:
     """The one keyring of this process.
 
@@ -99,6 +113,7 @@ class OsKeyring:
         self._first = self._candidates[0] if self._candidates else None
         self._why = ""
         self._backend: Backend | None = None
+        self._state: State = "open" if self._candidates else "unwanted"
         self.gone: str | None = None if self._candidates else "no keyring is to be used"
         """Why this process asks the keyring no more."""
 
@@ -124,6 +139,22 @@ class OsKeyring:
         except NoKeyringError:
             return False
         return True
+
+    def look(self) -> Look:
+        """How it is, by keeping something in it for a moment. Raises ConfigError.
+
+        Nobody is asked to unlock it: one that would ask is left alone by this process from now on.
+        """
+        try:
+            self._pass_over_locked()
+            name = f"{self._candidates[0].module}.{self._candidates[0].name}"
+            proof = f"{PROOF}:{os.getpid()}"  # others may be looking, too
+            self.set(proof, PROOF)
+            kept = self.get(proof)
+            self.delete(proof)
+        except NoKeyringError as error:
+            return Look("absent" if self._state == "open" else self._state, None, str(error))
+        return Look("open", name) if kept == PROOF else Look("absent", name, "it keeps nothing")
 
     def get(self, service: str) -> str | None:
         """The text of an item; None where there is none."""
@@ -153,19 +184,44 @@ class OsKeyring:
             try:
                 return self._wait(_start(question, backend))
             except LateError:
-                raise self._give_up(f"the keyring did not answer within {self._timeout:g} s") from None
+                raise self._give_up(self._too_late(), "silent") from None
             except Exception as error:  # noqa: BLE001 - backends raise their libraries' own errors too
                 said = f"the keyring said: {_summary(error)}"
                 if _is_locked(error):
-                    raise self._give_up(said) from None
+                    raise self._give_up(said, "locked") from None
                 if not _is_absent(error):
                     raise NoKeyringError(said) from None
                 self._drop_first(said)
 
-    def _give_up(self, why: str) -> NoKeyringError:
+    def _give_up(self, why: str, state: State) -> NoKeyringError:
         self._backend = None
+        self._state = state
         self.gone = why
         return NoKeyringError(why)
+
+    def _too_late(self) -> str:
+        return f"the keyring did not answer within {self._timeout:g} s"
+
+    def _pass_over_locked(self) -> None:
+        """Raise NoKeyringError where using the keyring would ask somebody for a password."""
+        self._open()
+        if self._candidates[0].module != SECRET_SERVICE:
+            return
+        try:
+            locked = within(self._timeout, _collection_is_locked)
+        except LateError:
+            raise self._give_up(self._too_late(), "silent") from None
+        except Exception as error:  # noqa: BLE001 - jeepney's own errors, too
+            if type(error).__name__ == "ItemNotFoundException":  # the first use asks for a new one's password
+                raise self._give_up("the keyring has no collection yet", "locked") from None
+            said = f"the keyring said: {_summary(error)}"
+            if not _is_absent(error):
+                raise self._give_up(said, "locked") from None
+            self._drop_first(said)
+            self._pass_over_locked()
+            return
+        if locked:
+            raise self._give_up("the keyring is locked", "locked")
 
     def _open(self) -> Backend:
         """The backend, imported outside the deadline: that is our own time, not the keyring's."""
@@ -207,6 +263,7 @@ class OsKeyring:
         self._backend = None
         self._why = self._why or why
         if not self._candidates:
+            self._state = "absent"
             self.gone = self._why
 
     def _wait(self, running: Running[Answer]) -> Answer:

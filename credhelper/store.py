@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from credhelper import freshness
 from credhelper.credentials import Credentials, Keys
 from credhelper.index import MAXIMUM_PARTS, Index, Item
-from credhelper.keyrings import NoKeyringError, OsKeyring
+from credhelper.keyrings import Look, NoKeyringError, OsKeyring
 
 if TYPE_CHECKING:
     from credhelper.journal import Journal
@@ -41,6 +41,10 @@ class Store:
             self._said = True
             self._journal.warn(f"not cached: {self._keyring.gone}")
         return there
+
+    def look(self) -> Look:
+        """How the keyring is; nobody is asked to unlock it. Raises ConfigError."""
+        return self._keyring.look()
 
     def get(self, key: str) -> Credentials | None:
         """The credentials stored under a KEY."""
