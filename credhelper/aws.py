@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import botocore.config
@@ -147,7 +146,7 @@ def _source(call: Call) -> str:
 
 
 def _refusal(call: Call, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
-    answered = _date(response)
+    answered = transport.date(response)
     if answered is not None:
         facts = {**facts, "skew": refusals.spell_skew(answered - freshness.read_clocks().wall)}
     error = response.get("Error", {})
@@ -156,14 +155,6 @@ def _refusal(call: Call, response: Mapping[str, Any], facts: dict[str, str]) -> 
     if isinstance(found, SourceError) and hint and call.source is call.origin:
         return type(found)(found.sentence, hint, code=found.code)
     return found
-
-
-def _date(response: Mapping[str, Any]) -> float | None:
-    """STS's clock, from the Date header of its answer, in seconds since the epoch."""
-    try:
-        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
 
 
 def _is_sound(text: object) -> bool:
@@ -189,7 +180,7 @@ def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:
     if not all(_is_sound(text) for text in (key_id, secret, token)):
         raise UnreachableError(f"STS at '{host}' answered without credentials")
     clocks = freshness.read_clocks()
-    answered = _date(answer) or clocks.wall
+    answered = transport.date(answer) or clocks.wall
     try:
         expiration = int(given["Expiration"].timestamp())
     except (KeyError, AttributeError, ValueError, OverflowError):

@@ -71,6 +71,7 @@ class House:
     idle_seconds: float
     hushed: bool
     loaded: config.Config | ConfigError
+    may_ask: bool = True
 
     @property
     def config(self) -> config.Config:
@@ -102,7 +103,7 @@ class House:
     @cached_property
     def consent(self) -> Consent:
         """What knows what a person has said, and asks them."""
-        asking = None if self.hushed else Asking(self._ask, lambda: self._asker().program)
+        asking = None if self.hushed or not self.may_ask else Asking(self._ask, lambda: self._asker().program)
         return Consent(self.said, self.locks, caller.user(self.environ), asking)
 
     def _ask(self, question: Question, call: Call | None) -> Answer:

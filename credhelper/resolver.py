@@ -277,7 +277,7 @@ class Resolver:
     def _mint(self, call: Call) -> Credentials:
         permission = self.permit(call)
         self._audit.prepare()
-        keys = self._source_keys(call)
+        keys = self.source_keys(call)
         try:
             return self._ask_sts(call, keys, permission)
         except CredhelperError as error:
@@ -298,7 +298,8 @@ class Resolver:
         """How many others wait for what a person is asked now; they are told to be patient."""
         return sum(each.asking() for each in (*self._leases, self._agent.hit))
 
-    def _source_keys(self, call: Call) -> Keys:
+    def source_keys(self, call: Call) -> Keys:
+        """The keys that sign a call; a session that it rests on comes from the cache or is minted."""
         if isinstance(call.source, Origin):
             saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
             return saved or self._aws().source_keys(call.source, call.path, self._deadline)

@@ -6,6 +6,7 @@ a deadline, and a refusal is a sentence that names the operation.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -13,7 +14,7 @@ import botocore
 import botocore.config
 import botocore.exceptions as boto
 
-from credhelper import sources
+from credhelper import sources, transport
 from credhelper.deadline import LateError, within
 from credhelper.errors import (
     ConfigError,
@@ -66,7 +67,26 @@ class Services:
         found: Callable[..., Iterable[dict[str, Any]]] = paginator.paginate
         return _bounded(f"{service}:{operation}", seconds, lambda: list(found(**parameters)))
 
-    def _client(self, keys: Keys, service: str, seconds: float) -> Any:
+    def clock(self, seconds: float) -> float | None:
+        """Seconds that STS's clock is ahead of ours; None where its answer has no date.
+
+        The request is not signed: STS refuses it, and its refusal has the date. Raises UnreachableError.
+        """
+        client = self._client(None, "sts", seconds)
+
+        def ask() -> dict[str, Any]:
+            try:
+                answer: dict[str, Any] = client.get_caller_identity()
+            except boto.ClientError as error:
+                return dict(error.response)
+            except boto.BotoCoreError as error:
+                raise transport.explain(error, client.meta.endpoint_url) from None
+            return answer
+
+        answered = transport.date(_bounded("sts:GetCallerIdentity", seconds, ask))
+        return None if answered is None else answered - time.time()
+
+    def _client(self, keys: Keys | None, service: str, seconds: float) -> Any:
         endpoint = self.endpoint
         config = botocore.config.Config(
             connect_timeout=min(endpoint.connect_timeout, seconds),
@@ -74,16 +94,18 @@ class Services:
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             use_fips_endpoint=endpoint.fips,
             use_dualstack_endpoint=endpoint.dualstack,
+            signature_version=None if keys else botocore.UNSIGNED,
         )
+        secrets = (keys.access_key_id, keys.secret_access_key, keys.session_token) if keys else (None,) * 3
         try:
             return sources.open_session(self.origin).create_client(
                 service,
                 region_name=endpoint.region,
                 endpoint_url=endpoint.url if service == "sts" else None,
                 verify=endpoint.ca_bundle,
-                aws_access_key_id=keys.access_key_id,
-                aws_secret_access_key=keys.secret_access_key,
-                aws_session_token=keys.session_token,
+                aws_access_key_id=secrets[0],
+                aws_secret_access_key=secrets[1],
+                aws_session_token=secrets[2],
                 config=config,
             )
         except (boto.BotoCoreError, ValueError) as error:
@@ -95,10 +117,17 @@ def _bounded(what: str, seconds: float, call: Callable[[], Answer]) -> Answer:
         return within(seconds, call)
     except LateError:
         raise UnreachableError(f"AWS did not answer '{what}' within {seconds:.0f} s") from None
+    except CredhelperError:
+        raise
     except boto.ClientError as error:
         raise _refusal(what, error.response.get("Error", {})) from None
     except boto.BotoCoreError as error:
         raise UnreachableError(f"no answer from AWS to '{what}': {type(error).__name__}") from None
+    except Exception:  # noqa: BLE001 - what botocore raises on a bad answer is open-ended
+        raise UnreachableError(
+            f"what answers '{what}' is not AWS",
+            "a captive portal or a proxy may be in the way, or an endpoint is wrong",
+        ) from None
 
 
 def _refusal(what: str, error: Mapping[str, Any]) -> CredhelperError:

@@ -7,6 +7,7 @@ answer. What is not STS's answer, whole and of bearable size, ends here.
 from __future__ import annotations
 
 import re
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import botocore.awsrequest
@@ -16,7 +17,7 @@ from credhelper.deadline import LateError
 from credhelper.errors import CredhelperError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from credhelper.deadline import Deadline
 
@@ -78,6 +79,14 @@ def _not_sts(url: str, status: int, body: bytes) -> None:
         f"'{url}' answered with {what} instead of STS's answer (status {status})",
         "a captive portal or a proxy may be in the way, or 'endpoint_url' is wrong",
     )
+
+
+def date(response: Mapping[str, Any]) -> float | None:
+    """STS's clock, from the Date header of botocore's answer, in seconds since the epoch."""
+    try:
+        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def explain(error: Exception, host: str) -> CredhelperError:
