@@ -28,6 +28,7 @@ VERBS: Final = {
     "setup": "setup",
     "login": "login",
     "clear": "clear",
+    "doctor": "doctor",
     "log": "log",
     "agent": "agent",
 }

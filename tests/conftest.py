@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 import needs
+from disks import as_root
 from laptop import HAS_SECRET_SERVICE, PROFILES, Laptop, SecretService
+from organization import LoopbackAws
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
@@ -59,3 +62,25 @@ def config(tmp_path: Path) -> Path:
     directory = tmp_path / "aws"
     directory.mkdir(mode=0o700)
     return directory / "config"
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 64 KiB, where mounting is permitted. In CI it is to be."""
+    directory = tmp_path / "small"
+    directory.mkdir()
+    options = f"size=64k,mode=700,uid={os.geteuid()}"
+    mounted = as_root("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory))
+    if mounted.returncode:
+        give_up = pytest.fail if os.environ.get("CI") and sys.platform == "linux" else pytest.skip
+        give_up(f"mounting is not permitted: {mounted.stderr.strip()}")
+    yield directory
+    assert as_root("umount", str(directory)).returncode == 0
+
+
+@pytest.fixture
+def aws(laptop: Laptop) -> Iterator[LoopbackAws]:
+    """The rest of AWS, which the laptop is led to; everything in it is as AssumeRoot needs it."""
+    with LoopbackAws().serving() as server:
+        laptop.environ |= server.environ()
+        yield server

@@ -7,15 +7,16 @@ import os
 import stat
 import subprocess
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from credhelper import paths
 
+from disks import as_root, fill
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from laptop import Laptop
@@ -36,36 +37,6 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
             monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
 
     return give_away
-
-
-def as_root(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command as root, where that takes no password."""
-    sudo = ["sudo", "-n"] if os.geteuid() else []
-    try:
-        return subprocess.run([*sudo, *command], check=False, capture_output=True, text=True)
-    except FileNotFoundError as error:
-        return subprocess.CompletedProcess(command, 127, "", str(error))
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB, where mounting is permitted. In CI it is to be."""
-    directory = tmp_path / "small"
-    directory.mkdir()
-    options = f"size=64k,mode=700,uid={os.geteuid()}"
-    mounted = as_root("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(directory))
-    if mounted.returncode:
-        give_up = pytest.fail if os.environ.get("CI") and sys.platform == "linux" else pytest.skip
-        give_up(f"mounting is not permitted: {mounted.stderr.strip()}")
-    yield directory
-    assert as_root("umount", str(directory)).returncode == 0
-
-
-def fill(directory: Path) -> None:
-    """Leave not a byte free."""
-    with suppress(OSError), (directory / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(512))
 
 
 def mode(path: Path) -> int:

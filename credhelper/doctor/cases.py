@@ -1,0 +1,84 @@
+"""The profiles that are looked at, each with the call that it makes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from credhelper.errors import ConfigError, CredhelperError
+from credhelper.origins import Origin
+from credhelper.vocabulary import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from credhelper.chain import Call, Chains
+    from credhelper.config import Config, Profile
+    from credhelper.doctor.visit import Visit
+
+NOBODY: Final = "000000000000"
+"""Stands for the target of a profile that has none, where only the caller's side is looked at."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A profile and the call that answers for it; `aimed` unless the target is made up."""
+
+    name: str
+    call: Call
+    aimed: bool
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is an AssumeRoot profile."""
+        return self.call.profile.kind == ROOT
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A profile that no call answers for, and why."""
+
+    name: str
+    error: CredhelperError
+
+
+def sound(visit: Visit) -> Iterator[Case]:
+    """The profiles that a call answers for."""
+    return (case for case in every(visit) if isinstance(case, Case))
+
+
+def every(visit: Visit) -> Iterator[Case | Broken]:
+    """The profiles asked for, or all; none where a file cannot be read, which is said elsewhere."""
+    try:
+        config, chains = visit.house.config, visit.house.chains()
+    except ConfigError:
+        return
+    for name in visit.names or config.names:
+        yield _case(name, config, chains)
+
+
+def _case(name: str, config: Config, chains: Chains) -> Case | Broken:
+    try:
+        profile, aimed = _aim(name, config)
+        return Case(name, chains.call(profile), aimed)
+    except CredhelperError as error:
+        return Broken(name, error)
+
+
+def _aim(name: str, config: Config) -> tuple[Profile, bool]:
+    """The profile, at a target that it allows where it has none of its own. Raises ConfigError."""
+    table = config.table("profiles").get(name)
+    if not isinstance(table, dict) or "task_policy_arn" not in table or "target_principal" in table:
+        return config.profile(name), True
+    rules = {**config.table("defaults"), **table}
+    allowed, denied = ([*map(str, rules.get(f"{verb}_targets") or ())] for verb in ("allow", "deny"))
+    target = next((each for each in allowed if each not in denied), NOBODY)
+    return config.profile(f"{name}@{target}"), False
+
+
+def hops(call: Call) -> Iterator[Call]:
+    """The call and those that it rests on, outermost first."""
+    yield call
+    while not isinstance(call.source, Origin):
+        call = call.source
+        yield call
