@@ -260,8 +260,18 @@ class TestEntries:
             "  new        developer\n"
             "  left out   audit-root: it needs accounts: 'credhelper setup audit-root --accounts ID,...'\n"
             f"what it held before is in '{aws}.credhelper-backup'\n"
+            "doctor: fit, and 3 notes; 'credhelper doctor' has all of it\n"
             "next: aws sts get-caller-identity --profile unlock-bucket\n"
         )
+
+    def test_the_doctors_verdict(self, laptop: Laptop) -> None:
+        """What keeps the profiles from working is said right away."""
+        laptop.aws_config("[profile other]\nregion = eu-west-1\n")
+        text = said(laptop, "developer")
+
+        assert "problem: " in text
+        assert "org-admin" in text.partition("problem: ")[2].splitlines()[0]
+        assert "doctor: not fit: 1 of its checks found a problem" in text
 
     def test_named(self, laptop: Laptop, aws: Path) -> None:
         """With names, these are written and the others stay; what has not changed is said to be so."""

@@ -9,7 +9,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from credhelper import awsconfig, awsfiles
+from credhelper import awsconfig, awsfiles, doctor
 from credhelper.awsconfig import IniFile
 from credhelper.errors import ConfigError
 from credhelper.setup import words
@@ -52,6 +52,7 @@ def setup(house: House, wish: Wish, directories: Iterable[str]) -> str:
         *words.states(plan, asked.left_out),
         *words.keeping(kept),
         *words.warnings([*words.about(program, environ), *plan.doubts, *rivals]),
+        *words.verdict(doctor.quick(house, asked.names[: words.LISTED])),
         f"next: aws sts get-caller-identity --profile {next(iter(plan.made))}",
     )
 

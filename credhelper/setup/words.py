@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from credhelper.awsconfig import Entry, IniFile
+    from credhelper.doctor import Finding
     from credhelper.setup.plan import Plan
 
 LISTED: Final = 20
@@ -62,6 +63,18 @@ def warnings(found: Iterable[Neighbour]) -> Iterator[str]:
     for each in found:
         yield f"warning: {each.sentence}"
         yield f"  hint: {each.hint}"
+
+
+def verdict(findings: Sequence[Finding]) -> Iterator[str]:
+    """Whether the doctor finds everything fit; notes are left to it."""
+    problems = [finding for finding in findings if finding.level == "problem"]
+    for each in problems:
+        yield f"problem: {each.sentence}"
+        yield from (f"  hint: {hint}" for hint in each.hints)
+    notes = sum(finding.level == "note" for finding in findings)
+    noted = "" if not notes else f", and {notes} {'note' if notes == 1 else 'notes'}"
+    verdict = "fit" if not problems else f"not fit: {len(problems)} of its checks found a problem"
+    yield f"doctor: {verdict}{noted}; 'credhelper doctor' has all of it"
 
 
 def about(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Neighbour]:
