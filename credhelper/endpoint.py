@@ -25,7 +25,7 @@ import h11
 
 from credhelper import freshness
 from credhelper.credentials import Credentials, utc
-from credhelper.errors import CredhelperError, UnreachableError, printable
+from credhelper.errors import BY_STATUS, CredhelperError, UnreachableError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,9 +141,8 @@ class _Connection:
 class Endpoint:
     """Serves credentials, from `with` to the end of its block.
 
-    `get` is called in a thread when newer ones are due: to `renew` them ahead of need, when nobody waits and
-    nobody is to be asked; and from `min_remaining` seconds before they expire (None: what freshness.py says)
-    to `get` them.
+    `get` is called in a thread when newer ones are due: to `renew` them ahead of need, when nobody waits; and
+    from `min_remaining` seconds before they expire (None: what freshness.py says) to `get` them.
     """
 
     def __init__(
@@ -374,7 +373,7 @@ class Endpoint:
         # SDKs try again on 5xx: only where that can help.
         status = 503 if isinstance(outcome, UnreachableError) else 400
         said = "; ".join((outcome.sentence, *outcome.hints))
-        code = outcome.code or type(outcome).__name__.replace("Error", "")
+        code = outcome.code or BY_STATUS[outcome.status].__name__.replace("Error", "")
         self._reply(connection, status, _problem(printable(code), printable(said)))
 
     def _reply(self, connection: _Connection, status: int, document: dict[str, str]) -> None:

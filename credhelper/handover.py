@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper import awsfiles, house, run
+from credhelper import awsfiles, harden, house, run
 from credhelper.config import FLAG
+from credhelper.house import Start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -47,30 +48,38 @@ def environment(opened: House, request: Request) -> dict[str, str]:
 def served(opened: House, request: Request) -> Iterator[dict[str, str]]:
     """The environment of a command that asks an endpoint for the session, which is there for the block.
 
-    What is renewed is the call as it was at the beginning: an edited profile is for the next command.
-    Raises CredhelperError.
+    What is renewed is the call as it was at the beginning: an edited profile is for the next command. Nobody
+    is asked for it, because the terminal is the command's. Raises CredhelperError.
     """
     from credhelper.endpoint import Endpoint
 
     run.refuse_winners(awsfiles.read(opened.environ))
-    call, first = _session(opened, request)
+    harden.close_memory()
+    call = _call(opened, request)
+    accepted = opened.resolver().min_remaining(call)
+    first = _credentials(opened, call, request)
 
     def again(wish: Wish) -> Credentials:
-        """In a house of its own, whose deadline counts from now; ahead of need it asks nobody."""
-        start = house.Start(time.monotonic(), hushed=wish == "renew")
-        newly = house.open_house(opened.environ, start, opened.said)
-        with contextlib.closing(newly.agent):
-            return newly.resolver().get(call, wish=wish, cache=request.cache)
+        """In a house of its own, whose deadline counts from now."""
+        newly = house.open_house(opened.environ, Start(time.monotonic(), hushed=True), opened.said)
+        return _credentials(newly, call, replace(request, wish=wish))
 
-    accepted = opened.resolver().min_remaining(call)
     with Endpoint(first, again, min_remaining=accepted) as endpoint:
         yield run.served_environment(_callers(opened, call), endpoint.environ, *_who_and_where(call, first))
 
 
 def _session(opened: House, request: Request) -> tuple[Call, Credentials]:
-    call = opened.call(opened.config.profile(request.name, request.flags))
+    call = _call(opened, request)
+    return call, _credentials(opened, call, request)
+
+
+def _call(opened: House, request: Request) -> Call:
+    return opened.call(opened.config.profile(request.name, request.flags))
+
+
+def _credentials(opened: House, call: Call, request: Request) -> Credentials:
     with contextlib.closing(opened.agent):  # a command may run for hours
-        return call, opened.resolver().get(call, wish=request.wish, cache=request.cache)
+        return opened.resolver().get(call, wish=request.wish, cache=request.cache)
 
 
 def _callers(opened: House, call: Call) -> Mapping[str, str]:

@@ -243,7 +243,7 @@ class TestRenewal:
         assert bank.asked == 1
 
     def test_it_is_renewed_ahead_of_need(self, bank: Bank, endpoint: Endpoint) -> None:
-        """The request that finds it due is not held up by the mint, nor the next; nobody is to be asked."""
+        """The request that finds it due is not held up by the mint, nor is the next."""
         bank.now += 900 - 680
         bank.gate.clear()
         for _ in range(3):
