@@ -352,7 +352,7 @@ ends, counted = time.monotonic() + float(sys.argv[1]), 0
 while time.monotonic() < ends:
     time.sleep(0.02)
     if len(seen) > counted:  # a second one would come at once
-        counted, ends = len(seen), time.monotonic() + 0.4
+        counted, ends = len(seen), time.monotonic() + 0.2
 print("saw", *seen, flush=True)
 sys.exit(40 + len(seen))
 """
