@@ -27,6 +27,8 @@ VERBS: Final = {
     "get": "get",
     "setup": "setup",
     "login": "login",
+    "exec": "exec",
+    "env": "env",
     "clear": "clear",
     "doctor": "doctor",
     "log": "log",

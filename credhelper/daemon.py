@@ -9,6 +9,7 @@ import sys
 
 from credhelper import wire
 from credhelper.agent import MOST_CLIENTS, Agent, identity
+from credhelper.harden import close_memory
 
 if sys.platform == "win32":
     raise ImportError(wire.NOT_HERE)
@@ -77,13 +78,7 @@ def _harden() -> None:
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (max(soft, wanted if hard < 0 else min(hard, wanted)), hard)
         )
-    import ctypes
-
-    system = ctypes.CDLL(None)
-    if sys.platform == "linux":
-        system.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE
-    elif sys.platform == "darwin":
-        system.ptrace(31, 0, None, 0)  # PT_DENY_ATTACH
+    close_memory()
 
 
 def _lock(path: str, *, take_over: bool) -> int | None:

@@ -25,11 +25,12 @@ import h11
 
 from credhelper import freshness
 from credhelper.credentials import Credentials, utc
-from credhelper.errors import CredhelperError, UnreachableError, printable
+from credhelper.errors import BY_STATUS, CredhelperError, UnreachableError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from credhelper.client import Wish
     from credhelper.credentials import Clocks
 
 PATH: Final = "/credentials"
@@ -62,11 +63,13 @@ class _Supply:
 
     def __init__(
         self,
-        get: Callable[[], Credentials],
+        credentials: Credentials,
+        get: Callable[[Wish], Credentials],
         read_clocks: Callable[[], Clocks],
         min_remaining: float | None,
         finished: Callable[[], None],
     ) -> None:
+        self._kept = credentials
         self._get = get
         self._read_clocks = read_clocks
         self._min_remaining = min_remaining
@@ -74,7 +77,6 @@ class _Supply:
         self._outcomes: queue.SimpleQueue[Credentials | CredhelperError] = queue.SimpleQueue()
         self._is_renewing = False
         self._asked = float("-inf")
-        self._kept = get()
 
     def at_hand(self) -> Credentials | None:
         """What can be handed out at once; where it is due, a renewal ahead of need begins."""
@@ -83,23 +85,23 @@ class _Supply:
             return None
         ahead = freshness.refresh_ahead(self._kept, self._min_remaining)
         if left < ahead and time.monotonic() - self._asked >= freshness.BACK_OFF:
-            self.renew()
+            self.renew("renew")
         return self._kept
 
     def servable(self) -> Credentials | None:
         """What can be handed out where nothing newer is to be had in time."""
         return self._kept if freshness.is_servable(self._kept, self._read_clocks()) else None
 
-    def renew(self) -> None:
+    def renew(self, wish: Wish) -> None:
         """Ask for newer ones, in a thread of its own, unless somebody has: a mint may take a while."""
         if not self._is_renewing or time.monotonic() - self._asked > LOST_SECONDS:
-            threading.Thread(target=self._run, daemon=True).start()
+            threading.Thread(target=self._run, args=(wish,), daemon=True).start()
             self._is_renewing, self._asked = True, time.monotonic()
 
-    def _run(self) -> None:
+    def _run(self, wish: Wish) -> None:
         outcome: Credentials | CredhelperError
         try:
-            outcome = self._get()
+            outcome = self._get(wish)
         except CredhelperError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - those who wait are told, and by no text that may be secret
@@ -137,27 +139,24 @@ class _Connection:
 
 
 class Endpoint:
-    """Serves what `get` returns, from `with` to the end of its block.
+    """Serves credentials, from `with` to the end of its block.
 
-    `get` is called once at the beginning, where whatever it raises is raised, and then in a thread whenever
-    newer credentials are due: ahead of need, and `min_remaining` seconds before they expire at the latest
-    (None: what freshness.py says).
+    `get` is called in a thread when newer ones are due: to `renew` them ahead of need, when nobody waits; and
+    from `min_remaining` seconds before they expire (None: what freshness.py says) to `get` them.
     """
 
     def __init__(
         self,
-        get: Callable[[], Credentials],
+        credentials: Credentials,
+        get: Callable[[Wish], Credentials],
         *,
         min_remaining: float | None = None,
         read_clocks: Callable[[], Clocks] = freshness.read_clocks,
     ) -> None:
-        self._get = get
-        self._min_remaining = min_remaining
-        self._read_clocks = read_clocks
+        self._supply = _Supply(credentials, get, read_clocks, min_remaining, self._wake)
         self._token = secrets.token_urlsafe(32).encode("ascii")
 
     def __enter__(self) -> Endpoint:  # noqa: PYI034 - Python 3.10 has no Self
-        self._supply = _Supply(self._get, self._read_clocks, self._min_remaining, self._wake)
         self._connections: dict[_Connection, None] = {}  # the oldest first
         self._is_leaving = False
         self._is_accepting = False
@@ -358,7 +357,7 @@ class Endpoint:
         now = time.monotonic()
         connection.is_waiting = True
         connection.patient_until, connection.ends = now + PATIENCE, now + STEP_SECONDS
-        self._supply.renew()
+        self._supply.renew("get")
 
     def _hand_out(self) -> None:
         """Answer everybody who waits, once a renewal has ended."""
@@ -374,7 +373,7 @@ class Endpoint:
         # SDKs try again on 5xx: only where that can help.
         status = 503 if isinstance(outcome, UnreachableError) else 400
         said = "; ".join((outcome.sentence, *outcome.hints))
-        code = outcome.code or type(outcome).__name__.replace("Error", "")
+        code = outcome.code or BY_STATUS[outcome.status].__name__.replace("Error", "")
         self._reply(connection, status, _problem(printable(code), printable(said)))
 
     def _reply(self, connection: _Connection, status: int, document: dict[str, str]) -> None:

@@ -235,7 +235,7 @@ class Resolver:
         """
         if wish == "mint":
             return self._is_ours(cached)
-        now, accepted = freshness.read_clocks(), self._min_remaining(call)
+        now, accepted = freshness.read_clocks(), self.min_remaining(call)
         if wish == "renew":
             return freshness.remaining(cached, now) >= freshness.refresh_ahead(cached, accepted)
         return freshness.is_fresh(cached, now, accepted) or (
@@ -246,7 +246,7 @@ class Resolver:
         failure = self._locks.last_failure(call.key)
         return failure is not None and 0 <= freshness.since(failure.at, now) < freshness.BACK_OFF
 
-    def _min_remaining(self, call: Call) -> float | None:
+    def min_remaining(self, call: Call) -> float | None:
         """What the profile asks for. A person is not disturbed as long as anything serves."""
         own = call.profile.get("min_remaining")
         return freshness.SERVABLE if own is None and self._consent.needs_person(call) else own
@@ -257,7 +257,7 @@ class Resolver:
         return freshness.instants(
             credentials,
             now,
-            self._min_remaining(call),
+            self.min_remaining(call),
             ahead=not self._consent.needs_person(call) and call.key not in self._waiting_for_human,
             failed=self._has_just_failed(call, now) or call.key in self._waiting_for_human,
         )

@@ -110,18 +110,8 @@ def environment(
     return {**_kept(environ), **exports(environ, credentials, profile_name, account_id, region)}
 
 
-def served_environment(
-    environ: Mapping[str, str],
-    endpoint: Mapping[str, str],
-    files: AwsFiles,
-    profile_name: str,
-    account_id: str | None,
-    region: str | None,
-) -> dict[str, str]:
-    """The environment of a command that asks an endpoint, whose own variables are `endpoint`.
-
-    Raises ConfigError where [default] in an AWS file would win over it.
-    """
+def refuse_winners(files: AwsFiles) -> None:
+    """Raise ConfigError where [default] in an AWS file would win over an endpoint."""
     default = files.profiles.get("default", {})
     for key in WINNING_KEYS:
         if key in default:
@@ -129,6 +119,16 @@ def served_environment(
                 f"'{_file_with(key, files)}': '{key}' in [default] would win over the endpoint",
                 "move it into a profile with a name, or run 'credhelper exec' without --serve",
             )
+
+
+def served_environment(
+    environ: Mapping[str, str],
+    endpoint: Mapping[str, str],
+    profile_name: str,
+    account_id: str | None,
+    region: str | None,
+) -> dict[str, str]:
+    """The environment of a command that asks an endpoint, whose own variables are `endpoint`."""
     kept = {name: value for name, value in _kept(environ).items() if name not in KEY_VARIABLES}
     return {**kept, **_context(environ, profile_name, account_id, region), **endpoint}
 
@@ -153,7 +153,7 @@ def run(command: Sequence[str], environ: Mapping[str, str], *, replace: bool = F
     NotFoundError, NotExecutableError.
     """
     words = list(command) or [_shell(environ)]
-    program = _program(words[0], environ)
+    program = find(command, environ)
     return _replace(program, words, environ) if replace else _run(program, words, environ)
 
 
@@ -163,8 +163,12 @@ def _shell(environ: Mapping[str, str]) -> str:
     return environ.get("SHELL") or "/bin/sh"
 
 
-def _program(name: str, environ: Mapping[str, str]) -> str:
-    """The absolute path of a program, looked for where the command's own PATH says."""
+def find(command: Sequence[str], environ: Mapping[str, str]) -> str:
+    """The absolute path of what `run` would run, looked for where the command's own PATH says.
+
+    Raises NotFoundError, NotExecutableError.
+    """
+    name = command[0] if command else _shell(environ)
     path = environ.get("PATH", os.defpath)
     found = shutil.which(name, path=path)
     if found is not None:

@@ -14,9 +14,9 @@ import pytest
 
 import needs
 import sts_faults as faults
+from clocks import SETTLED, Clock
 from laptop import AWS_CONFIG, PROFILES, PROGRAM, until
 from seat import Dialogs, Seat
-from test_agent_time import SETTLED, Clock
 from test_clients import AWS_CLI_V1, AWS_CLI_V2, BOTO3
 
 if TYPE_CHECKING:

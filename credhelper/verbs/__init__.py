@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import select
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from credhelper import __version__, house, vocabulary
 from credhelper.consent import Said
 from credhelper.errors import ConfigError, CredhelperError
+
+if TYPE_CHECKING:
+    from credhelper.client import Wish
+    from credhelper.handover import Request
 
 PROGRAM: Final = "credhelper"
 
@@ -43,12 +47,12 @@ def emit(content: bytes) -> None:
         ) from None
 
 
-def refuse_terminal(*, show: bool) -> None:
-    """Raise ConfigError where the answer would stay in a scrollback."""
+def refuse_terminal(*, show: bool, use: str = "SDKs run this command through credential_process") -> None:
+    """Raise ConfigError where the answer would stay in a scrollback; `use` says how it is meant."""
     if os.isatty(1) and not show:
         raise ConfigError(
             "stdout is a terminal, and the answer is secret",
-            "SDKs run this command through credential_process; to see it all the same, add --show",
+            f"{use}; to see it all the same, add --show",
         )
 
 
@@ -91,6 +95,28 @@ def consent_flags(command: Any) -> Any:
     """What the person says ahead of time: why, and that they mean it."""
     command = click.option("--yes", is_flag=True, help="Say yes to the profile's 'confirm'.")(command)
     return click.option("--reason", help="Why; for the record, and for {reason} in names and tags.")(command)
+
+
+def cache_flags(command: Any) -> Any:
+    """Whether what is cached will do."""
+    command = click.option("--no-cache", is_flag=True, help="Mint; neither read nor store.")(command)
+    said = "Mint now and store it; joins a mint that is under way."
+    return click.option("--refresh", is_flag=True, help=said)(command)
+
+
+def session_flags(command: Any) -> Any:
+    """All of the flags that `wanted` understands."""
+    return cache_flags(consent_flags(profile_flags(command)))
+
+
+def wanted(name: str, flags: dict[str, Any]) -> tuple[house.House, Request]:
+    """Whose session a command wants and how, as `session_flags` say, and the house to get it from."""
+    from credhelper.handover import Request
+
+    opened = open_house(reason=flags.pop("reason"), yes=flags.pop("yes"))
+    wish: Wish = "mint" if flags.pop("refresh") else "get"
+    cache = not flags.pop("no_cache")
+    return opened, Request(name, house.given(flags), wish, cache)
 
 
 def profile_flags(command: Any) -> Any:

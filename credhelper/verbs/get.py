@@ -13,6 +13,7 @@ from credhelper import client, vocabulary, wire
 from credhelper.house import GET_SECONDS, agent_directory, given
 from credhelper.verbs import (
     EXIT_STATUSES,
+    cache_flags,
     consent_flags,
     emit,
     help_option,
@@ -34,8 +35,7 @@ RENEWAL_SPARE: Final = 5
 @click.command("get", epilog=EXIT_STATUSES)
 @help_option
 @click.argument("name")
-@click.option("--refresh", is_flag=True, help="Mint now and store it; joins a mint that is under way.")
-@click.option("--no-cache", is_flag=True, help="Mint; neither read nor store.")
+@cache_flags
 @click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal.")
 @consent_flags
 @profile_flags
