@@ -7,11 +7,13 @@ a deadline, and a refusal is a sentence that names the operation.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import botocore
 import botocore.config
 import botocore.exceptions as boto
+import botocore.session
 
 from credhelper import sources
 from credhelper.deadline import LateError, within
@@ -66,6 +68,11 @@ class Services:
         found: Callable[..., Iterable[dict[str, Any]]] = paginator.paginate
         return _bounded(f"{service}:{operation}", seconds, lambda: list(found(**parameters)))
 
+    @cached_property
+    def _session(self) -> botocore.session.Session:
+        """One for all calls: it reads the model of a service once."""
+        return sources.open_session(self.origin)
+
     def _client(self, keys: Keys, service: str, seconds: float) -> Any:
         endpoint = self.endpoint
         config = botocore.config.Config(
@@ -76,7 +83,7 @@ class Services:
             use_dualstack_endpoint=endpoint.dualstack,
         )
         try:
-            return sources.open_session(self.origin).create_client(
+            return self._session.create_client(
                 service,
                 region_name=endpoint.region,
                 endpoint_url=endpoint.url if service == "sts" else None,
