@@ -28,6 +28,7 @@ VERBS: Final = {
     "setup": "setup",
     "login": "login",
     "clear": "clear",
+    "key": "key",
     "log": "log",
     "agent": "agent",
 }
