@@ -139,7 +139,7 @@ class Chains:
     def _call(self, profile: Profile, path: tuple[Node, ...], own: Section | None = None) -> Call:
         source = self._source(profile, path, own)
         profile, source = self._with_mfa(profile, source, path)
-        endpoint = self._endpoint(profile, source)
+        endpoint = self.endpoint(profile, source)
         return Call(
             profile,
             parameters.of(profile, endpoint.region, self._person),
@@ -234,7 +234,7 @@ class Chains:
         seconds = role.settings.get("mfa_duration_seconds", Setting(MFA_SESSION_SECONDS, ""))
         settings |= {"mfa_serial": device, "duration_seconds": seconds}
         session = Profile(f"MFA session of {device.value}", SESSION, settings)
-        endpoint = self._endpoint(session, source)
+        endpoint = self.endpoint(session, source)
         return Call(session, parameters.of(session, endpoint.region, self._person), source, endpoint, path)
 
     def _step(self, path: tuple[Node, ...], node: Node) -> tuple[Node, ...]:
@@ -254,7 +254,8 @@ class Chains:
     def _spell(self, node: Node) -> str:
         return f"AWS profile '{node[1]}'" if node[0] == self._files.config_path else f"'{node[1]}'"
 
-    def _endpoint(self, profile: Profile, source: Call | Origin) -> Endpoint:
+    def endpoint(self, profile: Profile, source: Call | Origin) -> Endpoint:
+        """Where the calls of a profile go, whose credentials come from that source."""
         origin = source if isinstance(source, Origin) else source.origin
         source_region = source.region if isinstance(source, Origin) else source.endpoint.region
         candidates = (

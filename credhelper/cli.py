@@ -31,6 +31,7 @@ VERBS: Final = {
     "env": "env",
     "clear": "clear",
     "doctor": "doctor",
+    "key": "key",
     "log": "log",
     "agent": "agent",
 }

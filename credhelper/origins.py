@@ -128,7 +128,10 @@ def of_place(
 def saved_key(name: str, access_key_id: str | None) -> Origin:
     """The origin that `source_key` names. Raises SourceError where no such key can be read."""
     if access_key_id is None:
-        raise SourceError(f"saved key '{name}' is not in the OS keyring, or the keyring cannot be read now")
+        raise SourceError(
+            f"saved key '{name}' is not in the OS keyring, or the keyring cannot be read now",
+            f"'credhelper key list' shows what is there; 'credhelper key add {name}' saves it",
+        )
     return Origin("saved key", name, f"key:{access_key_id}", "long")
 
 

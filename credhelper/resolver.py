@@ -281,10 +281,21 @@ class Resolver:
         try:
             return self._ask_sts(call, keys, permission)
         except CredhelperError as error:
-            if isinstance(call.source, Origin) or error.code not in _STALE_SOURCE:
+            newer = self._newer_keys(call, keys) if error.code in _STALE_SOURCE else None
+            if newer is None:
                 raise
-        # The session that this call rests on was cached and is no longer good, whatever its expiration says.
-        return self._ask_sts(call, self.get(call.source, wish="mint").keys, permission)
+        return self._ask_sts(call, newer, permission)
+
+    def _newer_keys(self, call: Call, keys: Keys) -> Keys | None:
+        """What signs a call where AWS does not take the keys any more; None where there is nothing else.
+
+        The session that it rests on was cached, whatever its expiration says, or the saved key was rotated
+        after it had been read.
+        """
+        if not isinstance(call.source, Origin):
+            return self.get(call.source, wish="mint").keys
+        saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
+        return saved if saved != keys else None
 
     def permit(self, call: Call) -> Permission:
         """See that a person has said everything that a mint needs. Raises HumanNeededError."""

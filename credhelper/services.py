@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import botocore
 import botocore.config
 import botocore.exceptions as boto
+import botocore.session
 
 from credhelper import sources, transport
 from credhelper.deadline import LateError, within
@@ -86,6 +88,11 @@ class Services:
         answered = transport.date(_bounded("sts:GetCallerIdentity", seconds, ask))
         return None if answered is None else answered - time.time()
 
+    @cached_property
+    def _session(self) -> botocore.session.Session:
+        """One for all calls: it reads the model of a service once."""
+        return sources.open_session(self.origin)
+
     def _client(self, keys: Keys | None, service: str, seconds: float) -> Any:
         endpoint = self.endpoint
         config = botocore.config.Config(
@@ -98,7 +105,7 @@ class Services:
         )
         secrets = (keys.access_key_id, keys.secret_access_key, keys.session_token) if keys else (None,) * 3
         try:
-            return sources.open_session(self.origin).create_client(
+            return self._session.create_client(
                 service,
                 region_name=endpoint.region,
                 endpoint_url=endpoint.url if service == "sts" else None,

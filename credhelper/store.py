@@ -53,14 +53,40 @@ class Store:
         text = self._read(_service(key))
         return None if text is None else Credentials.from_json(text)
 
+    @property
+    def index(self) -> Index:
+        """What there is in the keyring."""
+        return self._index
+
     def saved_key(self, name: str) -> Keys | None:
-        """The long-lived access key saved under a name."""
-        text = self._read(f"credhelper key:{name}")
+        """The long-lived access key saved under a name.
+
+        Some keyrings replace an item by deleting it first: in that moment, the key that takes its place is
+        the one beside it.
+        """
         try:
-            document = json.loads(text or "")
+            return self.read_key(name) or self.read_key(successor(name))
+        except NoKeyringError as error:
+            self._journal.debug(f"no keyring: {error}")
+            return None
+
+    def read_key(self, name: str) -> Keys | None:
+        """The key of exactly that name. Raises NoKeyringError."""
+        try:
+            document = json.loads(self._load(_key_service(name)) or "")
             return Keys(document["AccessKeyId"], document["SecretAccessKey"])
         except (ValueError, KeyError, TypeError):
             return None
+
+    def save_key(self, name: str, keys: Keys) -> None:
+        """Put a key into the keyring, in one item: 500 characters at most. Raises NoKeyringError."""
+        document = {"AccessKeyId": keys.access_key_id, "SecretAccessKey": keys.secret_access_key}
+        service, text = _key_service(name), json.dumps(document)
+        self._keyring.set(service, f"{_header(service, 1, text)}\n{text}")
+
+    def delete_key(self, name: str) -> None:
+        """Delete a key; one that is not there is fine. Raises NoKeyringError."""
+        self._keyring.delete(_key_service(name))
 
     def put(self, key: str, credentials: Credentials, *, profile: str, kind: str) -> bool:
         """Store credentials, after writing down that they will be there; False where it did not work."""
@@ -125,22 +151,25 @@ class Store:
 
     def _read(self, service: str) -> str | None:
         try:
-            head = self._keyring.get(service)
-            if head is None:
-                return None
-            header, _, text = head.partition("\n")
-            parts = int(header.split(" ")[1])
-            for number in range(1, min(parts, MAXIMUM_PARTS)):
-                part = self._keyring.get(f"{service}.{number}")
-                if part is None:
-                    return None
-                text += part
-            return text if parts > 0 and header == _header(service, parts, text) else None
+            return self._load(service)
         except NoKeyringError as error:
             self._journal.debug(f"no keyring: {error}")
             return None
+
+    def _load(self, service: str) -> str | None:
+        """The whole of an item; None where it is missing or damaged. Raises NoKeyringError."""
+        head = self._keyring.get(service)
+        header, _, text = (head or "").partition("\n")
+        try:
+            parts = int(header.split(" ")[1])
         except (ValueError, IndexError):
             return None
+        for number in range(1, min(parts, MAXIMUM_PARTS)):
+            part = self._keyring.get(f"{service}.{number}")
+            if part is None:
+                return None
+            text += part
+        return text if parts > 0 and header == _header(service, parts, text) else None
 
 
 def _header(service: str, parts: int, text: str) -> str:
@@ -151,3 +180,12 @@ def _header(service: str, parts: int, text: str) -> str:
 
 def _service(key: str, part: int = 0) -> str:
     return f"credhelper:{key}" if part == 0 else f"credhelper:{key}.{part}"
+
+
+def successor(name: str) -> str:
+    """The name under which the key waits that is to take another one's place. No key is saved as that."""
+    return f"{name}:next"
+
+
+def _key_service(name: str) -> str:
+    return f"credhelper key:{name}"

@@ -242,6 +242,7 @@ class LoopbackSts:
     """
 
     keys: dict[str, str] = field(default_factory=lambda: {SOURCE_KEY_ID: SOURCE_SECRET})
+    users: dict[str, str] = field(default_factory=dict)  # whose a key is: 'me' where it is not said
     account: str = ACCOUNT
     source_identity: str = ""  # answered by AssumeRoot when set
     secret_marker: str = SECRET_MARKER
@@ -337,7 +338,7 @@ class LoopbackSts:
 
     def _session(self, key_id: str) -> Session | None:
         if key_id in self.keys:
-            arn = f"arn:aws:iam::{self.account}:user/me"
+            arn = f"arn:aws:iam::{self.account}:user/{self.users.get(key_id, 'me')}"
             return Session(self.keys[key_id], Identity(self.account, arn, _unique_id("AIDA", arn)))
         return self._sessions.get(key_id)
 

@@ -21,9 +21,6 @@ TEXT = EXAMPLE.read_text(encoding="ascii")
 OPTIONAL = list(re.finditer(r"(?m)^# (?=([a-z_]+) = )", TEXT))
 """The commented keys; what is commented out otherwise is prose."""
 
-LATER = ("source_key",)
-"""Read and checked, and not used yet."""
-
 
 def ask_for_all(loaded: Config) -> None:
     """Read every profile."""
@@ -74,12 +71,6 @@ def test_every_table() -> None:
 def test_tasks() -> None:
     """The five root tasks are named."""
     assert all(task in TEXT for task in vocabulary.ROOT_TASKS)
-
-
-def test_what_comes_later() -> None:
-    """Keys that nothing uses yet say so, and no others do."""
-    marked = re.findall(r"(?m)^# ([a-z_]+) = .*\(from a later release; checked, not used yet\)$", TEXT)
-    assert sorted(marked) == sorted(LATER)
 
 
 def test_credential_process() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from credhelper.index import Index, Item
+from credhelper.index import Index, Item, Rotation, SavedKey
 from credhelper.journal import Journal
 from credhelper.locks import Locks
 
@@ -41,6 +41,18 @@ def test_the_latest_line_counts(index: Index) -> None:
     index.add(Item("K", "old", "AssumeRole", 1, 7))
     index.add(ITEM)
     assert index.items() == [Item("K", "developer", "AssumeRole", 2_000_000_000, 7)]
+
+
+def test_saved_keys_are_no_sessions(index: Index) -> None:
+    """What is swept and cleared is never a saved key; each is replaced, and struck out, by its own name."""
+    older, newer = (SavedKey("K", name, None, None, 5) for name in ("AKIAONE", "AKIATWO"))
+    rotation = Rotation("K", "AKIAONE", 5)
+    for entry in (older, rotation, ITEM, newer):
+        index.add(entry)
+    assert (index.items(), index.saved_keys(), index.rotations()) == ([ITEM], [newer], [rotation])
+    index.remove(index.items())
+    index.remove([older])
+    assert (index.items(), index.saved_keys(), index.rotations()) == ([], [newer], [rotation])
 
 
 def test_striking_out(index: Index) -> None:
@@ -80,6 +92,14 @@ def test_striking_out(index: Index) -> None:
         '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 1000000000}',
         '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": true}',
         "Z\xfcrich",
+        '{"key": "J", "profile": "p", "kind": ["key"], "expires": 5, "parts": 1}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": null}',
+        '{"kind": "key", "name": "K", "access_key_id": null, "account": null, "arn": null, "saved": 5}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": 5, "arn": null, "saved": 5}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": "\\u009b", "saved": 5}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": null, "saved": 5.5}',
+        '{"kind": "rotation", "name": "K\\n", "replaces": "A", "began": 5}',
+        '{"kind": "rotation", "name": "K", "replaces": "A", "began": -5}',
     ],
 )
 def test_lines_that_are_not_ours(index: Index, tmp_path: Path, line: str) -> None:
@@ -87,6 +107,7 @@ def test_lines_that_are_not_ours(index: Index, tmp_path: Path, line: str) -> Non
     (tmp_path / "items.jsonl").write_bytes(line.encode("latin-1"))  # with no newline, as after a crash
     index.add(ITEM)
     assert index.items() == [ITEM]
+    assert (index.saved_keys(), index.rotations()) == ([], [])
 
 
 def test_a_file_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
@@ -126,10 +147,14 @@ def test_no_update_is_lost(index: Index, tmp_path: Path) -> None:
 
 
 def test_nothing_secret_is_in_it(index: Index, tmp_path: Path) -> None:
-    """A line has the five fields and no others."""
+    """A line has its fields and no others."""
     index.add(ITEM)
-    line = json.loads((tmp_path / "items.jsonl").read_text())
-    assert sorted(line) == ["expires", "key", "kind", "parts", "profile"]
+    index.add(SavedKey("K", "AKIA", "123456789012", "arn:aws:iam::123456789012:user/me", 5))
+    index.add(Rotation("K", "AKIA", 5))
+    item, key, rotation = map(json.loads, (tmp_path / "items.jsonl").read_text().splitlines())
+    assert sorted(item) == ["expires", "key", "kind", "parts", "profile"]
+    assert sorted(key) == ["access_key_id", "account", "arn", "kind", "name", "saved"]
+    assert sorted(rotation) == ["began", "kind", "name", "replaces"]
 
 
 def test_lines_that_others_have_replaced_are_dropped_once_they_are_many(index: Index, tmp_path: Path) -> None:

@@ -1,0 +1,191 @@
+"""A loopback IAM: moto's, behind a gate that checks who signs, and beside an STS that knows its keys.
+
+`with LoopbackIam() as iam:` serves on `iam.url`; GetCallerIdentity and the rest of STS are at `iam.sts.url`.
+The gate is what moto leaves out: a key that is inactive, deleted or not yet known does not sign anything, and
+any call can be refused, or be done with its answer lost.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.iam.models import iam_backends
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from credhelper.credentials import Keys
+
+from sts import LoopbackSts
+
+if TYPE_CHECKING:
+    from moto.iam.models import AccessKey, IAMBackend
+
+ACCOUNT = "123456789012"
+LOST = "lost"
+"""A fault: the call is done, and its answer does not arrive."""
+
+_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/iam/aws4_request, ?SignedHeaders=([^,]+)")
+_ERROR = (
+    '<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type>'
+    "<Code>{}</Code><Message>{}</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+)
+
+
+def backend() -> IAMBackend:
+    """moto's memory."""
+    return iam_backends[ACCOUNT]["aws"]
+
+
+class _Active(Mapping[str, str]):
+    """The secrets of the keys that work, by their ids, as STS sees them."""
+
+    def __init__(self, iam: LoopbackIam) -> None:
+        self._iam = iam
+
+    def __contains__(self, key_id: object) -> bool:
+        return self._iam.knows(str(key_id))
+
+    def __getitem__(self, key_id: str) -> str:
+        return str(backend().access_keys[key_id].secret_access_key)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(backend().access_keys)
+
+    def __len__(self) -> int:
+        return len(backend().access_keys)
+
+
+@dataclass(eq=False)
+class LoopbackIam:
+    """Users with access keys; every field may be set at any time.
+
+    `faults` by action, one for each call: an error code, LOST, or what else happens when it is done. `lag` is
+    how many requests a key signs in vain that was made since; `on_use` is what happens just before the next
+    request of a key is looked at. `demands_mfa` is a policy that lets only MFA sessions through.
+    """
+
+    faults: dict[str, list[Any]] = field(default_factory=lambda: defaultdict(list))
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    lag: int = 0
+    on_use: dict[str, Any] = field(default_factory=dict)
+    demands_mfa: bool = False
+    url: str = field(init=False, default="")
+    sts: LoopbackSts = field(init=False)
+
+    def __enter__(self) -> LoopbackIam:  # noqa: PYI034 - Python 3.10 has no Self
+        """Serve until the end of the block."""
+        self._moto = DomainDispatcherApplication(create_backend_app)
+        self._known: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._stack = ExitStack()
+        self.sts = self._stack.enter_context(LoopbackSts(keys=_Active(self), account=ACCOUNT))  # type: ignore[arg-type]
+        server = make_server("127.0.0.1", 0, self._gate, threaded=True, request_handler=_Quiet)
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        self._stack.callback(server.server_close)
+        self._stack.callback(server.shutdown)
+        self.url = f"http://127.0.0.1:{server.server_port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop."""
+        self._stack.close()
+
+    def user(self, name: str) -> Keys:
+        """A new user with one access key."""
+        backend().create_user(region_name="us-east-1", user_name=name)
+        return self.make_key(name)
+
+    def make_key(self, user: str) -> Keys:
+        """Another key for a user, known at once."""
+        made = backend().create_access_key(user)
+        self._known[made.access_key_id] = 0
+        self.sts.users[made.access_key_id] = user
+        return Keys(made.access_key_id, made.secret_access_key)
+
+    def keys(self, user: str) -> dict[str, str]:
+        """A user's keys: status by id."""
+        return {key.access_key_id: key.status for key in backend().list_access_keys(user)}
+
+    def key(self, key_id: str) -> AccessKey:
+        """moto's own record of a key, to be changed at will."""
+        return backend().access_keys[key_id]
+
+    def works(self, keys: Keys | None) -> bool:
+        """Whether such a key signs requests."""
+        record = backend().access_keys.get(keys.access_key_id) if keys else None
+        return bool(
+            record
+            and keys
+            and (record.status, record.secret_access_key) == ("Active", keys.secret_access_key)
+        )
+
+    def knows(self, key_id: str) -> bool:
+        """Whether a request that a key signs is accepted; the first ones of a new key are not."""
+        self.on_use.pop(key_id, lambda: None)()
+        record = backend().access_keys.get(key_id)
+        if record is None or record.status != "Active":
+            return False
+        self.sts.users[key_id] = record.user_name
+        left = self._known.setdefault(key_id, self.lag)
+        self._known[key_id] = max(0, left - 1)
+        return left == 0
+
+    def _gate(self, environ: dict[str, Any], start_response: Any) -> Any:
+        body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
+        form = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
+        key_id, region, signed = found.groups() if found else ("", "", "")
+        with self._lock:
+            self.calls.append((form["Action"], key_id))
+            session = self.sts._session(key_id)
+            fault = self.faults[form["Action"]].pop(0) if self.faults[form["Action"]] else ""
+            if session is None:
+                fault = "InvalidClientTokenId"
+            elif self.demands_mfa and not session.token:
+                fault = "AccessDenied"
+            elif not _is_signed(
+                environ, body, Credentials(key_id, session.secret, session.token), region, signed
+            ):
+                fault = "SignatureDoesNotMatch"
+            if fault not in ("", LOST) and not callable(fault):
+                start_response("403 Forbidden", [("Content-Type", "text/xml")])
+                return [_ERROR.format(fault, f"{form['Action']} is not for you").encode()]
+            form.setdefault("UserName", session.identity.arn.rpartition("/")[2])
+            content = urlencode(form).encode()
+            environ |= {"wsgi.input": io.BytesIO(content), "CONTENT_LENGTH": str(len(content))}
+            answer = self._moto(environ, start_response if fault != LOST else lambda *_: None)
+        if callable(fault):
+            fault()
+        if fault != LOST:
+            return answer
+        list(answer)
+        start_response("503 Service Unavailable", [])
+        return [b""]
+
+
+def _is_signed(
+    environ: dict[str, Any], body: bytes, credentials: Credentials, region: str, signed: str
+) -> bool:
+    names = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in signed.split(";")}
+    headers = {name: environ.get(key) or environ[key.removeprefix("HTTP_")] for name, key in names.items()}
+    request = AWSRequest("POST", f"http://{headers['host']}{environ['PATH_INFO']}", headers, body)
+    request.context["timestamp"] = headers["x-amz-date"]
+    auth = SigV4Auth(credentials, "iam", region)
+    signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
+    return bool(environ["HTTP_AUTHORIZATION"].endswith(f"Signature={signature}"))
+
+
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        """Nothing."""
