@@ -9,7 +9,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from credhelper import awsconfig, awsfiles
+from credhelper import awsconfig, awsfiles, doctor
 from credhelper.awsconfig import IniFile
 from credhelper.errors import ConfigError
 from credhelper.setup import words
@@ -47,11 +47,13 @@ def setup(house: House, wish: Wish, directories: Iterable[str]) -> str:
             return words.difference(file, content)
         kept = awsconfig.replace(file, content, awsconfig.reads_config)
     rivals = awsconfig.neighbours(IniFile(file.path, content), credentials, plan.made, environ)
+    doubts = [*words.about(program, environ), *plan.doubts, *rivals]
     return words.lines(
         f"'{file.path}' runs '{' '.join(program)}' for:",
         *words.states(plan, asked.left_out),
         *words.keeping(kept),
-        *words.warnings([*words.about(program, environ), *plan.doubts, *rivals]),
+        *words.warnings(doubts),
+        *words.verdict(doctor.quick(house, plan.profiles), doubts),
         f"next: aws sts get-caller-identity --profile {next(iter(plan.made))}",
     )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from credhelper.awsconfig import Entry, IniFile
+    from credhelper.doctor import Finding
     from credhelper.setup.plan import Plan
 
 LISTED: Final = 20
@@ -62,6 +63,17 @@ def warnings(found: Iterable[Neighbour]) -> Iterator[str]:
     for each in found:
         yield f"warning: {each.sentence}"
         yield f"  hint: {each.hint}"
+
+
+def verdict(findings: Iterable[Finding], told: Iterable[Neighbour]) -> Iterator[str]:
+    """What the doctor says, without what has been told already."""
+    known = {each.sentence for each in told}
+    problems = [each for each in findings if each.level == "problem"]
+    yield f"doctor: {len(problems) or 'no'} {'problem' if len(problems) == 1 else 'problems'}"
+    for each in problems:
+        if each.sentence not in known:
+            yield f"  {each.profile or each.check}: {each.sentence}"
+            yield from (f"    hint: {hint}" for hint in each.hints if hint)
 
 
 def about(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Neighbour]:
