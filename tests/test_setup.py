@@ -260,18 +260,9 @@ class TestEntries:
             "  new        developer\n"
             "  left out   audit-root: it needs accounts: 'credhelper setup audit-root --accounts ID,...'\n"
             f"what it held before is in '{aws}.credhelper-backup'\n"
-            "doctor: fit, and 3 notes; 'credhelper doctor' has all of it\n"
+            "doctor: no problems\n"
             "next: aws sts get-caller-identity --profile unlock-bucket\n"
         )
-
-    def test_the_doctors_verdict(self, laptop: Laptop) -> None:
-        """What keeps the profiles from working is said right away."""
-        laptop.aws_config("[profile other]\nregion = eu-west-1\n")
-        text = said(laptop, "developer")
-
-        assert "problem: " in text
-        assert "org-admin" in text.partition("problem: ")[2].splitlines()[0]
-        assert "doctor: not fit: 1 of its checks found a problem" in text
 
     def test_named(self, laptop: Laptop, aws: Path) -> None:
         """With names, these are written and the others stay; what has not changed is said to be so."""
@@ -414,8 +405,16 @@ class TestWarnings:
         key = "'aws_access_key_id' of profile 'developer'"
         assert f"warning: '{credentials}' line 2: {key} wins over credhelper in every SDK\n  hint: " in text
         assert "warning: AWS_ACCESS_KEY_ID is set" in text
+        assert text.count(key) == 1  # and the doctor does not say it again
         assert "MARK" not in text
         assert "developer" in ours(aws)
+
+    def test_the_doctors_verdict(self, laptop: Laptop, aws: Path) -> None:
+        """What else stands in the way, as far as that takes no network: a profile that cannot work."""
+        laptop.configure(PROFILES + 'ca_bundle = "/nowhere"\n')
+        verdict = said(laptop, "developer").partition("doctor: 1 problem\n")[2]
+        assert verdict.startswith(f"  developer: '{laptop.config}' line 17: 'ca_bundle'")
+        assert verdict.endswith("next: aws sts get-caller-identity --profile developer\n")
 
     def test_a_program_that_goes_away(self, laptop: Laptop, aws: Path) -> None:
         """A program in a virtual environment is used where there is no other, and said to be there."""

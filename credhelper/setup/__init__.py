@@ -47,12 +47,13 @@ def setup(house: House, wish: Wish, directories: Iterable[str]) -> str:
             return words.difference(file, content)
         kept = awsconfig.replace(file, content, awsconfig.reads_config)
     rivals = awsconfig.neighbours(IniFile(file.path, content), credentials, plan.made, environ)
+    doubts = [*words.about(program, environ), *plan.doubts, *rivals]
     return words.lines(
         f"'{file.path}' runs '{' '.join(program)}' for:",
         *words.states(plan, asked.left_out),
         *words.keeping(kept),
-        *words.warnings([*words.about(program, environ), *plan.doubts, *rivals]),
-        *words.verdict(doctor.quick(house, asked.names[: words.LISTED])),
+        *words.warnings(doubts),
+        *words.verdict(doctor.quick(house, plan.profiles), doubts),
         f"next: aws sts get-caller-identity --profile {next(iter(plan.made))}",
     )
 

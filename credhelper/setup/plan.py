@@ -48,6 +48,11 @@ class Plan:
     doubts: tuple[Neighbour, ...]
 
     @property
+    def profiles(self) -> list[str]:
+        """The profiles of ours that the made ones are for."""
+        return [_profile_of(entry) for entry in self.made.values()]
+
+    @property
     def entries(self) -> tuple[Entry, ...]:
         """All entries of the block, each where it was, the new ones last."""
         return tuple({**self.before, **self.made}.values())
@@ -119,11 +124,15 @@ def _entry(config: Config, asked: str, name: str, program: Sequence[str]) -> Ent
     return Entry(name, command_line(program, asked), config.profile(asked).get("region"))
 
 
+def _profile_of(entry: Entry) -> str:
+    """What an entry's command ends with: names need no quotes."""
+    return entry.command.rsplit(maxsplit=1)[-1]
+
+
 def _renewed(config: Config, entry: Entry, program: Sequence[str]) -> Entry | Neighbour:
     """The entry made anew; what is wrong with it where its profile is gone or may not be used so any more."""
-    asked = entry.command.rsplit(maxsplit=1)[-1]  # the command ends with it, and names need no quotes
     try:
-        return _entry(config, asked, entry.name, program)
+        return _entry(config, _profile_of(entry), entry.name, program)
     except ConfigError as error:
         wrong = f"'{entry.name}' does not work any more: {error.sentence}"
         return Neighbour(wrong, f"'credhelper setup --remove {entry.name}' takes it out")

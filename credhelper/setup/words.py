@@ -65,16 +65,15 @@ def warnings(found: Iterable[Neighbour]) -> Iterator[str]:
         yield f"  hint: {each.hint}"
 
 
-def verdict(findings: Sequence[Finding]) -> Iterator[str]:
-    """Whether the doctor finds everything fit; notes are left to it."""
-    problems = [finding for finding in findings if finding.level == "problem"]
+def verdict(findings: Iterable[Finding], told: Iterable[Neighbour]) -> Iterator[str]:
+    """What the doctor says, without what has been told already."""
+    known = {each.sentence for each in told}
+    problems = [each for each in findings if each.level == "problem"]
+    yield f"doctor: {len(problems) or 'no'} {'problem' if len(problems) == 1 else 'problems'}"
     for each in problems:
-        yield f"problem: {each.sentence}"
-        yield from (f"  hint: {hint}" for hint in each.hints)
-    notes = sum(finding.level == "note" for finding in findings)
-    noted = "" if not notes else f", and {notes} {'note' if notes == 1 else 'notes'}"
-    verdict = "fit" if not problems else f"not fit: {len(problems)} of its checks found a problem"
-    yield f"doctor: {verdict}{noted}; 'credhelper doctor' has all of it"
+        if each.sentence not in known:
+            yield f"  {each.profile or each.check}: {each.sentence}"
+            yield from (f"    hint: {hint}" for hint in each.hints if hint)
 
 
 def about(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Neighbour]:
