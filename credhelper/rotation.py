@@ -10,10 +10,9 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from credhelper import identity, keys
+from credhelper import identity, keys, transport
 from credhelper.credentials import Keys
 from credhelper.deadline import Deadline
 from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError
@@ -143,7 +142,7 @@ def _begin(job: _Job, old: Keys, begun: Rotation | None) -> Rotation:
         if begun is not None:
             index.remove([begun])
         raise _no_room(others[0])
-    begun = Rotation(job.name, old.access_key_id, _time_of(answer))
+    begun = Rotation(job.name, old.access_key_id, int(transport.date(answer) or time.time()))
     if not index.add(begun):
         raise keys.unlisted(job.house)
     return begun
@@ -171,14 +170,6 @@ def _no_room(other: Mapping[str, Any]) -> RefusedError:
         f"delete it where it is not: aws iam delete-access-key --access-key-id {found}",
         code="LimitExceeded",
     )
-
-
-def _time_of(answer: Mapping[str, Any]) -> int:
-    """AWS's clock, in seconds since the epoch."""
-    try:
-        return int(parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp())
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return int(time.time())
 
 
 def _create(job: _Job, old: Keys, begun: Rotation) -> Keys:
