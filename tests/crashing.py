@@ -21,7 +21,7 @@ STEPS = (
     "credhelper.store:Store.put",
     "credhelper.store:Store.sweep",
     "credhelper.paths:append_line",
-    "credhelper.cli:emit",
+    "credhelper.verbs.get:emit",
 )
 
 
