@@ -54,7 +54,7 @@ lock, the inner processes find the loop and say so.
 ROUNDS: Final = 3
 """Times to ask the agent for a session that is younger than the one it gives."""
 
-_STALE_SOURCE: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId")
+STALE_SOURCE: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId")
 
 
 class Aws(Protocol):
@@ -274,14 +274,19 @@ class Resolver:
         self._journal.warn(f"{call.profile.name}: served from the cache because {error.sentence}")
         return cached
 
+    def mint(self, call: Call, keys: Keys, permission: Permission) -> Credentials:
+        """A session for one caller, made with these keys; neither read nor stored. Raises CredhelperError."""
+        self._audit.prepare()
+        return self._ask_sts(call, keys, permission)
+
     def _mint(self, call: Call) -> Credentials:
         permission = self.permit(call)
         self._audit.prepare()
-        keys = self._source_keys(call)
+        keys = self.source_keys(call)
         try:
             return self._ask_sts(call, keys, permission)
         except CredhelperError as error:
-            if isinstance(call.source, Origin) or error.code not in _STALE_SOURCE:
+            if isinstance(call.source, Origin) or error.code not in STALE_SOURCE:
                 raise
         # The session that this call rests on was cached and is no longer good, whatever its expiration says.
         return self._ask_sts(call, self.get(call.source, wish="mint").keys, permission)
@@ -298,7 +303,8 @@ class Resolver:
         """How many others wait for what a person is asked now; they are told to be patient."""
         return sum(each.asking() for each in (*self._leases, self._agent.hit))
 
-    def _source_keys(self, call: Call) -> Keys:
+    def source_keys(self, call: Call) -> Keys:
+        """What signs the call: a session of ours that it rests on, cached like any, or its origin's keys."""
         if isinstance(call.source, Origin):
             saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
             return saved or self._aws().source_keys(call.source, call.path, self._deadline)
