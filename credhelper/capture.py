@@ -45,7 +45,7 @@ class Commands:
     """The commands that run now, whichever thread each was started by."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal may come while another one's handler has it
+        self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._ending = False
 

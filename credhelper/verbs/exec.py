@@ -10,6 +10,7 @@ import click
 from credhelper import handover, run
 from credhelper.errors import ConfigError
 from credhelper.verbs import help_option, session_flags, wanted
+from credhelper.verbs.sweep import refuse_alone, sweep, sweep_flags
 
 BEHIND: Final = "a command and its options stand behind '--': credhelper exec NAME -- CMD"
 
@@ -38,6 +39,7 @@ class _BehindDashes(click.Command):
 @help_option
 @click.argument("name")
 @click.option("--serve", is_flag=True, help="Renew the session as long as CMD runs: an endpoint on loopback.")
+@sweep_flags
 @session_flags
 def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the verb's name
     """Run CMD with the credentials of profile NAME in its environment; without CMD, your shell.
@@ -53,13 +55,27 @@ def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the ve
 
     The exit status is CMD's; 127 where it is not found, 126 where it cannot be run.
 
+    With --accounts CMD runs once for each account of an AssumeRoot profile without a target of its own: ids
+    or aliases from [accounts], @FILE with one a line, or 'all' active member accounts of the organization
+    that the profile may be used on. It has no terminal and no stdin. Each account is a line of JSON, as soon
+    as it is done: account, name, rc, stdout, stderr, seconds, and error, which is null unless something went
+    wrong that is not CMD's doing. The exit status is 0 only if it was 0 in all of them. Their sessions are
+    kept nowhere. Ctrl-C ends the commands, and the second time kills them.
+
     \b
     Examples:
       credhelper exec developer -- aws s3 ls
       credhelper exec audit-root@payments-prod --reason 'ticket 4711' -- ./audit.sh
       credhelper exec developer --serve -- terraform apply
+      credhelper exec audit-root --accounts all --exclude @closing.txt -j 16 -- ./audit.sh >audit.jsonl
     """
     command: list[str] = click.get_current_context().meta["command"]
+    if flags["accounts"]:
+        if serve:
+            raise ConfigError("'--serve' does not go with '--accounts'")
+        sweep(name, command, flags)
+        return 0
+    refuse_alone(flags)
     run.find(command, os.environ)  # there is no point in a session that nobody uses
     house, request = wanted(name, flags)
     if not serve:
