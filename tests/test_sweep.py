@@ -19,6 +19,7 @@ import pytest
 import sts_faults as faults
 from laptop import PROFILES, PROGRAM, Laptop, is_alive, until
 from lent_keyring import lend
+from seat import Seat
 from secrets_scan import find_secret
 
 if TYPE_CHECKING:
@@ -484,6 +485,21 @@ class TestStop:
 class TestTerminal:
     """What a person sees."""
 
+    def test_they_are_asked_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """For all accounts; the yes holds for these and no others, and is on record for each."""
+        laptop.configure(PROFILES.replace("[profiles.audit-root]", "[profiles.audit-root]\nconfirm = true"))
+        seat = Seat(laptop, [PROGRAM, *_arguments(3, "true")], TERM="xterm")
+        asked = seat.sees(r"start this session\? \[y/N\] ").string
+        seat.types("y\n")
+        status, shown = seat.leaves()
+
+        assert f"root of 3 accounts: {', '.join(ids(3))}\r\n" in asked
+        assert (status, shown.count("start this session?"), len(minted(sts))) == (0, 0, 3)
+        assert all(line["confirmed_by"].endswith(" by tty") for line in laptop.audit())
+
+        assert sweep(laptop, 3, "true").status == 0
+        assert "run it on a terminal, or say --yes" in laptop.refuses(5, *_arguments(4, "true"))
+
     def test_a_bar_on_stderr(self, laptop: Laptop) -> None:
         """On a terminal of 80 columns: how many, how many failed; gone at the end."""
         text = "sleep 0.2; test $CREDHELPER_ACCOUNT != 100000000000"
@@ -519,15 +535,13 @@ class TestTerminal:
     def test_ctrl_c(self, laptop: Laptop) -> None:
         """The key reaches the commands once, by us."""
         text = "n=0; trap 'n=1; echo got it' INT; while test $n = 0; do sleep 0.05; done; sleep 0.3; exit 9"
-        child, terminal = pty.fork()
-        if child == 0:
-            arguments = _arguments(9, "sh", "-c", text, options=("-j", "2"))
-            os.execve(PROGRAM, [PROGRAM, *arguments], {**laptop.environ, "TERM": "xterm"})
+        command = [PROGRAM, *_arguments(9, "sh", "-c", text, options=("-j", "2"))]
+        seat = Seat(laptop, command, TERM="xterm")
         until(lambda: len(_running(laptop)) >= 4)  # two shells, and what they wait for
-        os.write(terminal, b"\x03")
-        shown = _read(terminal)
+        seat.types("\x03")
+        status, shown = seat.leaves()
 
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+        assert status == 1
         assert shown.count("got it") == 2
         assert "interrupted after 2 of 9 accounts" in shown
         assert _running(laptop) == []

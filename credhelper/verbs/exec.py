@@ -55,12 +55,12 @@ def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the ve
 
     The exit status is CMD's; 127 where it is not found, 126 where it cannot be run.
 
-    With --accounts CMD runs once for each account of an AssumeRoot profile without a target of its own: ids
-    or aliases from [accounts], @FILE with one a line, or 'all' active member accounts of the organization
-    that the profile may be used on. It has no terminal and no stdin. Each account is a line of JSON, as soon
-    as it is done: account, name, rc, stdout, stderr, seconds, and error, which is null unless something went
-    wrong that is not CMD's doing. The exit status is 0 only if it was 0 in all of them. Their sessions are
-    kept nowhere. Ctrl-C ends the commands, and the second time kills them.
+    With --accounts CMD runs once for each of many accounts, for an AssumeRoot profile without a target of
+    its own. They are ids or aliases from [accounts], @FILE with one a line, or 'all': the active members of
+    the organization that the profile may be used on. Each is a line of JSON as soon as it is done: account,
+    name, rc, stdout and stderr (16 MiB of each at most), seconds, and error, which is null or says what went
+    wrong that was not CMD's doing. CMD has no terminal and no stdin. The sessions are kept nowhere. The exit
+    status is 0 only if all went well. Ctrl-C ends the commands; once more, and they are killed.
 
     \b
     Examples:
