@@ -31,6 +31,10 @@ STS_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3
 CONNECTIONS: Final = 64
 """Connections to STS that one client keeps open: as many as a sweep may have workers."""
+
+CLIENTS: Final = 8
+"""Clients that are kept; the keys of a session that is renewed again and again make a new one each time."""
+
 _EXPIRATION_SLACK: Final = 300.0
 
 
@@ -102,6 +106,8 @@ class Aws:
         known = call.origin.place, call.origin.name, call.endpoint, keys, attempts
         with self._making:
             if known not in self._clients:
+                if len(self._clients) == CLIENTS:
+                    del self._clients[next(iter(self._clients))]
                 self._clients[known] = self._new_client(call, keys, attempts)
             return self._clients[known]
 

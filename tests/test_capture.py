@@ -107,7 +107,7 @@ class TestEnd:
         ignore = (
             "import signal,time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"
         )
-        script = f"'{sys.executable}' -c '{ignore}' >{tmp_path}/ready & echo $! >{tmp_path}/pid; wait"
+        script = f"'{sys.executable}' -c '{ignore}' >{tmp_path}/ready 2>&1 & echo $! >{tmp_path}/pid; wait"
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(_sh, commands, script)
             until(lambda: (tmp_path / "ready").exists() and (tmp_path / "ready").read_text())

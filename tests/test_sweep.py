@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from credhelper import sweep as room
+
 import sts_faults as faults
 from laptop import PROFILES, PROGRAM, Laptop, is_alive, until
 from lent_keyring import lend
@@ -452,10 +454,18 @@ class TestStop:
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
         process.send_signal(signal.SIGINT)
-        line = json.loads(process.communicate(timeout=10)[0])
+        line = json.loads(process.communicate(timeout=7)[0])  # without it, they have ten seconds
 
         assert (line["rc"], line["error"]) == (137, "interrupted")
         assert _running(laptop) == []
+
+    def test_after_a_while_they_are_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever does not listen to a signal that came once."""
+        monkeypatch.setattr(room, "GRACE", 0.05)
+        told: list[int] = []
+        room.Stop(told.append).now(signal.SIGTERM)
+
+        assert until(lambda: told == [signal.SIGTERM, signal.SIGKILL])
 
     def test_a_request_under_way_is_waited_for(self, laptop: Laptop, sts: LoopbackSts) -> None:
         """What STS has minted is on record, and its command is not begun."""
