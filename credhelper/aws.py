@@ -7,6 +7,7 @@ credentials in an answer are checked before anything believes them.
 from __future__ import annotations
 
 import os
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 STS_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3
+CONNECTIONS: Final = 64
+"""Connections to STS that one client keeps open: as many as a sweep may have workers."""
+
+CLIENTS: Final = 8
+"""Clients that are kept; the keys of a session that is renewed again and again make a new one each time."""
+
 _EXPIRATION_SLACK: Final = 300.0
 
 
@@ -39,11 +46,20 @@ class Minted:
 
 
 class Aws:
-    """The calls, made for one process."""
+    """The calls, made for one process, by as many threads as there are.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    botocore's clients may be shared by threads, its sessions may not. A client is kept for the keys that it
+    signs with: a new one costs a TLS handshake, and 30 ms to read the CA certificates. `attempts` are those
+    that botocore makes at one call.
+    """
+
+    def __init__(self, environ: Mapping[str, str], attempts: int = ATTEMPTS) -> None:
         self._environ = environ
+        self._attempts = attempts
+        self._making = threading.RLock()
         self._sessions: dict[str | None, botocore.session.Session] = {}
+        self._clients: dict[tuple[Any, ...], Any] = {}
+        self._thread = threading.local()
 
     def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
         """The credentials that a chain begins with. Raises SourceError, ConfigError."""
@@ -54,13 +70,19 @@ class Aws:
         _check_keys(call, keys)
         seconds = deadline.left(STS_SECONDS)
         # A code works once: an attempt whose answer has been lost may have used it up.
-        client = self._client(call, keys, Deadline(seconds), attempts=1 if code else ATTEMPTS)
+        client = self._client(call, keys, 1 if code else self._attempts)
         facts = _facts(call)
         request = {**call.parameters, **({"TokenCode": code} if code else {})}
         operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
         host = client.meta.endpoint_url
+        ends = Deadline(seconds)
+
+        def ask() -> dict[str, Any]:
+            self._thread.ends = ends
+            return operation(**request)
+
         try:
-            answer = within(seconds, lambda: operation(**request))
+            answer = within(seconds, ask)
         except LateError:
             raise UnreachableError(f"STS at '{host}' did not answer within {seconds:.0f} s") from None
         except boto.ClientError as error:
@@ -74,16 +96,27 @@ class Aws:
     def _session(self, origin: Origin) -> botocore.session.Session:
         """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
         profile = origin.name if origin.place == "aws profile" else None
-        if profile not in self._sessions:
-            self._sessions[profile] = sources.open_session(origin)
-        return self._sessions[profile]
+        with self._making:
+            if profile not in self._sessions:
+                self._sessions[profile] = sources.open_session(origin)
+            return self._sessions[profile]
 
-    def _client(self, call: Call, keys: Keys, deadline: Deadline, *, attempts: int = ATTEMPTS) -> Any:
+    def _client(self, call: Call, keys: Keys, attempts: int = ATTEMPTS) -> Any:
+        known = call.origin.place, call.origin.name, call.endpoint, keys, attempts
+        with self._making:
+            if known not in self._clients:
+                if len(self._clients) == CLIENTS:
+                    del self._clients[next(iter(self._clients))]
+                self._clients[known] = self._new_client(call, keys, attempts)
+            return self._clients[known]
+
+    def _new_client(self, call: Call, keys: Keys, attempts: int) -> Any:
         endpoint = call.endpoint
         config = botocore.config.Config(
             connect_timeout=endpoint.connect_timeout,
             read_timeout=endpoint.read_timeout,
             retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=CONNECTIONS,
             use_fips_endpoint=endpoint.fips,
             use_dualstack_endpoint=endpoint.dualstack,
         )
@@ -106,7 +139,7 @@ class Aws:
         # where an answer can be bounded before all of it is in memory. It sends through the same session.
         sender = client._endpoint.http_session  # noqa: SLF001
         client.meta.events.register(
-            "before-send.sts", lambda request, **_: transport.send(sender, request, deadline)
+            "before-send.sts", lambda request, **_: transport.send(sender, request, self._thread.ends)
         )
         return client
 

@@ -120,6 +120,34 @@ class Config:
         name, at, target = asked.partition("@")
         if at and not target:
             raise ConfigError(f"'{asked}' names no account after the '@'")
+        profile = self._named(name, asked, flags)
+        if profile.kind == ROOT:
+            return self._aim(profile, asked, target)
+        if target:
+            raise ConfigError(f"profile '{name}' takes no target: it is not an AssumeRoot profile")
+        return replace(profile, account_name=self.account_name(profile.account_id))
+
+    def open_profile(self, name: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
+        """The AssumeRoot profile of that name, which leaves the account to `aim`. Raises ConfigError."""
+        if "@" in name:
+            raise ConfigError(f"'{name}' names an account already, so no others can be added")
+        profile = self._named(name, name, flags)
+        if profile.kind != ROOT:
+            raise ConfigError(f"profile '{name}' takes no accounts: it is not an AssumeRoot profile")
+        if "target_principal" in profile.settings:
+            raise ConfigError(f"profile '{name}' has a target of its own and takes no other accounts")
+        return profile
+
+    def aim(self, profile: Profile, account_id: str) -> Profile:
+        """An open profile, for that account. Raises ConfigError where the profile is not to be used on it."""
+        return self._aim(profile, f"{profile.name}@{account_id}", account_id)
+
+    def account_id(self, target: str) -> str:
+        """The id that an alias or an id stands for. Raises ConfigError."""
+        return self._account(target, None, "")
+
+    def _named(self, name: str, asked: str, flags: Mapping[str, Any]) -> Profile:
+        """The profile as the file and the flags say it, with its target still to be looked at."""
         tables = self.table("profiles")
         for each in (asked, name):
             if each in tables and not validation.matches(vocabulary.NAME, each):
@@ -129,12 +157,7 @@ class Config:
             raise self._unknown_profile(name)
         if not isinstance(tables[name], dict):
             raise self.complaint("profiles", name, "must be a table")
-        profile = self._assemble(name, tables[name], flags)
-        if profile.kind == ROOT:
-            return self._aim(profile, asked, target)
-        if target:
-            raise ConfigError(f"profile '{name}' takes no target: it is not an AssumeRoot profile")
-        return replace(profile, account_name=self.account_name(profile.account_id))
+        return self._assemble(name, tables[name], flags)
 
     def _unknown_profile(self, name: str) -> ConfigError:
         known = self.names

@@ -40,7 +40,11 @@ def exports(opened: House, request: Request) -> dict[str, str]:
 
 def environment(opened: House, request: Request) -> dict[str, str]:
     """The environment of a command that has the session in it. Raises CredhelperError."""
-    call, credentials = _session(opened, request)
+    return environment_of(opened, *_session(opened, request))
+
+
+def environment_of(opened: House, call: Call, credentials: Credentials) -> dict[str, str]:
+    """The environment of a command that has this session in it."""
     return run.environment(_callers(opened, call), credentials, *_who_and_where(call, credentials))
 
 

@@ -125,11 +125,11 @@ class House:
         """The profiles of other credhelper processes that are waiting for this one."""
         return chain.read_path(self.environ.get("CREDHELPER_CHAIN", ""))
 
-    def resolver(self) -> Resolver:
-        """What answers for the calls that `chains` builds."""
-        opened: list[Aws] = []
+    def resolver(self, aws: Aws | None = None) -> Resolver:
+        """What answers for the calls that `chains` builds; it asks `aws`, else one of its own."""
+        opened: list[Aws] = [] if aws is None else [aws]
 
-        def aws() -> Aws:
+        def asked() -> Aws:
             if not opened:
                 from credhelper.aws import Aws as Sts
 
@@ -137,7 +137,7 @@ class House:
             return opened[0]
 
         return Resolver(
-            aws=aws,
+            aws=asked,
             store=self.store,
             agent=self.agent,
             locks=self.locks,

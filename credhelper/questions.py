@@ -102,7 +102,7 @@ def _target(call: Call) -> str:
     account = profile.account_id or ""
     named = f"{profile.account_name} ({account})" if profile.account_name else account
     if profile.kind == ROOT:
-        return f"root of account {named}"
+        return f"root of account {named}" if account.isdecimal() else f"root of {account}"
     if profile.kind == SESSION:
         return f"a session of account {named}, shared by all roles with this device"
     return f"role {call.parameters.get('RoleArn')}" + (

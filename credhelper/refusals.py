@@ -49,6 +49,9 @@ class Refusal:
     error: type[CredhelperError] = RefusedError
 
 
+THROTTLING: Final = "Throttling.*|TooManyRequests.*|RequestLimitExceeded|SlowDown"
+"""The codes that mean: more slowly."""
+
 _DENIED = "AccessDenied(?:Exception)?"
 _ABOUT_TARGET = rf"{_DENIED}|Validation\w*|Invalid(?:Input|Parameter)\w*|Account\w+"
 _ORGANIZATION = r"(?:explicit deny in an?|because no) (?P<kind>(?:service|resource) control policy)"
@@ -280,7 +283,7 @@ TABLE: Final[tuple[Refusal, ...]] = (
     ),
     Refusal(
         ANY,
-        "Throttling.*|TooManyRequests.*|RequestLimitExceeded|SlowDown",
+        THROTTLING,
         "",
         "STS is throttling requests of this account",
         ("wait a little; many callers with different profiles at once cause this",),
@@ -324,6 +327,11 @@ def explain(api: str, code: str, message: str, facts: Mapping[str, str]) -> Cred
             hints = (hint.format_map(known) for hint in row.hints)
             return row.error(row.sentence.format_map(known), *hints, code=code)
     raise AssertionError("the last row matches everything")
+
+
+def is_throttling(code: str | None) -> bool:
+    """Whether this code of AWS's asks for fewer requests."""
+    return re.fullmatch(THROTTLING, code or "") is not None
 
 
 def _quoted(api: str, code: str, message: str) -> dict[str, str]:

@@ -54,7 +54,7 @@ lock, the inner processes find the loop and say so.
 ROUNDS: Final = 3
 """Times to ask the agent for a session that is younger than the one it gives."""
 
-_STALE_SOURCE: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId")
+STALE_SOURCE: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId")
 
 
 class Aws(Protocol):
@@ -274,6 +274,11 @@ class Resolver:
         self._journal.warn(f"{call.profile.name}: served from the cache because {error.sentence}")
         return cached
 
+    def mint(self, call: Call, keys: Keys, permission: Permission) -> Credentials:
+        """A session for one caller, made with these keys; neither read nor stored. Raises CredhelperError."""
+        self._audit.prepare()
+        return self._ask_sts(call, keys, permission)
+
     def _mint(self, call: Call) -> Credentials:
         permission = self.permit(call)
         self._audit.prepare()
@@ -281,7 +286,7 @@ class Resolver:
         try:
             return self._ask_sts(call, keys, permission)
         except CredhelperError as error:
-            newer = self._newer_keys(call, keys) if error.code in _STALE_SOURCE else None
+            newer = self._newer_keys(call, keys) if error.code in STALE_SOURCE else None
             if newer is None:
                 raise
         return self._ask_sts(call, newer, permission)

@@ -178,7 +178,8 @@ def find(command: Sequence[str], environ: Mapping[str, str]) -> str:
     raise NotFoundError(f"'{name}' not found")
 
 
-def _cannot_be_run(name: str, error: OSError) -> NotExecutableError:
+def cannot_be_run(name: str, error: OSError) -> NotExecutableError:
+    """The error where the system does not start a program that is there."""
     why = lower_first(error.strerror or "unknown error")
     return NotExecutableError(
         f"'{name}' cannot be run: {why}",
@@ -195,7 +196,7 @@ if sys.platform == "win32":
         try:
             status = subprocess.Popen([program, *words[1:]], env=environ).wait()
         except OSError as error:
-            raise _cannot_be_run(words[0], error) from None
+            raise cannot_be_run(words[0], error) from None
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -224,14 +225,14 @@ else:
         except OSError as error:
             for number, handler in before.items():
                 signal.signal(number, handler)
-            raise _cannot_be_run(words[0], error) from None
+            raise cannot_be_run(words[0], error) from None
 
     def _run(program: str, words: list[str], environ: Mapping[str, str]) -> int:
         with _signals() as signals:
             try:
                 pid = os.posix_spawn(program, words, environ, setsigdef=_IGNORED_BY_PYTHON)
             except OSError as error:
-                raise _cannot_be_run(words[0], error) from None
+                raise cannot_be_run(words[0], error) from None
             return _attend(pid, signals)
 
     @contextlib.contextmanager

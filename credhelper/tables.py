@@ -1,7 +1,8 @@
-"""Tables for people: as wide as the terminal, coloured only there, plain in a pipe. NO_COLOR counts."""
+"""Tables and progress for people: as wide as the terminal, coloured only there. NO_COLOR counts."""
 
 from __future__ import annotations
 
+import contextlib
 import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -13,7 +14,7 @@ from rich.text import Text
 from credhelper.errors import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NARROWEST: Final = 80
 PIPE_WIDTH: Final = 1000
@@ -48,3 +49,50 @@ def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
     width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH
     Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
+
+
+class Bar:
+    """A progress bar on stderr, for as long as the block lasts; nothing at all where it is not `shown`."""
+
+    def __init__(self, title: str, total: int, *, shown: bool) -> None:
+        from rich import progress
+
+        console = Console(stderr=True)
+        self._progress = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(None),
+            progress.MofNCompleteColumn(),
+            progress.TextColumn("{task.fields[said]}", markup=False),
+            progress.TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            expand=True,
+            disable=not shown or console.is_dumb_terminal,
+        )
+        self._task = self._progress.add_task(printable(title, 30), total=total, said="")
+
+    def __enter__(self) -> Bar:  # noqa: PYI034 - Python 3.10 has no Self
+        """Show it."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Take it away."""
+        self._progress.stop()
+
+    @contextlib.contextmanager
+    def aside(self, *, hidden: bool) -> Iterator[None]:
+        """Hide it for the block, where something else is written to the same terminal."""
+        if not hidden:
+            yield
+            return
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
+
+    def update(self, done: int, failed: int, *, stopping: bool) -> None:
+        """Say how many are done, and how many of them have failed."""
+        said = ", ".join([*([f"{failed} failed"] if failed else []), *(["stopping"] if stopping else [])])
+        self._progress.update(self._task, completed=done, said=said)

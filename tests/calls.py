@@ -76,7 +76,7 @@ class Desk:
 
     def client(self, name: str, **flags: Any) -> Any:
         """The botocore client that the call of a profile goes through."""
-        return self.aws()._client(self.call(name, **flags), SOURCE_KEYS, Deadline(10))
+        return self.aws()._client(self.call(name, **flags), SOURCE_KEYS)
 
     def _environ(self) -> Mapping[str, str]:
         """The laptop's environment, which os.environ becomes until the test is over."""

@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ import pytest
 from credhelper import aws as room
 from credhelper.consent import Asking, Consent, Said
 from credhelper.credentials import Keys
+from credhelper.deadline import Deadline
 from credhelper.errors import (
     ConfigError,
     CredhelperError,
@@ -28,7 +30,7 @@ from credhelper.prompts import Answer
 from credhelper.resolver import Asker, Resolver
 
 import sts_faults as faults
-from calls import Desk
+from calls import SOURCE_KEYS, Desk
 from sts import SOURCE_SECRET
 
 if TYPE_CHECKING:
@@ -471,3 +473,31 @@ def test_fault_through_the_program(
     assert said in stderr
     assert "MARKERSECRET" not in stderr
     assert "MARKERSECRET" not in laptop.log()
+
+
+class TestClients:
+    """What calls with the same keys share."""
+
+    def test_one_for_the_same_keys(self, desk: Desk) -> None:
+        """Whatever thread asks, and for whichever account; and none is kept for ever."""
+        aws, call = desk.aws(), desk.call("unlock-bucket")
+        with ThreadPoolExecutor(8) as pool:
+            found = set(pool.map(lambda _: aws._client(call, SOURCE_KEYS), range(32)))
+        assert len(found) == 1
+
+        for number in range(20):
+            aws._client(call, Keys(f"ASIA{number}", "x", "x"))
+        assert len(aws._clients) == room.CLIENTS
+        assert aws._client(call, SOURCE_KEYS) not in found
+
+    def test_each_call_has_its_own_deadline(self, desk: Desk, sts: LoopbackSts) -> None:
+        """Although the client is the same: one that is late does not make the others so."""
+        aws, call = desk.aws(), desk.call("developer")
+        sts.script.append(faults.slow(3))
+        with ThreadPoolExecutor(2) as pool:
+            late = pool.submit(aws.mint, call, SOURCE_KEYS, None, Deadline(1))
+            while not sts.calls:
+                time.sleep(0.01)
+            assert aws.mint(call, SOURCE_KEYS, None, Deadline(10)).credentials
+            with pytest.raises(UnreachableError, match="did not answer within 1 s"):
+                late.result()

@@ -10,6 +10,7 @@ import click
 from credhelper import handover, run
 from credhelper.errors import ConfigError
 from credhelper.verbs import help_option, session_flags, wanted
+from credhelper.verbs.sweep import refuse_alone, sweep, sweep_flags
 
 BEHIND: Final = "a command and its options stand behind '--': credhelper exec NAME -- CMD"
 
@@ -38,6 +39,7 @@ class _BehindDashes(click.Command):
 @help_option
 @click.argument("name")
 @click.option("--serve", is_flag=True, help="Renew the session as long as CMD runs: an endpoint on loopback.")
+@sweep_flags
 @session_flags
 def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the verb's name
     """Run CMD with the credentials of profile NAME in its environment; without CMD, your shell.
@@ -53,13 +55,27 @@ def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the ve
 
     The exit status is CMD's; 127 where it is not found, 126 where it cannot be run.
 
+    With --accounts CMD runs once for each of many accounts, for an AssumeRoot profile without a target of
+    its own. They are ids or aliases from [accounts], @FILE with one a line, or 'all': the active members of
+    the organization that the profile may be used on. Each is a line of JSON as soon as it is done: account,
+    name, rc, stdout and stderr (16 MiB of each at most), seconds, and error, which is null or says what went
+    wrong that was not CMD's doing. CMD has no terminal and no stdin. The sessions are kept nowhere. The exit
+    status is 0 only if all went well. Ctrl-C ends the commands; once more, and they are killed.
+
     \b
     Examples:
       credhelper exec developer -- aws s3 ls
       credhelper exec audit-root@payments-prod --reason 'ticket 4711' -- ./audit.sh
       credhelper exec developer --serve -- terraform apply
+      credhelper exec audit-root --accounts all --exclude @closing.txt -j 16 -- ./audit.sh >audit.jsonl
     """
     command: list[str] = click.get_current_context().meta["command"]
+    if flags["accounts"]:
+        if serve:
+            raise ConfigError("'--serve' does not go with '--accounts'")
+        sweep(name, command, flags)
+        return 0
+    refuse_alone(flags)
     run.find(command, os.environ)  # there is no point in a session that nobody uses
     house, request = wanted(name, flags)
     if not serve:
