@@ -127,7 +127,7 @@ class Aws:
                 "sts",
                 region_name=endpoint.region,
                 endpoint_url=endpoint.url,
-                verify=endpoint.ca_bundle,
+                verify=endpoint.ca_bundle if endpoint.verified else False,
                 aws_access_key_id=keys.access_key_id,
                 aws_secret_access_key=keys.secret_access_key,
                 aws_session_token=keys.session_token,
@@ -164,7 +164,9 @@ def _facts(call: Call) -> dict[str, str]:
         "task_arn": task,
         "target": str(parameters.get("RoleArn") or parameters.get("TargetPrincipal") or ""),
         "device": str(parameters.get("SerialNumber", "")),
-        "duration": str(parameters.get("DurationSeconds", 3600)),
+        "duration": str(
+            parameters.get("DurationSeconds", 900 if call.profile.kind == vocabulary.ROOT else 3600)
+        ),
         "region": call.endpoint.region,
         "source": _source(call),
         "skew": "off from",
@@ -219,9 +221,9 @@ def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:
     except (KeyError, AttributeError, ValueError, OverflowError):
         raise UnreachableError(f"STS at '{host}' answered without a valid expiration") from None
     life = expiration - answered
-    if life <= 0:
-        raise UnreachableError(f"STS at '{host}' answered with credentials that have expired already")
     longest = call.parameters.get("DurationSeconds", vocabulary.DURATIONS[call.profile.kind][1])
+    if life <= 0 < longest:  # who asks AssumeRoot for 0 seconds gets them
+        raise UnreachableError(f"STS at '{host}' answered with credentials that have expired already")
     if life > longest + _EXPIRATION_SLACK:
         raise UnreachableError(
             f"STS at '{host}' answered with an absurd expiration: "
@@ -238,5 +240,6 @@ def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:
         account_id=call.profile.account_id,
         arn=answer.get("AssumedRoleUser", {}).get("Arn"),
         source_identity=answer.get("SourceIdentity"),
+        answer={name: answer[name] for name in answer if name not in ("Credentials", "ResponseMetadata")},
     )
     return Minted(credentials, answer.get("ResponseMetadata", {}).get("RequestId"))

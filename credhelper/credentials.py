@@ -8,7 +8,10 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 LAST_SECOND: Final = 253402300799
 """9999-12-31T23:59:59Z, the last time that has a name of the usual form."""
@@ -55,7 +58,8 @@ class Credentials:
     """A session that STS minted.
 
     `expiration` is STS's own, in seconds since the epoch. `life` is how many seconds it had when it was
-    minted, on STS's clock, and `skew` how far STS's clock was ahead of ours then.
+    minted, on STS's clock, and `skew` how far STS's clock was ahead of ours then. `answer` is what STS said
+    beside the credentials, in the API's words.
     """
 
     access_key_id: str
@@ -68,6 +72,7 @@ class Credentials:
     account_id: str | None = None
     arn: str | None = None
     source_identity: str | None = None
+    answer: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def keys(self) -> Keys:
@@ -117,6 +122,7 @@ _STORED = (
     "account_id",
     "arn",
     "source_identity",
+    "answer",
 )
 
 
@@ -126,6 +132,7 @@ def _is_sound(credentials: Credentials) -> bool:
     return (
         all(isinstance(text, str) for text in texts)
         and all(text is None or isinstance(text, str) for text in perhaps)
+        and isinstance(credentials.answer, dict)
         and _is_number(credentials.life)
         and _is_number(credentials.skew)
         and isinstance(credentials.expiration, int)

@@ -123,7 +123,7 @@ class TestStored:
         """A field that is missing makes a miss, but for those that may be unknown."""
         document = json.loads(CREDENTIALS.to_json())
         del document[name]
-        optional = name in ("account_id", "arn", "source_identity")
+        optional = name in ("account_id", "arn", "source_identity", "answer")
         assert (Credentials.from_json(json.dumps(document)) is not None) == optional
 
 
