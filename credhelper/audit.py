@@ -34,6 +34,7 @@ class Line:
     target: str | None = None  # the role's ARN, or the principal whose root it is
     task_policy: str | None = None
     region: str | None = None
+    certificate: str | None = None  # 'not verified' where --no-verify-ssl said so
     error: str | None = None
     sentence: str | None = None
     access_key_id: str | None = None

@@ -19,7 +19,7 @@ from credhelper.config import Config, Profile, Setting, check_partition
 from credhelper.errors import ConfigError
 from credhelper.origins import Origin
 from credhelper.tomlfile import nearest
-from credhelper.vocabulary import API, BY_NAME, ROLE, ROOT, SESSION
+from credhelper.vocabulary import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -69,6 +69,7 @@ class Endpoint:
     read_timeout: int = 5
     fips: bool | None = None
     dualstack: bool | None = None
+    verified: bool = True  # its certificate; only an API form of the command line can do without
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,8 @@ class Call:
             for name, value in self.parameters.items()
             if not (name == "RoleSessionName" and self.generated_name)
         }
+        if self.profile.kind == ROOT:
+            sent.setdefault("DurationSeconds", DURATIONS[ROOT][1])  # the API's own default: the same session
         source = self.source.identity if isinstance(self.source, Origin) else self.source.key
         document = json.dumps([self.api, sent, source, self.endpoint.url], sort_keys=True)
         return hashlib.sha256(document.encode()).hexdigest()[:32]
@@ -271,7 +274,9 @@ class Chains:
         if profile.kind == ROOT and region in (None, "aws-global"):
             raise ConfigError(
                 f"profile '{profile.name}' needs a region: AssumeRoot is not on the global STS endpoint",
-                "set 'region' or 'sts_region' in the profile or in [defaults]",
+                "say --region, or set 'region' in [defaults]"
+                if profile.one_off
+                else "set 'region' or 'sts_region' in the profile or in [defaults]",
             )
         if region is not None:
             check_partition(profile, region)

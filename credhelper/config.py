@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -18,12 +19,14 @@ if TYPE_CHECKING:
 TABLES: Final = ("accounts", "defaults", "profiles", *vocabulary.SECTIONS)
 FLAG: Final = "the command line"
 """The table of a setting that came from the command line."""
+OPTION: Final = "an API form"
+"""The same for the options of `assume-root` and `assume-role`, which are called as the AWS CLI calls them."""
 QUOTED: Final = 'a profile name with a dot stands in quotes: [profiles."a.b"]'
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A value, and the table of the file that it stands in ('profiles.x', 'defaults', or FLAG)."""
+    """A value, and the table of the file that it stands in ('profiles.x', 'defaults'), FLAG or OPTION."""
 
     value: Any
     table: str
@@ -39,6 +42,7 @@ class Profile:
     target_account: str | None = None
     account_name: str | None = None
     config: Config | None = field(default=None, repr=False, compare=False)
+    one_off: bool = False
 
     def get(self, key: str, default: Any = None) -> Any:
         """The value of a key, which `vocabulary` says the type of."""
@@ -106,8 +110,9 @@ class Config:
 
     def complaint(self, table: str, key: str, problem: str, *hints: str) -> ConfigError:
         """An error with its place: flag, or file, line, table and key."""
-        if table == FLAG:
-            return ConfigError(f"'{BY_NAME[key].flag}' {problem}", *hints)
+        if table in (FLAG, OPTION):
+            name = BY_NAME[key].flag if table == FLAG else BY_NAME[key].option
+            return ConfigError(f"'{name}' {problem}", *hints)
         where = f"'{self.path}' line {line_of(self.text, table, key)}"
         inside = f" in [{table}]" if table else ""
         return ConfigError(f"{where}: '{key}'{inside} {problem}", *hints)
@@ -159,14 +164,26 @@ class Config:
             raise self.complaint("profiles", name, "must be a table")
         return self._assemble(name, tables[name], flags)
 
+    def one_off(self, name: str, values: Mapping[str, Any]) -> Profile:
+        """A profile that stands in no file: the options of an API form, over [defaults].
+
+        Raises ConfigError.
+        """
+        profile = replace(self._assemble(name, {}, values, OPTION), one_off=True)
+        if profile.kind == ROOT:
+            return self._aim(profile, name, "")
+        return replace(profile, account_name=self.account_name(profile.account_id))
+
     def _unknown_profile(self, name: str) -> ConfigError:
         known = self.names
         listed = f"known profiles: {', '.join(known[:12])}" if known else "the file has no profiles yet"
         return ConfigError(f"no profile '{name}' in '{self.path}'", *(nearest(name, known) or (listed,)))
 
-    def _assemble(self, name: str, table: Mapping[str, Any], flags: Mapping[str, Any]) -> Profile:
+    def _assemble(
+        self, name: str, table: Mapping[str, Any], flags: Mapping[str, Any], place: str = FLAG
+    ) -> Profile:
         own = {key: Setting(value, f"profiles.{name}") for key, value in table.items()}
-        over = {key: Setting(value, FLAG) for key, value in flags.items()}
+        over = {key: Setting(value, place) for key, value in flags.items()}
         for layer in (own, over):
             self._check_layer(layer)
         inherited = self._defaults()
@@ -251,7 +268,9 @@ class Config:
                 wrong = f"does not go with {vocabulary.API[kind]}: it belongs to {elsewhere}"
                 raise self.complaint(setting.table, name, wrong)
         duration = settings.get("duration_seconds")
-        problem = duration and validation.duration_problem(kind, duration.value)
+        problem = duration and validation.duration_problem(
+            kind, duration.value, one_off=duration.table == OPTION
+        )
         if duration and problem:
             raise self.complaint(duration.table, "duration_seconds", problem)
 
@@ -308,9 +327,12 @@ class Config:
                 raise self.complaint(setting.table, key, f"{verb} the target '{account}'")
 
 
-def load(path: str) -> Config:
-    """Read a configuration file. Raises ConfigError for everything that is wrong with it as a whole."""
-    text, tables = tomlfile.read(path)
+def load(path: str, *, optional: bool = False) -> Config:
+    """Read a configuration file. Raises ConfigError for everything that is wrong with it as a whole.
+
+    Where it is `optional` a file that is not there is an empty one.
+    """
+    text, tables = ("", {}) if optional and not os.path.lexists(path) else tomlfile.read(path)
     config = Config(path, text, tables)
     for name in tables:
         if name not in TABLES:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from credhelper import freshness, series
@@ -12,7 +12,7 @@ from credhelper.parameters import needs_reason
 from credhelper.series import Series
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from credhelper.chain import Call
     from credhelper.config import Profile
@@ -28,11 +28,15 @@ Matter = Literal["reason", "confirm", "renewal"]
 
 @dataclass(frozen=True)
 class Said:
-    """What the person has said on the command line: why, that they mean it, and that they are here."""
+    """What the person has said on the command line: why, that they mean it, and that they are here.
+
+    `codes` are MFA codes, by their device.
+    """
 
     reason: str | None = None
     yes: bool = False
     login: bool = False
+    codes: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,8 @@ class Consent:
 
     def needs_person(self, call: Call) -> bool:
         """Whether a mint of this call waits for somebody. A person at `login` is there already."""
-        return not self.said.login and (call.needs_code or bool(self.wants(call.profile)))
+        asks_code = call.needs_code and call.parameters["SerialNumber"] not in self.said.codes
+        return not self.said.login and (asks_code or bool(self.wants(call.profile)))
 
     def permit(self, call: Call, waiting: Callable[[], int]) -> Permission:
         """See that all has been said; `waiting` tells how many wait for it. Raises HumanNeededError."""
@@ -139,7 +144,12 @@ class Consent:
         return self._asking.ask(question, call)
 
     def code(self, call: Call, waiting: Callable[[], int], *, rejected: bool = False) -> str:
-        """An MFA code, the next one after a `rejected` one. Raises HumanNeededError."""
+        """An MFA code, the next one after a `rejected` one; one that was given is the only one.
+
+        Raises HumanNeededError.
+        """
+        if given := self.said.codes.get(call.parameters["SerialNumber"]):
+            return given
         from credhelper import questions
 
         by = "" if self._asking is None else self._asking.by()

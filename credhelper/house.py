@@ -165,8 +165,10 @@ class Start:
     hushed: bool = False
 
 
-def open_house(environ: Mapping[str, str], start: Start, said: Said = NOTHING_SAID) -> House:
-    """Find the places and open the parts; nothing is read yet but the configuration."""
+def open_house(
+    environ: Mapping[str, str], start: Start, said: Said = NOTHING_SAID, *, optional: bool = False
+) -> House:
+    """Find the places and open the parts; nothing is read yet but the configuration, maybe `optional`."""
     now, age = freshness.read_clocks(), max(0.0, time.monotonic() - start.began)
     started = Clocks(now.wall - age, None if now.boot is None else now.boot - age, now.boot_id)
     deadline = Deadline(GET_SECONDS - age)
@@ -175,7 +177,7 @@ def open_house(environ: Mapping[str, str], start: Start, said: Said = NOTHING_SA
     locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, journal), journal)
     loaded: config.Config | ConfigError
     try:
-        loaded = config.load(places.config)
+        loaded = config.load(places.config, optional=optional)
         choice, timeout = loaded.option("keyring", "backend", "auto"), loaded.option("keyring", "timeout", 2)
         required = loaded.option("audit", "required", default=False)
         mode, idle = loaded.option("agent", "mode", "auto"), loaded.option("agent", "idle_exit", IDLE_SECONDS)

@@ -39,7 +39,7 @@ def of(profile: Profile, region: str, person: Person) -> dict[str, Any]:
     settings = {name: setting.value for name, setting in profile.settings.items()}
     if profile.kind == ROLE:
         settings.setdefault("role_session_name", SESSION_NAME)
-    if profile.kind == ROOT:
+    if profile.kind == ROOT and not profile.one_off:
         settings.setdefault("duration_seconds", vocabulary.DURATIONS[ROOT][1])
     return {
         key.parameter: _member(profile, key.name, settings[key.name], region, person)

@@ -381,6 +381,7 @@ class Resolver:
                 target=call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal"),
                 task_policy=short_task(task) if task else None,
                 region=call.endpoint.region,
+                certificate=None if call.endpoint.verified else "not verified",
                 source_arn=None if keys is None else keys.source_arn,
                 reason=permission.reason,
                 confirmed_by=permission.confirmed_by,

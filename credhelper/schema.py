@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import vocabulary
-from credhelper.vocabulary import API, KEYS, SECTIONS
+from credhelper.vocabulary import API, BY_NAME, KEYS, SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,8 +37,8 @@ _FORMS: Final[dict[str, dict[str, Any]]] = {
         "type": "array",
         "items": {
             "type": "object",
-            "properties": {"ProviderArn": {"type": "string"}, "ContextAssertion": {"type": "string"}},
-            "required": ["ProviderArn", "ContextAssertion"],
+            "properties": {name: {"type": "string"} for name in BY_NAME["provided_contexts"].members},
+            "required": [*BY_NAME["provided_contexts"].members],
             "additionalProperties": False,
         },
     },

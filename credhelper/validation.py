@@ -30,9 +30,9 @@ def matches(pattern: str, text: str) -> bool:
     return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
-def duration_problem(kind: Kind, seconds: int) -> str | None:
-    """Whether AWS would take this duration for this kind of session."""
-    low, high = vocabulary.DURATIONS[kind]
+def duration_problem(kind: Kind, seconds: int, *, one_off: bool = False) -> str | None:
+    """Whether a profile, or an API form of the command line, may ask for this duration."""
+    low, high = (vocabulary.API_DURATIONS if one_off else vocabulary.DURATIONS)[kind]
     if low <= seconds <= high:
         return None
     said = f", not {seconds}" if abs(seconds) < 10**9 else ""
@@ -114,8 +114,8 @@ def _tables(key: Key, value: object) -> str | None:
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         return "must be an array of tables"
     for item in value:
-        if set(item) != {"ProviderArn", "ContextAssertion"}:
-            return "needs exactly ProviderArn and ContextAssertion in each table"
+        if set(item) != set(key.members):
+            return f"needs exactly {' and '.join(key.members)} in each table"
         if not all(isinstance(text, str) and not has_control_characters(text) for text in item.values()):
             return "must hold strings without control characters"
     return _bounds(key, len(value), "entries")

@@ -7,6 +7,7 @@ model); keys that AWS does not have are ours and say so.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -49,13 +50,19 @@ DURATIONS: Final[dict[Kind, tuple[int, int]]] = {
 }
 """The seconds that `duration_seconds` may say, for each kind."""
 
+API_DURATIONS: Final[dict[Kind, tuple[int, int]]] = {**DURATIONS, ROOT: (0, 900)}
+"""What the API takes, and with it the API forms of the command line."""
 
 INHERITED_PARAMETERS: Final = ("mfa_serial", "role_session_name", "source_identity", "duration_seconds")
 
 
 @dataclass(frozen=True)
 class Key:
-    """One key of a profile. `low` and `high` bound a number's value, or else the length."""
+    """One key of a profile. `low` and `high` bound a number's value, or else the length.
+
+    `members` are those of the structure that the API makes of a value or of each entry; `aws_option` is the
+    AWS CLI's option where that is called neither like the parameter nor like the key.
+    """
 
     name: str
     form: Form
@@ -67,6 +74,8 @@ class Key:
     pattern: str | None = None
     choices: tuple[object, ...] = ()
     placeholders: bool = False
+    members: tuple[str, ...] = ()
+    aws_option: str = ""
 
     @property
     def inherited(self) -> bool:
@@ -77,6 +86,17 @@ class Key:
     def flag(self) -> str:
         """The same key on the command line."""
         return "--" + self.name.replace("_", "-")
+
+    @property
+    def option(self) -> str:
+        """The AWS CLI's name for the same: `--serial-number` for mfa_serial, which is SerialNumber."""
+        hyphenated = re.sub(r"(?<!^)(?=[A-Z])", "-", self.parameter or self.name.replace("_", "-")).lower()
+        return self.aws_option or f"--{hyphenated}"
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the API has a list of it."""
+        return self.form in ("texts", "table", "tables")
 
 
 KEYS: Final[tuple[Key, ...]] = (
@@ -96,6 +116,7 @@ KEYS: Final[tuple[Key, ...]] = (
         meaning="the root task: an ARN, or the short name of one of AWS's five root-task policies",
         kinds=(ROOT,),
         high=2048,
+        members=("arn",),
     ),
     # AssumeRole
     Key(
@@ -136,8 +157,18 @@ KEYS: Final[tuple[Key, ...]] = (
         kinds=(ROLE,),
         low=1,
         pattern=POLICY_ARN,
+        members=("arn",),
     ),
-    Key("tags", "table", parameter="Tags", meaning="session tags", kinds=(ROLE,), high=50, placeholders=True),
+    Key(
+        "tags",
+        "table",
+        parameter="Tags",
+        meaning="session tags",
+        kinds=(ROLE,),
+        high=50,
+        placeholders=True,
+        members=("Key", "Value"),
+    ),
     Key(
         "transitive_tag_keys",
         "texts",
@@ -176,6 +207,7 @@ KEYS: Final[tuple[Key, ...]] = (
         kinds=(ROLE,),
         low=1,
         high=5,
+        members=("ProviderArn", "ContextAssertion"),
     ),
     # AssumeRole and GetSessionToken
     Key(
@@ -211,9 +243,10 @@ KEYS: Final[tuple[Key, ...]] = (
     Key(
         "source_profile",
         "text",
-        "whose credentials make the call: a profile of this file, else one of AWS's",
+        "whose credentials make the call: a profile of config.toml, else one of AWS's",
         low=1,
         high=256,
+        aws_option="--profile",
     ),
     Key(
         "credential_source",
@@ -239,8 +272,22 @@ KEYS: Final[tuple[Key, ...]] = (
         pattern=r"https?://[\x21-\x7e]+",
     ),
     Key("ca_bundle", "text", "a file of CA certificates to trust instead of the usual ones", low=1),
-    Key("connect_timeout", "number", "seconds for one connection to STS (default 3)", low=1, high=10),
-    Key("read_timeout", "number", "seconds for one read from STS (default 5)", low=1, high=10),
+    Key(
+        "connect_timeout",
+        "number",
+        "seconds for one connection to STS (default 3)",
+        low=1,
+        high=10,
+        aws_option="--cli-connect-timeout",
+    ),
+    Key(
+        "read_timeout",
+        "number",
+        "seconds for one read from STS (default 5)",
+        low=1,
+        high=10,
+        aws_option="--cli-read-timeout",
+    ),
     Key("use_fips_endpoint", "boolean", "use the FIPS endpoint of STS"),
     Key("use_dualstack_endpoint", "boolean", "use the IPv6 endpoint of STS"),
     # Ours
@@ -299,6 +346,16 @@ KEYS: Final[tuple[Key, ...]] = (
 )
 
 BY_NAME: Final[dict[str, Key]] = {key.name: key for key in KEYS}
+
+TOKEN_CODE: Final = Key(
+    "token_code",
+    "text",
+    parameter="TokenCode",
+    meaning="the code that the MFA device shows now: sent once, and never asked for",
+    kinds=(ROLE,),
+    pattern=r"[0-9]{6}",
+)
+"""What only a command line can say: no file holds a code."""
 
 
 def short_task(policy_arn: str) -> str:
