@@ -37,6 +37,9 @@ VERBS: Final = {
 }
 """The verbs, in the order of the help, and the file of each: only the one that is meant is loaded."""
 
+API_FORMS: Final = {"assume-root": "assume", "assume-role": "assume"}
+"""The same for those that are called as the AWS CLI calls them."""
+
 HIDDEN: Final = {"renew": "get"}
 
 
@@ -113,14 +116,22 @@ class _Verbs(click.Group):
         with formatter.section("Files"):
             formatter.write_dl(house.files(os.environ))
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each group of verbs under a heading of its own."""
+        for heading, verbs in (("Commands", VERBS), ("API forms", API_FORMS)):
+            found = [(verb, self.get_command(ctx, verb)) for verb in verbs]
+            with formatter.section(heading):
+                formatter.write_dl([(verb, each.get_short_help_str(80)) for verb, each in found if each])
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
-        return list(VERBS)
+        return [*VERBS, *API_FORMS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        room = VERBS.get(cmd_name) or HIDDEN.get(cmd_name)
+        room = {**VERBS, **API_FORMS, **HIDDEN}.get(cmd_name)
         if room is None:
             return None
-        found: click.Command = getattr(importlib.import_module(f"credhelper.verbs.{room}"), cmd_name)
+        verbs = importlib.import_module(f"credhelper.verbs.{room}")
+        found: click.Command = getattr(verbs, cmd_name.replace("-", "_"))
         return found
 
 

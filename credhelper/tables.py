@@ -29,13 +29,22 @@ class Row:
     style: str = ""
 
 
-def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
+def render(
+    columns: Mapping[str, int | None],
+    rows: Iterable[Row],
+    *,
+    longest: int | None = None,
+    color: bool | None = None,
+) -> str:
     """The rows under their headings; a column has so many characters, or its share of what is left.
 
-    Whatever a cell quotes, it becomes printable ASCII here.
+    Whatever a cell quotes, it becomes printable ASCII here; one of more than `longest` characters is cut off.
+    `color` stands for what the terminal, or a pipe, would have said.
     """
     terminal = Console()
     fitted = terminal.is_terminal
+    styled = fitted if color is None else color
+    limit = {} if longest is None else {"limit": longest}
     table = Table(box=None, pad_edge=False, expand=fitted)
     for name, width in columns.items():
         if fitted:
@@ -43,11 +52,12 @@ def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
         else:
             table.add_column(name, no_wrap=True)
     for row in rows:
-        cells = (Text(printable("-" if cell in (None, "") else str(cell))) for cell in row.cells)
+        cells = (Text(printable("-" if cell in (None, "") else str(cell), **limit)) for cell in row.cells)
         table.add_row(*cells, style=row.style)
     out = io.StringIO()
-    width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH
-    Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
+    width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH + len(columns) * (longest or 0)
+    no_color = terminal.no_color and color is None
+    Console(file=out, width=width, force_terminal=styled, no_color=no_color).print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 

@@ -1,0 +1,171 @@
+"""`assume-root` and `assume-role`: the calls themselves, with the AWS CLI's options."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from credhelper import apiforms, house, oneoff, response, yamltext
+from credhelper.consent import Said
+from credhelper.errors import ConfigError
+from credhelper.verbs import (
+    EXIT_STATUSES,
+    emit,
+    help_option,
+    refuse_terminal,
+    started,
+    version_option,
+)
+from credhelper.verbs.apioptions import COLORS, ApiForm, api_options
+from credhelper.vocabulary import API, ROLE, ROOT, ROOT_TASKS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from credhelper.client import Wish
+    from credhelper.credentials import Credentials
+    from credhelper.house import House
+    from credhelper.vocabulary import Key, Kind
+
+PROMPT_SECONDS: Final = 40.0
+
+UNVERIFIED: Final = (
+    b"credhelper: warning: --no-verify-ssl: nobody knows who answers, and it is kept nowhere\n"
+)
+"""For a terminal alone: to an SDK, which gives us a pipe, stderr is part of the answer, or an error.
+
+The log and the record of the session have it as well.
+"""
+
+
+@click.command("assume-root", cls=ApiForm, epilog=EXIT_STATUSES)
+@help_option
+@version_option
+@api_options(ROOT)
+def assume_root(**options: Any) -> None:
+    """Call AssumeRoot with the options of 'aws sts assume-root', without a profile.
+
+    The answer is cached, shared and recorded as a profile's would be. It is the JSON that SDKs read; --output
+    prints the API's own response instead. [defaults] of config.toml apply, and no file is needed.
+
+    \b
+    Examples:
+      credhelper assume-root --target-principal 111122223333 \\
+        --task-policy-arn arn=arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy \\
+        --region us-east-1 --profile org-admin | jq .Expiration
+      credhelper assume-root --target-principal payments-prod \\
+        --task-policy-arn IAMAuditRootUserCredentials --output response | jq .
+    """
+    _run(ROOT, options)
+
+
+@click.command("assume-role", cls=ApiForm, epilog=EXIT_STATUSES)
+@help_option
+@version_option
+@api_options(ROLE)
+def assume_role(**options: Any) -> None:
+    """Call AssumeRole with the options of 'aws sts assume-role', without a profile.
+
+    The answer is cached, shared and recorded as a profile's would be. It is the JSON that SDKs read; --output
+    prints the API's own response instead. [defaults] of config.toml apply, and no file is needed.
+
+    \b
+    Examples:
+      credhelper assume-role --role-arn arn:aws:iam::222233334444:role/Developer \\
+        --role-session-name me --tags Key=Team,Value=Payments | jq .Expiration
+      credhelper assume-role --cli-input-json file://request.json --query AssumedRoleUser.Arn | cat
+    """
+    _run(ROLE, options)
+
+
+def _run(kind: Kind, options: Mapping[str, Any]) -> None:
+    if options["no_sign_request"]:
+        raise ConfigError(f"'--no-sign-request' is not possible: AWS answers no unsigned {API[kind]}")
+    if options["skeleton"] in ("input", "yaml-input"):
+        emit(_skeleton(kind, options["skeleton"]))
+        return
+    query = None if options["query"] is None else response.Query(options["query"], kind)
+    if (options["output"] or "").startswith("yaml"):
+        yamltext.library()  # or a session would be minted for nothing
+    if options["skeleton"] is None:
+        refuse_terminal(show=options["show"])
+    opened = _open(options)
+    wanted = _one_off(kind, options, opened)
+    if options["skeleton"] == "output":
+        wanted.call(opened)
+        emit(_printed(response.SAMPLES[kind], query, options))
+        return
+    credentials = _answer(wanted, opened, options)
+    if query is None and options["output"] is None:
+        emit(credentials.envelope())
+    else:
+        emit(_printed(response.of(credentials), query, options))
+
+
+def _answer(wanted: oneoff.OneOff, opened: House, options: Mapping[str, Any]) -> Credentials:
+    if not wanted.verified and os.isatty(2):
+        os.write(2, UNVERIFIED)
+    wish: Wish = "mint" if options["refresh"] else "get"
+    return wanted.answer(opened, wish=wish, cache=not options["no_cache"])
+
+
+def _skeleton(kind: Kind, form: str) -> bytes:
+    return response.rendered(apiforms.skeleton(kind), "yaml" if form == "yaml-input" else "json")
+
+
+def _printed(document: Any, query: response.Query | None, options: Mapping[str, Any]) -> bytes:
+    found = document if query is None else query.of(document)
+    return response.rendered(found, options["output"] or "json", color=COLORS[options["color"]])
+
+
+def _open(options: Mapping[str, Any]) -> House:
+    if options["credential_stdin"]:
+        os.environ.pop("AWS_SECURITY_TOKEN", None)
+        os.environ.update(oneoff.variables(sys.stdin.buffer.read()))
+    environ = {**os.environ, "CREDHELPER_LOG": "debug"} if options["debug"] else os.environ
+    said = Said(options["reason"], options["yes"])
+    return house.open_house(environ, started(), said, optional=True)
+
+
+def _one_off(kind: Kind, options: Mapping[str, Any], opened: House) -> oneoff.OneOff:
+    """What the options say. Raises ConfigError, and HumanNeededError where nobody says what is missing."""
+    request = {**_input(kind, options), **_given(apiforms.keys_of(kind), options)}
+    for key in apiforms.missing(kind, request):
+        if not options["cli_auto_prompt"]:
+            hint = f"one of {', '.join(ROOT_TASKS)}" if key.name == "task_policy_arn" else key.meaning
+            raise ConfigError(f"'{key.option}' is missing", hint)
+        request[key.name] = apiforms.said(key, [_asked(key, kind, opened.environ)])
+    settings = {name: options[name] for name in apiforms.SETTINGS if options[name] is not None}
+    for name in ("read_timeout", "connect_timeout"):
+        if name in settings:
+            settings[name] = oneoff.bounded(settings[name])
+    if options["credential_stdin"]:
+        settings["credential_source"] = "Environment"
+    return oneoff.OneOff(kind, request, settings, verified=options["verified"])
+
+
+def _input(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+    as_json, as_yaml = options["cli_input_json"], options["cli_input_yaml"]
+    if as_json is not None and as_yaml is not None:
+        raise ConfigError("'--cli-input-json' and '--cli-input-yaml' are two requests: give one")
+    if as_yaml is not None:
+        return apiforms.yaml_document(kind, as_yaml)
+    return {} if as_json is None else apiforms.json_document(kind, as_json)
+
+
+def _given(keys: tuple[Key, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters among the options, in the API's shape."""
+    given = {key: options[key.name] for key in keys if options[key.name] not in (None, ())}
+    return {key.name: apiforms.said(key, text if key.is_list else [text]) for key, text in given.items()}
+
+
+def _asked(key: Key, kind: Kind, environ: Mapping[str, str]) -> str:
+    """What the person at the terminal says."""
+    from credhelper.prompts import Question, ask
+
+    question = Question("reason", API[kind], (key.meaning,), key.option)
+    choice = environ.get("CREDHELPER_PROMPT") or "auto"
+    return ask(question, command=None, choice=choice, environ=environ, seconds=PROMPT_SECONDS).text
