@@ -528,6 +528,9 @@ def test_mistakes_are_found_before_any_request(
     line, more, said = mistake
     for name, value in laptop.environ.items():
         monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "")  # --credential-stdin sets them, and they are gone after the test
+        monkeypatch.delenv(name)
     monkeypatch.setattr(
         "sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"AccessKeyId": "A", "SecretAccessKey": "s"}'))
     )
