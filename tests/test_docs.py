@@ -41,7 +41,7 @@ def test_every_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
 def test_every_command_in_the_documents_exists() -> None:
     """What stands behind `credhelper` is a verb of the program, and its flags are its flags."""
     for document in DOCUMENTS:
-        for verb, rest in re.findall(r"`credhelper ([a-z]+)([^`\n]*)`", _read(document)):
+        for verb, rest in re.findall(r"`credhelper ([a-z-]+)([^`\n]*)`", _read(document)):
             command = cli.program.get_command(click.Context(cli.program), verb)
             assert command is not None, (document, verb)
             known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}

@@ -7,9 +7,10 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore import xform_name
 
 from credhelper import validation, vocabulary
-from credhelper.vocabulary import API, BY_NAME, DURATIONS, KEYS, ROOT, Key, Kind
+from credhelper.vocabulary import API, API_DURATIONS, BY_NAME, DURATIONS, KEYS, ROOT, TOKEN_CODE, Key, Kind
 
 MODEL = boto3.client("sts", region_name="us-east-1").meta.service_model
 LOADER = boto3.Session()._session.get_component("data_loader")
@@ -23,8 +24,8 @@ REGIONS = [
     )  # not the likes of aws-cn-global, which no endpoint signs for
 ]
 
-PROMPTED = {"TokenCode"}
-"""Members that a person is asked for."""
+PROMPTED = {TOKEN_CODE.parameter}
+"""Members that a person is asked for, or says on the command line."""
 
 OUR_LIMITS: dict[str, tuple[int | None, int | None]] = {
     "target_principal": (None, 2048),  # an alias from [accounts] may be shorter than an account id
@@ -65,6 +66,7 @@ class TestOperation:
         """Durations are the API's, except that AssumeRoot's below 60 s have expired before they are used."""
         limits = members(kind)["DurationSeconds"].metadata
         assert DURATIONS[kind] == (60 if kind == ROOT else limits["min"], limits["max"])
+        assert API_DURATIONS[kind] == (limits["min"], limits["max"])
         assert validation.duration_problem(kind, DURATIONS[kind][1]) is None
         assert validation.duration_problem(kind, DURATIONS[kind][1] + 1) is not None
 
@@ -93,6 +95,15 @@ class TestMember:
         else:
             limits = shape.metadata.get("min"), shape.metadata.get("max")
             assert (key.low, key.high) == OUR_LIMITS.get(key.name, limits)
+
+    def test_members(self, kind: Kind, key: Key) -> None:
+        """A key knows the structure that the API makes of it, and the AWS CLI's name for it."""
+        assert key.parameter is not None
+        shape = members(kind)[key.parameter]
+        entry = shape.member if shape.type_name == "list" else shape
+        assert key.is_list == (shape.type_name == "list")
+        assert list(key.members) == list(getattr(entry, "members", {}))
+        assert key.option == f"--{xform_name(key.parameter, '-')}"
 
     def test_pattern(self, kind: Kind, key: Key) -> None:
         """What fits a key fits its member's pattern."""
