@@ -124,7 +124,7 @@ def _printed(document: Any, query: response.Query | None, options: Mapping[str, 
 def _open(options: Mapping[str, Any]) -> House:
     if options["credential_stdin"]:
         os.environ.pop("AWS_SECURITY_TOKEN", None)
-        os.environ.update(oneoff.variables(sys.stdin.buffer.read()))
+        os.environ.update(oneoff.variables(sys.stdin.buffer.read(apiforms.FILE_LIMIT)))
     environ = {**os.environ, "CREDHELPER_LOG": "debug"} if options["debug"] else os.environ
     said = Said(options["reason"], options["yes"])
     return house.open_house(environ, started(), said, optional=True)
