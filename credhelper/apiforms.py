@@ -29,7 +29,7 @@ REQUIRED: Final = {ROOT: ("target_principal", "task_policy_arn"), ROLE: ("role_a
 SETTINGS: Final = ("source_profile", "region", "endpoint_url", "ca_bundle", "read_timeout", "connect_timeout")
 """The keys behind the AWS CLI's options that are no parameters of a call."""
 
-EVERY_ROOT: Final = "-"
+FROM_STDIN: Final = "-"
 """The target that stands for principals on stdin, one a line."""
 
 

@@ -147,9 +147,9 @@ class Config:
         """An open profile, for that account. Raises ConfigError where the profile is not to be used on it."""
         return self._aim(profile, f"{profile.name}@{account_id}", account_id)
 
-    def account_id(self, target: str) -> str:
-        """The id that an alias or an id stands for. Raises ConfigError."""
-        return self._account(target, None, "")
+    def account_id(self, target: str, *, arn: bool = False) -> str:
+        """The id that an alias, an id or (where `arn`) a principal's ARN stands for. Raises ConfigError."""
+        return self._account(target, None, "", arn=arn)
 
     def _named(self, name: str, asked: str, flags: Mapping[str, Any]) -> Profile:
         """The profile as the file and the flags say it, with its target still to be looked at."""
@@ -167,11 +167,11 @@ class Config:
     def one_off(self, name: str, values: Mapping[str, Any]) -> Profile:
         """A profile that stands in no file: the options of an API form, over [defaults].
 
-        Raises ConfigError.
+        Without a target it is one for `aim`. Raises ConfigError.
         """
         profile = replace(self._assemble(name, {}, values, OPTION), one_off=True)
         if profile.kind == ROOT:
-            return self._aim(profile, name, "")
+            return self._aim(profile, name, "") if "target_principal" in values else profile
         return replace(profile, account_name=self.account_name(profile.account_id))
 
     def _unknown_profile(self, name: str) -> ConfigError:

@@ -49,12 +49,20 @@ class OneOff:
         values = {**source, **self.settings, **apiforms.settings(self.kind, self.request)}
         if self._code is not None:
             values["mfa_session"] = False  # it goes with this very call, as the AWS CLI sends it
+        if self.is_for_many:
+            del values["target_principal"]
         return house.config.one_off(self._name(values), values)
 
     def _name(self, values: Mapping[str, Any]) -> str:
-        if self.kind == ROOT:
-            return f"{VERBS[ROOT]} {short_task(str(values['task_policy_arn']))}@{values['target_principal']}"
-        return f"{VERBS[self.kind]} {values['role_arn']}"
+        if self.kind != ROOT:
+            return f"{VERBS[self.kind]} {values['role_arn']}"
+        task = f"{VERBS[ROOT]} {short_task(str(values['task_policy_arn']))}"
+        return task if self.is_for_many else f"{task}@{values['target_principal']}"
+
+    @property
+    def is_for_many(self) -> bool:
+        """Whether its principals come from stdin."""
+        return self.request.get("target_principal") == apiforms.FROM_STDIN
 
     @property
     def _code(self) -> str | None:
@@ -80,8 +88,6 @@ class OneOff:
             if self._code is not None:
                 codes = {call.parameters["SerialNumber"]: self._code}
                 house = replace(house, said=replace(house.said, codes=codes))
-            if not self.verified:
-                house.journal.warn(f"{call.profile.name}: --no-verify-ssl, so nobody knows who answered")
             return house.resolver().get(call, wish=wish, cache=cache and self.verified)
         except HumanNeededError as error:
             raise _hinted(error) from None

@@ -452,7 +452,7 @@ class TestTls:
         assert server.count() == 2
         assert not (laptop.state / "items.jsonl").exists()
         assert [each["certificate"] for each in laptop.audit()] == ["not verified"] * 2
-        assert "nobody knows who answered" in laptop.log()
+        assert "--no-verify-ssl, so nobody knows who answers" in laptop.log()
         laptop.run(*AS_ROLE)
         assert laptop.audit()[-1]["certificate"] is None
 

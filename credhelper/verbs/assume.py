@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +21,7 @@ from credhelper.verbs import (
     started,
     version_option,
 )
+from credhelper.verbs import principals as many
 from credhelper.verbs.apioptions import COLORS, ApiForm, api_options
 from credhelper.vocabulary import API, ROLE, ROOT, ROOT_TASKS
 
@@ -51,6 +54,9 @@ def assume_root(**options: Any) -> None:
     The answer is cached, shared and recorded as a profile's would be. It is the JSON that SDKs read; --output
     prints the API's own response instead. [defaults] of config.toml apply, and no file is needed.
 
+    With '--target-principal -' principals come from stdin, one a line. Each is answered with a line of JSON,
+    as soon as it is known, and their sessions are kept nowhere. The exit status is 0 only if none has failed.
+
     \b
     Examples:
       credhelper assume-root --target-principal 111122223333 \\
@@ -58,6 +64,8 @@ def assume_root(**options: Any) -> None:
         --region us-east-1 --profile org-admin | jq .Expiration
       credhelper assume-root --target-principal payments-prod \\
         --task-policy-arn IAMAuditRootUserCredentials --output response | jq .
+      credhelper assume-root --target-principal - \\
+        --task-policy-arn IAMAuditRootUserCredentials <accounts.txt >sessions.jsonl
     """
     _run(ROOT, options)
 
@@ -92,24 +100,38 @@ def _run(kind: Kind, options: Mapping[str, Any]) -> None:
         yamltext.library()  # or a session would be minted for nothing
     if options["skeleton"] is None:
         refuse_terminal(show=options["show"])
+    wanted = _one_off(kind, options)
+    if wanted.is_for_many:
+        many.refuse(options)
     opened = _open(options)
-    wanted = _one_off(kind, options, opened)
     if options["skeleton"] == "output":
         wanted.call(opened)
         emit(_printed(response.SAMPLES[kind], query, options))
         return
-    credentials = _answer(wanted, opened, options)
-    if query is None and options["output"] is None:
-        emit(credentials.envelope())
-    else:
-        emit(_printed(response.of(credentials), query, options))
-
-
-def _answer(wanted: oneoff.OneOff, opened: House, options: Mapping[str, Any]) -> Credentials:
-    if not wanted.verified and os.isatty(2):
-        os.write(2, UNVERIFIED)
+    _warn(wanted, opened)
+    if wanted.is_for_many:
+        many.answer(opened, wanted, functools.partial(_said, query=query, output=options["output"]))
+        return
     wish: Wish = "mint" if options["refresh"] else "get"
-    return wanted.answer(opened, wish=wish, cache=not options["no_cache"])
+    credentials = wanted.answer(opened, wish=wish, cache=not options["no_cache"])
+    as_envelope = query is None and options["output"] is None
+    emit(credentials.envelope() if as_envelope else _printed(response.of(credentials), query, options))
+
+
+def _warn(wanted: oneoff.OneOff, opened: House) -> None:
+    """Be loud about an STS that nobody has checked."""
+    if wanted.verified:
+        return
+    opened.journal.warn(f"{oneoff.VERBS[wanted.kind]}: --no-verify-ssl, so nobody knows who answers")
+    if os.isatty(2):
+        os.write(2, UNVERIFIED)
+
+
+def _said(credentials: Credentials, *, query: response.Query | None, output: str | None) -> dict[str, Any]:
+    """What a line of JSON says of credentials."""
+    if query is not None:
+        return {"Result": query.of(response.of(credentials))}
+    return json.loads(credentials.envelope()) if output is None else response.of(credentials)
 
 
 def _skeleton(kind: Kind, form: str) -> bytes:
@@ -130,14 +152,14 @@ def _open(options: Mapping[str, Any]) -> House:
     return house.open_house(environ, started(), said, optional=True)
 
 
-def _one_off(kind: Kind, options: Mapping[str, Any], opened: House) -> oneoff.OneOff:
+def _one_off(kind: Kind, options: Mapping[str, Any]) -> oneoff.OneOff:
     """What the options say. Raises ConfigError, and HumanNeededError where nobody says what is missing."""
     request = {**_input(kind, options), **_given(apiforms.keys_of(kind), options)}
     for key in apiforms.missing(kind, request):
         if not options["cli_auto_prompt"]:
             hint = f"one of {', '.join(ROOT_TASKS)}" if key.name == "task_policy_arn" else key.meaning
             raise ConfigError(f"'{key.option}' is missing", hint)
-        request[key.name] = apiforms.said(key, [_asked(key, kind, opened.environ)])
+        request[key.name] = apiforms.said(key, [_asked(key, kind)])
     settings = {name: options[name] for name in apiforms.SETTINGS if options[name] is not None}
     for name in ("read_timeout", "connect_timeout"):
         if name in settings:
@@ -162,10 +184,10 @@ def _given(keys: tuple[Key, ...], options: Mapping[str, Any]) -> dict[str, Any]:
     return {key.name: apiforms.said(key, text if key.is_list else [text]) for key, text in given.items()}
 
 
-def _asked(key: Key, kind: Kind, environ: Mapping[str, str]) -> str:
+def _asked(key: Key, kind: Kind) -> str:
     """What the person at the terminal says."""
     from credhelper.prompts import Question, ask
 
     question = Question("reason", API[kind], (key.meaning,), key.option)
-    choice = environ.get("CREDHELPER_PROMPT") or "auto"
-    return ask(question, command=None, choice=choice, environ=environ, seconds=PROMPT_SECONDS).text
+    choice = os.environ.get("CREDHELPER_PROMPT") or "auto"
+    return ask(question, command=None, choice=choice, environ=os.environ, seconds=PROMPT_SECONDS).text
