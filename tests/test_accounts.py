@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -242,6 +243,16 @@ class TestOrganization:
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert sorted(line["name"] for line in lines) == [account["Name"] for account in picked]
         assert sts.count("AssumeRoot") == 2
+
+    def test_setup_writes_a_profile_for_each(self, laptop: Laptop, organization: Any, moto: str) -> None:
+        """The same accounts, and nothing is minted for that."""
+        laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
+        shown = laptop.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
+        assert laptop.run("setup", "audit-root", "--accounts", "all").status == 0
+
+        accounts = [json.loads(line)["account"] for line in shown.splitlines()]
+        written = re.findall(r"\[profile audit-root@(\d+)\]", (laptop.home / ".aws/config").read_text())
+        assert written == accounts
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "AWSOrganizationsNotInUseException"])
     def test_where_it_cannot_be_listed_it_says_what_to_do(

@@ -289,6 +289,13 @@ class TestEntries:
         said(laptop, "audit-root@333344445555")
         assert "audit-root@333344445555" in ours(aws)
 
+    def test_a_file_of_accounts(self, laptop: Laptop, aws: Path) -> None:
+        """One a line; an account that has an alias is written by that, once."""
+        listed = laptop.home / "accounts"
+        listed.write_text("111122223333  # the first\n222233334444\n")
+        said(laptop, "audit-root", "--accounts", f"@{listed}", "--accounts", "payments-prod")
+        assert list(ours(aws)) == ["audit-root@payments-prod", "audit-root@222233334444"]
+
     def test_accounts_for_all(self, laptop: Laptop, aws: Path) -> None:
         """Without names, accounts are for the profiles that leave their target open."""
         said(laptop, "--accounts", "payments-prod")
@@ -300,7 +307,7 @@ class TestEntries:
             (["audit-root"], "profile 'audit-root' needs a target account"),
             (["audit-root", "--accounts", "nobody"], "'nobody' is neither an account id nor an alias"),
             (["developer", "--accounts", "payments-prod"], "'--accounts' is for profiles without a target"),
-            (["--accounts", " , "], "'--accounts' names no account"),
+            (["--accounts", " , "], "no account is left"),
             (["develper"], "did you mean 'developer'"),
             (["developer@payments-prod"], "takes no target"),
             (["developer", "--prefix", "a b"], "'a bdeveloper' cannot be the name of a profile"),

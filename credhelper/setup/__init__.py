@@ -13,7 +13,8 @@ from credhelper import awsconfig, awsfiles, doctor
 from credhelper.awsconfig import IniFile
 from credhelper.errors import ConfigError
 from credhelper.setup import words
-from credhelper.setup.plan import Wish, accounts, asked_for, chosen, planned
+from credhelper.setup.plan import Wish, asked_for, chosen, planned
+from credhelper.setup.targets import targets
 from credhelper.starter import STARTER
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def setup(house: House, wish: Wish, directories: Iterable[str]) -> str:
     if not os.path.exists(house.places.config):
         return _begin(house.places.config, wish)
     config, environ = house.config, house.environ
-    asked = asked_for(config, wish, lambda _profile: accounts(wish))
+    asked = asked_for(config, wish, lambda name: targets(house, wish, name))
     program = awsconfig.stable_program(directories, lambda path: awsconfig.answers_version(path, environ))
     with _alone(house, wish):
         file = awsconfig.read(awsfiles.config_path(environ))

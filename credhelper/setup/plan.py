@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Wish:
     """What was asked for: no names, all profiles.
 
-    `accounts` are targets for profiles that leave theirs open: each is `ID,ALIAS,...`.
+    `accounts` are targets for profiles that leave theirs open: each is `ID,ALIAS,...`, `@FILE` or `all`.
     """
 
     names: tuple[str, ...] = ()
@@ -92,14 +92,6 @@ def planned(config: Config, wish: Wish, asked: Asked, there: Sequence[Entry], pr
     if not made:
         raise _nothing(config)
     return Plan({entry.name: entry for entry in there}, made, tuple(doubts))
-
-
-def accounts(wish: Wish) -> list[str]:
-    """The accounts, as they were named. Raises ConfigError: none was."""
-    found = [name.strip() for value in wish.accounts for name in value.split(",") if name.strip()]
-    if not found:
-        raise ConfigError("'--accounts' names no account")
-    return found
 
 
 def chosen(there: Sequence[Entry], wish: Wish, path: str) -> list[Entry]:

@@ -18,8 +18,8 @@ from credhelper.verbs import emit, help_option, open_house
 @click.option(
     "--accounts",
     multiple=True,
-    metavar="ID,...",
-    help="Accounts, by id or alias, for profiles that leave their target open: a profile for each.",
+    metavar="ID,...|@FILE|all",
+    help="Accounts for profiles that leave their target open: a profile for each.",
 )
 @click.option("--prefix", default="", metavar="TEXT", help="Put this before the names in ~/.aws/config.")
 @click.option("--dry-run", is_flag=True, help="Print what would change, and write nothing.")
