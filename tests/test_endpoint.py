@@ -8,7 +8,6 @@ import http.server
 import json
 import os
 import queue
-import shutil
 import signal
 import socket
 import subprocess
@@ -26,6 +25,7 @@ from credhelper.credentials import Clocks, Credentials
 from credhelper.endpoint import HEAD_BYTES, MOST_CONNECTIONS, Endpoint
 from credhelper.errors import RefusedError, UnreachableError
 
+import needs
 from laptop import until
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
@@ -146,15 +146,6 @@ def _key(endpoint: Endpoint) -> str:
     status, _, body = _ask(endpoint)
     assert status == 200, body
     return str(json.loads(body)["AccessKeyId"])
-
-
-def _installed(name: str) -> str:
-    path = shutil.which(name, path="/usr/bin:/usr/sbin:/bin:/sbin")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is to be installed in CI")
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 class TestAnswer:
@@ -811,7 +802,7 @@ class TestPlace:
 @contextlib.contextmanager
 def _second_network() -> Iterator[tuple[str, str]]:
     """A namespace with a cable to this one: its name, and our address at the near end."""
-    ip, name = _installed("ip"), f"ch{os.getpid()}"
+    ip, name = needs.program("ip"), f"ch{os.getpid()}"
     third = os.getpid() % 250
     steps = [
         f"netns add {name}",
@@ -836,7 +827,7 @@ def _second_network() -> Iterator[tuple[str, str]]:
 
 def _connects(namespace: str, address: str, port: int) -> bool:
     program = f"import socket; socket.create_connection(({address!r}, {port}), timeout=5)"
-    command = [_installed("ip"), "netns", "exec", namespace, sys.executable, "-c", program]
+    command = [needs.program("ip"), "netns", "exec", namespace, sys.executable, "-c", program]
     return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
 
 
@@ -883,7 +874,7 @@ class TestClients:
 
     def test_the_aws_cli_v2_reads_it(self, sts: LoopbackSts, minted: Credentials, tmp_path: Path) -> None:
         """And is who the session says."""
-        aws = _installed("aws")
+        aws = needs.program("/usr/bin/aws")
         with Endpoint(minted, lambda _: minted) as endpoint:
             environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **endpoint.environ}
             done = subprocess.run(
@@ -1040,7 +1031,7 @@ class TestChromium:
         threading.Thread(target=evil.serve_forever, daemon=True).start()
         browser = subprocess.Popen(
             [
-                _installed("chromium"),
+                needs.program("chromium"),
                 "--headless=new",
                 "--no-sandbox",
                 "--disable-gpu",

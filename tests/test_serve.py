@@ -23,6 +23,7 @@ import needs
 import sts_faults as faults
 from clocks import SETTLED, Clock
 from laptop import AWS_CONFIG, PROFILES, PROGRAM, connections_in, is_alive, until
+from seat import Dialogs
 from secrets_scan import find_secret
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ class TestRenewal:
         assert process.stdin is not None
         assert process.stdout is not None
         since: dict[str, int] = {}
-        ahead, ends = 0, time.monotonic() + 60
+        ahead, ends = 0, time.monotonic() + 180
         while ahead < 3 * LIFE + 2 * STEP:
             clock.jump(ahead)
             sts.clock_offset = ahead + SETTLED
@@ -320,6 +321,7 @@ class TestRenewal:
         """The terminal is the command's: what is told is the `login` to run, and after that it goes on."""
         hasty.configure(PROFILES + "confirm = true\n")
         assert hasty.run("login", "developer", "--yes").status == 0
+        dialogs = Dialogs(hasty, "confirm")
         with serving(hasty, "developer") as served:
             for noted in hasty.runtime.glob("series-*"):  # that yes has been long ago
                 noted.unlink()
@@ -329,6 +331,7 @@ class TestRenewal:
             assert "credhelper login developer" in document["message"]
             hasty.run("login", "developer", "--yes")
             assert served.ask()[0] == 200
+        assert dialogs.saw == []
 
     def test_a_yes_holds_for_the_command(self, hasty: Laptop, sts: LoopbackSts) -> None:
         """And every mint is on record with it, and with the reason."""

@@ -9,7 +9,6 @@ import os
 import pty
 import random
 import select
-import shutil
 import signal
 import subprocess
 import time
@@ -20,6 +19,8 @@ import pytest
 
 from credhelper import shells
 from credhelper.errors import ConfigError
+
+import needs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -126,15 +127,6 @@ def _carried(form: str, values: Iterable[str]) -> dict[str, str]:
     }
 
 
-def _installed(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail(f"{name} is to be installed in CI")
-        pytest.skip(f"{name} is not installed")
-    return path
-
-
 DUMP = "import json, os, sys; json.dump(dict(os.environ), open(sys.argv[1], 'w'))"
 
 
@@ -143,7 +135,7 @@ def _script(directory: Path, text: str, shell: list[str], script: str) -> dict[s
     (directory / "text").write_text(text, encoding="utf-8")
     (directory / "dump.py").write_text(DUMP)
     done = subprocess.run(
-        [_installed(shell[0]), *shell[1:], "-c", script],
+        [needs.program(shell[0]), *shell[1:], "-c", script],
         cwd=directory,
         env={"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8"},
         capture_output=True,
@@ -195,7 +187,7 @@ def test_pasting_into_a_prompt_is_safe(tmp_path: Path, form: str, command: str) 
     values = _carried(form, [PLAIN, *HOSTILE, *LINES, *CONTROLS])
     (tmp_path / "dump.py").write_text(DUMP)
     shell, *options = command.split()
-    program = _installed(shell)
+    program = needs.program(shell)
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(tmp_path)
@@ -252,7 +244,7 @@ def test_python_dotenv_reads_back_what_was_meant() -> None:
 
 def test_node_reads_back_what_was_meant(tmp_path: Path) -> None:
     """`node --env-file` and the dotenv package share a grammar."""
-    node = _installed("node")
+    node = needs.program("node")
     values = _carried("dotenv", [PLAIN, *HOSTILE, *LINES, *_random_values()])
     (tmp_path / ".env").write_text(shells.render(values, "dotenv"), encoding="utf-8")
     program = (

@@ -53,7 +53,8 @@ def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the ve
     an endpoint on 127.0.0.1. The session is renewed in time, and the endpoint is gone with CMD. Renewing asks
     nobody: where a person is needed, the SDK fails and names the 'credhelper login' that lets it go on.
 
-    The exit status is CMD's; 127 where it is not found, 126 where it cannot be run.
+    The exit status is CMD's; 127 where it is not found, 126 where it cannot be run, that of 'get' where there
+    is no session for it.
 
     With --accounts CMD runs once for each of many accounts, for an AssumeRoot profile without a target of
     its own. They are ids or aliases from [accounts], @FILE with one a line, or 'all': the active members of
