@@ -29,6 +29,8 @@ VERBS: Final = {
     "login": "login",
     "exec": "exec",
     "env": "env",
+    "status": "status",
+    "explain": "explain",
     "clear": "clear",
     "doctor": "doctor",
     "key": "key",

@@ -117,6 +117,18 @@ class Config:
 
         Raises ConfigError.
         """
+        profile, target = self.unaimed(asked, flags), asked.partition("@")[2]
+        if profile.kind == ROOT:
+            return self._aim(profile, asked, target)
+        if target:
+            raise ConfigError(f"profile '{profile.name}' takes no target: it is not an AssumeRoot profile")
+        return replace(profile, account_name=self.account_name(profile.account_id))
+
+    def unaimed(self, asked: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
+        """The profile before its target is looked up; for one with an open target, without one.
+
+        Raises ConfigError.
+        """
         name, at, target = asked.partition("@")
         if at and not target:
             raise ConfigError(f"'{asked}' names no account after the '@'")
@@ -129,12 +141,7 @@ class Config:
             raise self._unknown_profile(name)
         if not isinstance(tables[name], dict):
             raise self.complaint("profiles", name, "must be a table")
-        profile = self._assemble(name, tables[name], flags)
-        if profile.kind == ROOT:
-            return self._aim(profile, asked, target)
-        if target:
-            raise ConfigError(f"profile '{name}' takes no target: it is not an AssumeRoot profile")
-        return replace(profile, account_name=self.account_name(profile.account_id))
+        return self._assemble(name, tables[name], flags)
 
     def _unknown_profile(self, name: str) -> ConfigError:
         known = self.names

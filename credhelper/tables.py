@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 NARROWEST: Final = 80
+WORD_WIDTH: Final = 8
 PIPE_WIDTH: Final = 1000
 """Nothing is folded for a program that looks for a name."""
 
@@ -28,13 +29,23 @@ class Row:
     style: str = ""
 
 
+def pairs(*lines: tuple[str, object]) -> str:
+    """A line each of a word and what there is to say to it; None and '' have no line."""
+    said = [(word, printable(str(text))) for word, text in lines if text not in (None, "")]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(min_width=WORD_WIDTH, no_wrap=True)
+    table.add_column(overflow="fold", no_wrap=not Console().is_terminal)
+    for word, text in said:
+        table.add_row(word, Text(text))
+    return _print(table) if said else ""
+
+
 def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
     """The rows under their headings; a column has so many characters, or its share of what is left.
 
     Whatever a cell quotes, it becomes printable ASCII here.
     """
-    terminal = Console()
-    fitted = terminal.is_terminal
+    fitted = Console().is_terminal
     table = Table(box=None, pad_edge=False, expand=fitted)
     for name, width in columns.items():
         if fitted:
@@ -44,7 +55,12 @@ def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
     for row in rows:
         cells = (Text(printable("-" if cell in (None, "") else str(cell))) for cell in row.cells)
         table.add_row(*cells, style=row.style)
-    out = io.StringIO()
+    return _print(table)
+
+
+def _print(table: Table) -> str:
+    terminal, out = Console(), io.StringIO()
+    fitted = terminal.is_terminal
     width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH
     Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
