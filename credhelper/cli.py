@@ -18,7 +18,7 @@ import click
 
 from credhelper import client, house
 from credhelper.errors import ConfigError, CredhelperError, spoken
-from credhelper.verbs import EXIT_STATUSES, PROGRAM, help_option, version_option
+from credhelper.verbs import ENVIRONMENT, EXIT_STATUSES, PROGRAM, help_option, version_option
 
 if TYPE_CHECKING:
     from credhelper.wire import Ticket
@@ -36,10 +36,20 @@ VERBS: Final = {
     "key": "key",
     "log": "log",
     "agent": "agent",
+    "completion": "completion",
 }
 """The verbs, in the order of the help, and the file of each: only the one that is meant is loaded."""
 
-HIDDEN: Final = {"renew": "get"}
+SECTIONS: Final = {
+    "Begin": ("setup", "key", "doctor", "completion"),
+    "Use": ("get", "login", "exec", "env"),
+    "Look": ("status", "explain", "log"),
+    "Forget": ("clear", "agent"),
+    "API forms": ("assume-root", "assume-role"),
+}
+"""The verbs as the help groups them, in the order in which one meets them."""
+
+HIDDEN: Final = {"renew": "get", "complete": "completion"}
 
 
 def main(arguments: list[str], began: float | None = None, ticket: Ticket | None = None) -> int:
@@ -112,8 +122,17 @@ class _Verbs(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)
+        with formatter.section("Environment"):
+            formatter.write_dl(list(ENVIRONMENT.items()))
         with formatter.section("Files"):
             formatter.write_dl(house.files(os.environ))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for heading, verbs in SECTIONS.items():
+            found = [(verb, self.get_command(ctx, verb)) for verb in verbs]
+            if any(command for _, command in found):
+                with formatter.section(heading):
+                    formatter.write_dl([(verb, each.get_short_help_str(130)) for verb, each in found if each])
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
         return list(VERBS)

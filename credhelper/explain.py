@@ -45,6 +45,7 @@ class Found:
     call: Call | None = None
     problem: CredhelperError | None = None
     is_whole: bool = True
+    wants_reason: bool = False
 
 
 def explain(house: House, name: str, flags: Mapping[str, Any]) -> Document:
@@ -53,6 +54,9 @@ def explain(house: House, name: str, flags: Mapping[str, Any]) -> Document:
     profile, places = found.profile, whence.Places(house, flags)
     hops = list(_hops(found.call))
     human = [asked for hop in hops for asked in _asks(house, hop.profile, hop)] or _asks(house, profile, None)
+    if found.wants_reason and not any(each["what"] == "reason" for each in human):
+        sentence = "for a reason, which is a part of the call"
+        human.append({"what": "reason", "now": True, "profile": name, "sentence": sentence})
     try:
         call, problem = _call(house, found), found.problem
     except CredhelperError as error:  # such as a CA bundle that is not there
@@ -87,9 +91,9 @@ def _find(house: House, name: str, flags: Mapping[str, Any]) -> Found:
     try:
         profile = profile if is_open else house.config.profile(name, flags)
         return Found(profile, house.chains().call(profile), is_whole=not is_open)
-    except HumanNeededError as error:  # {reason} stands in a name, and there is none
+    except HumanNeededError:  # {reason} stands in a name or a tag, and nobody has given one
         told = replace(house, said=replace(house.said, reason=UNSAID))
-        return Found(profile, told.chains().call(profile), error, is_whole=False)
+        return Found(profile, told.chains().call(profile), is_whole=False, wants_reason=True)
     except CredhelperError as error:
         return Found(profile, problem=error, is_whole=False)
 

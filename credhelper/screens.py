@@ -171,9 +171,13 @@ def _from(setting: Document) -> str:
     return str(setting["in"] or said.get(setting["from"], setting["from"]))
 
 
+def _unless(asked: Document) -> str:
+    return ", and has said it" if asked["what"] in ("confirm", "reason") and not asked["now"] else ""
+
+
 def _rules(found: Document) -> str:
     task, problem, human = found["task"], found["problem"], found["human"]
-    asked = [f"is asked {each['sentence']} ({each['profile']})" for each in human]
+    asked = [f"is asked {each['sentence']}{_unless(each)} ({each['profile']})" for each in human]
     known = task and task["actions"]
     return tables.pairs(
         ("task", task and f"{task['policy']}: {task['words'] or 'not one of the five of AWS'}"),

@@ -10,12 +10,12 @@ import click
 from credhelper import explain as room
 from credhelper import screens
 from credhelper.house import given
-from credhelper.verbs import emit, help_option, open_house, profile_flags, started
+from credhelper.verbs import complete_profile, emit, help_option, open_house, profile_flags, started
 
 
 @click.command("explain")
 @help_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/json.md describes it.")
 @click.option("--reason", help="Why; for {reason} in names and tags.")
 @profile_flags

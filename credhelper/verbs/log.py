@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from credhelper import report, vocabulary
-from credhelper.verbs import emit, help_option, open_house
+from credhelper.verbs import complete_account, emit, help_option, open_house
 
 
 @click.command("log")
@@ -16,7 +16,9 @@ from credhelper.verbs import emit, help_option, open_house
 @click.option(
     "--kind", type=click.Choice([*vocabulary.API]), help="Only AssumeRoot, AssumeRole or GetSessionToken."
 )
-@click.option("--account", metavar="ID", help="Only this account: an id or an alias.")
+@click.option(
+    "--account", metavar="ID", help="Only this account: an id or an alias.", shell_complete=complete_account
+)
 @click.option("--json", "form", flag_value="json", help="One JSON object a line.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values, with a header.")
 @click.option("--cloudtrail", metavar="KEYID", help="Print the commands that find this session's events.")
