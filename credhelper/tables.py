@@ -1,4 +1,7 @@
-"""Tables for people: as wide as the terminal, coloured only there, plain in a pipe. NO_COLOR counts."""
+"""Tables for people: as wide as the terminal, coloured only there, plain in a pipe. NO_COLOR counts.
+
+FORCE_COLOR, which CI systems set, does not: what a program reads has no colours.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 NARROWEST: Final = 80
+WIDE: Final = 120
 WORD_WIDTH: Final = 8
 PIPE_WIDTH: Final = 1000
 """Nothing is folded for a program that looks for a name."""
@@ -34,7 +38,7 @@ def pairs(*lines: tuple[str, object]) -> str:
     said = [(word, printable(str(text))) for word, text in lines if text not in (None, "")]
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(min_width=WORD_WIDTH, no_wrap=True)
-    table.add_column(overflow="fold", no_wrap=not Console().is_terminal)
+    table.add_column(overflow="fold", no_wrap=not _on_terminal())
     for word, text in said:
         table.add_row(word, Text(text))
     return _print(table) if said else ""
@@ -45,7 +49,7 @@ def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
 
     Whatever a cell quotes, it becomes printable ASCII here.
     """
-    fitted = Console().is_terminal
+    fitted = _on_terminal()
     table = Table(box=None, pad_edge=False, expand=fitted)
     for name, width in columns.items():
         if fitted:
@@ -58,9 +62,18 @@ def render(columns: Mapping[str, int | None], rows: Iterable[Row]) -> str:
     return _print(table)
 
 
+def is_wide() -> bool:
+    """Whether there is room for columns that 80 characters have none for."""
+    return not _on_terminal() or Console().width >= WIDE
+
+
+def _on_terminal() -> bool:
+    return Console().file.isatty()
+
+
 def _print(table: Table) -> str:
-    terminal, out = Console(), io.StringIO()
-    fitted = terminal.is_terminal
+    terminal, out, fitted = Console(), io.StringIO(), _on_terminal()
     width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH
-    Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color).print(table)
+    console = Console(file=out, width=width, force_terminal=fitted, no_color=terminal.no_color or not fitted)
+    console.print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())

@@ -19,7 +19,7 @@ from credhelper.verbs import complete_account, emit, help_option, open_house
 @click.option(
     "--account", metavar="ID", help="Only this account: an id or an alias.", shell_complete=complete_account
 )
-@click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option("--json", "form", flag_value="json", help="One JSON object a line; docs/json.md describes it.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values, with a header.")
 @click.option("--cloudtrail", metavar="KEYID", help="Print the commands that find this session's events.")
 def log(
@@ -29,6 +29,15 @@ def log(
 
     The record is evidence, not proof: its owner can edit it. AWS's own record is CloudTrail, and
     --cloudtrail prints the AWS CLI commands that find a session there by its access key id.
+
+    Who asked and why are columns where there is room for them: in a pipe, and on 120 columns.
+
+    \b
+    Examples:
+      credhelper log --since 7d --kind root
+      credhelper log --account payments-prod --csv > sessions.csv
+      credhelper log --json | jq 'select(.outcome != "minted")'
+      credhelper log --cloudtrail ASIAIOSFODNN7EXAMPLE
     """
     house = open_house()
     if cloudtrail is not None:
