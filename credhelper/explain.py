@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from credhelper import caller, chain, freshness, parameters, series, whence
-from credhelper.config import Profile, Setting
+from credhelper.config import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.origins import Origin
 from credhelper.tasks import TASKS
@@ -86,7 +86,7 @@ def _find(house: House, name: str, flags: Mapping[str, Any]) -> Found:
     try:
         profile = house.config.unaimed(name, flags)
     except ConfigError as error:
-        return Found(_unread(house, name), problem=error)
+        return Found(_unread(house, name, flags), problem=error)
     is_open = profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None
     try:
         profile = profile if is_open else house.config.profile(name, flags)
@@ -98,14 +98,15 @@ def _find(house: House, name: str, flags: Mapping[str, Any]) -> Found:
         return Found(profile, problem=error, is_whole=False)
 
 
-def _unread(house: House, name: str) -> Profile:
-    """A profile that is not valid, as it is written. Raises ConfigError where there is none."""
+def _unread(house: House, name: str, flags: Mapping[str, Any]) -> Profile:
+    """A profile that is not valid, as it is written and said. Raises ConfigError where there is none."""
     bare = name.partition("@")[0]
     table = house.config.table("profiles").get(bare)
     if not isinstance(table, dict):
         house.config.profile(name)
         raise ConfigError(f"'{name}' is not a profile")
-    written = {key: Setting(value, f"profiles.{bare}") for key, value in table.items()}
+    layers = ((house.config.table("defaults"), "defaults"), (table, f"profiles.{bare}"), (flags, FLAG))
+    written = {key: Setting(value, origin) for layer, origin in layers for key, value in layer.items()}
     return Profile(name, cast("Kind", ""), written)
 
 
@@ -139,7 +140,7 @@ def _call(house: House, found: Found) -> Document | None:
 
 def _spelt(problem: CredhelperError) -> Document:
     return {
-        "sentence": printable(problem.sentence),
+        "sentence": printable(whence.without_password(problem.sentence)),
         "hints": [printable(hint) for hint in problem.hints if hint],
         "exit_status": problem.status,
     }

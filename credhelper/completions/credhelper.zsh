@@ -11,8 +11,8 @@ _credhelper() {
     for line in "${(@f)$(command credhelper complete zsh -- "${words_so_far[@]}" 2>/dev/null)}"; do
         fields=("${(@ps:\t:)line}")
         case $fields[1] in
-            plain) plain+=("${fields[2]//:/\\:}:${fields[3]}") ;;
-            open) open+=("${fields[2]//:/\\:}:${fields[3]}") ;;
+            plain) plain+=("${fields[2]//:/\\:}:${fields[3]//\\/\\\\}") ;;
+            open) open+=("${fields[2]//:/\\:}:${fields[3]//\\/\\\\}") ;;
             file) _files ;;
         esac
     done
