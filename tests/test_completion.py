@@ -70,7 +70,7 @@ def _desk(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
     """A laptop for all of them: nothing here changes it."""
     desk = Laptop(tmp_path_factory.mktemp("desk") / "home")
     desk.configure(CONFIG)
-    desk.aws_config(f"{AWS_CONFIG}[profile $(touch owned)]\nregion = x\n")
+    desk.aws_config(f'{AWS_CONFIG}[profile "org-$(touch owned)"]\nregion = x\n')
     (desk.home / "certificates.pem").touch()
     desk.environ |= {"TERM": "dumb", "PS1": "$ ", "INPUTRC": "/dev/null", "ZDOTDIR": str(desk.home)}
     return desk

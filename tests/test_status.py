@@ -186,7 +186,7 @@ class TestAwayOrBroken:
         assert "CREDHELPER_KEYRING must be" in laptop.refuses(2, "status", CREDHELPER_KEYRING="?")
 
     def test_a_locked_keyring_stays_locked(self, laptop: Laptop) -> None:
-        """Nobody is asked to unlock it, although a desktop is there and a profile needs a saved key."""
+        """Neither this nor `explain` has it unlocked, although a desktop is there and a key is needed."""
         laptop.configure(PROFILES + 'source_key = "me"\n')
         with laptop.secret_service(password=None):
             monitor = subprocess.Popen(
@@ -196,6 +196,7 @@ class TestAwayOrBroken:
             monitor.stdout.readline()  # it is listening
             began = time.monotonic()
             found = told(laptop, DISPLAY=":99")
+            laptop.run("explain", "developer", DISPLAY=":99")
             assert time.monotonic() - began < 8
             monitor.terminate()
             asked = monitor.communicate()[0].decode()

@@ -34,7 +34,9 @@ def completion(shell: str) -> None:
       credhelper completion fish > ~/.config/fish/completions/credhelper.fish
       credhelper completion zsh > ~/.zfunc/_credhelper
 
-    For bash without the package bash-completion, put 'source <(credhelper completion bash)' into ~/.bashrc.
+    bash-completion and fish look for a file by the name of the command: for credhelper-get, link that name to
+    the same file. Where bash has no such package, put 'source <(credhelper completion bash)' into ~/.bashrc.
+
     For zsh, ~/.zfunc stands for a directory that is in fpath before compinit runs: put 'fpath+=~/.zfunc'
     before 'autoload -Uz compinit; compinit' in ~/.zshrc.
     """
