@@ -96,7 +96,7 @@ def _run(arguments: list[str], start: house.Start) -> int:
 
 
 def _as_sentence(message: str) -> str:
-    text = message.strip().rstrip(".").replace("\n", " ").replace('"', "'")
+    text = " ".join(message.split()).rstrip(".").replace('"', "'")
     return text[:1].lower() + text[1:]
 
 

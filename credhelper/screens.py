@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from credhelper import tables
-from credhelper.vocabulary import ROLE, ROOT
+from credhelper.vocabulary import ROLE, ROOT, SESSION
 
 Document = dict[str, Any]
 
@@ -32,7 +32,8 @@ def status(found: Document) -> str:
     notes = [
         *(("problem", f"{name}: {problem}") for name, problem in dict(problems).items()),
         ("file", found["config"]["problem"] or none),
-        ("(*)", stale and "minted with flags, or before the configuration was changed"),
+        *(("hint", hint) for hint in found["config"]["hints"]),
+        ("(*)", "minted with flags, or before the configuration was changed" if stale else ""),
         ("agent", _agent_said(found["agent"])),
         ("keyring", _keyring_said(found["keyring"])),
     ]
@@ -60,7 +61,8 @@ def _session(row: Document) -> str:
         return f"{row['task_policy']} on {account or '@ACCOUNT'}"
     if row["kind"] == ROLE and row["target"]:
         return f"{row['target'].rpartition(':')[2].replace('role/', 'role ', 1)} in {account}"
-    return {"session": "MFA session"}.get(row["kind"], "")
+    device = str(row["target"] or "").rpartition(":")[2]
+    return f"MFA session{' of ' if device else ''}{device}" if row["kind"] == SESSION else ""
 
 
 def span(seconds: float) -> str:

@@ -66,7 +66,7 @@ def look(house: House) -> Document:
     asked = list(_asked(house, cached.values()))
     minted = _minted(house, cached)
     used = {key for each in asked for key in each.keys}
-    problem = _sentence(house.loaded) if isinstance(house.loaded, ConfigError) else None
+    broken = house.loaded if isinstance(house.loaded, ConfigError) else None
     rows: list[Document] = []
     placed: set[str] = set()
     for each in asked:
@@ -76,9 +76,13 @@ def look(house: House) -> Document:
     for session in cached.values():
         if session.key not in placed:
             row = _row(Asked(session.label), session, minted, now)
-            rows.append({**row, "in_use": session.key in used if problem is None else None})
+            rows.append({**row, "in_use": session.key in used if broken is None else None})
     return {
-        "config": {"path": house.places.config, "problem": problem},
+        "config": {
+            "path": house.places.config,
+            "problem": _sentence(broken) if broken else None,
+            "hints": [printable(hint) for hint in broken.hints] if broken else [],
+        },
         "profiles": rows,
         "agent": agent,
         "keyring": keyring,

@@ -40,9 +40,16 @@ def shown(key: str, value: Any) -> Any:
         return sent({"ProvidedContexts": [each for each in value if isinstance(each, dict)]}).get(
             "ProvidedContexts", []
         )
-    if isinstance(value, float) or not isinstance(value, (str, int, list, dict, type(None))):
-        return str(value)  # TOML's dates, and the numbers that JSON has no word for
-    return without_password(value) if key == "endpoint_url" else value
+    return without_password(value) if key == "endpoint_url" else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """TOML's dates, and the numbers that JSON has no word for, as text."""
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_plain(each) for each in value]
+    return value if isinstance(value, (str, int, type(None))) else str(value)
 
 
 def without_password(url: Any) -> Any:

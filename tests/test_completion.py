@@ -316,6 +316,7 @@ def test_the_scripts(desk: Laptop) -> None:
         if shutil.which(shell):
             subprocess.run([shell, "-n", script], check=True)
     assert "is not one of 'bash', 'zsh', 'fish'" in desk.refuses(2, "completion", "tcsh")
+    assert "missing argument 'SHELL'. Choose from: bash, zsh, fish\n" in desk.refuses(2, "completion")
 
 
 def test_every_verb_has_its_place_in_the_help() -> None:

@@ -60,6 +60,7 @@ source_profile = "circle"
 role_ar = "x"
 when = 2026-11-22
 much = inf
+deep = [[2026-11-22T08:00:00Z], { x = nan }]
 """
 VIA_AWS = """
 [profile via-aws]

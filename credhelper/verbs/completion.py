@@ -22,9 +22,9 @@ SCRIPTS: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__
 
 @click.command("completion")
 @help_option
-@click.argument("shell", type=click.Choice(SHELLS))
+@click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 def completion(shell: str) -> None:
-    """Print a script that makes SHELL complete commands, flags and the names of profiles.
+    """Print a script that makes SHELL (bash, zsh, fish) complete commands, flags and the names of profiles.
 
     It completes credhelper and credhelper-get. Names come from config.toml as it is when the key is pressed.
 
