@@ -52,15 +52,13 @@ def explain(house: House, name: str, flags: Mapping[str, Any]) -> Document:
     """What `explain --json` prints. Raises ConfigError for a name that the file does not have."""
     found = _find(house, name, flags)
     profile, places = found.profile, whence.Places(house, flags)
-    hops = list(_hops(found.call))
-    human = [asked for hop in hops for asked in _asks(house, hop.profile, hop)] or _asks(house, profile, None)
-    if found.wants_reason and not any(each["what"] == "reason" for each in human):
-        sentence = "for a reason, which is a part of the call"
-        human.append({"what": "reason", "now": True, "profile": name, "sentence": sentence})
+    human = _human(house, found)
     try:
         call, problem = _call(house, found), found.problem
     except CredhelperError as error:  # such as a CA bundle that is not there
         call, problem = None, found.problem or error
+    settings = places.settings(profile)
+    settings += places.around(found.call) if found.call else ()
     return {
         "profile": name,
         "file": house.config.path,
@@ -69,13 +67,9 @@ def explain(house: House, name: str, flags: Mapping[str, Any]) -> Document:
         "account": profile.account_id if profile.kind else None,
         "account_name": profile.account_name,
         "call": call,
-        "chain": [places.hop(hop) for hop in hops],
+        "chain": [places.hop(hop, has_key=found.is_whole) for hop in _hops(found.call)],
         "source": places.source(found.call.origin) if found.call else None,
-        "settings": [
-            *places.settings(profile),
-            *(places.around(found.call) if found.call else ()),
-            *_unset(profile, human),
-        ],
+        "settings": [*settings, *_unset(profile, human)],
         "task": _task(profile),
         "human": human,
         "problem": _spelt(problem) if problem else None,
@@ -90,12 +84,29 @@ def _find(house: House, name: str, flags: Mapping[str, Any]) -> Found:
     is_open = profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None
     try:
         profile = profile if is_open else house.config.profile(name, flags)
-        return Found(profile, house.chains().call(profile), is_whole=not is_open)
-    except HumanNeededError:  # {reason} stands in a name or a tag, and nobody has given one
-        told = replace(house, said=replace(house.said, reason=UNSAID))
-        return Found(profile, told.chains().call(profile), is_whole=False, wants_reason=True)
+        return _follow(house, profile, is_whole=not is_open)
     except CredhelperError as error:
         return Found(profile, problem=error, is_whole=False)
+
+
+def _follow(house: House, profile: Profile, *, is_whole: bool) -> Found:
+    """The call of a profile. Where {reason} stands in it and nobody has given one, it is UNSAID that stands there."""
+    try:
+        return Found(profile, house.chains().call(profile), is_whole=is_whole)
+    except HumanNeededError:
+        told = replace(house, said=replace(house.said, reason=UNSAID))
+        return Found(profile, told.chains().call(profile), is_whole=False, wants_reason=True)
+
+
+def _human(house: House, found: Found) -> list[Document]:
+    """What all the mints that it takes ask a human for."""
+    if found.call is None:
+        return _asks(house, found.profile, None)
+    human = [asked for hop in _hops(found.call) for asked in _asks(house, hop.profile, hop)]
+    if found.wants_reason and not any(each["what"] == "reason" for each in human):
+        sentence = "for a reason, which is a part of the call"
+        human.append({"what": "reason", "now": True, "profile": found.profile.name, "sentence": sentence})
+    return human
 
 
 def _unread(house: House, name: str, flags: Mapping[str, Any]) -> Profile:

@@ -106,7 +106,7 @@ class Places:
             name = next((name for name in names if environ.get(name)), None)
             yield entry("endpoint_url", call.endpoint.url, "environment" if name else "source", within=name)
 
-    def hop(self, call: Call) -> Document:
+    def hop(self, call: Call, *, has_key: bool) -> Document:
         """One call of the chain, and where it is written down."""
         profile = call.profile
         place = self._line(f"profiles.{profile.name.partition('@')[0]}")
@@ -117,7 +117,7 @@ class Places:
             "profile": profile.name,
             "api": call.api,
             "target": sent.get("RoleArn") or sent.get("TargetPrincipal") or sent.get("SerialNumber"),
-            "key": call.key,
+            "key": call.key if has_key else None,
             "file": place[0],
             "line": place[1],
         }

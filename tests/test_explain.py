@@ -236,6 +236,8 @@ class TestTheHuman:
 
     def test_a_reason(self, laptop: Laptop) -> None:
         """Also where it is only a part of a name; given ahead of time, it is not asked for."""
+        laptop.refuses(3, "get", "full", "--reason", "x", "--source-profile", "nobody")
+        assert told(laptop, "full", "--source-profile", "nobody")["problem"]["exit_status"] == 3
         (asked,) = told(laptop, "full")["human"]
         assert (asked["what"], asked["now"]) == ("reason", True)
         assert told(laptop, "full")["call"]["key"] is None
