@@ -90,12 +90,13 @@ def _find(house: House, name: str, flags: Mapping[str, Any]) -> Found:
 
 
 def _follow(house: House, profile: Profile, *, is_whole: bool) -> Found:
-    """The call of a profile. Where {reason} stands in it and nobody has given one, it is UNSAID that stands there."""
+    """The call of a profile. For a {reason} that nobody has given, UNSAID stands in it."""
     try:
         return Found(profile, house.chains().call(profile), is_whole=is_whole)
     except HumanNeededError:
         told = replace(house, said=replace(house.said, reason=UNSAID))
-        return Found(profile, told.chains().call(profile), is_whole=False, wants_reason=True)
+        call = told.chains().call(profile)
+        return Found(profile, call, is_whole=False, wants_reason=True)
 
 
 def _human(house: House, found: Found) -> list[Document]:
