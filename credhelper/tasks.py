@@ -55,3 +55,5 @@ TASKS: Final = {
     ),
 }
 """By the short name of the policy."""
+
+FEATURES: Final = {policy: task.feature for policy, task in TASKS.items()}

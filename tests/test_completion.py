@@ -291,6 +291,27 @@ class TestTheAnswers:
 
         assert said == b"plain\tdeveloper\trole/Developer\n"
 
+    @pytest.mark.parametrize(
+        "words", [["key", "remove"], ["key", "rotate"], ["get", "developer", "--source-key"]]
+    )
+    def test_saved_keys(self, tmp_path: Path, words: list[str]) -> None:
+        """Their names come from the index; no keyring is opened."""
+        laptop = Laptop(tmp_path / "home")
+        laptop.configure(CONFIG)
+        laptop.state.mkdir(parents=True, mode=0o700)
+        line = {
+            "name": "me",
+            "access_key_id": "AKIAME",
+            "account": None,
+            "arn": None,
+            "saved": 1,
+            "kind": "key",
+        }
+        (laptop.state / "items.jsonl").write_text(json.dumps(line) + "\n")
+
+        said = laptop.run("complete", "zsh", "--", "credhelper", *words, "m").stdout
+        assert said == b"plain\tme\tAKIAME\n"
+
     def test_ten_thousand_profiles(self, tmp_path: Path) -> None:
         """They are all there, and nobody waits for them."""
         laptop = Laptop(tmp_path / "home")

@@ -125,13 +125,21 @@ def complete_account(_ctx: click.Context, _: click.Parameter, begun: str) -> lis
     return _items(fitting.accounts(os.environ, begun))
 
 
-def _complete_key(_ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+def complete_saved_key(_ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """For what names a saved key; the index knows them, and no keyring is opened."""
+    saved = open_house().store.index.saved_keys()
+    return [CompletionItem(key.name, help=key.access_key_id) for key in saved if key.name.startswith(begun)]
+
+
+def _complete_key(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
     """For the flags of a profile's keys."""
     key = vocabulary.BY_NAME[str(option.name)]
     if key.name == "source_profile":
         return _items(fitting.sources(os.environ, begun))
     if key.name in ("target_principal", "allow_targets", "deny_targets"):
         return _items(fitting.accounts(os.environ, begun))
+    if key.name == "source_key":
+        return complete_saved_key(ctx, option, begun)
     if key.name == "ca_bundle":
         return [CompletionItem(begun, "file")]
     if key.name == "task_policy_arn":

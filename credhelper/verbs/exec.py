@@ -9,7 +9,7 @@ import click
 
 from credhelper import handover, run
 from credhelper.errors import ConfigError
-from credhelper.verbs import help_option, session_flags, wanted
+from credhelper.verbs import complete_profile, help_option, session_flags, wanted
 
 BEHIND: Final = "a command and its options stand behind '--': credhelper exec NAME -- CMD"
 
@@ -36,7 +36,7 @@ class _BehindDashes(click.Command):
 
 @click.command("exec", cls=_BehindDashes, context_settings={"allow_extra_args": True})
 @help_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.option("--serve", is_flag=True, help="Renew the session as long as CMD runs: an endpoint on loopback.")
 @session_flags
 def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the verb's name
