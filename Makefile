@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 AWSCLI := .venv-awscli/bin/aws
 
-.PHONY: help demo test lint unit bench schema clean
+.PHONY: help demo test lint unit bench schema man clean
 
 help:
 	@echo 'make demo   the main job, told step by step; no AWS account, no desktop'
 	@echo 'make test   all checks: linters, types, import contracts, tests'
 	@echo 'make bench  what it costs, beside bare scripts that do the same'
 	@echo 'make schema write config.schema.json anew from the table of keys'
+	@echo 'make man    write the man page anew from the words of --help'
 	@echo 'make clean  remove what make has made'
 
 $(INSTALLED): pyproject.toml
@@ -45,6 +46,9 @@ bench: $(INSTALLED)
 
 schema: $(INSTALLED)
 	$(BIN)/python -m credhelper.schema > credhelper/config.schema.json
+
+man: $(INSTALLED)
+	$(BIN)/python packaging/man/render.py > packaging/man/credhelper.1
 
 clean:
 	rm -rf $(VENV) .venv-awscli .venv-bench dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

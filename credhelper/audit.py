@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from credhelper.credentials import utc
 from credhelper.errors import CredhelperError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from credhelper.journal import Journal
 
@@ -29,6 +30,7 @@ class Line:
     outcome: str  # 'minted', 'refused' by AWS, or 'failed' without an answer of AWS's
     profile: str
     api: str
+    key: str | None = None  # the KEY of the call, as the index of keyring items and `explain` have it
     account: str | None = None
     account_name: str | None = None
     target: str | None = None  # the role's ARN, or the principal whose root it is
@@ -82,12 +84,21 @@ class Audit:
             f"{outcome}: '[audit] required' is set, and '{self._path}' cannot be written ({why})"
         )
 
-    def lines(self) -> Iterator[dict[str, object]]:
-        """The record as it stands, oldest first; lines that are not ours are passed over."""
+    def lines(self, keys: Collection[str] | None = None) -> Iterator[dict[str, object]]:
+        """The record as it stands, oldest first, or only what is about calls of these KEYs.
+
+        Lines that are not ours are passed over.
+        """
         for text in paths.read_lines(self._path):
+            if keys is not None and not _mentions(text, keys):  # much quicker than reading all of it
+                continue
             try:
                 line = json.loads(text)
             except (ValueError, RecursionError):
                 continue
             if isinstance(line, dict) and isinstance(line.get("time"), str):
                 yield line
+
+
+def _mentions(line: str, keys: Collection[str]) -> bool:
+    return any(found in keys for found in re.findall(r'"key": "([0-9a-f]{32})"', line))

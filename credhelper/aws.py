@@ -93,6 +93,10 @@ class Aws:
             raise transport.explain(error, host) from None
         return _checked(call, answer, host)
 
+    def address(self, call: Call) -> str:
+        """The URL that the call goes to; nothing is sent. Raises ConfigError."""
+        return str(self._client(call, Keys("nobody", "nobody")).meta.endpoint_url)
+
     def _session(self, origin: Origin) -> botocore.session.Session:
         """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
         profile = origin.name if origin.place == "aws profile" else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -95,6 +96,28 @@ def _sections(path: str) -> dict[str, dict[str, str]]:
         line = error.errors[0][0] if error.errors else 1
         raise ConfigError(f"'{path}' line {line}: not understood") from None
     return {name: dict(parser.items(name)) for name in parser.sections()}
+
+
+def place_of(files: AwsFiles, profile: str, key: str = "") -> tuple[str, int] | None:
+    """The file and the line of a profile's key, or of its header; None where neither file has it."""
+    for path in (files.credentials_path, files.config_path):
+        headers = [profile] if path == files.credentials_path or profile == "default" else []
+        inside = False
+        for number, line in enumerate(_lines(path), 1):
+            if line.startswith("["):
+                header = line[1:].partition("]")[0]
+                inside = header in headers or (not headers and _split(header) == ("profile", profile))
+            if inside and re.match(rf"{re.escape(key)}\s*[=:]" if key else r"\[", line):
+                return path, number
+    return None
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read().splitlines()
+    except (OSError, ValueError):
+        return []
 
 
 def nested(value: str) -> dict[str, str]:

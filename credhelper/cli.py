@@ -18,7 +18,7 @@ import click
 
 from credhelper import client, house
 from credhelper.errors import ConfigError, CredhelperError, spoken
-from credhelper.verbs import EXIT_STATUSES, PROGRAM, help_option, version_option
+from credhelper.verbs import ENVIRONMENT, EXIT_STATUSES, PROGRAM, help_option, version_option
 
 if TYPE_CHECKING:
     from credhelper.wire import Ticket
@@ -29,18 +29,29 @@ VERBS: Final = {
     "login": "login",
     "exec": "exec",
     "env": "env",
+    "status": "status",
+    "explain": "explain",
     "clear": "clear",
     "doctor": "doctor",
     "key": "key",
     "log": "log",
     "agent": "agent",
+    "completion": "completion",
+    "assume-root": "assume",
+    "assume-role": "assume",
 }
 """The verbs, in the order of the help, and the file of each: only the one that is meant is loaded."""
 
-API_FORMS: Final = {"assume-root": "assume", "assume-role": "assume"}
-"""The same for those that are called as the AWS CLI calls them."""
+SECTIONS: Final = {
+    "Begin": ("setup", "key", "doctor", "completion"),
+    "Use": ("get", "login", "exec", "env"),
+    "Look": ("status", "explain", "log"),
+    "Forget": ("clear", "agent"),
+    "API forms": ("assume-root", "assume-role"),
+}
+"""The verbs as the help groups them, in the order in which one meets them."""
 
-HIDDEN: Final = {"renew": "get"}
+HIDDEN: Final = {"renew": "get", "complete": "completion"}
 
 
 def main(arguments: list[str], began: float | None = None, ticket: Ticket | None = None) -> int:
@@ -87,7 +98,7 @@ def _run(arguments: list[str], start: house.Start) -> int:
 
 
 def _as_sentence(message: str) -> str:
-    text = message.strip().rstrip(".").replace("\n", " ").replace('"', "'")
+    text = " ".join(message.split()).rstrip(".").replace('"', "'")
     return text[:1].lower() + text[1:]
 
 
@@ -113,21 +124,23 @@ class _Verbs(click.Group):
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         super().format_epilog(ctx, formatter)
+        with formatter.section("Environment"):
+            formatter.write_dl(list(ENVIRONMENT.items()))
         with formatter.section("Files"):
             formatter.write_dl(house.files(os.environ))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Each group of verbs under a heading of its own."""
-        for heading, verbs in (("Commands", VERBS), ("API forms", API_FORMS)):
+        for heading, verbs in SECTIONS.items():
             found = [(verb, self.get_command(ctx, verb)) for verb in verbs]
-            with formatter.section(heading):
-                formatter.write_dl([(verb, each.get_short_help_str(80)) for verb, each in found if each])
+            if any(command for _, command in found):
+                with formatter.section(heading):
+                    formatter.write_dl([(verb, each.get_short_help_str(130)) for verb, each in found if each])
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
-        return [*VERBS, *API_FORMS]
+        return list(VERBS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        room = {**VERBS, **API_FORMS, **HIDDEN}.get(cmd_name)
+        room = VERBS.get(cmd_name) or HIDDEN.get(cmd_name)
         if room is None:
             return None
         verbs = importlib.import_module(f"credhelper.verbs.{room}")

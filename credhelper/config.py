@@ -122,15 +122,22 @@ class Config:
 
         Raises ConfigError.
         """
-        name, at, target = asked.partition("@")
-        if at and not target:
-            raise ConfigError(f"'{asked}' names no account after the '@'")
-        profile = self._named(name, asked, flags)
+        profile, target = self.unaimed(asked, flags), asked.partition("@")[2]
         if profile.kind == ROOT:
             return self._aim(profile, asked, target)
         if target:
-            raise ConfigError(f"profile '{name}' takes no target: it is not an AssumeRoot profile")
+            raise ConfigError(f"profile '{profile.name}' takes no target: it is not an AssumeRoot profile")
         return replace(profile, account_name=self.account_name(profile.account_id))
+
+    def unaimed(self, asked: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
+        """The profile before its target is looked up; for one with an open target, without one.
+
+        Raises ConfigError.
+        """
+        name, at, target = asked.partition("@")
+        if at and not target:
+            raise ConfigError(f"'{asked}' names no account after the '@'")
+        return self._named(name, asked, flags)
 
     def open_profile(self, name: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
         """The AssumeRoot profile of that name, which leaves the account to `aim`. Raises ConfigError."""

@@ -156,6 +156,21 @@ class OsKeyring:
             return Look("absent" if self._state == "open" else self._state, None, str(error))
         return Look("open", name) if kept == PROOF else Look("absent", name, "it keeps nothing")
 
+    def glance(self) -> Look:
+        """How it is, as far as it says so by itself: nothing is written or read. Raises ConfigError.
+
+        One that would ask somebody for a password, or may, is left alone by this process from now on.
+        """
+        try:
+            self._pass_over_locked()
+        except NoKeyringError as error:
+            return Look("absent" if self._state == "open" else self._state, None, str(error))
+        candidate = self._candidates[0]
+        name = f"{candidate.module}.{candidate.name}"
+        if candidate.module == SECRET_SERVICE or self._asks_nobody(candidate):
+            return Look("open", name)
+        return Look("open", name, str(self._give_up("only its use tells whether it is locked", "open")))
+
     def get(self, service: str) -> str | None:
         """The text of an item; None where there is none."""
         return self._ask(lambda backend: backend.get_password(service, USERNAME))

@@ -18,6 +18,7 @@ from credhelper.errors import (
     UnreachableError,
     printable,
 )
+from credhelper.tasks import FEATURES, IAM_FEATURE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,12 +27,6 @@ ANY: Final = ("AssumeRoot", "AssumeRole", "GetSessionToken")
 ROOT: Final = ("AssumeRoot",)
 ROLE: Final = ("AssumeRole",)
 SESSION: Final = ("GetSessionToken",)
-
-FEATURES: Final = {
-    "S3UnlockBucketPolicy": "RootSessions",
-    "SQSUnlockQueuePolicy": "RootSessions",
-}
-"""The organization feature a root task needs; for the tasks of IAM it is RootCredentialsManagement."""
 
 MESSAGE_LIMIT: Final = 500
 PROPAGATION: Final = "changes of delegation and features take up to 3 minutes to take effect"
@@ -323,7 +318,7 @@ def explain(api: str, code: str, message: str, facts: Mapping[str, str]) -> Cred
         found = re.search(row.message, prose)
         if api in row.apis and found and re.fullmatch(row.code, code):
             known = {**_quoted(api, code, message), **found.groupdict(), **facts}
-            known["feature"] = FEATURES.get(known.get("task", ""), "RootCredentialsManagement")
+            known["feature"] = FEATURES.get(known.get("task", ""), IAM_FEATURE)
             hints = (hint.format_map(known) for hint in row.hints)
             return row.error(row.sentence.format_map(known), *hints, code=code)
     raise AssertionError("the last row matches everything")

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Line = Mapping[str, Any]
 
 COLUMNS: Final = tuple(field.name for field in dataclasses.fields(audit.Line))
-_WIDTHS: Final = {"time": 16, "profile": None, "account": None, "session": None, "key id, or why not": 20}
+_WIDTHS: Final = {"time": 16, "profile": None, "account": None, "session": None}
 UNITS: Final = {"m": 60, "h": 3600, "d": 86400, "w": 604800}
 
 
@@ -77,22 +77,41 @@ def _inert(value: object) -> str:
 
 
 def _table(lines: list[Line]) -> str:
+    """Who and why are shown where there is room, and where anybody has said them."""
+    more: dict[str, list[Any]] = {
+        "who": [_person(line) for line in lines],
+        "reason": [line.get("reason") for line in lines],
+    }
+    shown = {name: cells for name, cells in more.items() if any(cells) and tables.is_wide()}
     rows = [
         tables.Row(
-            (
-                str(line["time"])[:16].replace("T", " "),
-                line.get("profile"),
-                line.get("account_name") or line.get("account"),
-                line.get("task_policy") or line.get("api"),
-                line.get("access_key_id")
-                if line.get("outcome") == "minted"
-                else f"{line.get('outcome')}: {line.get('error') or 'no answer'}",
-            ),
+            (*_cells(line), *(cells[number] for cells in shown.values()), _outcome(line)),
             "" if line.get("outcome") == "minted" else "red",
         )
-        for line in lines
+        for number, line in enumerate(lines)
     ]
-    return tables.render(_WIDTHS, rows)
+    return tables.render({**_WIDTHS, **dict.fromkeys(shown), "key id, or why not": 20}, rows)
+
+
+def _cells(line: Line) -> tuple[object, ...]:
+    return (
+        str(line["time"])[:16].replace("T", " "),
+        line.get("profile"),
+        line.get("account_name") or line.get("account"),
+        line.get("task_policy") or line.get("api"),
+    )
+
+
+def _outcome(line: Line) -> object:
+    if line.get("outcome") == "minted":
+        return line.get("access_key_id")
+    why = line.get("error") or ("no answer" if line.get("outcome") == "failed" else "")
+    return f"{line.get('outcome')}: {why}" if why else line.get("outcome")
+
+
+def _person(line: Line) -> str:
+    """The session or the person that made the call, as far as it is known."""
+    return str(line.get("source_identity") or line.get("source_arn") or "").rpartition(":assumed-role/")[2]
 
 
 def agent(found: tuple[int, list[Remembered]] | None, *, as_json: bool) -> str:

@@ -376,6 +376,7 @@ class Resolver:
                 outcome=outcome,
                 profile=call.profile.name,
                 api=call.api,
+                key=call.key,
                 account=call.profile.account_id,
                 account_name=call.profile.account_name,
                 target=call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal"),

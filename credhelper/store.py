@@ -46,6 +46,10 @@ class Store:
         """How the keyring is; nobody is asked to unlock it. Raises ConfigError."""
         return self._keyring.look()
 
+    def glance(self) -> Look:
+        """How the keyring says it is; it is not used, and nobody is asked. Raises ConfigError."""
+        return self._keyring.glance()
+
     def get(self, key: str) -> Credentials | None:
         """The credentials stored under a KEY."""
         if not self._index.mentions(key):

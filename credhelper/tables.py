@@ -1,4 +1,7 @@
-"""Tables and progress for people: as wide as the terminal, coloured only there. NO_COLOR counts."""
+"""Tables and progress for people: as wide as the terminal, coloured only there. NO_COLOR counts.
+
+FORCE_COLOR, which CI systems set, does not: what a program reads has no colours.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 NARROWEST: Final = 80
+WIDE: Final = 120
+WORD_WIDTH: Final = 8
 PIPE_WIDTH: Final = 1000
 """Nothing is folded for a program that looks for a name."""
 
@@ -27,6 +32,17 @@ class Row:
 
     cells: Sequence[object]
     style: str = ""
+
+
+def pairs(*lines: tuple[str, object]) -> str:
+    """A line each of a word and what there is to say to it; None and '' have no line."""
+    said = [(word, printable(str(text))) for word, text in lines if text not in (None, "")]
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(min_width=WORD_WIDTH, no_wrap=True)
+    table.add_column(overflow="fold", no_wrap=not _on_terminal())
+    for word, text in said:
+        table.add_row(word, Text(text))
+    return _print(table) if said else ""
 
 
 def render(
@@ -41,9 +57,7 @@ def render(
     Whatever a cell quotes, it becomes printable ASCII here; one of more than `longest` characters is cut off.
     `color` stands for what the terminal, or a pipe, would have said.
     """
-    terminal = Console()
-    fitted = terminal.is_terminal
-    styled = fitted if color is None else color
+    fitted = _on_terminal()
     limit = {} if longest is None else {"limit": longest}
     table = Table(box=None, pad_edge=False, expand=fitted)
     for name, width in columns.items():
@@ -54,10 +68,24 @@ def render(
     for row in rows:
         cells = (Text(printable("-" if cell in (None, "") else str(cell), **limit)) for cell in row.cells)
         table.add_row(*cells, style=row.style)
-    out = io.StringIO()
-    width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH + len(columns) * (longest or 0)
-    no_color = terminal.no_color and color is None
-    Console(file=out, width=width, force_terminal=styled, no_color=no_color).print(table)
+    return _print(table, more=len(columns) * (longest or 0), color=color)
+
+
+def is_wide() -> bool:
+    """Whether there is room for columns that 80 characters have none for."""
+    return not _on_terminal() or Console().width >= WIDE
+
+
+def _on_terminal() -> bool:
+    return Console().file.isatty()
+
+
+def _print(table: Table, *, more: int = 0, color: bool | None = None) -> str:
+    terminal, out, fitted = Console(), io.StringIO(), _on_terminal()
+    width = max(terminal.width, NARROWEST) if fitted else PIPE_WIDTH + more
+    styled = fitted if color is None else color
+    plain = not styled or (color is None and terminal.no_color)
+    Console(file=out, width=width, force_terminal=styled, no_color=plain).print(table)
     return "".join(line.rstrip() + "\n" for line in out.getvalue().splitlines())
 
 

@@ -209,7 +209,7 @@ class TestLog:
         """Nothing is folded or coloured where a program looks for a name."""
         shown = logged.run("log").stdout.decode()
 
-        assert re.search(r"unlock-bucket +payments-prod +S3UnlockBucketPolicy +ASIA", shown)
+        assert re.search(r"unlock-bucket +payments-prod +S3UnlockBucketPolicy +=HYPERLINK\(1\) +ASIA", shown)
         assert "refused: AccessDenied\n" in shown
         assert "\x1b" not in shown
 

@@ -25,18 +25,20 @@ def test_the_version_stands_in_one_place() -> None:
 
 
 def test_the_wheel_has_all_that_the_program_needs(tmp_path: Path) -> None:
-    """Every room, the schema, the mark of typed packages and the launcher; no tests."""
+    """Every room, the schema, the mark of typed packages, the launcher and the man page; no tests."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
 
     rooms = {f"credhelper/{path.name}" for path in (ROOT / "credhelper").glob("*.py")}
-    extras = ("config.schema.json", "config.example.toml", "py.typed")
+    scripts = (f"completions/credhelper.{shell}" for shell in ("bash", "zsh", "fish"))
+    extras = ("config.schema.json", "config.example.toml", "py.typed", *scripts)
     assert rooms | {f"credhelper/{name}" for name in extras} <= names
     stem = f"credhelper-{credhelper.__version__}"
     assert {name.split("/")[0] for name in names} == {"credhelper", f"{stem}.dist-info", f"{stem}.data"}
-    assert {name for name in names if ".data/" in name} == {f"{stem}.data/scripts/credhelper-get"}
+    data = {"scripts/credhelper-get", "data/share/man/man1/credhelper.1"}
+    assert {name for name in names if ".data/" in name} == {f"{stem}.data/{name}" for name in data}
 
 
 def test_a_cached_answer_imports_nothing_that_only_a_mint_needs(laptop: Laptop, secret_service) -> None:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper.doctor.findings import advice, fine, note, problem
 from credhelper.errors import CredhelperError, UnreachableError
-from credhelper.refusals import FEATURES, PROPAGATION
+from credhelper.refusals import PROPAGATION
+from credhelper.tasks import FEATURES, IAM_FEATURE, SESSIONS_FEATURE
 from credhelper.vocabulary import short_task
 
 if TYPE_CHECKING:
@@ -17,10 +18,9 @@ if TYPE_CHECKING:
     from credhelper.doctor.findings import Finding
 
 IAM: Final = "iam.amazonaws.com"
-CREDENTIALS: Final = "RootCredentialsManagement"
 _ENABLE: Final = {
-    CREDENTIALS: "aws iam enable-organizations-root-credentials-management",
-    "RootSessions": "aws iam enable-organizations-root-sessions",
+    IAM_FEATURE: "aws iam enable-organizations-root-credentials-management",
+    SESSIONS_FEATURE: "aws iam enable-organizations-root-sessions",
 }
 _USE_ANOTHER: Final = "use source credentials of the management account or of IAM's delegated administrator"
 _KNOWN: Final = {
@@ -59,7 +59,7 @@ def _features(caller: Caller, cases: Sequence[Case]) -> Iterator[Finding]:
         if feature in enabled:
             yield fine("features", f"{feature} is enabled in the organization")
         else:
-            tasks = "IAM" if feature == CREDENTIALS else "S3 and SQS"
+            tasks = "IAM" if feature == IAM_FEATURE else "S3 and SQS"
             yield problem(
                 "features",
                 f"{feature} is not enabled in the organization, and root tasks of {tasks} need it",
@@ -69,7 +69,7 @@ def _features(caller: Caller, cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def _needed(case: Case) -> str:
-    return FEATURES.get(short_task(case.call.parameters["TaskPolicyArn"]["arn"]), CREDENTIALS)
+    return FEATURES.get(short_task(case.call.parameters["TaskPolicyArn"]["arn"]), IAM_FEATURE)
 
 
 def _standing(caller: Caller) -> Generator[Finding, None, str]:

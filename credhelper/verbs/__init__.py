@@ -11,12 +11,16 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
+from click.shell_completion import CompletionItem
 
 from credhelper import __version__, house, vocabulary
+from credhelper import completion as fitting  # a verb of this package has the same name
 from credhelper.consent import Said
 from credhelper.errors import ConfigError, CredhelperError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from credhelper.client import Wish
     from credhelper.handover import Request
 
@@ -32,6 +36,17 @@ Exit status:
   5  a human is needed and none can be reached, or they cancelled
   6  STS not reachable, throttled or failing, and nothing valid in the cache
 """
+
+
+ENVIRONMENT: Final = {
+    "CREDHELPER_CONFIG": "another config.toml",
+    "CREDHELPER_KEYRING": "auto, none, or the module.Class of a keyring backend",
+    "CREDHELPER_AGENT": "auto, or off: without the process that remembers sessions",
+    "CREDHELPER_PROMPT": "auto, none, or how to ask: tty, pinentry, osascript, zenity",
+    "CREDHELPER_REASON": "why, where --reason does not say it",
+    "CREDHELPER_LOG": "debug: say more in the log, and never a secret",
+}
+"""What the program reads of its own, and what it means."""
 
 
 def emit(content: bytes) -> None:
@@ -68,13 +83,13 @@ def open_house(*, reason: str | None = None, yes: bool = False, login: bool = Fa
 
 
 def _show_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
-    if wanted:
+    if wanted and not ctx.resilient_parsing:  # a shell is completing a line that has the flag
         emit(ctx.get_help().encode() + b"\n")
         ctx.exit()
 
 
 def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
-    if wanted:
+    if wanted and not ctx.resilient_parsing:
         emit(f"{PROGRAM} {__version__}\n".encode())
         ctx.exit()
 
@@ -89,6 +104,50 @@ version_option = click.option(
     callback=_show_version,
     help="Show the version.",
 )
+
+
+def _items(words: Iterable[fitting.Word]) -> list[CompletionItem[str]]:
+    return [CompletionItem(word.text, "open" if word.open else "plain", word.help) for word in words]
+
+
+def complete_profile(ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """For arguments that name a profile, or PROFILE@TARGET."""
+    words = fitting.profiles(os.environ, begun)
+    return _items(words if ctx.command.name not in BARE else fitting.profiles(os.environ, begun, bare=True))
+
+
+BARE: Final = ("clear", "explain", "setup", "doctor")
+"""The verbs for which an open profile without a target means something."""
+
+
+def complete_account(_ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """For options that name an account."""
+    return _items(fitting.accounts(os.environ, begun))
+
+
+def complete_saved_key(_ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """For what names a saved key; the index knows them, and no keyring is opened."""
+    saved = open_house().store.index.saved_keys()
+    return [CompletionItem(key.name, help=key.access_key_id) for key in saved if key.name.startswith(begun)]
+
+
+def _complete_key(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+    """For the flags of a profile's keys."""
+    key = vocabulary.BY_NAME[str(option.name)]
+    if key.name == "source_profile":
+        return _items(fitting.sources(os.environ, begun))
+    if key.name in ("target_principal", "allow_targets", "deny_targets"):
+        return _items(fitting.accounts(os.environ, begun))
+    if key.name == "source_key":
+        return complete_saved_key(ctx, option, begun)
+    if key.name == "ca_bundle":
+        return [CompletionItem(begun, "file")]
+    if key.name == "task_policy_arn":
+        return [CompletionItem(name, help=words) for name, words in vocabulary.ROOT_TASKS.items()]
+    return [CompletionItem(_FORMS.get(choice, str(choice))) for choice in key.choices]
+
+
+_FORMS: Final[dict[object, str]] = {True: "true", False: "false"}
 
 
 def consent_flags(command: Any) -> Any:
@@ -130,6 +189,7 @@ def profile_flags(command: Any) -> Any:
             type=int if key.form == "number" else None,
             metavar="BYTES" if key.name.endswith("_size") else _METAVARS.get(key.form),
             help=key.meaning,
+            shell_complete=_complete_key,
         )(command)
     return command
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from credhelper.clear import clear as forget
-from credhelper.verbs import emit, help_option, open_house
+from credhelper.verbs import complete_profile, emit, help_option, open_house
 
 
 @click.command("clear")
 @help_option
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_profile)
 @click.option(
     "--all", "everything", is_flag=True, help="Every profile, and MFA sessions that profiles share."
 )

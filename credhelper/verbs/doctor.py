@@ -7,12 +7,12 @@ import click
 from credhelper import doctor as practice
 from credhelper.doctor import page
 from credhelper.errors import CredhelperError
-from credhelper.verbs import consent_flags, emit, help_option, open_house
+from credhelper.verbs import complete_profile, consent_flags, emit, help_option, open_house
 
 
 @click.command("doctor")
 @help_option
-@click.argument("name", required=False)
+@click.argument("name", shell_complete=complete_profile, required=False)
 @click.option("--probe", is_flag=True, help="Mint a session and make one harmless call with it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, as described above.")
 @consent_flags

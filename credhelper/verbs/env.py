@@ -10,6 +10,7 @@ import click
 from credhelper import handover, shells
 from credhelper.verbs import (
     EXIT_STATUSES,
+    complete_profile,
     emit,
     help_option,
     refuse_terminal,
@@ -22,7 +23,7 @@ USUAL: Final = "powershell" if sys.platform == "win32" else "sh"
 
 @click.command("env", epilog=EXIT_STATUSES)
 @help_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.option(
     "--format",
     "form",

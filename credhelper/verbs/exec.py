@@ -9,7 +9,7 @@ import click
 
 from credhelper import handover, run
 from credhelper.errors import ConfigError
-from credhelper.verbs import help_option, session_flags, wanted
+from credhelper.verbs import complete_profile, help_option, session_flags, wanted
 from credhelper.verbs.sweep import refuse_alone, sweep, sweep_flags
 
 BEHIND: Final = "a command and its options stand behind '--': credhelper exec NAME -- CMD"
@@ -37,7 +37,7 @@ class _BehindDashes(click.Command):
 
 @click.command("exec", cls=_BehindDashes, context_settings={"allow_extra_args": True})
 @help_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @click.option("--serve", is_flag=True, help="Renew the session as long as CMD runs: an endpoint on loopback.")
 @sweep_flags
 @session_flags

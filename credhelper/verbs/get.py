@@ -14,6 +14,7 @@ from credhelper.house import GET_SECONDS, agent_directory, given
 from credhelper.verbs import (
     EXIT_STATUSES,
     cache_flags,
+    complete_profile,
     consent_flags,
     emit,
     help_option,
@@ -34,7 +35,7 @@ RENEWAL_SPARE: Final = 5
 
 @click.command("get", epilog=EXIT_STATUSES)
 @help_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_profile)
 @cache_flags
 @click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal.")
 @consent_flags

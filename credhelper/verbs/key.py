@@ -11,7 +11,7 @@ from credhelper import keys, keytext, prompts
 from credhelper.credentials import Keys
 from credhelper.errors import ConfigError
 from credhelper.prompts import Question
-from credhelper.verbs import emit, help_option, open_house
+from credhelper.verbs import complete_saved_key, emit, help_option, open_house
 
 PROMPT_SECONDS: Final = 300.0
 """Time for a person: nobody else is waiting."""
@@ -105,7 +105,7 @@ def key_list(*, as_json: bool) -> None:
 
 @key.command("remove")
 @help_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_saved_key)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def key_remove(name: str, *, yes: bool) -> None:
     """Take a key out of the keyring.
@@ -133,7 +133,7 @@ def key_remove(name: str, *, yes: bool) -> None:
 
 @key.command("rotate")
 @help_option
-@click.argument("name")
+@click.argument("name", shell_complete=complete_saved_key)
 @click.option("--mfa-serial", metavar="ARN", help="Sign for IAM with an MFA session of this device.")
 @click.option(
     "--wait",

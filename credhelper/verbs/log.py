@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from credhelper import report, vocabulary
-from credhelper.verbs import emit, help_option, open_house
+from credhelper.verbs import complete_account, emit, help_option, open_house
 
 
 @click.command("log")
@@ -16,8 +16,10 @@ from credhelper.verbs import emit, help_option, open_house
 @click.option(
     "--kind", type=click.Choice([*vocabulary.API]), help="Only AssumeRoot, AssumeRole or GetSessionToken."
 )
-@click.option("--account", metavar="ID", help="Only this account: an id or an alias.")
-@click.option("--json", "form", flag_value="json", help="One JSON object a line.")
+@click.option(
+    "--account", metavar="ID", help="Only this account: an id or an alias.", shell_complete=complete_account
+)
+@click.option("--json", "form", flag_value="json", help="One JSON object a line; docs/json.md describes it.")
 @click.option("--csv", "form", flag_value="csv", help="Comma-separated values, with a header.")
 @click.option("--cloudtrail", metavar="KEYID", help="Print the commands that find this session's events.")
 def log(
@@ -27,6 +29,15 @@ def log(
 
     The record is evidence, not proof: its owner can edit it. AWS's own record is CloudTrail, and
     --cloudtrail prints the AWS CLI commands that find a session there by its access key id.
+
+    Who asked and why are columns where there is room for them: in a pipe, and on 120 columns.
+
+    \b
+    Examples:
+      credhelper log --since 7d --kind root
+      credhelper log --account payments-prod --csv > sessions.csv
+      credhelper log --json | jq 'select(.outcome != "minted")'
+      credhelper log --cloudtrail ASIAIOSFODNN7EXAMPLE
     """
     house = open_house()
     if cloudtrail is not None:

@@ -8,7 +8,15 @@ import click
 
 from credhelper import login as room
 from credhelper.house import given
-from credhelper.verbs import EXIT_STATUSES, consent_flags, emit, help_option, open_house, profile_flags
+from credhelper.verbs import (
+    EXIT_STATUSES,
+    complete_profile,
+    consent_flags,
+    emit,
+    help_option,
+    open_house,
+    profile_flags,
+)
 
 if TYPE_CHECKING:
     from credhelper.client import Wish
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.command("login", epilog=EXIT_STATUSES)
 @help_option
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_profile)
 @click.option("--refresh", is_flag=True, help="Mint anew although a session is cached.")
 @consent_flags
 @profile_flags

@@ -9,16 +9,17 @@ import click
 
 from credhelper.setup import Wish, remove
 from credhelper.setup import setup as write
-from credhelper.verbs import emit, help_option, open_house
+from credhelper.verbs import complete_account, complete_profile, emit, help_option, open_house
 
 
 @click.command("setup")
 @help_option
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_profile)
 @click.option(
     "--accounts",
     multiple=True,
     metavar="ID,...|@FILE|all",
+    shell_complete=complete_account,
     help="Accounts for profiles that leave their target open: a profile for each.",
 )
 @click.option("--prefix", default="", metavar="TEXT", help="Put this before the names in ~/.aws/config.")
