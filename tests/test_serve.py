@@ -280,6 +280,7 @@ class TestRenewal:
         self, laptop: Laptop, sts: LoopbackSts, secret_service, tmp_path: Path
     ) -> None:
         """Two commands with the same session need no more mints than one."""
+        laptop.configure(PROFILES + "[keyring]\ntimeout = 10\n")  # however busy this machine is
         clock = Clock(tmp_path / "clock")
         laptop.environ |= clock.environ
         sts.check_clock = False
