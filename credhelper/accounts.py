@@ -99,10 +99,9 @@ def _ids(config: Config, values: Iterable[str]) -> Iterator[str]:
     for value in values:
         if value.startswith("@"):
             yield from _ids_in_file(config, os.path.expanduser(value[1:]))
-        elif value == ALL:
-            yield ALL
         else:
-            yield from (config.account_id(name.strip()) for name in value.split(",") if name.strip())
+            names = [name.strip() for name in value.split(",") if name.strip()]
+            yield from (ALL if name == ALL else config.account_id(name) for name in names)
 
 
 def _ids_in_file(config: Config, path: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from credhelper import accounts, handover, run
+from credhelper import accounts, handover, harden, run
 from credhelper.capture import OUTPUT_LIMIT, Commands
 from credhelper.errors import CredhelperError, HumanNeededError, SourceError, spoken
 from credhelper.sweep import Sessions, Stop, each
@@ -72,6 +72,7 @@ class Errand:
 
     def begin(self, chosen: Sequence[Account]) -> None:
         """See to what all accounts need: consent, and the source. Raises CredhelperError."""
+        harden.close_memory()
         self._sessions.open(chosen)
 
     def outcomes(self, chosen: Iterable[Account], jobs: int) -> Generator[Outcome, None, None]:

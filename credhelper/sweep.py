@@ -67,8 +67,8 @@ class Stop:
             timer.start()
 
     @contextlib.contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Stop when somebody wants us to end; what was ignored before stays so. For the main thread.
+    def on_signals(self, say: Callable[[], None]) -> Iterator[None]:
+        """Stop, and `say` so, when somebody wants us to end; what was ignored stays so. For the main thread.
 
         A signal that comes just before the main thread begins to wait does not wake it. So another thread
         reads the numbers, which the interpreter writes down at once.
@@ -78,7 +78,7 @@ class Stop:
         heeded = {number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN}
         before = {number: signal.signal(number, lambda *_: None) for number in heeded}
         wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        threading.Thread(target=self._heed, args=(reader, heeded), daemon=True).start()
+        threading.Thread(target=self._heed, args=(reader, heeded, say), daemon=True).start()
         try:
             yield
         finally:
@@ -87,11 +87,12 @@ class Stop:
                 signal.signal(number, handler)
             writer.close()
 
-    def _heed(self, reader: socket.socket, heeded: set[int]) -> None:
+    def _heed(self, reader: socket.socket, heeded: set[int], say: Callable[[], None]) -> None:
         with reader:
             while numbers := reader.recv(64):
                 for number in heeded.intersection(numbers):
                     self.now(number)
+                    say()
 
 
 def each(

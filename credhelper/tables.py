@@ -100,14 +100,14 @@ class Bar:
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(None),
             progress.MofNCompleteColumn(),
-            progress.TextColumn("{task.fields[said]}", markup=False),
+            progress.TextColumn("{task.fields[failed]}{task.fields[stopping]}", markup=False),
             progress.TimeElapsedColumn(),
             console=console,
             transient=True,
             expand=True,
             disable=not shown or console.is_dumb_terminal,
         )
-        self._task = self._progress.add_task(printable(title, 30), total=total, said="")
+        self._task = self._progress.add_task(printable(title, 30), total=total, failed="", stopping="")
 
     def __enter__(self) -> Bar:  # noqa: PYI034 - Python 3.10 has no Self
         """Show it."""
@@ -130,7 +130,10 @@ class Bar:
         finally:
             self._progress.start()
 
-    def update(self, done: int, failed: int, *, stopping: bool) -> None:
+    def update(self, done: int, failed: int) -> None:
         """Say how many are done, and how many of them have failed."""
-        said = ", ".join([*([f"{failed} failed"] if failed else []), *(["stopping"] if stopping else [])])
-        self._progress.update(self._task, completed=done, said=said)
+        self._progress.update(self._task, completed=done, failed=f"{failed} failed " if failed else "")
+
+    def stopping(self) -> None:
+        """Say, from any thread, that it is coming to an end."""
+        self._progress.update(self._task, stopping="stopping ")

@@ -160,6 +160,7 @@ class TestTargets:
             Account(THREE, "Third"),
         ]
         assert _ids(pick("all", THREE, exclude=("payments-prod",))) == [THREE]
+        assert _ids(pick("web,all")) == [TWO, ONE, THREE]
 
     @pytest.mark.parametrize(
         ("state", "status", "active"),

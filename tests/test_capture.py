@@ -69,7 +69,7 @@ def test_what_still_writes_afterwards_is_waited_for_and_then_ended(monkeypatch: 
 
     began = time.monotonic()
     found = _sh(Commands(), "sleep 300 & echo $!")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     until(lambda: not is_alive(int(found.stdout)), 5)
 
 
@@ -94,7 +94,7 @@ class TestEnd:
             running = [pool.submit(_sh, commands, script, N=str(number)) for number in range(3)]
             until(lambda: sum(path.stat().st_size > 0 for path in tmp_path.iterdir()) == 3)
             commands.end(signal.SIGTERM)
-            statuses = [each.result(10).status for each in running]
+            statuses = [each.result(60).status for each in running]
 
         assert statuses == [143] * 3
         assert not any(is_alive(int(path.read_text())) for path in tmp_path.iterdir())
@@ -112,6 +112,6 @@ class TestEnd:
             running = pool.submit(_sh, commands, script)
             until(lambda: (tmp_path / "ready").exists() and (tmp_path / "ready").read_text())
             commands.end(signal.SIGTERM)
-            assert running.result(10).status == 143
+            assert running.result(60).status == 143
 
         until(lambda: not is_alive(int((tmp_path / "pid").read_text())), 5)

@@ -50,7 +50,7 @@ def sweep(name: str, command: Sequence[str], flags: dict[str, Any]) -> None:
     chosen, left_out, jobs, dry_run = (flags.pop(key) for key in ("accounts", "exclude", "jobs", "dry_run"))
     if flags["refresh"]:
         raise ConfigError("'--refresh' does not go with '--accounts', whose sessions are always minted")
-    if not command:
+    if not (command or dry_run):
         raise ConfigError("'--accounts' needs a command", "put it behind '--'")
     opened, request = wanted(name, flags)
     errand = Errand(opened, opened.config.open_profile(name, request.flags), command)
@@ -76,15 +76,15 @@ def _go(name: str, errand: Errand, accounts: Sequence[Account], jobs: int) -> No
     errand.begin(accounts)
     with (
         Bar(name, len(accounts), shown=os.isatty(2)) as bar,
-        errand.stop.on_signals(),
+        errand.stop.on_signals(bar.stopping),
         contextlib.closing(errand.outcomes(accounts, jobs)) as outcomes,
     ):
         for outcome in outcomes:
             done, failed = done + 1, failed + outcome.failed
             with bar.aside(hidden=os.isatty(1)):
                 emit(_line(asdict(outcome)).encode())
-            bar.update(done, failed, stopping=errand.stop.event.is_set())
-    if errand.stop.event.is_set():
+            bar.update(done, failed)
+    if errand.stop.event.is_set() and (failed or done < len(accounts)):
         raise CredhelperError(f"interrupted after {done} of {len(accounts)} accounts")
     if errand.hopeless:
         raise errand.hopeless
