@@ -6,8 +6,9 @@ session's secrets are made unreadable in it, should it print them.
 
 from __future__ import annotations
 
+import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -44,6 +45,10 @@ class Outcome:
     def failed(self) -> bool:
         """Whether the sweep has failed because of it."""
         return self.rc != 0 or self.error is not None
+
+    def to_json(self) -> bytes:
+        """As it is printed."""
+        return json.dumps(asdict(self)).encode() + b"\n"
 
 
 class Errand:

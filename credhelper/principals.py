@@ -35,6 +35,11 @@ class Line:
     said: Mapping[str, Any]
     error: CredhelperError | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether there are no credentials."""
+        return self.error is not None
+
     def to_json(self) -> bytes:
         """As it is printed."""
         document = {NAME: self.principal, **self.said}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import sys
 from typing import TYPE_CHECKING, Any
 
 from credhelper import principals
-from credhelper.errors import ConfigError, CredhelperError
-from credhelper.verbs import emit
+from credhelper.errors import ConfigError
+from credhelper.verbs.many import Crowd, tell
 from credhelper.verbs.sweep import JOBS
 
 if TYPE_CHECKING:
@@ -32,27 +30,8 @@ def refuse(options: Mapping[str, Any]) -> None:
 
 def answer(opened: House, wanted: OneOff, say: Callable[[Credentials], Mapping[str, Any]]) -> None:
     """Print what `say` makes of each principal's credentials. Raises CredhelperError where one has failed."""
-    from credhelper.tables import Bar
-
     errand = principals.Errand(opened, wanted, say)
     named = errand.once_each(principals.read(sys.stdin.buffer.read(principals.LIMIT + 1)))
     errand.begin(named)
-    done = failed = 0
-    with (
-        Bar("assume-root", len(named), shown=os.isatty(2)) as bar,
-        errand.stop.on_signals(),
-        contextlib.closing(errand.lines(named, JOBS)) as lines,
-    ):
-        for line in lines:
-            done, failed = done + 1, failed + (line.error is not None)
-            with bar.aside(hidden=os.isatty(1)):
-                emit(line.to_json())
-            bar.update(done, failed, stopping=errand.stop.event.is_set())
-    if errand.stop.event.is_set():
-        raise CredhelperError(f"interrupted after {done} of {len(named)} principals")
-    if errand.hopeless:
-        raise errand.hopeless
-    if failed:
-        raise CredhelperError(
-            f"{failed} of {len(named)} principals failed", "in their lines 'Error' says what went wrong"
-        )
+    crowd = Crowd("assume-root", len(named), "principals", "in their lines 'Error' says what went wrong")
+    tell(crowd, errand, errand.lines(named, JOBS))

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper.errors import ConfigError, CredhelperError
+from credhelper.errors import ConfigError
 from credhelper.everywhere import Errand
 from credhelper.verbs import emit, wanted
+from credhelper.verbs.many import Crowd, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from credhelper.accounts import Account
 
 JOBS: Final = 8
 MOST_JOBS: Final = 64
@@ -56,9 +52,13 @@ def sweep(name: str, command: Sequence[str], flags: dict[str, Any]) -> None:
     errand = Errand(opened, opened.config.open_profile(name, request.flags), command)
     accounts = errand.accounts(chosen, left_out)
     if dry_run:
-        emit("".join(_line({"account": each.id, "name": each.name}) for each in accounts).encode())
+        lines = (json.dumps({"account": each.id, "name": each.name}) + "\n" for each in accounts)
+        emit("".join(lines).encode())
         return
-    _go(name, errand, accounts, jobs or JOBS)
+    errand.begin(accounts)
+    hint = "in their lines 'rc' is not 0, or 'error' says what went wrong"
+    crowd = Crowd(name, len(accounts), "accounts", hint)
+    tell(crowd, errand, errand.outcomes(accounts, jobs or JOBS))
 
 
 def refuse_alone(flags: dict[str, Any]) -> None:
@@ -67,33 +67,3 @@ def refuse_alone(flags: dict[str, Any]) -> None:
     for key in ("exclude", "jobs", "dry_run"):
         if flags.pop(key):
             raise ConfigError(f"'--{key.replace('_', '-')}' goes with '--accounts'")
-
-
-def _go(name: str, errand: Errand, accounts: Sequence[Account], jobs: int) -> None:
-    from credhelper.tables import Bar
-
-    done = failed = 0
-    errand.begin(accounts)
-    with (
-        Bar(name, len(accounts), shown=os.isatty(2)) as bar,
-        errand.stop.on_signals(bar.stopping),
-        contextlib.closing(errand.outcomes(accounts, jobs)) as outcomes,
-    ):
-        for outcome in outcomes:
-            done, failed = done + 1, failed + outcome.failed
-            with bar.aside(hidden=os.isatty(1)):
-                emit(_line(asdict(outcome)).encode())
-            bar.update(done, failed)
-    if errand.stop.event.is_set() and (failed or done < len(accounts)):
-        raise CredhelperError(f"interrupted after {done} of {len(accounts)} accounts")
-    if errand.hopeless:
-        raise errand.hopeless
-    if failed:
-        raise CredhelperError(
-            f"{failed} of {len(accounts)} accounts failed",
-            "in their lines 'rc' is not 0, or 'error' says what went wrong",
-        )
-
-
-def _line(document: dict[str, Any]) -> str:
-    return json.dumps(document) + "\n"
