@@ -40,14 +40,14 @@ def answer(opened: House, wanted: OneOff, say: Callable[[Credentials], Mapping[s
     done = failed = 0
     with (
         Bar("assume-root", len(named), shown=os.isatty(2)) as bar,
-        errand.stop.on_signals(),
+        errand.stop.on_signals(bar.stopping),
         contextlib.closing(errand.lines(named, JOBS)) as lines,
     ):
         for line in lines:
             done, failed = done + 1, failed + (line.error is not None)
             with bar.aside(hidden=os.isatty(1)):
                 emit(line.to_json())
-            bar.update(done, failed, stopping=errand.stop.event.is_set())
+            bar.update(done, failed)
     if errand.stop.event.is_set():
         raise CredhelperError(f"interrupted after {done} of {len(named)} principals")
     if errand.hopeless:
