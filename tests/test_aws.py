@@ -227,18 +227,6 @@ def test_a_header_that_cannot_be_sent(desk: Desk) -> None:
     assert error.sentence.startswith("no answer from STS")
 
 
-def test_loggers() -> None:
-    """botocore's loggers stay at INFO or above whatever is configured later: DEBUG prints whole answers."""
-    root = logging.getLogger()
-    before = root.level
-    root.setLevel(logging.DEBUG)
-    try:
-        for name in ("botocore", "botocore.parsers", "botocore.endpoint", "boto3", "urllib3"):
-            assert logging.getLogger(name).getEffectiveLevel() >= logging.INFO
-    finally:
-        root.setLevel(before)
-
-
 def test_no_secret_is_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     """A mint logs nothing secret, though everything is logged."""
     caplog.set_level(logging.DEBUG)
