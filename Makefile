@@ -38,7 +38,8 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports --no-logo || $(BIN)/lint-imports
 
 unit: $(INSTALLED) $(AWSCLI)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4 --dist worksteal -m 'not alone'
+	$(BIN)/python -m pytest -m alone
 
 # It keeps its own venvs in .venv-bench: credhelper from a wheel, and other helpers to compare with.
 bench: $(INSTALLED)

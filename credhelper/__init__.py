@@ -2,6 +2,59 @@
 
 SDKs run `credhelper get NAME` as the `credential_process` of a profile and read the session from its
 stdout. The session is minted once, kept in the OS keyring until it expires, and every mint is recorded.
+
+A Python program can do without that process:
+
+    import credhelper
+
+    session = credhelper.session("developer")                    # a boto3.Session that renews its credentials
+    credentials = credhelper.get("audit-root@payments-prod", reason="ticket 4711")
+
+Both take the keys of a profile as overrides, and raise CredhelperError.
 """
 
+TYPE_CHECKING = False  # a cached answer comes through here, and imports nothing
+if TYPE_CHECKING:
+    from credhelper.credentials import Credentials
+    from credhelper.errors import (
+        ConfigError,
+        CredhelperError,
+        HumanNeededError,
+        RefusedError,
+        SourceError,
+        UnreachableError,
+    )
+    from credhelper.library import get, session
+    from credhelper.overrides import Overrides
+
 __version__ = "0.1.0"
+__all__ = [
+    "ConfigError",
+    "Credentials",
+    "CredhelperError",
+    "HumanNeededError",
+    "Overrides",
+    "RefusedError",
+    "SourceError",
+    "UnreachableError",
+    "get",
+    "session",
+]
+
+if not TYPE_CHECKING:  # or else a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> object:
+        """What stands above, loaded when it is first asked for (PEP 562)."""
+        if name not in __all__:
+            raise AttributeError(f"module 'credhelper' has no attribute '{name}'")
+        from importlib import import_module
+
+        rooms = {"Credentials": "credentials", "Overrides": "overrides"}
+        room = "library" if name in ("get", "session") else rooms.get(name, "errors")
+        found = getattr(import_module(f"credhelper.{room}"), name)
+        globals()[name] = found
+        return found
+
+    def __dir__() -> list[str]:
+        """For people who explore."""
+        return sorted([*globals(), *__all__])

@@ -19,6 +19,7 @@ from credhelper import freshness, refusals, sources, transport, validation, voca
 from credhelper.credentials import Credentials, Keys
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
+from credhelper.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -82,7 +83,7 @@ class Aws:
             return operation(**request)
 
         try:
-            answer = within(seconds, ask)
+            answer = within(seconds, quiet(ask))
         except LateError:
             raise UnreachableError(f"STS at '{host}' did not answer within {seconds:.0f} s") from None
         except boto.ClientError as error:

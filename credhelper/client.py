@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Wish = Literal["get", "renew", "mint"]
 START_SECONDS: Final = 5.0
+_INTERPRETERS: Final = ("python", "pypy", "graalpy", "platform-python")
 
 
 class Lease:
@@ -36,6 +37,11 @@ class Lease:
     def __init__(self, ticket: wire.Ticket | None = None, stale: bytes = b"") -> None:
         self._ticket = wire.Ticket() if ticket is None else ticket
         self.stale = stale
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether anybody else is told what comes of it."""
+        return bool(self._ticket.lease) and self._ticket.connection is not None
 
     def put(self, body: bytes, instants: Instants, of: str, label: str) -> bool | None:
         """Give everybody these bytes; whether they are kept: not after a `clear`. None: nobody was told."""
@@ -210,7 +216,7 @@ class Agent:
 
     def _start(self) -> wire.Connection | None:
         """Start the agent; everybody else is held off meanwhile."""
-        if self._directory is None or not sys.executable:
+        if self._directory is None or not _has_interpreter():
             return None
         try:
             subprocess.run(
@@ -229,6 +235,12 @@ class Agent:
             self._journal.warn(f"the agent does not start: {error}")
             self._tries = 0
             return None
+
+
+def _has_interpreter() -> bool:
+    """Whether `sys.executable` is one: in a program that embeds Python, or is frozen, it is that program."""
+    name = os.path.basename(sys.executable or "").lower()
+    return not hasattr(sys, "frozen") and name.startswith(_INTERPRETERS)
 
 
 def command(directory: str, idle_seconds: float, *more: str) -> list[str]:

@@ -23,6 +23,9 @@ class CredhelperError(Exception):
         self.hints = hints[:2]
         self.code = code  # AWS's own error code, where there is one: it goes into the record
 
+    def __str__(self) -> str:
+        return printable(self.sentence)  # a program prints it as it is, and AWS may have been quoted
+
     def to_list(self) -> list[Any]:
         """As JSON holds it, for others who wait for the same mint."""
         return [type(self).__name__, self.sentence, self.hints, self.code]

@@ -30,7 +30,7 @@ from credhelper.errors import ConfigError
 from credhelper.index import Index
 from credhelper.journal import Journal
 from credhelper.locks import Locks
-from credhelper.resolver import Asker, Aws, Resolver
+from credhelper.resolver import Agent, Asker, Aws, Resolver
 from credhelper.store import Store
 from credhelper.vocabulary import BY_NAME, SECTIONS
 
@@ -70,6 +70,7 @@ class House:
     deadline: Deadline
     idle_seconds: float
     hushed: bool
+    program: str
     loaded: config.Config | ConfigError
     may_ask: bool = True
 
@@ -98,7 +99,9 @@ class House:
         return chain.Chains(self.config, files, environ, person, saved_key_id, self._came_from())
 
     def _asker(self) -> Asker:
-        return Asker("refresh ahead", os.getpid()) if self.hushed else Asker(*caller.asking_program())
+        if self.program or self.hushed:
+            return Asker(self.program or "refresh ahead", os.getpid())
+        return Asker(*caller.asking_program())
 
     @cached_property
     def consent(self) -> Consent:
@@ -125,8 +128,8 @@ class House:
         """The profiles of other credhelper processes that are waiting for this one."""
         return chain.read_path(self.environ.get("CREDHELPER_CHAIN", ""))
 
-    def resolver(self, aws: Aws | None = None) -> Resolver:
-        """What answers for the calls that `chains` builds; it asks `aws`, else one of its own."""
+    def resolver(self, aws: Aws | None = None, agent: Agent | None = None) -> Resolver:
+        """What answers for the calls that `chains` builds; it asks these, or else those of the house."""
         opened: list[Aws] = [] if aws is None else [aws]
 
         def asked() -> Aws:
@@ -139,7 +142,7 @@ class House:
         return Resolver(
             aws=asked,
             store=self.store,
-            agent=self.agent,
+            agent=agent or self.agent,
             locks=self.locks,
             audit=self.audit,
             journal=self.journal,
@@ -156,13 +159,14 @@ class Start:
     """How the program started: when, on the monotonic clock, with which arguments behind the verb.
 
     `ticket` is what asking the agent has left. Whoever renews with one of its own is `hushed`: no prompt, no
-    keyring unlocked.
+    keyring unlocked. `program` is the name of this process where it is not ours: then nobody else is asking.
     """
 
     began: float
     arguments: list[str] = field(default_factory=list)
     ticket: wire.Ticket | None = None
     hushed: bool = False
+    program: str = ""
 
 
 def open_house(
@@ -208,6 +212,7 @@ def open_house(
         deadline,
         idle,
         start.hushed,
+        start.program,
         loaded,
     )
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from credhelper.aws import Minted
     from credhelper.chain import Call, Node
-    from credhelper.client import Agent, Wish
+    from credhelper.client import Wish
     from credhelper.consent import Consent
     from credhelper.deadline import Deadline
     from credhelper.journal import Journal
@@ -65,6 +65,17 @@ class Aws(Protocol):
 
     def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
         """Make one STS call."""
+
+
+class Agent(Protocol):
+    """Who remembers what others have minted."""
+
+    @property
+    def hit(self) -> Lease:
+        """The lease that this command began with."""
+
+    def ask(self, key: str, wish: Wish, patience: float) -> Credentials | CredhelperError | Lease:
+        """What somebody else has minted, or their failure; otherwise the lease, to mint with."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from credhelper.errors import (
     UnreachableError,
     printable,
 )
+from credhelper.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -121,7 +122,7 @@ class Services:
 
 def _bounded(what: str, seconds: float, call: Callable[[], Answer]) -> Answer:
     try:
-        return within(seconds, call)
+        return within(seconds, quiet(call))
     except LateError:
         raise UnreachableError(f"AWS did not answer '{what}' within {seconds:.0f} s") from None
     except CredhelperError:

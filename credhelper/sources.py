@@ -7,7 +7,6 @@ What may start a process gets 20 s, and what it started is killed when they are 
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import shutil
 import signal
@@ -23,6 +22,7 @@ from credhelper.chain import write_path
 from credhelper.credentials import Keys
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import BY_STATUS, ConfigError, CredhelperError, SourceError
+from credhelper.quiet import quiet
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,11 +42,6 @@ _PROVIDERS: Final = {
     "Ec2InstanceMetadata": "iam-role",
     "EcsContainer": "container-role",
 }
-
-for _name in ("botocore", "boto3", "urllib3"):
-    # DEBUG prints whole answers, secrets included; and with no handler at all, warnings go to stderr.
-    logging.getLogger(_name).setLevel(logging.INFO)
-    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 def open_session(origin: Origin | None = None) -> botocore.session.Session:
@@ -107,7 +102,7 @@ def resolve(
     children = Children(environ, path)
     seconds = deadline.left(SOURCE_SECONDS)
     try:
-        found = within(seconds, lambda: _load(session, origin, children))
+        found = within(seconds, quiet(lambda: _load(session, origin, children)))
     except LateError:
         raise SourceError(f"{origin} gave no credentials within {seconds:.0f} s") from None
     except CredhelperError:

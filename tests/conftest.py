@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What a test does in this process sees no home, no AWS settings and no desktop of a developer's."""
     home = tmp_path_factory.mktemp("nobody")
+    run = tmp_path_factory.getbasetemp()
+    run = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
     with pytest.MonkeyPatch.context() as patch:
         for name in os.environ:
             if name.startswith(("AWS_", "CREDHELPER_", "XDG_", "DBUS_", "PYTHON_KEYRING_")):
                 patch.delenv(name)
         patch.setenv("HOME", str(home))
+        patch.setenv("PIP_CACHE_DIR", str(run / "pip"))  # one for all processes of this run
         yield
     assert not list(home.rglob("*credhelper*")), "a test wrote into its own process's home"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,14 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-def find_secret(roots: Iterable[str | Path], marker: str) -> list[str]:
+def find_secret(roots: Iterable[str | Path], marker: str, since: float = 0.0) -> list[str]:
     """The files under `roots`, and the processes but this one, that hold `marker`.
 
     It is looked for in clear, in UTF-16, in hexadecimal, and in base64 at each of the three places where a
-    text can begin.
+    text can begin. A file that has not changed `since` (seconds since the epoch) cannot have got it.
     """
     forms = list(_forms(marker.encode()))
-    return [str(place) for place in (*_files(roots), *_processes()) if _holds(place, forms)]
+    return [str(place) for place in (*_files(roots, since), *_processes()) if _holds(place, forms)]
 
 
 def _forms(marker: bytes) -> Iterator[bytes]:
@@ -34,13 +36,15 @@ def _forms(marker: bytes) -> Iterator[bytes]:
         yield base64.urlsafe_b64encode(text)[first:last]
 
 
-def _files(roots: Iterable[str | Path]) -> Iterator[Path]:
+def _files(roots: Iterable[str | Path], since: float) -> Iterator[Path]:
     for root in roots:
         for directory, _, names in os.walk(root):
             for name in names:
-                path = Path(directory, name)
-                if path.is_file() and not path.is_symlink():
-                    yield path
+                with suppress(OSError):  # gone in the meantime
+                    path = os.path.join(directory, name)
+                    status = os.lstat(path)
+                    if stat.S_ISREG(status.st_mode) and status.st_ctime >= since:  # which nobody can set
+                        yield Path(path)
 
 
 def _processes() -> Iterator[Path]:

@@ -278,7 +278,7 @@ class TestReading:
         started = time.monotonic()
         array = f"[\n{'1' * 4000},\n[{'2' * 4000},\n],\n]"
         assert "line 9: 'colour'" in refused(f"[profiles.y]\na = {array}\n[profiles.x]\n{ROLE}\ncolour = 1\n")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 10  # backtracking would take for ever
 
 
 class TestPlace:

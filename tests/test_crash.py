@@ -62,19 +62,20 @@ def test_an_older_session_survives_a_crash_of_its_refresh(laptop, sts, secret_se
 
 
 def test_kills_at_random_moments_lose_nothing(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
-    """Thirty kills within the first 600 ms of a cold call."""
+    """Thirty kills within the first 600 ms of cold calls, three after each other."""
     laptop.state.mkdir(mode=0o700, parents=True)
     moments = random.Random(4711)
-    for number in range(30):
+    for number in range(10):
         laptop.configure(PROFILES.replace("role/Developer", f"role/R{number}"))
         sts.calls.clear()
-        process = laptop.start("get", "developer")
-        time.sleep(moments.uniform(0, 0.6))
-        process.kill()
-        process.communicate()
+        for _ in range(3):
+            process = laptop.start("get", "developer")
+            time.sleep(moments.uniform(0, 0.6))
+            process.kill()
+            process.communicate()
         laptop.get("developer")
 
-        assert sts.count() <= 2
+        assert sts.count() <= 3 + 1
         _check_aftermath(laptop)
 
 

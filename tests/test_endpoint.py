@@ -233,6 +233,7 @@ class TestRenewal:
         assert _key(endpoint) == "ASIA1"
         assert bank.asked == 1
 
+    @pytest.mark.alone
     def test_it_is_renewed_ahead_of_need(self, bank: Bank, endpoint: Endpoint) -> None:
         """The request that finds it due is not held up by the mint, nor is the next."""
         bank.now += 900 - 680
@@ -271,6 +272,7 @@ class TestRenewal:
         assert {json.loads(_read(connection)[2])["AccessKeyId"] for connection in connections} == {"ASIA2"}
         assert bank.wishes == ["get", "get"]
 
+    @pytest.mark.alone
     def test_a_slow_mint_holds_nobody_up_while_the_old_ones_serve(
         self, bank: Bank, endpoint: Endpoint
     ) -> None:
@@ -644,6 +646,7 @@ class TestLimits:
         assert _resident() - before < 10 << 20
         assert _key(endpoint) == "ASIA1"
 
+    @pytest.mark.alone
     def test_the_idle_do_not_keep_others_out(self, endpoint: Endpoint) -> None:
         """300 connections that say nothing, or half of something: who asks is answered in 100 ms."""
         idle = []
@@ -692,6 +695,7 @@ class TestLimits:
 
         assert [_read(connection)[0] for connection in connections] == [200] * len(connections)
 
+    @pytest.mark.alone
     def test_every_step_has_its_time(
         self, bank: Bank, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -191,7 +191,7 @@ class TestOutage:
     """STS is down, and an older session still serves."""
 
     def test_every_caller_is_answered(self, laptop: Laptop, sts: LoopbackSts) -> None:
-        """Forty calls a second for half of the pause between two attempts: one attempt."""
+        """Call after call for half of the pause between two attempts: one attempt."""
         cached = laptop.get("short")
         self._age(laptop, 400)
         sts.mode = faults.status_xml(503)
@@ -206,7 +206,7 @@ class TestOutage:
         _all_at_once([ask_again_and_again] * 4)
 
         assert keys(answers) == {cached["AccessKeyId"]}
-        assert len(answers) > 100
+        assert len(answers) > 30
         assert [line["outcome"] for line in laptop.audit()] == ["minted", "refused"]
 
     @staticmethod

@@ -5,20 +5,22 @@ from __future__ import annotations
 import base64
 import subprocess
 import sys
-from pathlib import Path
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
 import laptop as laptops
+from installing import build_wheel, installed_venv
 from secrets_scan import find_secret
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from laptop import Laptop, SecretService
     from sts import LoopbackSts
 
-MARKER = "HIJACKMARKER7391"
-CHECKOUT = Path(__file__).parents[1]
+MARKER = f"HIJACKMARKER{uuid.uuid4().hex}"  # of this process: others run these tests beside it
 RIVALS = ("keyrings.alt", "keyrings.efile")
 """Both have a class that keyring's own discovery prefers to what the desktop offers, or falls back on."""
 
@@ -43,10 +45,10 @@ ENVIRONMENTS = (
 @pytest.fixture(scope="session")
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment of its own where rivals of the OS keyring are installed."""
-    home = tmp_path_factory.mktemp("crowded")
-    subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    pip = [home / "bin/python", "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, CHECKOUT, *RIVALS], check=True, timeout=300)
+    place = tmp_path_factory.mktemp("crowded")
+    home = installed_venv(build_wheel(place), place / "venv")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", home]
+    subprocess.run([*pip, "install", *RIVALS], check=True, timeout=300)
     return home / "bin"
 
 
@@ -110,7 +112,9 @@ class TestFindSecret:
         file.write_bytes(base64.b64encode(f"{before}{MARKER}-and-more".encode()))
         assert find_secret([tmp_path], MARKER) == [str(file)]
 
-    @pytest.mark.parametrize("form", [MARKER.encode(), MARKER.encode().hex().encode()])
+    @pytest.mark.parametrize(
+        "form", [MARKER.encode(), MARKER.encode().hex().encode()], ids=["clear", "hexadecimal"]
+    )
     def test_clear_and_hexadecimal(self, tmp_path: Path, form: bytes) -> None:
         """A secret in clear or in hexadecimal is found in a directory below."""
         file = tmp_path / "below" / "file"

@@ -124,6 +124,7 @@ class TestUnderAnSdk:
         assert len(set(_answers(mfa))) == 1
         assert sts.count("GetSessionToken") == 1
 
+    @pytest.mark.alone
     def test_nobody_there(self, mfa: Laptop) -> None:
         """Exit status 5 at once, and the command that a person runs where they can be asked."""
         began = time.monotonic()
@@ -293,6 +294,7 @@ class TestLogin:
 
         assert "nothing keeps it: there is neither a keyring nor an agent" in said
 
+    @pytest.mark.alone
     def test_nobody_there(self, mfa: Laptop) -> None:
         """A script cannot log anybody in."""
         assert "nobody can be asked" in mfa.refuses(5, "login", "developer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -34,11 +35,15 @@ def _places(laptop: Laptop) -> list[str]:
 
 def test_the_scan_finds_what_is_there(laptop: Laptop, tmp_path: Path) -> None:
     """A scan that finds nothing proves something only if it finds a marker that is there."""
-    marker = f"MARKER{uuid.uuid4().hex}"
+    marker, began = f"MARKER{uuid.uuid4().hex}", time.time() - 1
     (tmp_path / "leak").write_text(f"x{marker}")
+    os.utime(tmp_path / "leak", (0, 0))
     sleeper = subprocess.Popen(["sleep", "30"], env={"LEAK": marker})
     try:
-        assert find_secret([tmp_path], marker) == [str(tmp_path / "leak"), f"/proc/{sleeper.pid}/environ"]
+        assert find_secret([tmp_path], marker, began) == [
+            str(tmp_path / "leak"),
+            f"/proc/{sleeper.pid}/environ",
+        ]
     finally:
         sleeper.kill()
         sleeper.wait()
@@ -46,7 +51,7 @@ def test_the_scan_finds_what_is_there(laptop: Laptop, tmp_path: Path) -> None:
 
 def test_a_secret_is_nowhere_else(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
     """Herds, boto3, 200 KB, a stopped keyring, refusals and failures, with everything logged."""
-    sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
+    sts.secret_marker, began = f"MARKER{uuid.uuid4().hex}", time.time() - 1
     laptop.configure(PROFILES + CHAIN)
     line = f"\n[profile auditor]\ncredential_process = {PROGRAM} get auditor\nregion = eu-west-1\n"
     laptop.aws_config(AWS_CONFIG + line)
@@ -75,13 +80,13 @@ def test_a_secret_is_nowhere_else(laptop: Laptop, sts: LoopbackSts, secret_servi
     for verb in (["log"], ["log", "--json"], ["log", "--csv"], ["clear", "--all"]):
         assert sts.secret_marker.encode() not in laptop.run(*verb).stdout
 
-    assert find_secret(_places(laptop), sts.secret_marker) == []
+    assert find_secret(_places(laptop), sts.secret_marker, began) == []
     laptop.check_modes()
 
 
 def test_without_a_keyring_a_secret_is_nowhere_at_all(laptop: Laptop, sts: LoopbackSts) -> None:
     """No Secret Service: nothing is written to a file instead."""
-    sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
+    sts.secret_marker, began = f"MARKER{uuid.uuid4().hex}", time.time() - 1
     laptop.get("developer", CREDHELPER_LOG="debug")
 
-    assert find_secret(_places(laptop), sts.secret_marker) == []
+    assert find_secret(_places(laptop), sts.secret_marker, began) == []

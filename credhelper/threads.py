@@ -1,0 +1,125 @@
+"""Without an agent, the threads of one process are each other's: what one mints, all of them have.
+
+It stands where `resolver.py` has the agent. The one of this user is asked first; only where none answers is
+anything remembered here, in the memory of the process and for as long as it lives.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from credhelper import client, freshness
+from credhelper.credentials import Credentials
+from credhelper.deadline import Deadline
+
+if TYPE_CHECKING:
+    from credhelper.errors import CredhelperError
+    from credhelper.memory import Instants
+
+
+@dataclass
+class _Entry:
+    """What is remembered under one key. `minting` is held by the thread that mints for it."""
+
+    minting: threading.Lock = field(default_factory=threading.Lock)
+    kept: tuple[Credentials, Instants] | None = None
+    failed: tuple[float, bytes] | None = None  # when, on the monotonic clock, and how the last mint failed
+
+    def at_hand(self, wish: client.Wish) -> Credentials | None:
+        """What answers the wish without a mint."""
+        kept = self.kept
+        if kept is None or wish == "mint":
+            return None
+        credentials, instants = kept
+        needed = max(instants.fresh, instants.refresh) if wish == "renew" else instants.fresh
+        return credentials if _left(credentials) >= needed else None
+
+    def failure_since(self, moment: float) -> CredhelperError | None:
+        """The failure of those whom we have waited for."""
+        failed = self.failed
+        return client.read_failure(failed[1]) if failed is not None and failed[0] >= moment else None
+
+    def stale(self) -> bytes:
+        """What serves if minting fails."""
+        kept = self.kept
+        if kept is None or _left(kept[0]) < kept[1].servable:
+            return b""
+        return kept[0].to_json().encode("ascii")
+
+
+def _left(credentials: Credentials) -> float:
+    return freshness.remaining(credentials, freshness.read_clocks())
+
+
+_entries: dict[tuple[int, str], _Entry] = {}
+
+
+def _entry(key: str) -> _Entry:
+    # With the process id: a lock that is held while a process forks is never released in the child.
+    return _entries.setdefault((os.getpid(), key), _Entry())
+
+
+class _Lease(client.Lease):
+    """The lease that threads give each other. Whatever is told of it ends it."""
+
+    def __init__(self, entry: _Entry) -> None:
+        super().__init__(stale=entry.stale())
+        self._entry: _Entry | None = entry
+
+    def put(self, body: bytes, instants: Instants, of: str, label: str) -> bool | None:  # noqa: ARG002 - the agent's
+        """Keep it for the other threads."""
+        credentials = Credentials.from_json(body.decode("ascii"))
+        if self._entry is not None and credentials is not None:
+            self._entry.kept, self._entry.failed = (credentials, instants), None
+        self.drop()
+        return None
+
+    def _tell(self, verb: str, words: str = "", body: bytes = b"") -> int | None:  # noqa: ARG002 - the agent's
+        entry, self._entry = self._entry, None
+        if entry is not None:
+            if verb == "fail":
+                entry.failed = time.monotonic(), body
+            entry.minting.release()
+        return None
+
+
+class Threads:
+    """The agent, or else the memory of this process, for one request."""
+
+    def __init__(self, agent: client.Agent) -> None:
+        self._agent = agent
+        self._leases: list[_Lease] = []
+
+    @property
+    def hit(self) -> client.Lease:
+        """The agent's own."""
+        return self._agent.hit
+
+    def ask(
+        self, key: str, wish: client.Wish, patience: float
+    ) -> Credentials | CredhelperError | client.Lease:
+        """What the agent says; in its absence what another thread has minted, or the lease."""
+        began, deadline = time.monotonic(), Deadline(patience)
+        answer = self._agent.ask(key, wish, patience)
+        if not isinstance(answer, client.Lease) or answer.is_shared:
+            return answer
+        entry = _entry(key)
+        found = entry.at_hand(wish)
+        if found is not None or not entry.minting.acquire(timeout=deadline.left()):
+            return found or answer
+        lease = _Lease(entry)
+        self._leases.append(lease)
+        answered = entry.at_hand(wish) or entry.failure_since(began)
+        if answered is not None:
+            lease.drop()
+        return answered or lease
+
+    def close(self) -> None:
+        """End what an interruption has left."""
+        for lease in self._leases:
+            lease.drop()
+        self._agent.close()
