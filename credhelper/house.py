@@ -30,7 +30,8 @@ from credhelper.errors import ConfigError
 from credhelper.index import Index
 from credhelper.journal import Journal
 from credhelper.locks import Locks
-from credhelper.resolver import Agent, Asker, Aws, Resolver
+from credhelper.minting import Asker, Aws
+from credhelper.resolver import Agent, Resolver
 from credhelper.store import Store
 from credhelper.vocabulary import BY_NAME, SECTIONS
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from credhelper.aws import Minted
     from credhelper.chain import Call, Node
     from credhelper.credentials import Keys
+    from credhelper.minting import Aws
     from credhelper.origins import Origin
-    from credhelper.resolver import Aws
 
 FIRST_GAP: Final = 0.2
 LONGEST_GAP: Final = 2.0

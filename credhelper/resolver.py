@@ -6,36 +6,27 @@ mint. A credential that is still good is never withheld because a new one cannot
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from credhelper import freshness
-from credhelper.audit import Audit, Line
 from credhelper.client import Lease, write_failure
-from credhelper.consent import Permission
-from credhelper.credentials import Clocks, Credentials, Keys, utc
-from credhelper.errors import (
-    CancelledError,
-    CodeRejectedError,
-    ConfigError,
-    CredhelperError,
-    HumanNeededError,
-    NobodyError,
-)
+from credhelper.credentials import Clocks, Credentials, Keys
+from credhelper.errors import CancelledError, ConfigError, CredhelperError, HumanNeededError
+from credhelper.minting import Mints
 from credhelper.origins import Origin
-from credhelper.vocabulary import short_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from credhelper.aws import Minted
-    from credhelper.chain import Call, Node
+    from credhelper.audit import Audit
+    from credhelper.chain import Call
     from credhelper.client import Wish
-    from credhelper.consent import Consent
+    from credhelper.consent import Consent, Permission
     from credhelper.deadline import Deadline
     from credhelper.journal import Journal
     from credhelper.locks import Locks
     from credhelper.memory import Instants
+    from credhelper.minting import Asker, Aws
     from credhelper.store import Store
 
 TIME_TO_MINT: Final = 12.0
@@ -57,16 +48,6 @@ ROUNDS: Final = 3
 STALE_SOURCE: Final = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId")
 
 
-class Aws(Protocol):
-    """What asks AWS."""
-
-    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
-        """The credentials that a chain begins with."""
-
-    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
-        """Make one STS call."""
-
-
 class Agent(Protocol):
     """Who remembers what others have minted."""
 
@@ -76,14 +57,6 @@ class Agent(Protocol):
 
     def ask(self, key: str, wish: Wish, patience: float) -> Credentials | CredhelperError | Lease:
         """What somebody else has minted, or their failure; otherwise the lease, to mint with."""
-
-
-@dataclass(frozen=True)
-class Asker:
-    """Who wants to know: the program that made an SDK run us, and its process id."""
-
-    program: str
-    pid: int
 
 
 class Resolver:
@@ -108,15 +81,13 @@ class Resolver:
         self._store = store
         self._agent = agent
         self._locks = locks
-        self._audit = audit
         self._journal = journal
         self._deadline = deadline
-        self._asker = asker
         self._started = started
         self._consent = consent
         self._nested = nested
+        self._mints = Mints(aws, audit, journal, deadline, asker, consent, self._waiting)
         self._waiting_for_human: set[str] = set()
-        self._codes: set[str] = set()
         self._leases: list[Lease] = []  # of this call and of those that rest on it
 
     def get(self, call: Call, *, wish: Wish = "get", cache: bool = True) -> Credentials:
@@ -287,20 +258,18 @@ class Resolver:
 
     def mint(self, call: Call, keys: Keys, permission: Permission) -> Credentials:
         """A session for one caller, made with these keys; neither read nor stored. Raises CredhelperError."""
-        self._audit.prepare()
-        return self._ask_sts(call, keys, permission)
+        return self._mints.once(call, keys, permission)
 
     def _mint(self, call: Call) -> Credentials:
         permission = self.permit(call)
-        self._audit.prepare()
         keys = self.source_keys(call)
         try:
-            return self._ask_sts(call, keys, permission)
+            return self._mints.once(call, keys, permission)
         except CredhelperError as error:
             newer = self._newer_keys(call, keys) if error.code in STALE_SOURCE else None
             if newer is None:
                 raise
-        return self._ask_sts(call, newer, permission)
+        return self._mints.once(call, newer, permission)
 
     def _newer_keys(self, call: Call, keys: Keys) -> Keys | None:
         """What signs a call where AWS does not take the keys any more; None where there is nothing else.
@@ -315,11 +284,7 @@ class Resolver:
 
     def permit(self, call: Call) -> Permission:
         """See that a person has said everything that a mint needs. Raises HumanNeededError."""
-        try:
-            return self._consent.permit(call, self._waiting)
-        except CancelledError as error:
-            self._record(call, None, "declined", Permission(), sentence=error.sentence)
-            raise
+        return self._mints.permit(call)
 
     def _waiting(self) -> int:
         """How many others wait for what a person is asked now; they are told to be patient."""
@@ -331,82 +296,6 @@ class Resolver:
             saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
             return saved or self._aws().source_keys(call.source, call.path, self._deadline)
         return self.get(call.source).keys
-
-    def _ask_sts(self, call: Call, keys: Keys, permission: Permission) -> Credentials:
-        """Make the call, with an MFA code where it needs one: if AWS rejects one, with another."""
-        if not call.needs_code:
-            return self._send(call, keys, None, permission)
-        try:
-            return self._send(call, keys, self._code(call), permission)
-        except CodeRejectedError as error:
-            code = self._code(call, rejected=error)
-        return self._send(call, keys, code, permission)
-
-    def _code(self, call: Call, rejected: CodeRejectedError | None = None) -> str:
-        """A code that was not sent yet: each works only once. Raises HumanNeededError, or the rejection."""
-        try:
-            code = self._consent.code(call, self._waiting, rejected=rejected is not None)
-        except NobodyError:
-            if rejected is not None:
-                raise rejected from None
-            raise
-        if code in self._codes:
-            raise rejected or CancelledError("the MFA code has been sent already: each works only once")
-        self._codes.add(code)
-        return code
-
-    def _send(self, call: Call, keys: Keys, code: str | None, permission: Permission) -> Credentials:
-        try:
-            minted = self._aws().mint(call, keys, code, self._deadline)
-        except CredhelperError as error:
-            outcome = "refused" if error.code else "failed"
-            self._record(call, keys, outcome, permission, error=error.code, sentence=error.sentence)
-            raise
-        credentials = minted.credentials
-        self._record(
-            call,
-            keys,
-            "minted",
-            permission,
-            access_key_id=credentials.access_key_id,
-            request_id=minted.request_id,
-            expires=utc(credentials.expiration),
-            source_identity=credentials.source_identity,
-        )
-        self._consent.minted(call, credentials)
-        self._warn_of_skew(credentials)
-        return credentials
-
-    def _record(
-        self, call: Call, keys: Keys | None, outcome: str, permission: Permission, **more: Any
-    ) -> None:
-        asker = self._asker()
-        task = call.parameters.get("TaskPolicyArn", {}).get("arn")
-        self._audit.write(
-            Line(
-                outcome=outcome,
-                profile=call.profile.name,
-                api=call.api,
-                key=call.key,
-                account=call.profile.account_id,
-                account_name=call.profile.account_name,
-                target=call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal"),
-                task_policy=short_task(task) if task else None,
-                region=call.endpoint.region,
-                certificate=None if call.endpoint.verified else "not verified",
-                source_arn=None if keys is None else keys.source_arn,
-                reason=permission.reason,
-                confirmed_by=permission.confirmed_by,
-                program=asker.program or None,
-                program_pid=asker.pid,
-                **more,
-            )
-        )
-
-    def _warn_of_skew(self, credentials: Credentials) -> None:
-        if abs(credentials.skew) > freshness.SKEW_WORTH_SAYING:
-            direction = "behind" if credentials.skew > 0 else "ahead of"
-            self._journal.warn(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
 
 
 def _longer_lived(*found: Credentials | None) -> Credentials | None:

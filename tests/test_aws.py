@@ -26,8 +26,9 @@ from credhelper.errors import (
     printable,
 )
 from credhelper.house import Start, open_house
+from credhelper.minting import Asker
 from credhelper.prompts import Answer
-from credhelper.resolver import Asker, Resolver
+from credhelper.resolver import Resolver
 
 import sts_faults as faults
 from calls import SOURCE_KEYS, Desk

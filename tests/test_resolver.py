@@ -32,9 +32,10 @@ from credhelper.index import Index
 from credhelper.journal import Journal
 from credhelper.keyrings import OsKeyring
 from credhelper.locks import Locks
+from credhelper.minting import Asker
 from credhelper.parameters import Person
 from credhelper.prompts import Answer
-from credhelper.resolver import Asker, Resolver
+from credhelper.resolver import Resolver
 from credhelper.store import Store
 
 from memory_keyring import MemoryKeyring
