@@ -213,11 +213,11 @@ class TestThrottling:
         sts.mode = faults.THROTTLED
         process = laptop.start(*_arguments(16, "true"))
         until(lambda: sts.calls)
-        time.sleep(1.5)
+        time.sleep(0.8)
         asked, sts.mode = len(sts.calls), faults.NORMAL
         result = Laptop.finish(process)
 
-        assert asked <= 8 + 5  # one for each worker; then the gaps 0.2, 0.4, 0.8; and a busy machine
+        assert asked <= 8 + 4  # one for each worker; then the gaps 0.2, 0.4; and a busy machine
         assert sorted(minted(sts)) == sorted(lines(result)) == ids(16)
         assert [line["outcome"] for line in laptop.audit()] == ["minted"] * 16
 
