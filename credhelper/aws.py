@@ -98,6 +98,13 @@ class Aws:
         """The URL that the call goes to; nothing is sent. Raises ConfigError."""
         return str(self._client(call, Keys("nobody", "nobody")).meta.endpoint_url)
 
+    def close(self) -> None:
+        """Hang up, where the process goes on: clients are cyclic garbage, and their sockets with them."""
+        with self._making:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
     def _session(self, origin: Origin) -> botocore.session.Session:
         """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
         profile = origin.name if origin.place == "aws profile" else None

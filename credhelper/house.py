@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -74,6 +75,8 @@ class House:
     program: str
     loaded: config.Config | ConfigError
     may_ask: bool = True
+    ending: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """What is to be closed where the process goes on; a command leaves it to its end."""
 
     @property
     def config(self) -> config.Config:
@@ -137,7 +140,9 @@ class House:
             if not opened:
                 from credhelper.aws import Aws as Sts
 
-                opened.append(Sts(self.environ))
+                own = Sts(self.environ)
+                self.ending.callback(own.close)
+                opened.append(own)
             return opened[0]
 
         return Resolver(

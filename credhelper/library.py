@@ -108,7 +108,9 @@ class _Request:
     def _house(self, *, hushed: bool = False) -> Iterator[House]:
         start = Start(time.monotonic(), hushed=hushed, program=_program())
         try:
-            yield open_house(dict(os.environ), start, self.said)
+            house = open_house(dict(os.environ), start, self.said)
+            with house.ending:
+                yield house
         except CredhelperError as error:
             _noted(error)
             raise

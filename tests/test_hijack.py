@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from laptop import Laptop, SecretService
     from sts import LoopbackSts
 
-MARKER = f"HIJACKMARKER{uuid.uuid4().hex}"  # of this process: others run these tests beside it
+MARKER = f"HIJACKMARKER{uuid.uuid4().hex[:16]}"  # of this process: others run these tests beside it
 RIVALS = ("keyrings.alt", "keyrings.efile")
 """Both have a class that keyring's own discovery prefers to what the desktop offers, or falls back on."""
 

@@ -28,11 +28,11 @@ from credhelper.vocabulary import BY_NAME
 
 import needs
 import sts_faults as faults
+from clocks import Clock
 from installing import build_wheel, installed_venv
 from laptop import PROFILES, Laptop, agents_in
 from seat import Seat
 from sts import SOURCE_SECRET
-from test_agent_time import HOUR, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -439,7 +439,7 @@ class TestTime:
         assert program.uses("developer", at=2300) == first
         second = program.uses("developer", at=2500)
         assert second != first
-        third = program.uses("developer", at=2500 + 8 * HOUR)
+        third = program.uses("developer", at=2500 + 8 * 3600)
         assert third == sts.issued[2]["AccessKeyId"]
         assert sts.count() == 3
 
@@ -536,7 +536,8 @@ import botocore.session, credhelper.house, filelock, platformdirs
 before, loggers = surroundings()
 credentials = credhelper.get("hop")
 after, _ = surroundings()
-assert {{name: value for name, value in after.items() if value != before[name]}} == {{}}
+changed = [(name, before[name], value) for name, value in after.items() if value != before[name]]
+assert changed == [], changed
 assert surroundings()[1].items() >= loggers.items()
 assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
 logging.getLogger("host").debug("its own from here")

@@ -17,6 +17,12 @@ def _shown(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
+@pytest.fixture(autouse=True)
+def _room() -> None:
+    """A room of botocore has been imported, and with it its logger made."""
+    logging.getLogger("botocore.room")
+
+
 def say(name: str) -> None:
     """Log something of each of two levels."""
     logging.getLogger(name).debug("an answer")
