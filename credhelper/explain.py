@@ -92,10 +92,10 @@ def _find(house: House, name: str, flags: Mapping[str, Any]) -> Found:
 def _follow(house: House, profile: Profile, *, is_whole: bool) -> Found:
     """The call of a profile. For a {reason} that nobody has given, UNSAID stands in it."""
     try:
-        return Found(profile, house.chains().call(profile), is_whole=is_whole)
+        return Found(profile, house.chains(by_index=True).call(profile), is_whole=is_whole)
     except HumanNeededError:
         told = replace(house, said=replace(house.said, reason=UNSAID))
-        call = told.chains().call(profile)
+        call = told.chains(by_index=True).call(profile)
         return Found(profile, call, is_whole=False, wants_reason=True)
 
 

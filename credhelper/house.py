@@ -89,10 +89,13 @@ class House:
         """The call that answers for a profile, for whoever is going to make it: this may ask for a reason."""
         return self.chains(may_ask=True).call(profile)
 
-    def chains(self, *, may_ask: bool = False) -> chain.Chains:
-        """What builds the calls of profiles."""
+    def chains(self, *, may_ask: bool = False, by_index: bool = False) -> chain.Chains:
+        """What builds the calls of profiles; `by_index` for a look, for which no keyring is opened."""
 
         def saved_key_id(name: str) -> str | None:
+            if by_index:
+                listed = (key for key in self.store.index.saved_keys() if key.name == name)
+                return next((key.access_key_id for key in listed), None)
             saved = self.store.saved_key(name)
             return None if saved is None else saved.access_key_id
 

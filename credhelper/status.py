@@ -60,7 +60,6 @@ class Asked:
 def look(house: House) -> Document:
     """What `status --json` prints."""
     now = freshness.read_clocks().wall
-    keyring = _keyring(house)  # before anything that may read a saved key: a locked one is then left alone
     agent, remembered = _agent(house)
     cached = _cached(house, remembered, now)
     asked = list(_asked(house, cached.values()))
@@ -85,7 +84,7 @@ def look(house: House) -> Document:
         },
         "profiles": rows,
         "agent": agent,
-        "keyring": keyring,
+        "keyring": _keyring(house),
     }
 
 
@@ -130,7 +129,7 @@ def _asked(house: House, cached: Iterable[Cached]) -> Iterator[Asked]:
         return
     chains: Chains | CredhelperError
     try:
-        chains = house.chains()
+        chains = house.chains(by_index=True)
     except CredhelperError as error:  # such as an AWS config that nobody can read
         chains = error
     aimed: dict[str, list[str]] = defaultdict(list)

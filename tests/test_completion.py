@@ -312,6 +312,24 @@ class TestTheAnswers:
         said = laptop.run("complete", "zsh", "--", "credhelper", *words, "m").stdout
         assert said == b"plain\tme\tAKIAME\n"
 
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["exec", "audit-root", "--accounts", "pay"], "plain\tpayments-prod\t111122223333"),
+            (["exec", "developer", "--", "ec"], "file\t\t"),
+            (["assume-root", "--target-principal", "pay"], "plain\tpayments-prod\t111122223333"),
+            (
+                ["assume-root", "--task-policy-arn", "S3"],
+                "plain\tS3UnlockBucketPolicy\tdelete a bucket policy",
+            ),
+            (["get", "developer", "--cache", "f"], "plain\tfalse\t"),
+            (["setup", "audit-roo"], "plain\taudit-root\tIAMAuditRootUserCredentials"),
+        ],
+    )
+    def test_values(self, desk: Laptop, words: list[str], said: str) -> None:
+        """Of options; and behind '--' there are files."""
+        assert desk.run("complete", "zsh", "--", "credhelper", *words).stdout.decode().startswith(said)
+
     def test_ten_thousand_profiles(self, tmp_path: Path) -> None:
         """They are all there, and nobody waits for them."""
         laptop = Laptop(tmp_path / "home")

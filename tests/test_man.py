@@ -78,8 +78,9 @@ def test_everything_is_in_it(shown: str) -> None:
 
 
 def test_the_flags_of_a_profile_stand_once(shown: str) -> None:
-    """And every verb that has them says so."""
-    assert shown.count("--role-session-name") == 1
+    """And every verb that has them says so; those of the API forms are their own."""
+    assert shown.count("--confirm-for") == 1
+    assert "credhelper assume-role [OPTIONS]\n" in shown
     assert "credhelper get [OPTIONS] NAME [PROFILE FLAGS]" in shown
 
 

@@ -116,7 +116,7 @@ def complete_profile(ctx: click.Context, _: click.Parameter, begun: str) -> list
     return _items(words if ctx.command.name not in BARE else fitting.profiles(os.environ, begun, bare=True))
 
 
-BARE: Final = ("clear", "explain", "setup", "doctor")
+BARE: Final = ("clear", "doctor", "exec", "explain", "setup")
 """The verbs for which an open profile without a target means something."""
 
 
@@ -131,7 +131,7 @@ def complete_saved_key(_ctx: click.Context, _: click.Parameter, begun: str) -> l
     return [CompletionItem(key.name, help=key.access_key_id) for key in saved if key.name.startswith(begun)]
 
 
-def _complete_key(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+def complete_key(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
     """For the flags of a profile's keys."""
     key = vocabulary.BY_NAME[str(option.name)]
     if key.name == "source_profile":
@@ -189,7 +189,7 @@ def profile_flags(command: Any) -> Any:
             type=int if key.form == "number" else None,
             metavar="BYTES" if key.name.endswith("_size") else _METAVARS.get(key.form),
             help=key.meaning,
-            shell_complete=_complete_key,
+            shell_complete=complete_key,
         )(command)
     return command
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from credhelper import apiforms, response
-from credhelper.verbs import consent_flags
+from credhelper.verbs import complete_key, consent_flags
 from credhelper.vocabulary import API_DURATIONS, BY_NAME
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ def _option(key: Key, kind: Kind) -> Callable[[Any], Any]:
         type=int if is_number else None,
         metavar="BYTES" if key.name.endswith("_size") else _METAVARS.get(key.form, shape),
         help=_meaning(key, kind),
+        shell_complete=complete_key,
     )
 
 

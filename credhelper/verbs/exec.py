@@ -27,7 +27,7 @@ class _BehindDashes(click.Command):
             if error.possibilities or at < len(args):
                 raise
             raise ConfigError(f"no such option '{error.option_name}'", BEHIND) from None
-        if rest:
+        if rest and not ctx.resilient_parsing:  # a shell is completing the line
             raise ConfigError(f"'{rest[0]}' does not stand behind '--'", BEHIND)
         return rest
 

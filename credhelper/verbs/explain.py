@@ -10,7 +10,7 @@ import click
 from credhelper import explain as room
 from credhelper import screens
 from credhelper.house import given
-from credhelper.verbs import complete_profile, emit, help_option, open_house, profile_flags, started
+from credhelper.verbs import complete_profile, emit, help_option, open_house, profile_flags
 
 
 @click.command("explain")
@@ -22,8 +22,8 @@ from credhelper.verbs import complete_profile, emit, help_option, open_house, pr
 def explain(name: str, *, as_json: bool, reason: str | None, **flags: Any) -> None:
     """Explain profile NAME: the calls it makes, where each of its keys stands, whom it would ask.
 
-    Nothing is sent and nothing is started. What is wrong with the profile is a part of the answer: the exit
-    status is 0 all the same.
+    Nothing is sent, nothing is started, and no keyring is opened. What is wrong with the profile is a part of
+    the answer: the exit status is 0 all the same.
 
     \b
     Examples:
@@ -31,6 +31,5 @@ def explain(name: str, *, as_json: bool, reason: str | None, **flags: Any) -> No
       credhelper explain audit-root@payments-prod
       credhelper explain developer --json | jq .call.parameters
     """
-    started().hushed = True  # a keyring that is locked stays so
     found = room.explain(open_house(reason=reason), name, given(flags))
     emit(((json.dumps(found) + "\n") if as_json else screens.explain(found)).encode())

@@ -9,7 +9,7 @@ import click
 
 from credhelper.errors import ConfigError
 from credhelper.everywhere import Errand
-from credhelper.verbs import emit, wanted
+from credhelper.verbs import complete_account, emit, wanted
 from credhelper.verbs.many import Crowd, tell
 
 if TYPE_CHECKING:
@@ -29,12 +29,19 @@ def sweep_flags(command: Any) -> Any:
             type=click.IntRange(1, MOST_JOBS),
             help=f"How many accounts at a time (default {JOBS}).",
         ),
-        click.option("--exclude", multiple=True, metavar="ID,...|@FILE", help="But not these."),
+        click.option(
+            "--exclude",
+            multiple=True,
+            metavar="ID,...|@FILE",
+            help="But not these.",
+            shell_complete=complete_account,
+        ),
         click.option(
             "--accounts",
             multiple=True,
             metavar="ID,...|@FILE|all",
             help="Run CMD once for each of these accounts.",
+            shell_complete=complete_account,
         ),
     ):
         command = option(command)

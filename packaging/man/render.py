@@ -83,18 +83,20 @@ def _command(parent: click.Context, verb: str, command: click.Command) -> Iterat
 
 
 def _own(command: click.Command) -> list[click.Parameter]:
-    """The flags but those of a profile, which stand elsewhere, and --help."""
-    return [
-        option
-        for option in command.params
-        if isinstance(option, click.Option) and option.name not in (*vocabulary.BY_NAME, "help")
-    ]
+    """The flags but --help and those of a profile, which stand elsewhere."""
+    elsewhere = ("help", *(vocabulary.BY_NAME if _takes_profile_flags(command) else ()))
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    return [option for option in options if option.name not in elsewhere]
+
+
+def _takes_profile_flags(command: click.Command) -> bool:
+    """Whether it has all of them; an API form has some of the same names, and another meaning for them."""
+    return set(vocabulary.BY_NAME) <= {option.name for option in command.params}
 
 
 def _synopsis(ctx: click.Context) -> str:
-    flags = {option.name for option in ctx.command.params} & set(vocabulary.BY_NAME)
     words = ctx.command.collect_usage_pieces(ctx)
-    return _escape(" ".join([*words, *(["[PROFILE FLAGS]"] if flags else [])]))
+    return _escape(" ".join([*words, *(["[PROFILE FLAGS]"] if _takes_profile_flags(ctx.command) else [])]))
 
 
 def _keys(ctx: click.Context) -> list[str]:
