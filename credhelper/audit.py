@@ -6,12 +6,13 @@ session, the request id is the eventID's request of the call that minted it. Nev
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import time
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from credhelper import paths
 from credhelper.credentials import utc
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from credhelper.journal import Journal
 
 
+ROOM: Final = 65536
+"""Bytes that have to be free before a mint whose line must be written: many times a line."""
+
+
 @dataclass(frozen=True)
 class Line:
     """What is known of one mint or refusal; None stands for not known or not applicable."""
 
-    outcome: str  # 'minted', 'refused' by AWS, or 'failed' without an answer of AWS's
+    outcome: str  # 'minted', 'refused' by AWS, 'failed' without an answer of AWS's, 'declined' by a person
     profile: str
     api: str
     key: str | None = None  # the KEY of the call, as the index of keyring items and `explain` have it
@@ -64,10 +69,16 @@ class Audit:
         """Before a mint: raise CredhelperError where the record is required and cannot be written."""
         if not self._required:
             return
+        beside = f"{self._path}.{os.getpid()}"
         try:
             os.close(paths.open_private(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
+            with open(paths.open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+                file.write(bytes(ROOM))  # on a full disk it would be the line that fails, after the mint
         except OSError as error:
             raise self._unwritable(error) from None
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
 
     def write(self, line: Line) -> None:
         """Add a line. Raises CredhelperError where the record is required and cannot be written."""
@@ -79,7 +90,7 @@ class Audit:
             self._journal.warn(f"the record cannot be written: {error.strerror or error}")
 
     def _unwritable(self, error: OSError, outcome: str = "nothing is minted") -> CredhelperError:
-        why = error.strerror or str(error)
+        why = (error.strerror or str(error)).lower()
         return CredhelperError(
             f"{outcome}: '[audit] required' is set, and '{self._path}' cannot be written ({why})"
         )

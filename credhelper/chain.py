@@ -109,8 +109,10 @@ class Call:
         if self.profile.kind == ROOT:
             sent.setdefault("DurationSeconds", DURATIONS[ROOT][1])  # the API's own default: the same session
         source = self.source.identity if isinstance(self.source, Origin) else self.source.key
-        document = json.dumps([self.api, sent, source, self.endpoint.url], sort_keys=True)
-        return hashlib.sha256(document.encode()).hexdigest()[:32]
+        document = [self.api, sent, source, self.endpoint.url]
+        if self.profile.get("confirm", False) or self.profile.get("require_reason", False):
+            document.append("deliberate")  # what nobody was asked about is no answer
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
 class Chains:

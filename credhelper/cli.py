@@ -145,6 +145,8 @@ class _Verbs(click.Group):
             return None
         verbs = importlib.import_module(f"credhelper.verbs.{room}")
         found: click.Command = getattr(verbs, cmd_name.replace("-", "_"))
+        for each in (found, *getattr(found, "commands", {}).values()):
+            each.epilog = each.epilog or EXIT_STATUSES
         return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from credhelper import freshness, series
-from credhelper.errors import HumanNeededError, NobodyError
+from credhelper.errors import CredhelperError, HumanNeededError, NobodyError
 from credhelper.parameters import needs_reason
 from credhelper.series import Series
 
@@ -112,7 +112,11 @@ class Consent:
         for matter in wanted:
             if matter != "renewal" or "confirm" not in wanted:  # that yes will do
                 found = self._answered(matter, found, call, waiting)
-        series.note(self._locks, profile, found)
+        if not series.note(self._locks, profile, found) and self._locks.usable:
+            raise CredhelperError(
+                f"nothing is minted for profile '{profile.name}': what was said about it cannot be kept",
+                "is the disk full?",
+            )
         return Permission(found.reason, found.by)
 
     def _answered(self, matter: Matter, found: Series, call: Call, waiting: Callable[[], int]) -> Series:

@@ -100,22 +100,30 @@ class Locks:
             with contextlib.suppress(OSError):
                 os.unlink(self._path(name, suffix))
 
-    def note(self, name: str, content: list[Any]) -> None:
-        """Keep something beside the lock, with the time."""
-        self._write(name, "note", content)
+    def note(self, name: str, content: list[Any]) -> bool:
+        """Keep something beside the lock, with the time; whether that was possible."""
+        return self._write(name, "note", content)
 
     def noted(self, name: str, length: int) -> tuple[list[Any], Clocks] | None:
         """What was kept, if it has that many parts, and when."""
         return self._read(name, "note", length)
 
-    def _write(self, name: str, suffix: str, content: list[Any]) -> None:
+    def _write(self, name: str, suffix: str, content: list[Any]) -> bool:
+        """Put it into its place as a whole: on a full disk, what was there stays."""
         if self._directory is None:
-            return
+            return False
         document = [*content, *freshness.read_clocks().to_list()]
-        with contextlib.suppress(OSError):
-            descriptor = paths.open_private(self._path(name, suffix), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        path, beside = self._path(name, suffix), self._path(name, f"{suffix}.{os.getpid()}")
+        try:
+            descriptor = paths.open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             with open(descriptor, "w", encoding="ascii") as file:
                 json.dump(document, file)
+            os.replace(beside, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.unlink(beside)
+            return False
+        return True
 
     def _read(self, name: str, suffix: str, length: int) -> tuple[list[Any], Clocks] | None:
         """What `_write` wrote, and when; None for anything else."""

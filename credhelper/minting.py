@@ -95,6 +95,9 @@ class Mints:
             if rejected is not None:
                 raise rejected from None
             raise
+        except CancelledError as error:
+            self._record(call, None, "declined", Permission(), sentence=error.sentence)
+            raise
         if code in self._codes:
             raise rejected or CancelledError("the MFA code has been sent already: each works only once")
         self._codes.add(code)

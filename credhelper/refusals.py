@@ -235,7 +235,7 @@ TABLE: Final[tuple[Refusal, ...]] = (
         _DENIED,
         r"session credentials",
         "{source} is temporary, and only a long-lived access key can call GetSessionToken",
-        ("set mfa_session = false, or another source",),
+        ("name a source with a long-lived key; a role may have its code sent along by mfa_session = false",),
     ),
     # Everything
     Refusal(

@@ -97,6 +97,14 @@ class Resolver:
         where that is due ahead of need. Without `cache` nothing is read or stored for this call, only for
         those it rests on.
         """
+        try:
+            return self._answer(call, wish, cache=cache)
+        except KeyboardInterrupt:  # a terminal interrupts all who wait for what one of them asks a person
+            if self._awaits_person(call):
+                raise CancelledError(f"cancelled: profile '{call.path[0][1]}' waits for an answer") from None
+            raise
+
+    def _answer(self, call: Call, wish: Wish, *, cache: bool) -> Credentials:
         if not cache or call.profile.get("cache", True) is False:
             return self._mint(call)
         for _ in range(ROUNDS):
@@ -169,12 +177,18 @@ class Resolver:
 
     def _patience_for(self, call: Call) -> float:
         """The same at a lock, which does not say whether whoever holds it is asking somebody."""
+        if self._awaits_person(call):
+            return max(0.0, self._deadline.left() - TIME_TO_GIVE_UP)
+        return self._patience()
+
+    def _awaits_person(self, call: Call) -> bool:
+        """Whether somebody has to be asked for this call, or for one that it rests on."""
         hop: Call | Origin = call
         while not isinstance(hop, Origin):
             if self._consent.needs_person(hop):
-                return max(0.0, self._deadline.left() - TIME_TO_GIVE_UP)
+                return True
             hop = hop.source
-        return self._patience()
+        return False
 
     def _mint_and_keep(
         self, call: Call, cached: Credentials | None, lease: Lease, *, kept: bool

@@ -80,13 +80,13 @@ def under_way(locks: Locks, profile: Profile) -> Series | None:
     return Series(first, rest, Clocks.from_list(yes), reason and str(reason), by and str(by))
 
 
-def note(locks: Locks, profile: Profile, series: Series) -> None:
-    """Keep it. What nobody will ask for is not kept."""
+def note(locks: Locks, profile: Profile, series: Series) -> bool:
+    """Keep it, and say whether that was possible. What nobody will ask for is not kept."""
     if renew_for(profile) is None and series.yes is None and series.reason is None:
-        return
+        return True
     yes = None if series.yes is None else series.yes.to_list()
     content = [series.began.to_list(), series.rest, yes, series.reason, series.by]
-    locks.note(_name(profile), content)
+    return locks.note(_name(profile), content)
 
 
 def _name(profile: Profile) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 NARROWEST: Final = 80
 WIDE: Final = 120
 WORD_WIDTH: Final = 8
+WIDEST_SHARE: Final = 40
+"""Characters beyond which a longer cell gets no more of the room."""
 PIPE_WIDTH: Final = 1000
 """Nothing is folded for a program that looks for a name."""
 
@@ -60,14 +62,19 @@ def render(
     fitted = _on_terminal()
     limit = {} if longest is None else {"limit": longest}
     table = Table(box=None, pad_edge=False, expand=fitted)
-    for name, width in columns.items():
+    texts = [
+        ([printable("-" if cell in (None, "") else str(cell), **limit) for cell in row.cells], row.style)
+        for row in rows
+    ]
+    for number, (name, width) in enumerate(columns.items()):
         if fitted:
-            table.add_column(name, overflow="fold", width=width, ratio=None if width else 1)
+            longest_cell = max(len(name), *(len(cells[number]) for cells, _ in texts), 1)
+            share = None if width else min(longest_cell, WIDEST_SHARE)
+            table.add_column(name, overflow="fold", width=width, ratio=share)
         else:
             table.add_column(name, no_wrap=True)
-    for row in rows:
-        cells = (Text(printable("-" if cell in (None, "") else str(cell), **limit)) for cell in row.cells)
-        table.add_row(*cells, style=row.style)
+    for cells, style in texts:
+        table.add_row(*map(Text, cells), style=style)
     return _print(table, more=len(columns) * (longest or 0), color=color)
 
 

@@ -68,6 +68,8 @@ PATIENCE: "Final" = 38.0
 MORE_PATIENCE: "Final" = 8.0
 """Seconds on top, while a person is being asked: they have 40, and the mint that follows is theirs."""
 
+CANCELLED: "Final" = b"credhelper: error: cancelled while somebody was being asked\n"
+
 RACY: "Final" = 2.0
 """A file that changed fewer seconds ago may change again without its times showing it (git's racy index)."""
 
@@ -130,6 +132,10 @@ def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Ticket
         if ticket.connection is None or ticket.key is None:
             return ticket
         word, number, body = ticket.connection.ask(b"get %s\n" % ticket.key, PATIENCE)
+    except KeyboardInterrupt:
+        if ticket.connection is None or not ticket.connection.is_asking:
+            raise
+        return Answer(5, CANCELLED, refresh=False)  # a terminal interrupts all who wait for one answer
     except (TimeoutError, PermissionError):
         ticket.connection, ticket.stuck = None, True
         return ticket
@@ -267,11 +273,12 @@ def uid_of(peer: "_socket.socket") -> int:
 class Connection:
     """The client's end. The leases that it is granted are its own for as long as it is open."""
 
-    __slots__ = ("_peer", "_unread")
+    __slots__ = ("_peer", "_unread", "is_asking")
 
     def __init__(self, peer: "_socket.socket") -> None:
         self._peer = peer
         self._unread = b""
+        self.is_asking = False  # somebody, for what we wait for
 
     def ask(self, request: bytes, patience: float = 0.0) -> "tuple[str, int, bytes]":
         """The answer's word, number and bytes. Raises OSError or ValueError: there is none in time."""
@@ -280,6 +287,7 @@ class Connection:
         while True:
             word, number, length = self._line().decode("ascii").split(" ")
             self._peer.settimeout(SILENCE)  # it is alive
+            self.is_asking = word == "wait" and number == "1"
             if word != "wait":
                 return word, int(number), self._take(int(length))
             if time.monotonic() > ends + (MORE_PATIENCE if number == "1" else 0.0):

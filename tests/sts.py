@@ -245,7 +245,7 @@ class LoopbackSts:
     users: dict[str, str] = field(default_factory=dict)  # whose a key is: 'me' where it is not said
     account: str = ACCOUNT
     source_identity: str = ""  # answered by AssumeRoot when set
-    secret_marker: str = SECRET_MARKER
+    secret_marker: str = field(default_factory=lambda: SECRET_MARKER + uuid.uuid4().hex[:8])
     token_size: int = 700
     mfa_codes: dict[str, str | Callable[[str], bool]] = field(default_factory=dict)
     check_clock: bool = True

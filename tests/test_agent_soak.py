@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import client, freshness, wire
+from credhelper.consent import Said
 from credhelper.credentials import Credentials, Keys
 from credhelper.house import Start, open_house
 from credhelper.verbs import get
@@ -293,7 +294,7 @@ class Asker:
     @staticmethod
     def mint(wish: client.Wish, ticket: wire.Ticket) -> bytes:
         start = Start(time.monotonic(), ARGUMENTS, ticket, hushed=wish == "renew")
-        house = open_house(os.environ, start, reason="soak")
+        house = open_house(os.environ, start, Said(reason="soak"))
         envelope = get.answer(house, "unlock-bucket", {}, wish=wish)
         assert ticket.connection is not None
         ticket.connection.close()

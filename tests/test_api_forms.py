@@ -617,7 +617,7 @@ def test_help_shows_them_apart(laptop: Laptop) -> None:
     text = laptop.run("--help").stdout.decode()
 
     commands, forms = text.split("API forms:")
-    assert "assume-ro" not in commands.split("Commands:")[1]
+    assert "assume-ro" not in commands.split("Begin:")[1]
     assert "assume-root" in forms
     assert "assume-role" in forms
     assert laptop.run(*AS_ROLE, "--version").stdout == laptop.run("--version").stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,8 +13,13 @@ from credhelper.audit import Audit, Line
 from credhelper.errors import CredhelperError
 from credhelper.journal import Journal
 
+from laptop import PROFILES, PROGRAM
+
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from laptop import Laptop
+    from sts import LoopbackSts
 
 MINTED = Line("minted", "unlock", "AssumeRoot", account="111122223333", reason="ticket \N{KEY}\n4711")
 
@@ -27,6 +33,18 @@ def path(tmp_path: Path) -> Path:
 def record(path: Path, *, required: bool = False) -> Audit:
     """The record, with a log beside its directory."""
     return Audit(str(path), Journal(str(path.parent.parent / "log")), required=required)
+
+
+def test_on_a_full_disk_nothing_is_minted(laptop: Laptop, sts: LoopbackSts) -> None:
+    """Where the record is required, its line has to fit before AWS is asked."""
+    laptop.configure(PROFILES + "\n[audit]\nrequired = true\n")
+    command = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get developer"]
+    done = subprocess.run(command, env=laptop.environ, capture_output=True, text=True, check=False)
+
+    assert (done.returncode, sts.count()) == (1, 0)
+    assert "nothing is minted: '[audit] required' is set" in done.stderr
+    laptop.get("developer")
+    laptop.check_modes()
 
 
 def test_a_line(path: Path) -> None:
@@ -83,7 +101,7 @@ def test_required_before_the_mint(path: Path) -> None:
     with pytest.raises(CredhelperError) as raised:
         record(path, required=True).prepare()
     assert raised.value.sentence == (
-        f"nothing is minted: '[audit] required' is set, and '{path}' cannot be written (Is a directory)"
+        f"nothing is minted: '[audit] required' is set, and '{path}' cannot be written (is a directory)"
     )
 
 
@@ -104,7 +122,7 @@ def test_a_required_line_that_is_cut_short(path: Path, monkeypatch: pytest.Monke
     """A line that the disk took only a part of counts as not written."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:20]))
-    with pytest.raises(CredhelperError, match="No space left on device"):
+    with pytest.raises(CredhelperError, match="no space left on device"):
         record(path, required=True).write(MINTED)
 
 

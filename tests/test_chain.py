@@ -99,9 +99,7 @@ SESSION_EDITS = [
 ]
 IRRELEVANT = [
     {"description": "for people"},
-    {"confirm": True},
     {"confirm_for": 60},
-    {"require_reason": True},
     {"renew_for": 600},
     {"min_remaining": 100},
     {"cache": "memory"},

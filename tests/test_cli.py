@@ -11,6 +11,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 import credhelper
@@ -21,6 +22,8 @@ import sts_faults as faults
 from laptop import PROFILES, PROGRAM
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from laptop import Laptop
     from sts import LoopbackSts
 
@@ -41,6 +44,25 @@ def test_help_names_every_verb_and_exit_status() -> None:
 
     assert all(re.search(rf"^  {verb} ", text, re.MULTILINE) for verb in cli.VERBS)
     assert all(re.search(rf"^ +{status}  ", text, re.MULTILINE) for status in (0, *BY_STATUS))
+
+
+def _commands(
+    command: click.Command, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            found = command.get_command(click.Context(command), name)
+            assert found is not None
+            yield (*path, name), found
+            yield from _commands(found, (*path, name))
+
+
+def test_every_page_of_help_teaches() -> None:
+    """Each verb, and each below a verb, has examples and the exit statuses."""
+    for path, command in _commands(cli.program):
+        text = command.get_help(click.Context(command, info_name=path[-1]))
+        assert "Exit status:" in text, path
+        assert "Example" in text or isinstance(command, click.Group), path
 
 
 def test_help_of_get_has_every_key_and_an_example() -> None:

@@ -189,11 +189,29 @@ class TestAnswers:
             result = shared.finish(other)
             assert (result.status, "cancelled: profile 'developer'" in result.stderr) == (5, True), result
         assert sts.count() == 0
+        assert [line["outcome"] for line in shared.audit()] == ["declined"]
 
         again = Seat(shared, [PROGRAM, "get", "developer", "--show"])
         again.sees("MFA code of ")
         again.types("123456\n")
         assert again.leaves()[0] == 0
+
+    @pytest.mark.parametrize("agent", ["auto", "off"])
+    def test_ctrl_c_on_the_terminal_that_all_are_on(self, mfa: Laptop, sts: LoopbackSts, agent: str) -> None:
+        """The terminal interrupts the one who asks and those who wait: exit status 5 for each of them."""
+        one = '"$@" 2>err.$n >/dev/null; echo $? >rc.$n'
+        script = f"for n in 1 2 3 4; do {{ {one}; }} & done; trap : INT; wait; wait"
+        with mfa.use_agent():
+            seat = Seat(mfa, ["sh", "-c", script, "sh", PROGRAM, "get", "developer"], CREDHELPER_AGENT=agent)
+            seat.sees("MFA code of ")
+            time.sleep(2)  # until the others wait
+            seat.types("\x03")
+            seat.leaves()
+
+        assert [path.read_text() for path in sorted(mfa.home.glob("rc.*"))] == ["5\n"] * 4, [
+            path.read_text() for path in mfa.home.glob("err.*")
+        ]
+        assert sts.count() == 0
 
     def test_without_an_agent_a_no_counts_for_all_who_wait(self, mfa: Laptop, sts: LoopbackSts) -> None:
         """They wait at the lock."""
@@ -223,6 +241,12 @@ class TestAnswers:
         assert sts.count() == 1
         mfa.refuses(6, "get", "unlock-bucket")
         assert sts.count("AssumeRoot") == 3
+
+    def test_a_program_that_is_not_there(self, mfa: Laptop) -> None:
+        """The sentence is about it, where nobody else can be asked."""
+        mfa.configure(PROFILES + MFA + 'mfa_command = ["no-such-program"]\n')
+
+        assert "hint: 'mfa_command' names no program: 'no-such-program'" in mfa.refuses(5, "get", "developer")
 
     def test_a_code_of_the_roles_own(self, mfa: Laptop, sts: LoopbackSts) -> None:
         """`mfa_session = false`: no session is shared, the code goes with AssumeRole."""
@@ -361,6 +385,36 @@ class TestDeliberately:
         assert sts.count() == 2
         assert {line["reason"] for line in shared.audit()} == {"ticket 4711"}
         assert {line["confirmed_by"].partition(" by ")[2] for line in shared.audit()} == {"--yes"}
+
+    def test_another_profiles_session_is_none_of_its_own(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service
+    ) -> None:
+        """The same call by a profile without rules: nobody was asked about that."""
+        rules = "confirm = true\n"
+        other = '[profiles.careful]\ntarget_principal = "payments-prod"\n'
+        other += f'task_policy_arn = "S3UnlockBucketPolicy"\n{rules}'
+        laptop.configure(PROFILES + other)
+        laptop.get("unlock-bucket")
+
+        assert "asks for your confirmation" in laptop.refuses(5, "get", "careful")
+
+    @pytest.mark.parametrize("rules", ["renew_for = 60\n", "confirm = true\n"])
+    def test_a_full_disk_is_no_yes(
+        self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path, rules: str
+    ) -> None:
+        """What cannot be kept does not make a limit start anew: nothing is minted."""
+        clock = Clock(tmp_path / "clock", all_clocks=True)
+        sts.check_clock = False
+        laptop.environ |= clock.environ
+        laptop.configure(self.ROOT.format(rules=rules))
+        laptop.run_unchecked("get", "unlock-bucket", "--yes")
+        clock.jump(1000)
+        full = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get unlock-bucket"]
+        for command in (full, full, [PROGRAM, "get", "unlock-bucket"]):
+            done = subprocess.run(command, env=laptop.environ, capture_output=True, check=False)
+            assert done.returncode == 5, done.stderr
+
+        assert sts.count() == 1
 
     def test_an_edited_profile_is_asked_about_anew(self, laptop: Laptop, sts: LoopbackSts) -> None:
         """A yes to one account is none to another one."""

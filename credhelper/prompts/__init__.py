@@ -88,7 +88,7 @@ def ask(
             raise question.cancelled() from None
         except LateError:
             raise CancelledError(f"nobody answered within {seconds:.0f} s: {question.title}") from None
-    raise _nobody(question, choice)
+    raise _nobody(question, choice, [each.missing for each in drivers if isinstance(each, Command)])
 
 
 def _ask_twice(driver: Driver, question: Question, deadline: Deadline) -> str | None:
@@ -110,8 +110,10 @@ def _ask_twice(driver: Driver, question: Question, deadline: Deadline) -> str | 
     raise CancelledError(f"the answer was not {question.wanted}: {question.title}")
 
 
-def _nobody(question: Question, choice: str) -> NobodyError:
+def _nobody(question: Question, choice: str, missing: Sequence[str | None]) -> NobodyError:
     why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
+    if any(missing):
+        why = f"'mfa_command' names no program: '{missing[0]}'"
     if choice != "auto":
         why = f"CREDHELPER_PROMPT is '{choice}'"
     return NobodyError(f"{question.title}, and nobody can be asked", *filter(None, [question.hint, why]))

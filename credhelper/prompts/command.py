@@ -38,7 +38,12 @@ class Command:
 
     def is_usable(self) -> bool:
         """Whether there is such a program."""
-        return find(self.argv[0], self.environ) is not None
+        return self.missing is None
+
+    @property
+    def missing(self) -> str | None:
+        """Its name, where there is no such program."""
+        return self.argv[0] if find(self.argv[0], self.environ) is None else None
 
     def ask(self, question: Question, seconds: float) -> str | None:  # noqa: ARG002 - it shows its own
         """The code that it prints. Raises CancelledError, which never quotes what was printed."""

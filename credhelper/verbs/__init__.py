@@ -42,7 +42,7 @@ ENVIRONMENT: Final = {
     "CREDHELPER_CONFIG": "another config.toml",
     "CREDHELPER_KEYRING": "auto, none, or the module.Class of a keyring backend",
     "CREDHELPER_AGENT": "auto, or off: without the process that remembers sessions",
-    "CREDHELPER_PROMPT": "auto, none, or how to ask: tty, pinentry, osascript, zenity",
+    "CREDHELPER_PROMPT": "auto, none, or how to ask: command, tty, pinentry, osascript, zenity",
     "CREDHELPER_REASON": "why, where --reason does not say it",
     "CREDHELPER_LOG": "debug: say more in the log, and never a secret",
 }

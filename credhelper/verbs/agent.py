@@ -28,27 +28,48 @@ def agent() -> None:
     It comes with the first caller that needs it and leaves when it has had nothing to remember for a while
     ([agent] idle_exit); nobody has to start or stop it. [agent] mode = "off" or CREDHELPER_AGENT=off does
     without it.
+
+    \b
+    Examples:
+      credhelper agent status
+      credhelper agent stop
     """
 
 
 @agent.command("run")
 @help_option
 def agent_run() -> None:
-    """Be the agent, in the foreground: for systemd and other supervisors."""
+    """Be the agent, in the foreground: for systemd and other supervisors.
+
+    \b
+    Examples:
+      systemctl --user enable --now credhelper-agent.socket
+      credhelper agent run
+    """
     _become(open_house())
 
 
 @agent.command("start")
 @help_option
 def agent_start() -> None:
-    """Start the agent in the background, where none runs."""
+    """Start the agent in the background, where none runs.
+
+    \b
+    Examples:
+      credhelper agent start
+    """
     emit(_start(open_house()).encode())
 
 
 @agent.command("stop")
 @help_option
 def agent_stop() -> None:
-    """End the agent; what only it remembers is minted anew when it is needed."""
+    """End the agent; what only it remembers is minted anew when it is needed.
+
+    \b
+    Examples:
+      credhelper agent stop
+    """
     emit(_stop(open_house()).encode())
 
 
@@ -56,7 +77,13 @@ def agent_stop() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object: running, pid, sessions.")
 @help_option
 def agent_status(*, as_json: bool) -> None:
-    """Show what the agent remembers: profiles, and how long their sessions last. Never a secret."""
+    """Show what the agent remembers: profiles, and how long their sessions last. Never a secret.
+
+    \b
+    Examples:
+      credhelper agent status
+      credhelper agent status --json | jq .sessions
+    """
     house = open_house()
     found = remote.Remote(agent_directory(house.environ)).status()
     emit(report.agent(found, as_json=as_json).encode())

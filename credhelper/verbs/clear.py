@@ -21,6 +21,12 @@ def clear(names: tuple[str, ...], *, everything: bool) -> None:
     MFA sessions that several roles share, unless --all is given.
 
     AWS cannot revoke a session: what was minted works until it expires, and this command says until when.
+
+    \b
+    Examples:
+      credhelper clear developer
+      credhelper clear audit-root@payments-prod
+      credhelper clear --all
     """
     if bool(names) == everything:
         raise click.UsageError("name the profiles to clear, or say --all")
