@@ -23,6 +23,7 @@ import credhelper
 from credhelper import freshness, renewing, threads
 from credhelper.credentials import Clocks
 from credhelper.errors import BY_STATUS, spoken
+from credhelper.quiet import LIBRARIES
 from credhelper.resolver import Resolver
 from credhelper.vocabulary import BY_NAME
 
@@ -552,6 +553,17 @@ assert os.waitpid(child, 0)[1] == 0
 print("both have it")
 """
 
+LOGS_ALL = """\
+import logging
+class Shown(logging.Handler):
+    def emit(self, record):
+        if record.levelno < logging.INFO and record.name.split(".")[0] in {libraries}:
+            print(record.name, record.getMessage()[:100])
+logging.basicConfig(level=logging.DEBUG, handlers=[Shown()])
+import credhelper
+credhelper.get("hop")
+"""
+
 CLIENT = """\
 import credhelper
 
@@ -605,6 +617,11 @@ class TestHosts:
         sts.script.extend([faults.NORMAL, faults.slow(1)])
 
         assert host(laptop, FORKS) == "both have it\n"
+
+    def test_all_of_botocore_is_quiet(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """From its import on: the making of its session and clients, the calls and their answers."""
+        assert host(laptop, LOGS_ALL.format(libraries=LIBRARIES)) == ""
+        assert sts.count() == 2
 
 
 ROOT = Path(__file__).parents[1]
