@@ -77,6 +77,10 @@ class _Request:
 
     @classmethod
     def of(cls, name: str, overrides: Mapping[str, Any]) -> _Request:
+        if not isinstance(name, str):
+            raise _noted(
+                ConfigError(f"the name of a profile must be a string, not {validation.kind_of(name)}")
+            )
         given = {key: _plain(value) for key, value in overrides.items() if value is not None}
         for key, value in given.items():
             if key not in _KNOWN:

@@ -220,6 +220,9 @@ class TestErrors:
                 "'duration_seconds' must be a whole number, not a string",
                 (),
             ),
+            ({"tags": {1: "a"}}, "'tags' must be a table of strings, and a number is a key of it", ()),
+            ({"region": Path("/")}, f"'region' must be a string, not {type(Path()).__name__}", ()),
+            ({"policy_arns": iter(())}, "'policy_arns' must be an array of strings, not tuple_iterator", ()),
             ({"reason": 4711}, "'reason' must be a string, not a number", ()),
             ({"yes": "no"}, "'yes' must be true or false, not a string", ()),
             (
@@ -239,6 +242,15 @@ class TestErrors:
 
         assert (str(caught.value), caught.value.hints) == (said, hints)
         assert sts.calls == []
+
+    @pytest.mark.parametrize(("name", "kind"), [(None, "None"), (5, "a number"), (b"x", "bytes")])
+    @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
+    def test_of_names(self, laptop: Laptop, front: Any, name: Any, kind: str) -> None:
+        """What cannot be one is said to be none."""
+        with pytest.raises(credhelper.ConfigError) as caught:
+            front(name)
+
+        assert str(caught.value) == f"the name of a profile must be a string, not {kind}"
 
 
 class TestThreads:
