@@ -22,6 +22,7 @@ import pytest
 import credhelper
 from credhelper import freshness, renewing, threads
 from credhelper.credentials import Clocks
+from credhelper.deadline import Deadline
 from credhelper.errors import BY_STATUS, spoken
 from credhelper.quiet import LIBRARIES
 from credhelper.resolver import Resolver
@@ -251,6 +252,61 @@ class TestErrors:
             front(name)
 
         assert str(caught.value) == f"the name of a profile must be a string, not {kind}"
+
+
+class TestMemory:
+    """What a process without an agent keeps, and for how long."""
+
+    def test_of_what_has_expired(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It goes with the next request, unless a thread is about to mint it again."""
+        credhelper.get("developer")
+        ((place, entry),) = threads._entries.items()
+        assert entry.kept is not None
+        entry.kept = replace(entry.kept[0], life=0.0), entry.kept[1]
+        with entry.minting:
+            credhelper.get("unlock-bucket")
+            assert threads._entries[place] is entry
+        credhelper.get("unlock-bucket")
+
+        assert place not in threads._entries
+        assert len(threads._entries) == 1
+        assert credhelper.get("developer").access_key_id == sts.issued[-1]["AccessKeyId"]
+
+    def test_of_failures(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """They are kept for those who wait, and nobody waits for longer than a minute."""
+        sts.script.append(faults.refuse("AccessDenied", "no"))
+        with pytest.raises(credhelper.RefusedError):
+            credhelper.get("developer")
+        ((place, entry),) = threads._entries.items()
+        credhelper.get("unlock-bucket")
+        assert entry.failed is not None
+        assert threads._entries[place] is entry
+        entry.failed = entry.failed[0] - 61, entry.failed[1]
+        credhelper.get("unlock-bucket")
+
+        assert place not in threads._entries
+
+    def test_of_the_parent_of_a_fork(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Is not the child's, whoever held what."""
+        place = os.getpid() + 1, "key"
+        threads._entries[place] = threads._Entry()
+        with threads._entries[place].minting:
+            credhelper.get("developer")
+
+        assert place not in threads._entries
+
+    def test_dropped_while_waited_for(self, laptop: Laptop) -> None:
+        """Whoever comes to hold an entry that has been dropped goes on to the one that others meet at."""
+        dropped = threads._entry("key")
+        held: list[Any] = []
+        waits = threading.Thread(target=lambda: held.append(threads._held("key", Deadline(10))))
+        with dropped.minting:
+            waits.start()
+            threads._entries.clear()
+        waits.join()
+
+        assert held == [threads._entries[os.getpid(), "key"]]
+        assert held[0] is not dropped
 
 
 class TestThreads:
