@@ -621,6 +621,24 @@ assert os.waitpid(child, 0)[1] == 0
 print("both have it")
 """
 
+RENEWS_AND_FORKS = """\
+import os, threading, time, warnings, credhelper
+warnings.simplefilter("ignore")  # Python 3.12 warns of what is done here
+credhelper.session("unlock-bucket").get_credentials().get_frozen_credentials()  # all is imported
+credentials = credhelper.session("developer").get_credentials()
+threading.Thread(target=credentials.get_frozen_credentials).start()
+while not credentials._refresh_lock.locked():
+    time.sleep(0.01)
+child = os.fork()
+if not child:
+    threading.Timer(20, lambda: os._exit(1)).start()
+credentials.get_frozen_credentials()
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("both have it")
+"""
+
 LOGS_ALL = """\
 import logging
 class Shown(logging.Handler):
@@ -685,6 +703,12 @@ class TestHosts:
         sts.script.extend([faults.NORMAL, faults.slow(1)])
 
         assert host(laptop, FORKS) == "both have it\n"
+
+    def test_a_fork_while_a_session_renews(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Nor does the lock that botocore has for it."""
+        sts.script.extend([faults.NORMAL, faults.slow(1)])
+
+        assert host(laptop, RENEWS_AND_FORKS) == "both have it\n"
 
     def test_all_of_botocore_is_quiet(self, laptop: Laptop, sts: LoopbackSts) -> None:
         """From its import on: the making of its session and clients, the calls and their answers."""
