@@ -797,6 +797,14 @@ class TestTypes:
             name: kind | None for name, kind in known.items()
         }
 
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="typing has no Unpack")
+    def test_of_get_at_run_time(self) -> None:
+        """For programs that ask."""
+        hints = typing.get_type_hints(credhelper.get)
+
+        assert hints["return"] is credhelper.Credentials
+        assert hints["overrides"] == typing.Unpack[credhelper.Overrides]
+
     def test_of_the_package(self) -> None:
         """Whatever it names is there, and nothing else."""
         assert set(credhelper.__all__) <= set(dir(credhelper))
