@@ -122,6 +122,7 @@ class Aws:
                 self._clients[known] = self._new_client(call, keys, attempts)
             return self._clients[known]
 
+    @quiet
     def _new_client(self, call: Call, keys: Keys, attempts: int) -> Any:
         endpoint = call.endpoint
         config = botocore.config.Config(

@@ -93,6 +93,7 @@ class Agent:
     """This user's agent, for one command.
 
     `directory` is the runtime place, None where no agent is wanted; `ticket` what asking it has left us with.
+    Without `starts` one that runs is used, and none is started.
     """
 
     def __init__(
@@ -102,8 +103,10 @@ class Agent:
         *,
         idle_seconds: float,
         ticket: wire.Ticket | None = None,
+        starts: bool = True,
     ) -> None:
         self._directory = directory
+        self._starts = starts
         self._journal = journal
         self._idle_seconds = idle_seconds
         self._connection: wire.Connection | None = None
@@ -198,14 +201,17 @@ class Agent:
         self._connection = None
 
     def start(self) -> None:
-        """See that there is one, where that is possible."""
+        """See that there is one, where that is possible and wanted."""
         self._connect()
 
     def _connect(self) -> wire.Connection | None:
-        """The connection; one is made, and the agent started, where there was none."""
+        """The connection; one is made, and the agent perhaps started, where there was none."""
         if self._connection is None and self._tries > 0 and self._directory is not None:
             self._tries -= 1
             try:
+                if not self._starts:
+                    self._connection = wire.connect(self._directory)
+                    return self._connection
                 self._connection, starting = wire.approach(self._directory, wait_in_thread)
             except (OSError, LateError):
                 return None

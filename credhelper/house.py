@@ -168,7 +168,8 @@ class Start:
     """How the program started: when, on the monotonic clock, with which arguments behind the verb.
 
     `ticket` is what asking the agent has left. Whoever renews with one of its own is `hushed`: no prompt, no
-    keyring unlocked. `program` is the name of this process where it is not ours: then nobody else is asking.
+    keyring unlocked. `program` is the name of this process where it is not ours: then nobody else is asking,
+    and no agent is started.
     """
 
     began: float
@@ -205,6 +206,7 @@ def open_house(
         journal,
         idle_seconds=idle,
         ticket=_checked(start.ticket, environ, places),
+        starts=not start.program,
     )
     if not wanted:
         agent.decline()

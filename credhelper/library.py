@@ -16,22 +16,26 @@ from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import validation
 from credhelper.consent import Said
+from credhelper.credentials import Credentials  # noqa: TC001 - programs may ask for the types
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.house import House, Start, open_house
+from credhelper.overrides import Overrides  # noqa: TC001 - programs may ask for the types
 from credhelper.threads import Threads
 from credhelper.tomlfile import nearest
 from credhelper.vocabulary import BY_NAME, Key
+
+if sys.version_info >= (3, 11):
+    from typing import Unpack
+elif TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import boto3
-    from typing_extensions import Unpack
 
     from credhelper.client import Wish
-    from credhelper.credentials import Credentials
     from credhelper.memory import Instants
-    from credhelper.overrides import Overrides
 
 
 def get(name: str, **overrides: Unpack[Overrides]) -> Credentials:
@@ -77,6 +81,10 @@ class _Request:
 
     @classmethod
     def of(cls, name: str, overrides: Mapping[str, Any]) -> _Request:
+        if not isinstance(name, str):
+            raise _noted(
+                ConfigError(f"the name of a profile must be a string, not {validation.kind_of(name)}")
+            )
         given = {key: _plain(value) for key, value in overrides.items() if value is not None}
         for key, value in given.items():
             if key not in _KNOWN:

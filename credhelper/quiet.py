@@ -5,27 +5,30 @@ Only while they work for us: in a program that is not ours, the levels of these 
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 LIBRARIES: Final = ("botocore", "boto3", "urllib3")
 
 _thread = threading.local()
 
 
-def quiet(call: Callable[[], Answer]) -> Callable[[], Answer]:
+def quiet(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
     """The same call, quiet in whatever thread it is made."""
 
-    def quietly() -> Answer:
+    @functools.wraps(call)
+    def quietly(*arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
         _filter_loggers()
         before, _thread.is_ours = _is_ours(), True
         try:
-            return call()
+            return call(*arguments, **named)
         finally:
             _thread.is_ours = before
 

@@ -7,8 +7,11 @@ so is the clock: the lesser of two, as `freshness.py` says.
 
 from __future__ import annotations
 
+import os
+import threading
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
 
 import boto3
 import botocore.credentials
@@ -39,6 +42,11 @@ class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
         super().__init__(self._renew, METHOD, time_fetcher=self._now)
         self._supply = supply
         self._held: tuple[Credentials, Instants] | None = None
+        _alive.add(self)
+
+    def unlock(self) -> None:
+        """In the child of a fork: what a thread of the parent holds while it renews is never released."""
+        self._refresh_lock = threading.Lock()
 
     def _renew(self) -> dict[str, str | None]:
         credentials, instants = self._supply("renew" if self._is_fresh() else "get")
@@ -70,6 +78,18 @@ class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
 
 def _left(credentials: Credentials) -> float:
     return freshness.remaining(credentials, freshness.read_clocks())
+
+
+_alive: WeakSet[_Credentials] = WeakSet()
+
+
+def _unlock_all() -> None:
+    for credentials in _alive:
+        credentials.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_all)
 
 
 class _Provider(botocore.credentials.CredentialProvider):

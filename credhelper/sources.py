@@ -44,6 +44,7 @@ _PROVIDERS: Final = {
 }
 
 
+@quiet
 def open_session(origin: Origin | None = None) -> botocore.session.Session:
     """A session for the AWS profile that a chain begins with; its proxies and CA bundle apply too."""
     profile = origin.name if origin is not None and origin.place == "aws profile" else None

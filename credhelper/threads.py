@@ -10,15 +10,20 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from credhelper import client, freshness
 from credhelper.credentials import Credentials
 from credhelper.deadline import Deadline
 
 if TYPE_CHECKING:
+    from credhelper.credentials import Clocks
     from credhelper.errors import CredhelperError
     from credhelper.memory import Instants
+
+
+_LONGEST_WAIT: Final = 60.0
+"""Seconds that nobody waits for somebody else's mint: no `get` takes longer."""
 
 
 @dataclass
@@ -43,6 +48,12 @@ class _Entry:
         failed = self.failed
         return client.read_failure(failed[1]) if failed is not None and failed[0] >= moment else None
 
+    def is_over(self, now: Clocks) -> bool:
+        """Whether it serves nobody: no session, and no failure that anybody may still be waiting for."""
+        if self.failed is not None and time.monotonic() - self.failed[0] < _LONGEST_WAIT:
+            return False
+        return self.kept is None or freshness.remaining(self.kept[0], now) <= 0
+
     def stale(self) -> bytes:
         """What serves if minting fails."""
         kept = self.kept
@@ -61,6 +72,31 @@ _entries: dict[tuple[int, str], _Entry] = {}
 def _entry(key: str) -> _Entry:
     # With the process id: a lock that is held while a process forks is never released in the child.
     return _entries.setdefault((os.getpid(), key), _Entry())
+
+
+def _held(key: str, deadline: Deadline) -> _Entry | None:
+    """The entry, held by this thread; None where another one holds it for too long."""
+    while True:
+        entry = _entry(key)
+        if not entry.minting.acquire(timeout=deadline.left()):
+            return None
+        if _entry(key) is entry:
+            return entry
+        entry.minting.release()  # dropped before we held it: others may have met at a new one
+
+
+def _tidy() -> None:
+    """Drop what serves nobody any more, and what the parent of a fork has remembered."""
+    own, now = os.getpid(), freshness.read_clocks()
+    for place, entry in _entries.copy().items():
+        if place[0] != own:
+            _entries.pop(place, None)
+        elif entry.minting.acquire(blocking=False):
+            try:
+                if entry.is_over(now) and _entries.get(place) is entry:
+                    del _entries[place]
+            finally:
+                entry.minting.release()
 
 
 class _Lease(client.Lease):
@@ -107,9 +143,9 @@ class Threads:
         answer = self._agent.ask(key, wish, patience)
         if not isinstance(answer, client.Lease) or answer.is_shared:
             return answer
-        entry = _entry(key)
-        found = entry.at_hand(wish)
-        if found is not None or not entry.minting.acquire(timeout=deadline.left()):
+        found = _entry(key).at_hand(wish)
+        entry = None if found is not None else _held(key, deadline)
+        if entry is None:
             return found or answer
         lease = _Lease(entry)
         self._leases.append(lease)
@@ -122,4 +158,5 @@ class Threads:
         """End what an interruption has left."""
         for lease in self._leases:
             lease.drop()
+        _tidy()
         self._agent.close()

@@ -41,7 +41,7 @@ def duration_problem(kind: Kind, seconds: int, *, one_off: bool = False) -> str 
 
 def _text(key: Key, value: object) -> str | None:
     if not isinstance(value, str):
-        return f"must be a string, not {_kind_of(value)}"
+        return f"must be a string, not {kind_of(value)}"
     if has_control_characters(value, allowed="\t\n\r" if key.name == "policy" else ""):
         return "has a control character"
     if key.choices and value not in key.choices:
@@ -54,12 +54,12 @@ def _text(key: Key, value: object) -> str | None:
 
 def _number(key: Key, value: object) -> str | None:
     if not isinstance(value, int) or isinstance(value, bool):
-        return f"must be a whole number, not {_kind_of(value)}"
+        return f"must be a whole number, not {kind_of(value)}"
     return None if key.name == "duration_seconds" else _bounds(key, value, "")  # its bounds are the kind's
 
 
 def _boolean(_key: Key, value: object) -> str | None:
-    return None if isinstance(value, bool) else f"must be true or false, not {_kind_of(value)}"
+    return None if isinstance(value, bool) else f"must be true or false, not {kind_of(value)}"
 
 
 def _boolean_or_text(key: Key, value: object) -> str | None:
@@ -71,7 +71,7 @@ def _boolean_or_text(key: Key, value: object) -> str | None:
     if isinstance(value, bool):
         return None
     if not isinstance(value, str):
-        return f"must be true, false or a string, not {_kind_of(value)}"
+        return f"must be true, false or a string, not {kind_of(value)}"
     if has_control_characters(value):
         return "has a control character"
     return _bounds(key, len(value), "characters")
@@ -79,10 +79,10 @@ def _boolean_or_text(key: Key, value: object) -> str | None:
 
 def _texts(key: Key, value: object) -> str | None:
     if not isinstance(value, list):
-        return f"must be an array of strings, not {_kind_of(value)}"
+        return f"must be an array of strings, not {kind_of(value)}"
     for item in value:
         if not isinstance(item, str):
-            return f"must be an array of strings, and {_kind_of(item)} is in it"
+            return f"must be an array of strings, and {kind_of(item)} is in it"
         if has_control_characters(item):
             return "has a control character"
         if wrong := _pattern(key, item):
@@ -92,10 +92,12 @@ def _texts(key: Key, value: object) -> str | None:
 
 def _table(key: Key, value: object) -> str | None:
     if not isinstance(value, Mapping):
-        return f"must be a table of strings, not {_kind_of(value)}"
+        return f"must be a table of strings, not {kind_of(value)}"
     for name, text in value.items():
+        if not isinstance(name, str):
+            return f"must be a table of strings, and {kind_of(name)} is a key of it"
         if not isinstance(text, str):
-            return f"must be a table of strings, and '{name}' is {_kind_of(text)}"
+            return f"must be a table of strings, and '{name}' is {kind_of(text)}"
         if has_control_characters(name + text):
             return "has a control character"
         if key.placeholders and (unknown := _unknown_placeholder(text)):
@@ -227,10 +229,13 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _kind_of(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What a value is, as whoever wrote it would say; in TOML none has a type that is not named here."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, Mapping):
         return "a table"
+    if type(value).__module__ == "datetime":  # not imported for this
+        return "a date or time"
     kinds = {str: "a string", int: "a number", float: "a floating-point number", list: "an array"}
-    return kinds.get(type(value), "a date or time")
+    return kinds.get(type(value)) or ("None" if value is None else type(value).__name__)

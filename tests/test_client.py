@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time as real_time
@@ -437,3 +439,40 @@ def test_a_renewal_that_needs_a_person_is_not_tried_again(desk: SharedDesk) -> N
     until = resolver.instants(desk.call(), first)
     assert (until.refresh, until.fresh) == (float("-inf"), freshness.SERVABLE)
     resolver._agent.close()
+
+
+def test_without_starting_one(tmp_path: Path, running: tuple[RunningAgent, Time], monkeypatch) -> None:
+    """One that runs is used; where none does, nobody is told and no process started."""
+    started: list[object] = []
+    monkeypatch.setattr("subprocess.run", lambda *arguments, **_: started.append(arguments))
+    journal = Journal(str(tmp_path / "log"))
+    with contextlib.closing(Agent(running[0].directory, journal, idle_seconds=60, starts=False)) as agent:
+        lease = agent.ask("f" * 64, "get", 5)
+        assert isinstance(lease, Lease)
+        assert lease.is_shared
+    for nowhere in (str(tmp_path), str(tmp_path / "missing"), "/" + "x" * 200):
+        lease = Agent(nowhere, journal, idle_seconds=60, starts=False).ask("f" * 64, "get", 5)
+        assert isinstance(lease, Lease)
+        assert not lease.is_shared
+    assert started == os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("program", ["uwsgi_python3", "frozen"])
+def test_a_program_that_is_no_interpreter(tmp_path: Path, program: str, monkeypatch) -> None:
+    """It is not started anew in the belief that it were one."""
+    started = tmp_path / program
+    started.write_text("#!/bin/sh\ntouch $0.started\n")
+    started.chmod(0o755)
+    if program == "frozen":
+        monkeypatch.setattr(sys, "frozen", True, raising=False)
+    else:
+        monkeypatch.setattr(sys, "executable", str(started))
+    directory = tempfile.mkdtemp(prefix="ch-")
+    agent = Agent(directory, Journal(str(tmp_path / "log")), idle_seconds=1)
+    agent.start()
+    agent.close()
+    listening = wire.connect(directory)
+    shutil.rmtree(directory)
+
+    assert listening is None
+    assert list(tmp_path.glob("*.started")) == []

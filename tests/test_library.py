@@ -22,7 +22,9 @@ import pytest
 import credhelper
 from credhelper import freshness, renewing, threads
 from credhelper.credentials import Clocks
+from credhelper.deadline import Deadline
 from credhelper.errors import BY_STATUS, spoken
+from credhelper.quiet import LIBRARIES
 from credhelper.resolver import Resolver
 from credhelper.vocabulary import BY_NAME
 
@@ -219,6 +221,9 @@ class TestErrors:
                 "'duration_seconds' must be a whole number, not a string",
                 (),
             ),
+            ({"tags": {1: "a"}}, "'tags' must be a table of strings, and a number is a key of it", ()),
+            ({"region": Path("/")}, f"'region' must be a string, not {type(Path()).__name__}", ()),
+            ({"policy_arns": iter(())}, "'policy_arns' must be an array of strings, not tuple_iterator", ()),
             ({"reason": 4711}, "'reason' must be a string, not a number", ()),
             ({"yes": "no"}, "'yes' must be true or false, not a string", ()),
             (
@@ -238,6 +243,70 @@ class TestErrors:
 
         assert (str(caught.value), caught.value.hints) == (said, hints)
         assert sts.calls == []
+
+    @pytest.mark.parametrize(("name", "kind"), [(None, "None"), (5, "a number"), (b"x", "bytes")])
+    @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
+    def test_of_names(self, laptop: Laptop, front: Any, name: Any, kind: str) -> None:
+        """What cannot be one is said to be none."""
+        with pytest.raises(credhelper.ConfigError) as caught:
+            front(name)
+
+        assert str(caught.value) == f"the name of a profile must be a string, not {kind}"
+
+
+class TestMemory:
+    """What a process without an agent keeps, and for how long."""
+
+    def test_of_what_has_expired(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It goes with the next request, unless a thread is about to mint it again."""
+        credhelper.get("developer")
+        ((place, entry),) = threads._entries.items()
+        assert entry.kept is not None
+        entry.kept = replace(entry.kept[0], life=0.0), entry.kept[1]
+        with entry.minting:
+            credhelper.get("unlock-bucket")
+            assert threads._entries[place] is entry
+        credhelper.get("unlock-bucket")
+
+        assert place not in threads._entries
+        assert len(threads._entries) == 1
+        assert credhelper.get("developer").access_key_id == sts.issued[-1]["AccessKeyId"]
+
+    def test_of_failures(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """They are kept for those who wait, and nobody waits for longer than a minute."""
+        sts.script.append(faults.refuse("AccessDenied", "no"))
+        with pytest.raises(credhelper.RefusedError):
+            credhelper.get("developer")
+        ((place, entry),) = threads._entries.items()
+        credhelper.get("unlock-bucket")
+        assert entry.failed is not None
+        assert threads._entries[place] is entry
+        entry.failed = entry.failed[0] - 61, entry.failed[1]
+        credhelper.get("unlock-bucket")
+
+        assert place not in threads._entries
+
+    def test_of_the_parent_of_a_fork(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Is not the child's, whoever held what."""
+        place = os.getpid() + 1, "key"
+        threads._entries[place] = threads._Entry()
+        with threads._entries[place].minting:
+            credhelper.get("developer")
+
+        assert place not in threads._entries
+
+    def test_dropped_while_waited_for(self, laptop: Laptop) -> None:
+        """Whoever comes to hold an entry that has been dropped goes on to the one that others meet at."""
+        dropped = threads._entry("key")
+        held: list[Any] = []
+        waits = threading.Thread(target=lambda: held.append(threads._held("key", Deadline(10))))
+        with dropped.minting:
+            waits.start()
+            threads._entries.clear()
+        waits.join()
+
+        assert held == [threads._entries[os.getpid(), "key"]]
+        assert held[0] is not dropped
 
 
 class TestThreads:
@@ -339,36 +408,15 @@ class TestSession:
         assert host(laptop, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
         assert sts.count() == 1
 
-    def test_thirty_calls_start_an_agent(self, laptop: Laptop, sts: LoopbackSts) -> None:
-        """Where one is wanted and none runs: once, for whoever comes next."""
+    def test_thirty_calls_start_no_agent(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Where one is wanted and none runs, the commands start it; a program does without."""
         with laptop.use_agent() as runtime:
-            shown = host(laptop, THIRTY_CALLS.format(events=STARTING))
-
-            assert shown.startswith("1 1 ")
-            assert "'agent', '--in'" in shown
-            assert len(agents_in(runtime)) == 1
-            assert laptop.get("developer")["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
-        assert sts.count() == 1
-
-    @pytest.mark.parametrize("program", ["uwsgi_python3", "frozen"])
-    def test_of_a_program_that_is_no_interpreter(
-        self, laptop: Laptop, sts: LoopbackSts, program: str, tmp_path: Path, monkeypatch
-    ) -> None:
-        """It is not started anew in the belief that it were one."""
-        started = tmp_path / program
-        started.write_text("#!/bin/sh\ntouch $0.started\n")
-        started.chmod(0o755)
-        with laptop.use_agent() as runtime:
-            monkeypatch.setenv("XDG_RUNTIME_DIR", str(runtime.parent))
-            monkeypatch.setenv("CREDHELPER_AGENT", "auto")
-            if program == "frozen":
-                monkeypatch.setattr(sys, "frozen", True, raising=False)
-            else:
-                monkeypatch.setattr(sys, "executable", str(started))
-            credhelper.get("developer")
-
+            assert laptop.environ["CREDHELPER_AGENT"] == "auto"
+            assert host(laptop, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
             assert agents_in(runtime) == []
-        assert list(tmp_path.glob("*.started")) == []
+            assert sts.count() == 1
+            laptop.get("developer")
+            assert len(agents_in(runtime)) == 1
 
     def test_says_what_is_refused(self, laptop: Laptop, sts: LoopbackSts) -> None:
         """The request that needs the credentials raises it; the next one asks again."""
@@ -573,6 +621,35 @@ assert os.waitpid(child, 0)[1] == 0
 print("both have it")
 """
 
+RENEWS_AND_FORKS = """\
+import os, threading, time, warnings, credhelper
+warnings.simplefilter("ignore")  # Python 3.12 warns of what is done here
+credhelper.session("unlock-bucket").get_credentials().get_frozen_credentials()  # all is imported
+credentials = credhelper.session("developer").get_credentials()
+threading.Thread(target=credentials.get_frozen_credentials).start()
+while not credentials._refresh_lock.locked():
+    time.sleep(0.01)
+child = os.fork()
+if not child:
+    threading.Timer(20, lambda: os._exit(1)).start()
+credentials.get_frozen_credentials()
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("both have it")
+"""
+
+LOGS_ALL = """\
+import logging
+class Shown(logging.Handler):
+    def emit(self, record):
+        if record.levelno < logging.INFO and record.name.split(".")[0] in {libraries}:
+            print(record.name, record.getMessage()[:100])
+logging.basicConfig(level=logging.DEBUG, handlers=[Shown()])
+import credhelper
+credhelper.get("hop")
+"""
+
 CLIENT = """\
 import credhelper
 
@@ -626,6 +703,17 @@ class TestHosts:
         sts.script.extend([faults.NORMAL, faults.slow(1)])
 
         assert host(laptop, FORKS) == "both have it\n"
+
+    def test_a_fork_while_a_session_renews(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Nor does the lock that botocore has for it."""
+        sts.script.extend([faults.NORMAL, faults.slow(1)])
+
+        assert host(laptop, RENEWS_AND_FORKS) == "both have it\n"
+
+    def test_all_of_botocore_is_quiet(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """From its import on: the making of its session and clients, the calls and their answers."""
+        assert host(laptop, LOGS_ALL.format(libraries=LIBRARIES)) == ""
+        assert sts.count() == 2
 
 
 ROOT = Path(__file__).parents[1]
@@ -708,6 +796,14 @@ class TestTypes:
         assert typing.get_type_hints(credhelper.Overrides) == {
             name: kind | None for name, kind in known.items()
         }
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="typing has no Unpack")
+    def test_of_get_at_run_time(self) -> None:
+        """For programs that ask."""
+        hints = typing.get_type_hints(credhelper.get)
+
+        assert hints["return"] is credhelper.Credentials
+        assert hints["overrides"] == typing.Unpack[credhelper.Overrides]
 
     def test_of_the_package(self) -> None:
         """Whatever it names is there, and nothing else."""

@@ -39,6 +39,18 @@ def test_nothing_below_info(shown: pytest.LogCaptureFixture, name: str) -> None:
     assert shown.messages == ["a step", "an answer", "a step"]
 
 
+def test_of_a_function(shown: pytest.LogCaptureFixture) -> None:
+    """It takes and returns what it did."""
+
+    @quiet
+    def add(one: int, *, two: int) -> int:
+        say("botocore.room")
+        return one + two
+
+    assert (add(1, two=2), add.__name__) == (3, "add")
+    assert shown.messages == ["a step"]
+
+
 def test_only_in_the_thread_that_is_ours(shown: pytest.LogCaptureFixture) -> None:
     """Another thread logs as it likes meanwhile, and so do loggers that are not theirs."""
 
