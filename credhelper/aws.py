@@ -10,6 +10,7 @@ import os
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import botocore.config
 import botocore.exceptions as boto
@@ -40,10 +41,11 @@ _EXPIRATION_SLACK: Final = 300.0
 
 @dataclass(frozen=True)
 class Minted:
-    """What STS gave, and the id under which CloudTrail has the request."""
+    """What STS gave, the id under which CloudTrail has the request, and who has answered it."""
 
     credentials: Credentials
     request_id: str | None
+    host: str = ""  # that has answered
 
 
 class Aws:
@@ -255,4 +257,4 @@ def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:
         source_identity=answer.get("SourceIdentity"),
         answer={name: answer[name] for name in answer if name not in ("Credentials", "ResponseMetadata")},
     )
-    return Minted(credentials, answer.get("ResponseMetadata", {}).get("RequestId"))
+    return Minted(credentials, answer.get("ResponseMetadata", {}).get("RequestId"), urlsplit(host).netloc)

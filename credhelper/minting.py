@@ -104,13 +104,19 @@ class Mints:
         return code
 
     def _send(self, call: Call, keys: Keys, code: str | None, permission: Permission) -> Credentials:
+        name = call.profile.name
+        sent = f"{call.api}{_on(call)} in {call.endpoint.region}, signed with {keys.access_key_id}"
+        self._journal.debug(f"{name}: {sent}{' and an MFA code' if code else ''}")
         try:
             minted = self._aws().mint(call, keys, code, self._deadline)
         except CredhelperError as error:
+            self._journal.debug(f"{name}: {error.code or 'failed'}: {error.sentence}")
             outcome = "refused" if error.code else "failed"
             self._record(call, keys, outcome, permission, error=error.code, sentence=error.sentence)
             raise
         credentials = minted.credentials
+        ends = utc(credentials.expiration)
+        self._journal.debug(f"{name}: {minted.host} answered request {minted.request_id}, valid until {ends}")
         self._record(
             call,
             keys,
@@ -118,7 +124,7 @@ class Mints:
             permission,
             access_key_id=credentials.access_key_id,
             request_id=minted.request_id,
-            expires=utc(credentials.expiration),
+            expires=ends,
             source_identity=credentials.source_identity,
         )
         self._consent.minted(call, credentials)
@@ -138,7 +144,7 @@ class Mints:
                 key=call.key,
                 account=call.profile.account_id,
                 account_name=call.profile.account_name,
-                target=call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal"),
+                target=_target(call),
                 task_policy=short_task(task) if task else None,
                 region=call.endpoint.region,
                 certificate=None if call.endpoint.verified else "not verified",
@@ -155,3 +161,14 @@ class Mints:
         if abs(credentials.skew) > freshness.SKEW_WORTH_SAYING:
             direction = "behind" if credentials.skew > 0 else "ahead of"
             self._journal.warn(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
+
+
+def _target(call: Call) -> str | None:
+    """The role, or the account; a session for MFA has none."""
+    target: str | None = call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal")
+    return target
+
+
+def _on(call: Call) -> str:
+    target = _target(call)
+    return f" on {target}" if target else ""

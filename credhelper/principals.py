@@ -106,9 +106,9 @@ class Errand:
         try:
             if isinstance(account, ConfigError):
                 raise account
-            credentials = self._sessions.mint(self._sessions.call(account))
+            said = self._say(self._sessions.mint(self._sessions.call(account)))
         except CredhelperError as error:
             if isinstance(error, SourceError):
                 self.hopeless = error
             return Line(principal, {}, error)
-        return Line(principal, self._say(credentials))
+        return Line(principal, said)

@@ -19,6 +19,8 @@ from credhelper.errors import (
     printable,
 )
 from credhelper.tasks import FEATURES, IAM_FEATURE
+from credhelper.tomlfile import nearest
+from credhelper.vocabulary import ROOT_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -320,8 +322,16 @@ def explain(api: str, code: str, message: str, facts: Mapping[str, str]) -> Cred
             known = {**_quoted(api, code, message), **found.groupdict(), **facts}
             known["feature"] = FEATURES.get(known.get("task", ""), IAM_FEATURE)
             hints = (hint.format_map(known) for hint in row.hints)
-            return row.error(row.sentence.format_map(known), *hints, code=code)
+            meant = _task_meant(facts) if issubclass(row.error, RefusedError) else ()
+            return row.error(row.sentence.format_map(known), *meant, *hints, code=code)
     raise AssertionError("the last row matches everything")
+
+
+def _task_meant(facts: Mapping[str, str]) -> tuple[str, ...]:
+    """A hint at the root task that an ARN of AWS's misspells; AWS may have added one that we do not know."""
+    arn, task = facts.get("task_arn", ""), facts.get("task", "")
+    known = task in ROOT_TASKS and arn.endswith(f":policy/root-task/{task}")
+    return () if known or ":iam::aws:" not in arn else nearest(task, ROOT_TASKS)
 
 
 def is_throttling(code: str | None) -> bool:

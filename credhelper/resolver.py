@@ -307,8 +307,10 @@ class Resolver:
     def source_keys(self, call: Call) -> Keys:
         """The keys that sign a call; a session that it rests on comes from the cache or is minted."""
         if isinstance(call.source, Origin):
+            self._journal.debug(f"{call.profile.name}: the source is {call.source}")
             saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
             return saved or self._aws().source_keys(call.source, call.path, self._deadline)
+        self._journal.debug(f"{call.profile.name}: the source is profile '{call.source.profile.name}'")
         return self.get(call.source).keys
 
 

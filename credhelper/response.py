@@ -1,7 +1,7 @@
 """The response of the API to AssumeRoot and AssumeRole, as the cache remembers it, and as programs print it.
 
 `json`, `yaml`, `yaml-stream` and `text` are what the AWS CLI prints, with Expiration written as in the
-envelope (`Z`, where the AWS CLI writes `+00:00`). A table is one of ours.
+envelope (`Z`, as v1 of the AWS CLI writes it, and v2 `+00:00`). A table is one of ours.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import yamltext
 from credhelper.credentials import utc
-from credhelper.errors import ConfigError, printable
+from credhelper.errors import ConfigError, CredhelperError, printable
 from credhelper.vocabulary import ROLE, ROOT
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ def of(credentials: Credentials) -> dict[str, Any]:
 class Query:
     """A JMESPath expression for a kind's response, tried on its sample before anything is asked of AWS.
 
-    Raises ConfigError where it is none. All of jmespath's errors are ValueErrors.
+    Raises ConfigError where it is none, or finds what cannot be printed. All of jmespath's errors are
+    ValueErrors.
     """
 
     def __init__(self, text: str, kind: Kind) -> None:
@@ -67,19 +68,31 @@ class Query:
 
         try:
             self._expression = jmespath.compile(text)
-            self._expression.search(SAMPLES[kind])
+            _check_printable(self._expression.search(SAMPLES[kind]))
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"'--query' cannot be used: {_one_line(error)}") from None
 
     def of(self, document: Any) -> Any:
-        """What the expression finds in the document. Raises ConfigError, without jmespath's own words.
+        """What the expression finds in the document. Raises CredhelperError, without jmespath's own words.
 
-        They quote the value that did not fit, which may be a secret.
+        They quote the value that did not fit, which may be a secret. It is no ConfigError: STS was asked.
         """
         try:
-            return self._expression.search(document)
+            found = self._expression.search(document)
+            _check_printable(found)
         except (ValueError, RecursionError):
-            raise ConfigError("'--query' does not fit what STS has answered") from None
+            raise CredhelperError("'--query' does not fit what STS has answered") from None
+        return found
+
+
+def _check_printable(found: Any) -> None:
+    """Raise ValueError for what JSON does not have: an expression (`&a`), or a number that is not finite."""
+    try:
+        json.dumps(found, allow_nan=False)
+    except TypeError:
+        raise ValueError("it finds an expression, not a value") from None
+    except ValueError:
+        raise ValueError("it finds a number that is not finite") from None
 
 
 def _one_line(error: Exception) -> str:

@@ -50,6 +50,26 @@ ROWS = list(_rows())
 TAKEN = sorted({here.strip("`") for _, here, _ in ROWS if here.startswith("`")})
 
 
+REFERENCES = {
+    "assume-root": "--target-principal --task-policy-arn --duration-seconds",
+    "assume-role": "--role-arn --role-session-name --policy --duration-seconds --external-id",
+    "v1": "--cli-input-json --generate-cli-skeleton --debug --endpoint-url --no-verify-ssl --no-paginate "
+    "--output --query --profile --region --version --color --no-sign-request --ca-bundle "
+    "--cli-read-timeout --cli-connect-timeout",
+    "v2": "--cli-input-json --cli-input-yaml --generate-cli-skeleton --debug --endpoint-url --no-verify-ssl "
+    "--no-paginate --output --query --profile --region --version --color --no-sign-request --ca-bundle "
+    "--cli-read-timeout --cli-connect-timeout --cli-binary-format --no-cli-pager --cli-auto-prompt "
+    "--no-cli-auto-prompt",
+    "PowerShell": "-TargetPrincipal -TaskPolicyArn_Arn -DurationInSeconds -DurationSeconds -Select -PassThru "
+    "-Force -ClientConfig -AccessKey -AK -Credential -EndpointUrl -NetworkCredential -ProfileLocation "
+    "-AWSProfilesLocation -ProfilesLocation -ProfileName -StoredCredentials -AWSProfileName -Region "
+    "-RegionToCall -SecretKey -SK -SecretAccessKey -SessionToken -ST",
+    "boto3": "TargetPrincipal TaskPolicyArn DurationSeconds",
+    "all": "Credentials AccessKeyId SecretAccessKey SessionToken Expiration SourceIdentity",
+}
+"""What AWS's own references list, by the second column of the page; `all` is the response."""
+
+
 @pytest.fixture(name="machine")
 def _machine(laptop: Laptop, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Laptop:
     """The laptop, as this process; the names that stand for values in the lines have them."""
@@ -114,6 +134,17 @@ def test_a_row_shows_the_option_that_it_is_about() -> None:
         for name in names:
             if name.startswith("--") and here != "declined":
                 assert name in here, name
+
+
+@pytest.mark.parametrize("of", REFERENCES)
+def test_every_option_of_the_references_has_a_row(of: str) -> None:
+    """Each under the reference that has it."""
+    rows = [line.strip("|").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
+    listed = {
+        name for names, of_them, *_ in rows if of in of_them for name in re.findall(r"`([^`]+)`", names)
+    }
+
+    assert set(REFERENCES[of].split()) - listed == set()
 
 
 def test_every_option_of_the_program_that_is_the_aws_clis_has_a_row() -> None:

@@ -512,7 +512,19 @@ MISTAKES = [
     (AS_ROLE, ["--query", "abs(Credentials.SecretAccessKey)"], "'--query' cannot be used: In function abs()"),
     (AS_ROLE, ["--output", "xml"], "invalid value for '--output'"),
     (AS_ROLE, ["--cli-binary-format", "hex"], "invalid value for '--cli-binary-format'"),
-    (AS_ROLE, ["--credential-stdin", "--profile", "x"], "is a second source"),
+    (AS_ROLE, ["--query", "&SourceIdentity"], "'--query' cannot be used: it finds an expression"),
+    (AS_ROLE, ["--query", "[&a, Credentials]"], "'--query' cannot be used: it finds an expression"),
+    (AS_ROLE, ["--query", 'to_number(`"1e999"`)'], "it finds a number that is not finite"),
+    (AS_ROLE, ["--tags"], "'--tags' has no value"),
+    (AS_ROLE, ["--transitive-tag-keys", "--show"], "'--transitive-tag-keys' has no value"),
+    (("assume-role", "--role-arn", ARN), ["--role-session", "me"], "no such option"),
+    (AS_ROLE, ["--cli-input-yaml", "DurationSeconds: 0x384"], "must be a whole number, not '0x384'"),
+    (AS_ROLE, ["--cli-input-yaml", "DurationSeconds: ~"], "must be a whole number, not '~'"),
+    (
+        AS_ROLE,
+        ["--credential-stdin", "--profile", "x"],
+        "error: '--credential-stdin' and '--profile' both say whose keys sign: give one",
+    ),
     (AS_ROLE, ["extra"], "unexpected extra argument"),
     (("assume-root", "--target-principal", "111122223333"), [], "'--task-policy-arn' is missing"),
     (("assume-root", "--task-policy-arn", TASK), [], "'--target-principal' is missing"),
@@ -544,10 +556,50 @@ def test_mistakes_are_found_before_any_request(
 def test_an_error_of_the_query_quotes_no_secret(laptop: Laptop, sts: LoopbackSts) -> None:
     """jmespath's own words quote the value: what fits the sample and not the answer is said without them."""
     said = laptop.refuses(
-        2, *AS_ROLE, "--query", "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
+        1, *AS_ROLE, "--query", "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
     )
 
     assert said == "credhelper: error: '--query' does not fit what STS has answered\n"
+
+
+@pytest.mark.parametrize("found", ["&SourceIdentity", "`1e999`"])
+def test_what_json_cannot_say_is_no_answer(laptop: Laptop, sts: LoopbackSts, found: str) -> None:
+    """Also where only the answer leads to it: STS was asked, so it is exit 1."""
+    query = f"SourceIdentity && 'fits the sample' || {found}"
+
+    assert "does not fit what STS has answered" in laptop.refuses(1, *AS_ROLE, "--query", query)
+    assert sts.count() == 1
+
+
+def test_characters_beyond_ascii_are_escaped() -> None:
+    """In every form."""
+    for form in response.FORMS:
+        assert response.rendered({"SourceIdentity": "\u00e9\u20ac"}, form, color=False).isascii()
+
+
+class TestTaskOfAws:
+    """A full ARN is sent as it is, since AWS may have added a root task."""
+
+    @pytest.mark.parametrize(
+        ("policy", "meant"),
+        [
+            ("root-task/S3UnlockBucketPolcy", "hint: did you mean 'S3UnlockBucketPolicy'\n"),
+            ("S3UnlockBucketPolicy", "hint: did you mean 'S3UnlockBucketPolicy'\n"),
+            ("root-task/S3UnlockBucketPolicy", ""),
+            ("root-task/BedrockForgetEverything", ""),
+        ],
+    )
+    def test_a_refusal_names_the_task_that_was_meant(
+        self, laptop: Laptop, sts: LoopbackSts, policy: str, meant: str
+    ) -> None:
+        """Where STS says no, and the name comes near to one that we know."""
+        sts.mode = faults.refuse("AccessDenied", "no")
+        arn = f"arn:aws:iam::aws:policy/{policy}"
+        said = laptop.refuses(4, *AS_ROOT[:-1], f"arn={arn}")
+
+        assert sts.calls[0].parameters["TaskPolicyArn"] == {"arn": arn}
+        assert said.count("did you mean") == bool(meant)
+        assert meant in said
 
 
 class TestSkeletons:
@@ -593,6 +645,35 @@ def test_debug_writes_into_the_log_and_never_a_secret(laptop: Laptop, sts: Loopb
     assert sts.secret_marker not in laptop.log()
 
 
+@pytest.mark.parametrize(("flags", "environ"), [(["--debug"], {}), ([], {"CREDHELPER_LOG": "debug"})])
+def test_debug_tells_the_steps_of_a_mint(
+    laptop: Laptop, sts: LoopbackSts, flags: list[str], environ: dict[str, str]
+) -> None:
+    """Whose keys sign what, for whom and where, and what came of it; none of the secrets."""
+    code = "274911"
+    mfa = ("--serial-number", DEVICE, "--token-code", code, "--external-id", "between-us")
+    laptop.run(*AS_ROLE, *mfa, *flags, **environ)
+    (record,) = laptop.audit()
+    name = f"assume-role {ARN}"
+    steps = [line.partition(" debug: ")[2] for line in laptop.log().splitlines()]
+
+    assert f"{name}: the source is AWS profile 'org-admin'" in steps
+    sent = f"{name}: AssumeRole on {ARN} in eu-west-1, signed with {SOURCE_KEY_ID} and an MFA code"
+    host = sts.url.removeprefix("http://").rstrip("/")
+    answered = f"{name}: {host} answered request {record['request_id']}, valid until {record['expires']}"
+    assert steps.index(sent) + 1 == steps.index(answered)
+    for secret in (sts.secret_marker, SOURCE_SECRET, code, "between-us"):
+        assert secret not in laptop.log()
+
+
+def test_debug_tells_why_a_mint_has_failed(laptop: Laptop, sts: LoopbackSts) -> None:
+    """The code and the sentence."""
+    sts.mode = faults.refuse("AccessDenied", "no")
+    laptop.refuses(4, *AS_ROOT, "--debug")
+
+    assert "assume-root S3UnlockBucketPolicy@111122223333: AccessDenied: not allowed: sts:A" in laptop.log()
+
+
 def test_what_is_missing_is_asked_for(laptop: Laptop, sts: LoopbackSts) -> None:
     """--cli-auto-prompt asks at the terminal, and without one says so with exit 5."""
     line = ["assume-root", "--target-principal", "111122223333", "--cli-auto-prompt", "--show"]
@@ -617,7 +698,7 @@ def test_help_shows_them_apart(laptop: Laptop) -> None:
     text = laptop.run("--help").stdout.decode()
 
     commands, forms = text.split("API forms:")
-    assert "assume-ro" not in commands.split("Begin:")[1]
+    assert "assume-ro" not in commands
     assert "assume-root" in forms
     assert "assume-role" in forms
     assert laptop.run(*AS_ROLE, "--version").stdout == laptop.run("--version").stdout

@@ -98,6 +98,17 @@ def test_forms(laptop: Laptop, sts: LoopbackSts) -> None:
     assert found == {"TargetPrincipal": "payments-prod", "Result": "Alice"}
 
 
+def test_a_query_that_does_not_fit_is_an_error_in_its_line(laptop: Laptop, sts: LoopbackSts) -> None:
+    """It fits the sample and not this answer: every principal has its line all the same; exit 1."""
+    query = "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
+    lines, said = answers(laptop, IDS[:3], "--query", query, status=1)
+
+    assert sorted(line["TargetPrincipal"] for line in lines) == IDS[:3]
+    assert {line["Error"] for line in lines} == {"'--query' does not fit what STS has answered"}
+    assert said.startswith("credhelper: error: 3 of 3 principals failed\n")
+    assert len(laptop.audit()) == 3
+
+
 @pytest.mark.parametrize(
     ("principals", "options", "said"),
     [

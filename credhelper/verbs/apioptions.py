@@ -36,11 +36,22 @@ class ApiForm(click.Command):
                 raise click.UsageError(
                     f"'{option}' is given twice: write its values one after the other", ctx
                 )
+            if not ctx.resilient_parsing and _stands_alone(option, args):
+                # click would take the next option for it; who completes a line has not written it yet.
+                raise click.UsageError(f"'{option}' has no value", ctx)
         return super().parse_args(ctx, _spread(args, lists))
 
 
 def _is_list(option: click.Parameter) -> bool:
     return isinstance(option, click.Option) and option.multiple
+
+
+def _stands_alone(option: str, arguments: list[str]) -> bool:
+    """Whether the option is there, and no value behind it."""
+    if option not in arguments:
+        return False
+    following = arguments[arguments.index(option) + 1 :]
+    return not following or following[0].startswith("--")
 
 
 def _spread(arguments: list[str], lists: list[str]) -> list[str]:

@@ -165,6 +165,8 @@ def _one_off(kind: Kind, options: Mapping[str, Any]) -> oneoff.OneOff:
         if name in settings:
             settings[name] = oneoff.bounded(settings[name])
     if options["credential_stdin"]:
+        if "source_profile" in settings:
+            raise ConfigError("'--credential-stdin' and '--profile' both say whose keys sign: give one")
         settings["credential_source"] = "Environment"
     return oneoff.OneOff(kind, request, settings, verified=options["verified"])
 
