@@ -29,6 +29,7 @@ from credhelper.house import Start, open_house
 from credhelper.verbs import get
 
 import needs
+from laptop import PROFILES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -201,6 +202,8 @@ def test_thirty_hours(faketime: str, laptop: Laptop, tmp_path: Path) -> None:
         "FAKETIME_NO_CACHE": "1",
         "NO_FAKE_STAT": "1",
     }
+    rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nrenew_for = 2592000\n'  # nobody is asked for 30 hours
+    laptop.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
     with laptop.use_agent() as directory, agent_in(directory, **environ) as agent:
         asker = subprocess.run(
             [sys.executable, __file__, str(directory), str(clock), str(agent.pid)],
@@ -231,6 +234,9 @@ class ScriptedAws:
 
     def __init__(self, environ: object) -> None:
         pass
+
+    def close(self) -> None:
+        """There is nothing to hang up."""
 
     def source_keys(self, *_: object) -> Keys:
         return Keys("AKIASOURCE", "source-secret")
