@@ -57,7 +57,10 @@ DEVICE = f"arn:aws:iam::{ACCOUNT}:mfa/me"
 
 
 class Desk(Laptop):
-    """A laptop whose keyring is looked into."""
+    """A laptop whose keyring is looked into; it may take its time, since this machine may be busy."""
+
+    def configure(self, text: str, endpoint: str | None = None) -> None:
+        super().configure(f"{text}\n[keyring]\ntimeout = 20\n", endpoint)
 
     def store(self) -> Store:
         """The keyring, as the program itself sees it."""
@@ -419,6 +422,7 @@ class TestAdd:
             why, {}
         )
         if why == "stopped":
+            Laptop.configure(desk, PROFILES)
             service.signal(signal.SIGSTOP)
         if why == "locked":
             with desk.secret_service(None):
@@ -529,6 +533,7 @@ class TestRemove:
     def test_a_keyring_that_does_not_answer(self, desk: Desk, service: SecretService, key: Keys) -> None:
         """Exit 1, and the key stays listed."""
         desk.save(key)
+        Laptop.configure(desk, PROFILES)
         service.signal(signal.SIGSTOP)
         said = desk.refuses(1, "key", "remove", "ci", "--yes")
         service.signal(signal.SIGCONT)
@@ -784,6 +789,7 @@ class TestRotate:
         self, desk: Desk, service: SecretService, iam: LoopbackIam, user: str, saved: Keys
     ) -> None:
         """A key that was made and cannot be kept is deleted at once."""
+        Laptop.configure(desk, PROFILES)
         iam.faults["CreateAccessKey"] = [partial(service.signal, signal.SIGSTOP)]
         said = desk.refuses(1, "key", "rotate", "ci")
         service.signal(signal.SIGCONT)
