@@ -301,7 +301,7 @@ def _with(others: Any, entries: list[Entry]) -> Any:
     return {**others, "profiles": {**others["profiles"], **ours}}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts(), ENTRY_LISTS, ENTRY_LISTS)
 def test_any_file(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]
@@ -316,7 +316,7 @@ def test_any_file(
         assert _config(path, file.text) == _with(others, entries)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(texts(parts=2), ENTRY_LISTS.filter(bool), ENTRY_LISTS.filter(bool))
 def test_any_place(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]

@@ -292,7 +292,7 @@ PARAMETERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(PARAMETERS, PARAMETERS)
 def test_no_two_profiles_share_a_key(one: dict[str, Any], other: dict[str, Any]) -> None:
     """Two profiles have one KEY only where both would send the same, by the same source."""

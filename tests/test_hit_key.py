@@ -100,7 +100,7 @@ class TestArguments:
     )
     @example(["\\", "n"], ["\\", "\n"])
     @example(["\\n"], ["\n"])
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_one_line_for_each_call(self, one: list[str], other: list[str]) -> None:
         """Whatever the bytes: one line that the agent reads back whole, the same only for the same call."""
         keys = [wire.hit_key(call, {"CREDHELPER_CONFIG": "/nowhere"}) for call in (one, other)]

@@ -1008,4 +1008,4 @@ class Ledger(RuleBasedStateMachine):
 class TestAnyOrder(Ledger.TestCase):  # type: ignore[misc]
     """Whatever comes in whatever order: one lease a key, nobody forgotten, nothing answered past its time."""
 
-    settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
+    settings = settings(max_examples=150, stateful_step_count=50)

@@ -677,7 +677,7 @@ class TestAsk:
         """Whatever the other end says before it hangs up, there is an answer or a ticket."""
         pretender = Pretender(directory, says(b""))
 
-        @settings(deadline=None, max_examples=300)
+        @settings(max_examples=300)
         @example([b"fail ", b"99999999999999999999", b" ", b"0", b"\n"])
         @example([b"hit ", b"9" * 5000, b" ", b"0", b"\n"])
         @example([b"ok ", b"0", b" ", b"5", b"\n", b"hello"])
