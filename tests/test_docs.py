@@ -13,7 +13,8 @@ from credhelper.tomlfile import tomllib
 from credhelper.vocabulary import BY_NAME
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")
+PAGES = tuple(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", *PAGES)
 
 
 def _read(name: str) -> str:
@@ -38,14 +39,25 @@ def test_every_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
             loaded.profile(f"{name}@payments-prod" if is_open else name)
 
 
+def _commands(text: str) -> list[list[str]]:
+    """The command lines of ours in a document: in the text, and in blocks to be copied."""
+    lines = re.findall(r"`credhelper ([a-z][^`\n]*)`", text)
+    for block in re.findall(r"```(?:console|sh)?\n(.*?)```", text, re.DOTALL):
+        lines += re.findall(r"^(?:\$ )?(?:[^#|\n]*\| )?credhelper ([a-z][^\n]*)", block, re.MULTILINE)
+    return [re.split(r" -- | \| | [<>#(]", line)[0].split() for line in lines]
+
+
 def test_every_command_in_the_documents_exists() -> None:
     """What stands behind `credhelper` is a verb of the program, and its flags are its flags."""
     for document in DOCUMENTS:
-        for verb, rest in re.findall(r"`credhelper ([a-z-]+)([^`\n]*)`", _read(document)):
+        for verb, *rest in _commands(_read(document)):
             command = cli.program.get_command(click.Context(cli.program), verb)
             assert command is not None, (document, verb)
+            if isinstance(command, click.Group) and rest and rest[0].isalpha():
+                command = command.commands[rest.pop(0)]
             known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
-            assert set(re.findall(r"--[a-z-]+", rest)) <= known, (document, verb, rest)
+            flags = {word.partition("=")[0] for word in rest if re.match("--[a-z]", word)}
+            assert flags <= known, (document, verb, rest)
 
 
 def test_every_variable_in_the_readme_is_read() -> None:
