@@ -19,7 +19,7 @@ NAMES: Final = {
 }
 """What people call the keyrings."""
 
-_SESSIONS: Final = {"profile": None, "session": None, "cached": 7, "left": 6, "who": None}
+_SESSIONS: Final = {"profile": None, "session": None, "cached": 7, "left": 6, "who": 20}
 
 
 def status(found: Document) -> str:

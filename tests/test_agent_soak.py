@@ -252,7 +252,7 @@ class ScriptedAws:
             now,
             "111122223333",
         )
-        return SimpleNamespace(credentials=credentials, request_id="request")
+        return SimpleNamespace(credentials=credentials, request_id="request", host="sts")
 
 
 class Asker:

@@ -95,8 +95,8 @@ def test_mint(sts: LoopbackSts, operation: str, parameters: dict[str, Any]) -> N
     answer = getattr(client(sts, region="eu-west-1"), operation)(**parameters)
     credentials, call = answer["Credentials"], sts.calls[0]
     assert re.fullmatch("ASIA[A-Z2-7]{16}", credentials["AccessKeyId"])
-    assert re.fullmatch(r"MARKERSECRET[\w+/]{28}", credentials["SecretAccessKey"])
-    assert re.fullmatch(r"MARKERSECRETTOKEN[\w+/=]{683}", credentials["SessionToken"])
+    assert re.fullmatch(rf"{sts.secret_marker}[\w+/]{{20}}", credentials["SecretAccessKey"])
+    assert re.fullmatch(rf"{sts.secret_marker}TOKEN[\w+/=]{{675}}", credentials["SessionToken"])
     assert DURATION_SECONDS[call.action] - 5 < seconds_left(answer) <= DURATION_SECONDS[call.action]
     assert (call.parameters, call.access_key_id) == (parameters, SOURCE_KEY_ID)
     assert (call.region, f"http://{call.host}", call.outcome) == ("eu-west-1", sts.url, "OK")
