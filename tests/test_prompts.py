@@ -922,6 +922,7 @@ class TestCommand(Asks):
         said = self.run(seated, "[ -t 0 ] && exit 4; [ -t 2 ] && exit 5; echo 123456", group="its own")
         assert said.text == "123456"
 
+    @pytest.mark.alone
     @pytest.mark.parametrize("end", ["deadline", "Ctrl-C", "SIGTERM"])
     def test_all_of_it_is_ended(self, seated: Machine, end: str) -> None:
         """With it go the processes that it has started, and the terminal is as it was."""

@@ -518,6 +518,7 @@ def _typed(wrapper: str, *command: str) -> str:
     return f"{words}; echo status=$?\n"
 
 
+@pytest.mark.alone
 class TestTerminal:
     """Keys pressed at a terminal reach the command once, and the shell sees what became of it."""
 

@@ -426,6 +426,7 @@ def test_huge(sts: LoopbackSts, mode: faults.Mode) -> None:
     assert 49 * 2**20 < size < 51 * 2**20
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("mode", "start"), [(faults.DRIP, b"<ErrorRes"), (faults.DRIP_HEADERS, b"HTTP/1.1 ")]
 )
