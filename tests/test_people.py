@@ -412,7 +412,7 @@ class TestDeliberately:
         full = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get unlock-bucket"]
         for command in (full, full, [PROGRAM, "get", "unlock-bucket"]):
             done = subprocess.run(command, env=laptop.environ, capture_output=True, check=False)
-            assert done.returncode == 5, done.stderr
+            assert done.returncode in {1, 5}, done.stderr  # 1 where what is said could not be kept
 
         assert sts.count() == 1
 
