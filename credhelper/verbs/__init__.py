@@ -11,15 +11,15 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import click
-from click.shell_completion import CompletionItem
 
 from credhelper import __version__, house, vocabulary
-from credhelper import completion as fitting  # a verb of this package has the same name
 from credhelper.consent import Said
 from credhelper.errors import ConfigError, CredhelperError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+
+    from click.shell_completion import CompletionItem
 
     from credhelper.client import Wish
     from credhelper.handover import Request
@@ -106,48 +106,22 @@ version_option = click.option(
 )
 
 
-def _items(words: Iterable[fitting.Word]) -> list[CompletionItem[str]]:
-    return [CompletionItem(word.text, "open" if word.open else "plain", word.help) for word in words]
+def _completer(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]:
+    """What completes an argument or a flag: loaded when a shell asks, and never for a `get`."""
+
+    def complete(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+        from credhelper.verbs import completers
+
+        found: list[CompletionItem[str]] = getattr(completers, name)(ctx, option, begun)
+        return found
+
+    return complete
 
 
-def complete_profile(ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """For arguments that name a profile, or PROFILE@TARGET."""
-    words = fitting.profiles(os.environ, begun)
-    return _items(words if ctx.command.name not in BARE else fitting.profiles(os.environ, begun, bare=True))
-
-
-BARE: Final = ("clear", "doctor", "exec", "explain", "setup")
-"""The verbs for which an open profile without a target means something."""
-
-
-def complete_account(_ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """For options that name an account."""
-    return _items(fitting.accounts(os.environ, begun))
-
-
-def complete_saved_key(_ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """For what names a saved key; the index knows them, and no keyring is opened."""
-    saved = open_house().store.index.saved_keys()
-    return [CompletionItem(key.name, help=key.access_key_id) for key in saved if key.name.startswith(begun)]
-
-
-def complete_key(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
-    """For the flags of a profile's keys."""
-    key = vocabulary.BY_NAME[str(option.name)]
-    if key.name == "source_profile":
-        return _items(fitting.sources(os.environ, begun))
-    if key.name in ("target_principal", "allow_targets", "deny_targets"):
-        return _items(fitting.accounts(os.environ, begun))
-    if key.name == "source_key":
-        return complete_saved_key(ctx, option, begun)
-    if key.name == "ca_bundle":
-        return [CompletionItem(begun, "file")]
-    if key.name == "task_policy_arn":
-        return [CompletionItem(name, help=words) for name, words in vocabulary.ROOT_TASKS.items()]
-    return [CompletionItem(_FORMS.get(choice, str(choice))) for choice in key.choices]
-
-
-_FORMS: Final[dict[object, str]] = {True: "true", False: "false"}
+complete_profile = _completer("profile")
+complete_account = _completer("account")
+complete_saved_key = _completer("saved_key")
+complete_key = _completer("key")
 
 
 def consent_flags(command: Any) -> Any:
