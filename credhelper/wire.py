@@ -290,7 +290,7 @@ class Connection:
             self.is_asking = word == "wait" and number == "1"
             if word != "wait":
                 return word, int(number), self._take(int(length))
-            if time.monotonic() > ends + (MORE_PATIENCE if number == "1" else 0.0):
+            if time.monotonic() > ends + (MORE_PATIENCE if self.is_asking else 0.0):
                 raise TimeoutError
 
     def _line(self) -> bytes:

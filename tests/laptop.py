@@ -216,6 +216,12 @@ class Laptop:
         path = self.state / "audit.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
+    def list_saved_key(self, name: str, access_key_id: str) -> None:
+        """Have the index say that a key is saved, with nothing in any keyring."""
+        line = {"name": name, "access_key_id": access_key_id, "account": None, "arn": None, "saved": 1}
+        self.state.mkdir(parents=True, mode=0o700)
+        self._write(self.state / "items.jsonl", json.dumps(line | {"kind": "key"}) + "\n")
+
     def log(self) -> str:
         """credhelper.log."""
         path = self.state / "credhelper.log"

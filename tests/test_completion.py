@@ -298,16 +298,7 @@ class TestTheAnswers:
         """Their names come from the index; no keyring is opened."""
         laptop = Laptop(tmp_path / "home")
         laptop.configure(CONFIG)
-        laptop.state.mkdir(parents=True, mode=0o700)
-        line = {
-            "name": "me",
-            "access_key_id": "AKIAME",
-            "account": None,
-            "arn": None,
-            "saved": 1,
-            "kind": "key",
-        }
-        (laptop.state / "items.jsonl").write_text(json.dumps(line) + "\n")
+        laptop.list_saved_key("me", "AKIAME")
 
         said = laptop.run("complete", "zsh", "--", "credhelper", *words, "m").stdout
         assert said == b"plain\tme\tAKIAME\n"

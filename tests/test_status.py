@@ -188,16 +188,7 @@ class TestAwayOrBroken:
     def test_a_locked_keyring_stays_locked(self, laptop: Laptop) -> None:
         """Neither this nor `explain` opens it, although a desktop is there: saved keys are in the index."""
         laptop.configure(PROFILES + 'source_key = "me"\n')
-        laptop.state.mkdir(parents=True, mode=0o700)
-        line = {
-            "name": "me",
-            "access_key_id": "AKIAME",
-            "account": None,
-            "arn": None,
-            "saved": 1,
-            "kind": "key",
-        }
-        (laptop.state / "items.jsonl").write_text(json.dumps(line) + "\n")
+        laptop.list_saved_key("me", "AKIAME")
         with laptop.secret_service(password=None):
             monitor = subprocess.Popen(
                 [needs.program("dbus-monitor"), "--session"], env=laptop.environ, stdout=subprocess.PIPE
