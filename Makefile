@@ -27,7 +27,7 @@ $(AWSCLI):
 	.venv-awscli/bin/python -m pip install --quiet --disable-pip-version-check awscli
 
 demo: $(INSTALLED)
-	@$(BIN)/python tests/demo.py
+	@$(BIN)/python tests/support/demo.py
 
 test: lint unit
 
@@ -43,10 +43,10 @@ unit: $(INSTALLED) $(AWSCLI)
 
 # It keeps its own venvs in .venv-bench: credhelper from a wheel, and other helpers to compare with.
 bench: $(INSTALLED)
-	@$(BIN)/python tests/bench.py
+	@$(BIN)/python tests/support/bench.py
 
 schema: $(INSTALLED)
-	$(BIN)/python -m credhelper.schema > credhelper/config.schema.json
+	$(BIN)/python -m credhelper.config.json_schema > credhelper/config.schema.json
 
 man: $(INSTALLED)
 	$(BIN)/python packaging/man/render.py > packaging/man/credhelper.1

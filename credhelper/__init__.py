@@ -15,6 +15,7 @@ Both take the keys of a profile as overrides, and raise CredhelperError.
 
 TYPE_CHECKING = False  # a cached answer comes through here, and imports nothing
 if TYPE_CHECKING:
+    from credhelper.api import get, session
     from credhelper.credentials import Credentials
     from credhelper.errors import (
         ConfigError,
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
         SourceError,
         UnreachableError,
     )
-    from credhelper.library import get, session
     from credhelper.overrides import Overrides
 
 __version__ = "0.1.0"
@@ -44,14 +44,13 @@ __all__ = [
 if not TYPE_CHECKING:  # or else a type checker would take any name for one of ours
 
     def __getattr__(name: str) -> object:
-        """What stands above, loaded when it is first asked for (PEP 562)."""
+        """The public names, each loaded on first use (PEP 562)."""
         if name not in __all__:
             raise AttributeError(f"module 'credhelper' has no attribute '{name}'")
         from importlib import import_module
 
-        rooms = {"Credentials": "credentials", "Overrides": "overrides"}
-        room = "library" if name in ("get", "session") else rooms.get(name, "errors")
-        found = getattr(import_module(f"credhelper.{room}"), name)
+        modules = {"Credentials": "credentials", "Overrides": "overrides", "get": "api", "session": "api"}
+        found = getattr(import_module(f"credhelper.{modules.get(name, 'errors')}"), name)
         globals()[name] = found
         return found
 

@@ -21,7 +21,7 @@ from credhelper.errors import CredhelperError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from credhelper.journal import Journal
+    from credhelper.log import Journal
 
 
 ROOM: Final = 65536

@@ -148,3 +148,12 @@ def _is_number(value: object) -> bool:
 def utc(seconds: float) -> str:
     """A time as YYYY-MM-DDTHH:MM:SSZ, rounded down."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(seconds)))
+
+
+@dataclass(frozen=True)
+class Minted:
+    """What STS gave, the id under which CloudTrail has the request, and who has answered it."""
+
+    credentials: Credentials
+    request_id: str | None
+    host: str = ""  # that has answered

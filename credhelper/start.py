@@ -29,14 +29,14 @@ def main() -> int:
             elif wire.relay(answer):
                 os._exit(answer.status)  # everything is said, and there is nothing to tidy up
         if sys.argv[1:3] == ["agent", "--in"]:
-            from credhelper import daemon
+            from credhelper.agent import daemon
 
             return daemon.main(sys.argv[3:])
         if sys.flags.no_site:
             _bring_site_in()
-        from credhelper import cli
+        from credhelper.cli import main as cli_main
 
-        return cli.main(sys.argv[1:], began, ticket)
+        return cli_main.main(sys.argv[1:], began, ticket)
     except KeyboardInterrupt:
         os.write(2, b"credhelper: error: interrupted\n")
     except ImportError as error:

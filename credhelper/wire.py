@@ -106,6 +106,21 @@ class Ticket:
         self.stuck = False
 
 
+class Instants:
+    """When a credential expires, by two clocks, and the seconds that must be left for each use of it."""
+
+    __slots__ = ("boot_ends", "ends", "fresh", "refresh", "servable")
+
+    def __init__(
+        self, ends: float, boot_ends: float | None, refresh: float, fresh: float, servable: float
+    ) -> None:
+        self.ends = ends
+        self.boot_ends = boot_ends
+        self.refresh = refresh
+        self.fresh = fresh
+        self.servable = servable
+
+
 class Answer:
     """The agent's: an exit status, and the bytes for stdout where it is 0, for stderr otherwise."""
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
-import needs
+import requirements
 from disks import as_root
-from laptop import HAS_SECRET_SERVICE, PROFILES, Laptop, SecretService
 from organization import LoopbackAws
+from sandbox import HAS_SECRET_SERVICE, PROFILES, Laptop, SecretService
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def laptop(tmp_path: Path, sts: LoopbackSts) -> Laptop:
 def secret_service(laptop: Laptop) -> Iterator[SecretService]:
     """The laptop's Secret Service, unlocked. In CI its absence is a failure."""
     if not HAS_SECRET_SERVICE:
-        needs.missing("gnome-keyring")
+        requirements.missing("gnome-keyring")
     with laptop.secret_service() as service:
         yield service
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from credhelper.awsconfig.block import Entry, block_entries, is_edited, with_block, without_block
 from credhelper.awsconfig.command import answers_version, command_line, is_stable, stable_program
+from credhelper.awsconfig.conflicts import Neighbour, neighbours
 from credhelper.awsconfig.diff import difference
 from credhelper.awsconfig.file import read, replace
 from credhelper.awsconfig.ini import IniFile
 from credhelper.awsconfig.reading import reads_config
-from credhelper.awsconfig.rivals import Neighbour, neighbours
 
 __all__ = [
     "Entry",

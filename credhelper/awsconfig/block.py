@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper import vocabulary
 from credhelper.awsconfig.ini import BYTE_ORDER_MARK, sections
+from credhelper.config import keys
 from credhelper.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ ABOUT: Final = (
     "# 'credhelper setup' writes what stands here, replaces it, and takes it out again with --remove.\n"
     "# Lines of your own belong above BEGIN or below END."
 )
-NAME: Final = rf"{vocabulary.NAME}(?:@{vocabulary.NAME})?"
+NAME: Final = rf"{keys.NAME}(?:@{keys.NAME})?"
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ def _problem(entry: Entry) -> str | None:
         return f"'{entry.name}' cannot be the name of a profile in ~/.aws/config"
     if not entry.command.strip() or not entry.command.isprintable():
         return f"'{entry.command}' cannot be the command of profile '{entry.name}'"
-    if entry.region is not None and not re.fullmatch(vocabulary.REGION, entry.region):
+    if entry.region is not None and not re.fullmatch(keys.REGION, entry.region):
         return f"'{entry.region}' is not a region"
     return None
 

@@ -9,11 +9,12 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Final
 
-from credhelper import awsfiles, paths
+from credhelper import paths
+from credhelper.awsconfig import profiles
 from credhelper.awsconfig.block import has_block, is_edited
 from credhelper.awsconfig.ini import IniFile
+from credhelper.config.toml import lower_first
 from credhelper.errors import ConfigError, CredhelperError
-from credhelper.tomlfile import lower_first
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +119,7 @@ def _check_ours(file: IniFile, target: str) -> None:
 def _broken(file: IniFile) -> ConfigError:
     """What is wrong with a file that botocore does not read, with its line where we know it."""
     try:
-        awsfiles.read({"AWS_CONFIG_FILE": file.path, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
+        profiles.read({"AWS_CONFIG_FILE": file.path, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
     except ConfigError as error:
         return ConfigError(error.sentence, *error.hints, "nothing was changed: repair it first")
     return ConfigError(

@@ -11,16 +11,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper.deadline import Deadline
-from credhelper.doctor import agent, aws_files, callers, files, keyring, probes, profiles
+from credhelper.doctor import agent, aws_files, files, keyring, profiles, source
+from credhelper.doctor import probe as doctor_probe
 from credhelper.doctor.findings import Finding
-from credhelper.doctor.visit import Visit, walk
+from credhelper.doctor.runner import Visit, walk
 from credhelper.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from credhelper.doctor.visit import Round
-    from credhelper.house import House
+    from credhelper.app import House
+    from credhelper.doctor.runner import Round
 
 __all__ = ["Finding", "examine", "quick"]
 
@@ -37,7 +38,7 @@ _AWS: Final[Round] = (
 )
 _KEYRING: Final[Round] = (("keyring", keyring.state), ("keyring", keyring.rivals))
 _PROFILES: Final[Round] = (("profile", profiles.calls),)
-_NETWORK: Final[Round] = (("source", callers.checks), ("probe", probes.checks))
+_NETWORK: Final[Round] = (("source", source.checks), ("probe", doctor_probe.checks))
 
 
 def examine(house: House, names: Iterable[str], *, probe: bool = False) -> list[Finding]:

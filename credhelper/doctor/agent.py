@@ -6,17 +6,18 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from credhelper import remote, wire
+from credhelper import wire
+from credhelper.agent import admin
+from credhelper.app import agent_directory
 from credhelper.doctor.findings import fine, note, problem
 from credhelper.errors import ConfigError
-from credhelper.house import agent_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from credhelper.app import House
     from credhelper.doctor.findings import Finding
-    from credhelper.doctor.visit import Visit
-    from credhelper.house import House
+    from credhelper.doctor.runner import Visit
 
 RESTART: Final = "run 'credhelper agent stop': the next caller starts the new one"
 
@@ -35,7 +36,7 @@ def state(visit: Visit) -> Iterator[Finding]:
             "let XDG_RUNTIME_DIR name a directory of yours with mode 700",
         )
         return
-    found = remote.Remote(directory).status()
+    found = admin.Remote(directory).status()
     if found is None:
         yield fine("agent", "not running; the next caller that needs it starts it")
     else:

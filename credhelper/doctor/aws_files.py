@@ -8,18 +8,20 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper import awsconfig, awsfiles, caller
+from credhelper import awsconfig
+from credhelper.awsconfig import profiles
+from credhelper.config.toml import nearest
 from credhelper.deadline import LateError, Running
 from credhelper.doctor.findings import fine, note, problem, trouble
 from credhelper.errors import ConfigError
-from credhelper.tomlfile import nearest
+from credhelper.sessions import caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credhelper.awsfiles import AwsFiles
+    from credhelper.awsconfig.profiles import AwsFiles
     from credhelper.doctor.findings import Finding
-    from credhelper.doctor.visit import Visit
+    from credhelper.doctor.runner import Visit
 
 SETUP: Final = "run 'credhelper setup', which writes a command that works in every SDK"
 ANSWER_SECONDS: Final = 10.0
@@ -36,7 +38,7 @@ class Entry:
 
 def files(visit: Visit) -> Iterator[Finding]:
     """Read by botocore, with nothing in them or in the environment that wins over us."""
-    found = awsfiles.read(visit.house.environ)
+    found = profiles.read(visit.house.environ)
     for path in (found.config_path, found.credentials_path):
         if os.path.exists(path) and not awsconfig.reads_config(path):
             yield problem("aws files", f"neither boto3 nor the AWS CLI reads '{path}'", "repair it")
@@ -65,7 +67,7 @@ def _rivals(found: AwsFiles, names: list[str], visit: Visit) -> Iterator[Finding
 def commands(visit: Visit) -> Iterator[Finding]:
     """Every command that ~/.aws/config runs for us answers, and means a profile that there is."""
     try:
-        entries = list(_entries(awsfiles.read(visit.house.environ), visit))
+        entries = list(_entries(profiles.read(visit.house.environ), visit))
     except ConfigError:  # said by the check of the files
         return
     yield from _strangers(entries, visit)

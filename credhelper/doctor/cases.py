@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from credhelper.config.keys import ROOT
 from credhelper.errors import ConfigError, CredhelperError
-from credhelper.origins import Origin
-from credhelper.vocabulary import ROOT
+from credhelper.sessions.sources import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credhelper.chain import Call, Chains
-    from credhelper.config import Config, Profile
-    from credhelper.doctor.visit import Visit
+    from credhelper.config.profiles import Config, Profile
+    from credhelper.doctor.runner import Visit
+    from credhelper.sessions.calls import Call, Chains
 
 NOBODY: Final = "000000000000"
 """Stands for the target of a profile that has none, where only the caller's side is looked at."""

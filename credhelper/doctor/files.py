@@ -8,7 +8,8 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from credhelper import awsfiles, house, paths
+from credhelper import app, paths
+from credhelper.awsconfig import profiles
 from credhelper.doctor.findings import fine, note, problem, trouble
 from credhelper.errors import ConfigError
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from credhelper.doctor.findings import Finding
-    from credhelper.doctor.visit import Visit
+    from credhelper.doctor.runner import Visit
 
 
 def configuration(visit: Visit) -> Iterator[Finding]:
@@ -43,7 +44,7 @@ def modes(visit: Visit) -> Iterator[Finding]:
 
 def _modes(visit: Visit) -> Iterator[Finding]:
     places = visit.house.places
-    runtime = house.agent_directory(visit.house.environ)
+    runtime = app.agent_directory(visit.house.environ)
     for path in (os.path.dirname(places.config), places.config):
         yield from _read_from(path)
     for path in _aws_files(visit):
@@ -63,7 +64,7 @@ def _modes(visit: Visit) -> Iterator[Finding]:
 
 def _aws_files(visit: Visit) -> tuple[str, ...]:
     try:
-        files = awsfiles.read(visit.house.environ)
+        files = profiles.read(visit.house.environ)
     except ConfigError:  # said by the check of these files
         return ()
     return files.config_path, files.credentials_path

@@ -12,9 +12,9 @@ from credhelper.doctor.findings import fine, note, problem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from credhelper.cache.keyring import State
     from credhelper.doctor.findings import Finding
-    from credhelper.doctor.visit import Visit
-    from credhelper.keyrings import State
+    from credhelper.doctor.runner import Visit
 
 GROUP: Final = "keyring.backends"
 """The entry points by which packages offer themselves to the keyring library."""

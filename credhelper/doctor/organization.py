@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from credhelper.aws.errors import PROPAGATION
+from credhelper.config.aws_names import FEATURES, IAM_FEATURE, SESSIONS_FEATURE
+from credhelper.config.keys import short_task
 from credhelper.doctor.findings import advice, fine, note, problem
 from credhelper.errors import CredhelperError, UnreachableError
-from credhelper.refusals import PROPAGATION
-from credhelper.tasks import FEATURES, IAM_FEATURE, SESSIONS_FEATURE
-from credhelper.vocabulary import short_task
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from credhelper.doctor.callers import Caller
     from credhelper.doctor.cases import Case
     from credhelper.doctor.findings import Finding
+    from credhelper.doctor.runner import Caller
 
 IAM: Final = "iam.amazonaws.com"
 _ENABLE: Final = {

@@ -8,18 +8,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from credhelper.config.keys import ROLE, ROOT, short_task
 from credhelper.doctor.agent import switched_off
 from credhelper.doctor.cases import Broken, every, hops
 from credhelper.doctor.findings import Finding, advice, fine, note, problem, trouble
 from credhelper.errors import HumanNeededError
-from credhelper.vocabulary import ROLE, ROOT, short_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credhelper.chain import Call
     from credhelper.doctor.cases import Case
-    from credhelper.doctor.visit import Visit
+    from credhelper.doctor.runner import Visit
+    from credhelper.sessions.calls import Call
 
 CHAINED_ROLE_SECONDS: Final = 3600
 """What a session lasts at most that the session of another role has assumed (AssumeRole, API reference)."""

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from credhelper import __version__, cli, house, vocabulary
-from credhelper.verbs import ENVIRONMENT, EXIT_STATUSES, PROGRAM
+from credhelper import __version__, app
+from credhelper.cli import main
+from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM
+from credhelper.config import keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,15 +28,15 @@ PAGE = ROOT / "packaging/man/credhelper.1"
 
 def page() -> str:
     """The whole page."""
-    ctx = click.Context(cli.program, info_name=PROGRAM)
+    ctx = click.Context(main.program, info_name=PROGRAM)
     lines = [
         f'.TH CREDHELPER 1 "{_date()}" "credhelper {__version__}" "User Commands"',
         *_section("NAME", [rf"{PROGRAM} \- {_escape(_tagline())}"]),
         *_section("SYNOPSIS", [rf"\fB{PROGRAM}\fR \fICOMMAND\fR [\fIARGUMENT\fR]..."]),
-        *_section("DESCRIPTION", _prose(cli.program.help or "")),
+        *_section("DESCRIPTION", _prose(main.program.help or "")),
     ]
-    for heading, verbs in cli.SECTIONS.items():
-        commands = [(verb, cli.program.get_command(ctx, verb)) for verb in verbs]
+    for heading, verbs in main.SECTIONS.items():
+        commands = [(verb, main.program.get_command(ctx, verb)) for verb in verbs]
         found = [line for verb, command in commands if command for line in _command(ctx, verb, command)]
         lines += _section(f"COMMANDS: {heading}".upper(), found) if found else []
     lines += _section("FLAGS OF A PROFILE", _keys(ctx))
@@ -54,12 +56,12 @@ def _date() -> str:
 
 
 def _tagline() -> str:
-    return (cli.program.help or "").partition("\n")[0].rstrip(".")
+    return (main.program.help or "").partition("\n")[0].rstrip(".")
 
 
 def _files() -> Iterator[tuple[str, str]]:
     """Where they are on Linux."""
-    for path, meaning in house.files({}):
+    for path, meaning in app.files({}):
         name = Path(path).name
         place = "~/.config" if name == "config.toml" else "~/.local/state"
         yield f"{place}/{PROGRAM}/{name}", meaning
@@ -84,14 +86,14 @@ def _command(parent: click.Context, verb: str, command: click.Command) -> Iterat
 
 def _own(command: click.Command) -> list[click.Parameter]:
     """The flags but --help and those of a profile, which stand elsewhere."""
-    elsewhere = ("help", *(vocabulary.BY_NAME if _takes_profile_flags(command) else ()))
+    elsewhere = ("help", *(keys.BY_NAME if _takes_profile_flags(command) else ()))
     options = [option for option in command.params if isinstance(option, click.Option)]
     return [option for option in options if option.name not in elsewhere]
 
 
 def _takes_profile_flags(command: click.Command) -> bool:
     """Whether it has all of them; an API form has some of the same names, and another meaning for them."""
-    return set(vocabulary.BY_NAME) <= {option.name for option in command.params}
+    return set(keys.BY_NAME) <= {option.name for option in command.params}
 
 
 def _synopsis(ctx: click.Context) -> str:
@@ -101,8 +103,8 @@ def _synopsis(ctx: click.Context) -> str:
 
 def _keys(ctx: click.Context) -> list[str]:
     """The flags of a profile, once for all verbs that have them."""
-    get = cli.program.get_command(ctx, "get")
-    options = [option for option in (get.params if get else ()) if option.name in vocabulary.BY_NAME]
+    get = main.program.get_command(ctx, "get")
+    options = [option for option in (get.params if get else ()) if option.name in keys.BY_NAME]
     said = _prose("Every key of a profile in config.toml is also a flag of the commands that use a profile.")
     return [*said, *_definitions(pair for option in options if (pair := option.get_help_record(ctx)))]
 

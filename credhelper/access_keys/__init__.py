@@ -1,0 +1,1 @@
+"""Long-lived access keys in the OS keyring: add, list, remove, rotate."""

@@ -1,0 +1,100 @@
+"""Whose a saved key is, by AWS's own word, and how AWS is reached to ask it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from credhelper.aws.services import Services
+from credhelper.config import validation
+from credhelper.config.keys import BY_NAME, SESSION
+from credhelper.config.profiles import FLAG, Config, Profile, Setting
+from credhelper.errors import (
+    ConfigError,
+    CredhelperError,
+    NobodyError,
+    SourceError,
+    UnreachableError,
+    printable,
+)
+from credhelper.sessions import sources
+from credhelper.sessions.calls import MFA_SESSION_SECONDS
+
+if TYPE_CHECKING:
+    from credhelper.app import House
+    from credhelper.credentials import Keys
+
+SECONDS: Final = 10.0
+"""Time for one call to AWS, retries included."""
+
+_NETWORK: Final = (
+    *("region", "sts_region", "endpoint_url", "ca_bundle", "connect_timeout", "read_timeout"),
+    *("use_fips_endpoint", "use_dualstack_endpoint", "mfa_command"),
+)
+"""What of [defaults] says how AWS is reached, and the person."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """GetCallerIdentity's answer."""
+
+    account: str
+    arn: str
+
+
+def ask(aws: Services, keys: Keys) -> Identity:
+    """Whose a key is. Raises SourceError, UnreachableError, RefusedError."""
+    try:
+        answer = aws.ask(keys, "sts", "GetCallerIdentity", SECONDS)
+    except UnreachableError as error:
+        raise UnreachableError(error.sentence, "--no-check saves a key without asking AWS") from None
+    except CredhelperError as error:
+        raise _not_taken(keys.access_key_id, error) from None
+    return Identity(printable(str(answer.get("Account"))), printable(str(answer.get("Arn"))))
+
+
+def _not_taken(access_key_id: str, error: CredhelperError) -> CredhelperError:
+    if isinstance(error, SourceError):
+        sentence = f"AWS does not know the access key '{access_key_id}', or it is inactive"
+        return SourceError(sentence, "in China, GovCloud and the like, name a region of theirs with --region")
+    if error.code == "SignatureDoesNotMatch":
+        sentence = f"AWS says that this is not the secret of '{access_key_id}'"
+        return SourceError(sentence, "if it is, this machine's clock may be wrong")
+    return error
+
+
+def services(house: House, name: str, keys: Keys, region: str | None) -> Services:
+    """AWS, as [defaults] reach it. Raises ConfigError."""
+    house, origin = furnished(house), sources.saved_key(name, keys.access_key_id)
+    profile = Profile(f"key {name}", SESSION, network(house, region))
+    return Services(house.chains().endpoint(profile, origin), origin)
+
+
+def mfa_session(house: House, name: str, region: str | None, device: str) -> Keys:
+    """The session that all roles with this device share; a person may have to give a code for it."""
+    if wrong := validation.problem(BY_NAME["mfa_serial"], device):
+        raise ConfigError(f"'--mfa-serial' {wrong}")
+    house = furnished(house)
+    own = {"source_key": name, "mfa_serial": device, "duration_seconds": MFA_SESSION_SECONDS}
+    settings = network(house, region) | {key: Setting(value, FLAG) for key, value in own.items()}
+    house.agent.decline()
+    try:
+        return house.resolver().get(house.call(Profile(f"key {name}", SESSION, settings))).keys
+    except NobodyError as error:
+        raise NobodyError(error.sentence, "run this on a terminal, where you can be asked") from None
+
+
+def furnished(house: House) -> House:
+    """The house, with an empty configuration where there is no file yet."""
+    missing = not os.path.exists(house.places.config)
+    return replace(house, loaded=Config(house.places.config, "", {})) if missing else house
+
+
+def network(house: House, region: str | None) -> dict[str, Setting]:
+    """How AWS is reached: what [defaults] say, and the region that was asked for. Raises ConfigError."""
+    defaults = {key: value for key, value in house.config.table("defaults").items() if key in _NETWORK}
+    for key, value in defaults.items():
+        house.config.check(BY_NAME, "defaults", key, value)
+    found = {key: Setting(value, "defaults") for key, value in defaults.items()}
+    return found if region is None else {**found, "sts_region": Setting(region, FLAG)}

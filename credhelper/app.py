@@ -1,0 +1,275 @@
+"""The parts of the house, opened and put together for one command."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
+
+from credhelper import expiry, paths, wire
+from credhelper.agent import client
+from credhelper.audit import Audit
+from credhelper.awsconfig import profiles
+from credhelper.cache import keyring as cache_keyring
+from credhelper.cache.index import Index
+from credhelper.cache.locks import Locks
+from credhelper.cache.store import Store
+from credhelper.config import profiles as config_profiles
+from credhelper.config import validation
+from credhelper.config.keys import SECTIONS
+from credhelper.credentials import Clocks
+from credhelper.deadline import Deadline
+from credhelper.errors import ConfigError
+from credhelper.log import Journal
+from credhelper.sessions import caller, calls, parameters
+from credhelper.sessions.consent import Asking, Consent, Said
+from credhelper.sessions.minter import Asker, Aws
+from credhelper.sessions.provider import Agent, Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from credhelper.config.profiles import Profile
+    from credhelper.prompts import Answer, Question
+    from credhelper.sessions.calls import Call
+
+NOTHING_SAID: Final = Said()
+
+IDLE_SECONDS: Final = 900
+"""Seconds after its last entry until the agent leaves, where the configuration does not say."""
+
+PERSON_SECONDS: Final = 40.0
+"""Time for a person to answer; the rest is for the mint."""
+
+GET_SECONDS: Final = 50.0
+"""Time for one `get`: Go's and Kotlin's SDKs give up after 60 s and leave the process behind."""
+
+
+@dataclass(frozen=True)
+class House:
+    """The parts, opened for one command."""
+
+    environ: Mapping[str, str]
+    places: paths.Places
+    journal: Journal
+    agent: client.Agent
+    locks: Locks
+    audit: Audit
+    store: Store
+    said: Said
+    started: Clocks
+    deadline: Deadline
+    idle_seconds: float
+    hushed: bool
+    program: str
+    loaded: config_profiles.Config | ConfigError
+    may_ask: bool = True
+    ending: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
+    """What is to be closed where the process goes on; a command leaves it to its end."""
+
+    @property
+    def config(self) -> config_profiles.Config:
+        """The configuration. Raises ConfigError."""
+        if isinstance(self.loaded, ConfigError):
+            raise self.loaded
+        return self.loaded
+
+    def call(self, profile: Profile) -> calls.Call:
+        """The call that answers for a profile, for whoever is going to make it: this may ask for a reason."""
+        return self.chains(may_ask=True).call(profile)
+
+    def chains(self, *, may_ask: bool = False, by_index: bool = False) -> calls.Chains:
+        """What builds the calls of profiles; `by_index` for a look, for which no keyring is opened."""
+
+        def saved_key_id(name: str) -> str | None:
+            if by_index:
+                listed = (key for key in self.store.index.saved_keys() if key.name == name)
+                return next((key.access_key_id for key in listed), None)
+            saved = self.store.saved_key(name)
+            return None if saved is None else saved.access_key_id
+
+        environ = self.environ
+        reason = self.consent.reason if may_ask else self.consent.known_reason
+        person = parameters.Person(caller.user(environ), caller.host(environ), reason)
+        files = profiles.read(environ)
+        return calls.Chains(self.config, files, environ, person, saved_key_id, self._came_from())
+
+    def _asker(self) -> Asker:
+        if self.program or self.hushed:
+            return Asker(self.program or "refresh ahead", os.getpid())
+        return Asker(*caller.asking_program())
+
+    @cached_property
+    def consent(self) -> Consent:
+        """What knows what a person has said, and asks them."""
+        asking = None if self.hushed or not self.may_ask else Asking(self._ask, lambda: self._asker().program)
+        return Consent(self.said, self.locks, caller.user(self.environ), asking)
+
+    def _ask(self, question: Question, call: Call | None) -> Answer:
+        """Ask the person, one question at a time. Raises NobodyError, CancelledError."""
+        from credhelper import prompts
+
+        environ = self.environ
+        path = self._came_from() if call is None else call.path
+        return prompts.ask(
+            question,
+            command=None if call is None else call.profile.get("mfa_command"),
+            choice=environ.get("CREDHELPER_PROMPT") or "auto",
+            environ={**environ, "CREDHELPER_CHAIN": calls.write_path(path)},
+            seconds=self.deadline.left(PERSON_SECONDS),
+            turn=lambda seconds: self.locks.hold("prompt", seconds),
+        )
+
+    def _came_from(self) -> tuple[calls.Node, ...]:
+        """The profiles of other credhelper processes that are waiting for this one."""
+        return calls.read_path(self.environ.get("CREDHELPER_CHAIN", ""))
+
+    def resolver(self, aws: Aws | None = None, agent: Agent | None = None) -> Resolver:
+        """What answers for the calls that `chains` builds; it asks these, or else those of the house."""
+        opened: list[Aws] = [] if aws is None else [aws]
+
+        def asked() -> Aws:
+            if not opened:
+                from credhelper.aws.sts import Aws as Sts
+
+                own = Sts(self.environ)
+                self.ending.callback(own.close)
+                opened.append(own)
+            return opened[0]
+
+        return Resolver(
+            aws=asked,
+            store=self.store,
+            agent=agent or self.agent,
+            locks=self.locks,
+            audit=self.audit,
+            journal=self.journal,
+            deadline=self.deadline,
+            asker=self._asker,
+            started=self.started,
+            consent=self.consent,
+            nested=bool(self._came_from()),
+        )
+
+
+@dataclass
+class Start:
+    """How the program started: when, on the monotonic clock, with which arguments behind the verb.
+
+    `ticket` is what asking the agent has left. Whoever renews with one of its own is `hushed`: no prompt, no
+    keyring unlocked. `program` is the name of this process where it is not ours: then nobody else is asking,
+    and no agent is started.
+    """
+
+    began: float
+    arguments: list[str] = field(default_factory=list)
+    ticket: wire.Ticket | None = None
+    hushed: bool = False
+    program: str = ""
+
+
+def open_house(
+    environ: Mapping[str, str], start: Start, said: Said = NOTHING_SAID, *, optional: bool = False
+) -> House:
+    """Find the places and open the parts; nothing is read yet but the configuration, maybe `optional`."""
+    now, age = expiry.read_clocks(), max(0.0, time.monotonic() - start.began)
+    started = Clocks(now.wall - age, None if now.boot is None else now.boot - age, now.boot_id)
+    deadline = Deadline(GET_SECONDS - age)
+    places = paths.find(environ)
+    journal = Journal(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
+    locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, journal), journal)
+    loaded: config_profiles.Config | ConfigError
+    try:
+        loaded = config_profiles.load(places.config, optional=optional)
+        choice, timeout = loaded.option("keyring", "backend", "auto"), loaded.option("keyring", "timeout", 2)
+        required = loaded.option("audit", "required", default=False)
+        mode, idle = loaded.option("agent", "mode", "auto"), loaded.option("agent", "idle_exit", IDLE_SECONDS)
+    except ConfigError as error:
+        loaded, choice, timeout, required, mode, idle = error, "auto", 2, False, "auto", IDLE_SECONDS
+    keyring = cache_keyring.OsKeyring(
+        _keyring_choice(environ, choice), environ, timeout=timeout, until=deadline, hushed=start.hushed
+    )
+    wanted = _agent_mode(environ, mode) == "auto"
+    agent = client.Agent(
+        agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
+        journal,
+        idle_seconds=idle,
+        ticket=_checked(start.ticket, environ, places),
+        starts=not start.program,
+    )
+    if not wanted:
+        agent.decline()
+    return House(
+        environ,
+        places,
+        journal,
+        agent,
+        locks,
+        Audit(places.audit, journal, required=required),
+        Store(keyring, Index(places.items, locks, journal), journal),
+        replace(said, reason=said.reason or environ.get("CREDHELPER_REASON") or None),
+        started,
+        deadline,
+        idle,
+        start.hushed,
+        start.program,
+        loaded,
+    )
+
+
+def _checked(
+    ticket: wire.Ticket | None, environ: Mapping[str, str], places: paths.Places
+) -> wire.Ticket | None:
+    """The ticket; without its hit key where that was taken from another file than the one that we read."""
+    if ticket is not None and ticket.key is not None:
+        files = wire.configuration_files(environ)
+        if files is None or os.path.abspath(files[0]) != places.config:
+            client.Lease(ticket).open()
+            ticket.key = None
+    return ticket
+
+
+def agent_directory(environ: Mapping[str, str]) -> str | None:
+    """Where the agent's socket is; None where there cannot be one."""
+    return None if sys.platform == "win32" else wire.runtime_directory(environ)
+
+
+def _agent_mode(environ: Mapping[str, str], configured: str) -> str:
+    choice = environ.get("CREDHELPER_AGENT") or configured
+    if choice not in ("auto", "off"):
+        raise ConfigError(f"CREDHELPER_AGENT must be auto or off, not '{choice}'")
+    return choice
+
+
+def _lock_directory(places: paths.Places, journal: Journal) -> str | None:
+    """A place for locks on a machine without a runtime directory that is safe."""
+    directory = os.path.join(places.state, "locks")
+    try:
+        if paths.may_write_in(directory):
+            paths.make_private(directory)
+            return directory
+    except OSError as error:
+        journal.warn(f"no place for locks: {error.strerror or error}")
+    return None
+
+
+def files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Where this user's files are, and what they are."""
+    places = paths.find(environ)
+    return [
+        (places.config, "the profiles; CREDHELPER_CONFIG names another one"),
+        (places.audit, "the record of sessions minted and refused"),
+        (places.log, "what went wrong without stopping anybody"),
+    ]
+
+
+def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
+    choice = environ.get("CREDHELPER_KEYRING") or configured
+    backend = next(key for key in SECTIONS["keyring"] if key.name == "backend")
+    if validation.problem(backend, choice):
+        raise ConfigError(f"CREDHELPER_KEYRING must be auto, none or module.Class, not '{choice}'")
+    return choice

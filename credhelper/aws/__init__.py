@@ -1,0 +1,1 @@
+"""Everything that imports botocore: STS and other AWS calls, source credentials, AWS errors as sentences."""

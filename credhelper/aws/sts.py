@@ -1,0 +1,253 @@
+"""STS, through botocore: one call, the time it has, and what of its answer is believed.
+
+botocore bounds single reads, not calls, and trusts any answer. So every call here has one deadline, and the
+credentials in an answer are checked before anything believes them.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import botocore.config
+import botocore.exceptions as boto
+import botocore.session
+
+from credhelper import expiry
+from credhelper.aws import errors, source_credentials, transport
+from credhelper.aws.quiet import quiet
+from credhelper.config import keys as config_keys
+from credhelper.config import validation
+from credhelper.credentials import Credentials, Keys, Minted
+from credhelper.deadline import Deadline, LateError, within
+from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from credhelper.sessions.calls import Call, Node
+    from credhelper.sessions.sources import Origin
+
+STS_SECONDS: Final = 10.0
+ATTEMPTS: Final = 3
+CONNECTIONS: Final = 64
+"""Connections to STS that one client keeps open: as many as a sweep may have workers."""
+
+CLIENTS: Final = 8
+"""Clients that are kept; the keys of a session that is renewed again and again make a new one each time."""
+
+_EXPIRATION_SLACK: Final = 300.0
+
+
+class Aws:
+    """The calls, made for one process, by as many threads as there are.
+
+    botocore's clients may be shared by threads, its sessions may not. A client is kept for the keys that it
+    signs with: a new one costs a TLS handshake, and 30 ms to read the CA certificates. `attempts` are those
+    that botocore makes at one call.
+    """
+
+    def __init__(self, environ: Mapping[str, str], attempts: int = ATTEMPTS) -> None:
+        self._environ = environ
+        self._attempts = attempts
+        self._making = threading.RLock()
+        self._sessions: dict[str | None, botocore.session.Session] = {}
+        self._clients: dict[tuple[Any, ...], Any] = {}
+        self._thread = threading.local()
+
+    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
+        """The credentials that a chain begins with. Raises SourceError, ConfigError."""
+        return source_credentials.resolve(self._session(origin), origin, path, self._environ, deadline)
+
+    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+        """Make the call. Raises RefusedError, SourceError, UnreachableError."""
+        _check_keys(call, keys)
+        seconds = deadline.left(STS_SECONDS)
+        # A code works once: an attempt whose answer has been lost may have used it up.
+        client = self._client(call, keys, 1 if code else self._attempts)
+        facts = _facts(call)
+        request = {**call.parameters, **({"TokenCode": code} if code else {})}
+        operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
+        host = client.meta.endpoint_url
+        ends = Deadline(seconds)
+
+        def ask() -> dict[str, Any]:
+            self._thread.ends = ends
+            return operation(**request)
+
+        try:
+            answer = within(seconds, quiet(ask))
+        except LateError:
+            raise UnreachableError(f"STS at '{host}' did not answer within {seconds:.0f} s") from None
+        except boto.ClientError as error:
+            raise _refusal(call, error.response, facts) from None
+        except CredhelperError:
+            raise
+        except Exception as error:  # noqa: BLE001 - what botocore raises on a bad answer is open-ended
+            raise transport.explain(error, host) from None
+        return _checked(call, answer, host)
+
+    def address(self, call: Call) -> str:
+        """The URL that the call goes to; nothing is sent. Raises ConfigError."""
+        return str(self._client(call, Keys("nobody", "nobody")).meta.endpoint_url)
+
+    def close(self) -> None:
+        """Hang up, where the process goes on: clients are cyclic garbage, and their sockets with them."""
+        with self._making:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _session(self, origin: Origin) -> botocore.session.Session:
+        """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
+        profile = origin.name if origin.place == "aws profile" else None
+        with self._making:
+            if profile not in self._sessions:
+                self._sessions[profile] = source_credentials.open_session(origin)
+            return self._sessions[profile]
+
+    def _client(self, call: Call, keys: Keys, attempts: int = ATTEMPTS) -> Any:
+        known = call.origin.place, call.origin.name, call.endpoint, keys, attempts
+        with self._making:
+            if known not in self._clients:
+                if len(self._clients) == CLIENTS:
+                    del self._clients[next(iter(self._clients))]
+                self._clients[known] = self._new_client(call, keys, attempts)
+            return self._clients[known]
+
+    @quiet
+    def _new_client(self, call: Call, keys: Keys, attempts: int) -> Any:
+        endpoint = call.endpoint
+        config = botocore.config.Config(
+            connect_timeout=endpoint.connect_timeout,
+            read_timeout=endpoint.read_timeout,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=CONNECTIONS,
+            use_fips_endpoint=endpoint.fips,
+            use_dualstack_endpoint=endpoint.dualstack,
+        )
+        if endpoint.ca_bundle is not None and not os.path.exists(endpoint.ca_bundle):
+            raise call.profile.complaint("ca_bundle", f"names no file: '{endpoint.ca_bundle}'")
+        try:
+            client: Any = self._session(call.origin).create_client(
+                "sts",
+                region_name=endpoint.region,
+                endpoint_url=endpoint.url,
+                verify=endpoint.ca_bundle if endpoint.verified else False,
+                aws_access_key_id=keys.access_key_id,
+                aws_secret_access_key=keys.secret_access_key,
+                aws_session_token=keys.session_token,
+                config=config,
+            )
+        except (boto.BotoCoreError, ValueError) as error:
+            raise ConfigError(f"botocore does not accept the endpoint's configuration: {error}") from None
+        # An event handler that returns a response stands in for the transport: the one public place
+        # where an answer can be bounded before all of it is in memory. It sends through the same session.
+        sender = client._endpoint.http_session  # noqa: SLF001
+        client.meta.events.register(
+            "before-send.sts", lambda request, **_: transport.send(sender, request, self._thread.ends)
+        )
+        return client
+
+
+_METHODS: Final = {
+    "AssumeRoot": "assume_root",
+    "AssumeRole": "assume_role",
+    "GetSessionToken": "get_session_token",
+}
+
+
+def _facts(call: Call) -> dict[str, str]:
+    """What a refusal's sentence may quote."""
+    parameters = call.parameters
+    task = parameters.get("TaskPolicyArn", {}).get("arn", "")
+    account = call.profile.account_id or ""
+    partition = config_keys.partition_of(call.endpoint.region)
+    return {
+        "account": f"{account} ({call.profile.account_name})" if call.profile.account_name else account,
+        "principal": f"arn:{partition}:iam::{account}:root",
+        "task": config_keys.short_task(task),
+        "task_arn": task,
+        "target": str(parameters.get("RoleArn") or parameters.get("TargetPrincipal") or ""),
+        "device": str(parameters.get("SerialNumber", "")),
+        "duration": str(
+            parameters.get("DurationSeconds", 900 if call.profile.kind == config_keys.ROOT else 3600)
+        ),
+        "region": call.endpoint.region,
+        "source": _source(call),
+        "skew": "off from",
+    }
+
+
+def _source(call: Call) -> str:
+    """Whose keys sign the call, as a sentence names it."""
+    if call.source is call.origin:
+        return str(call.origin)
+    return f"profile '{call.source.profile.name}'"  # type: ignore[union-attr]
+
+
+def _refusal(call: Call, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
+    answered = transport.date(response)
+    if answered is not None:
+        facts = {**facts, "skew": errors.spell_skew(answered - expiry.read_clocks().wall)}
+    error = response.get("Error", {})
+    found = errors.explain(call.api, str(error.get("Code", "")), str(error.get("Message", "")), facts)
+    hint = source_credentials.login_hint(call.origin)
+    if isinstance(found, SourceError) and hint and call.source is call.origin:
+        return type(found)(found.sentence, hint, code=found.code)
+    return found
+
+
+def _is_sound(text: object) -> bool:
+    return isinstance(text, str) and bool(text) and not validation.has_control_characters(text)
+
+
+def _check_keys(call: Call, keys: Keys) -> None:
+    """Raise SourceError where they cannot be sent: a file with Windows line ends leaves a CR on each."""
+    parts = {
+        "access key id": keys.access_key_id,
+        "secret access key": keys.secret_access_key,
+        "session token": keys.session_token,
+    }
+    for name, text in parts.items():
+        if text is not None and not _is_sound(text):
+            raise SourceError(f"the {name} of {_source(call)} is empty or has a control character")
+
+
+def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:
+    """The answer as credentials, if it can be one to this call. Raises UnreachableError."""
+    given = answer.get("Credentials") or {}
+    key_id, secret, token = (given.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
+    if not all(_is_sound(text) for text in (key_id, secret, token)):
+        raise UnreachableError(f"STS at '{host}' answered without credentials")
+    clocks = expiry.read_clocks()
+    answered = transport.date(answer) or clocks.wall
+    try:
+        expiration = int(given["Expiration"].timestamp())
+    except (KeyError, AttributeError, ValueError, OverflowError):
+        raise UnreachableError(f"STS at '{host}' answered without a valid expiration") from None
+    life = expiration - answered
+    longest = call.parameters.get("DurationSeconds", config_keys.DURATIONS[call.profile.kind][1])
+    if life <= 0 < longest:  # who asks AssumeRoot for 0 seconds gets them
+        raise UnreachableError(f"STS at '{host}' answered with credentials that have expired already")
+    if life > longest + _EXPIRATION_SLACK:
+        raise UnreachableError(
+            f"STS at '{host}' answered with an absurd expiration: "
+            f"{life:.0f} s from now, where {longest} s at most were asked for"
+        )
+    credentials = Credentials(
+        str(key_id),
+        str(secret),
+        str(token),
+        expiration=expiration,
+        life=life,
+        skew=answered - clocks.wall,
+        minted=clocks,
+        account_id=call.profile.account_id,
+        arn=answer.get("AssumedRoleUser", {}).get("Arn"),
+        source_identity=answer.get("SourceIdentity"),
+        answer={name: answer[name] for name in answer if name not in ("Credentials", "ResponseMetadata")},
+    )
+    return Minted(credentials, answer.get("ResponseMetadata", {}).get("RequestId"), urlsplit(host).netloc)

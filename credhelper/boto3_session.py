@@ -1,0 +1,112 @@
+"""boto3 sessions whose credentials renew themselves in the process that uses them.
+
+botocore asks for new credentials when fewer than 900 s are left, and below 600 s before every request: a root
+session, which has 900 s at most, would be renewed all the time. So the moments are ours, not botocore's, and
+so is the clock: the lesser of two, as `freshness.py` says.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Final
+from weakref import WeakSet
+
+import boto3
+import botocore.credentials
+import botocore.session
+
+from credhelper import expiry
+from credhelper.credentials import utc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from credhelper.agent.client import Wish
+    from credhelper.credentials import Credentials
+    from credhelper.wire import Instants
+
+    Supply = Callable[[Wish], tuple[Credentials, Instants]]
+
+METHOD: Final = "credhelper"
+
+
+class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
+    """botocore's, with the moments of the session at hand in the place of its own.
+
+    From the advisory one on, one thread renews while the others go on; from the mandatory one on all wait.
+    """
+
+    def __init__(self, supply: Supply) -> None:
+        super().__init__(self._renew, METHOD, time_fetcher=self._now)
+        self._supply = supply
+        self._held: tuple[Credentials, Instants] | None = None
+        _alive.add(self)
+
+    def unlock(self) -> None:
+        """In the child of a fork: what a thread of the parent holds while it renews is never released."""
+        self._refresh_lock = threading.Lock()
+
+    def _renew(self) -> dict[str, str | None]:
+        credentials, instants = self._supply("renew" if self._is_fresh() else "get")
+        self._held = credentials, instants
+        ahead = instants.refresh if instants.refresh > 0 else instants.fresh
+        # Where a mint has failed we have been given the same session again: not to be tried at every request.
+        later = max(instants.servable, _left(credentials) - expiry.BACK_OFF)
+        self._advisory_refresh_timeout = int(min(ahead, later))
+        self._mandatory_refresh_timeout = int(instants.servable)
+        return {
+            "access_key": credentials.access_key_id,
+            "secret_key": credentials.secret_access_key,
+            "token": credentials.session_token,
+            "expiry_time": utc(credentials.expiration),
+            "account_id": credentials.account_id,
+        }
+
+    def _is_fresh(self) -> bool:
+        """Whether what we have would do: then a renewal disturbs nobody."""
+        return self._held is not None and _left(self._held[0]) >= self._held[1].fresh
+
+    def _now(self) -> datetime:
+        """STS's clock, as far as we know it."""
+        if self._held is None:
+            return datetime.now(timezone.utc)
+        credentials = self._held[0]
+        return datetime.fromtimestamp(credentials.expiration - _left(credentials), timezone.utc)
+
+
+def _left(credentials: Credentials) -> float:
+    return expiry.remaining(credentials, expiry.read_clocks())
+
+
+_alive: WeakSet[_Credentials] = WeakSet()
+
+
+def _unlock_all() -> None:
+    for credentials in _alive:
+        credentials.unlock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock_all)
+
+
+class _Provider(botocore.credentials.CredentialProvider):
+    METHOD = METHOD
+
+    def __init__(self, credentials: _Credentials) -> None:
+        super().__init__()
+        self._credentials = credentials
+
+    def load(self) -> _Credentials:
+        return self._credentials
+
+
+def open_session(supply: Supply, region: str | None) -> boto3.Session:
+    """A session that has its credentials of `supply`, from the first request on."""
+    # AWS_PROFILE may name the profile that runs us in other programs: this session is in its place.
+    core = botocore.session.Session({"profile": (None, None, None, None)})
+    resolver = botocore.credentials.CredentialResolver([_Provider(_Credentials(supply))])
+    core.register_component("credential_provider", resolver)
+    return boto3.Session(botocore_session=core, region_name=region)

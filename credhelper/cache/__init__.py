@@ -1,0 +1,1 @@
+"""Sessions at rest: the OS keyring, the index of its items, and the file locks."""

@@ -1,0 +1,198 @@
+"""`assume-root` and `assume-role`: the calls themselves, with the AWS CLI's options."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from credhelper import app
+from credhelper.assume import options as assume_options
+from credhelper.assume import request as assume_request
+from credhelper.assume import yaml
+from credhelper.cli import assume_output
+from credhelper.cli import principals as many
+from credhelper.cli.assume_options import COLORS, ApiForm, api_options
+from credhelper.cli.context import started
+from credhelper.cli.options import EXIT_STATUSES, help_option, version_option
+from credhelper.cli.output import emit, refuse_terminal
+from credhelper.config.keys import API, ROLE, ROOT, ROOT_TASKS
+from credhelper.errors import ConfigError
+from credhelper.sessions.consent import Said
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from credhelper.agent.client import Wish
+    from credhelper.app import House
+    from credhelper.config.keys import Key, Kind
+    from credhelper.credentials import Credentials
+
+PROMPT_SECONDS: Final = 40.0
+
+UNVERIFIED: Final = (
+    b"credhelper: warning: --no-verify-ssl: nobody knows who answers, and it is kept nowhere\n"
+)
+"""For a terminal alone: to an SDK, which gives us a pipe, stderr is part of the answer, or an error.
+
+The log and the record of the session have it as well.
+"""
+
+
+@click.command("assume-root", cls=ApiForm, epilog=EXIT_STATUSES)
+@help_option
+@version_option
+@api_options(ROOT)
+def assume_root(**options: Any) -> None:
+    """Call AssumeRoot with the options of 'aws sts assume-root', without a profile.
+
+    The answer is cached, shared and recorded as a profile's would be. It is the JSON that SDKs read; --output
+    prints the API's own response instead. [defaults] of config.toml apply, and no file is needed.
+
+    With '--target-principal -' principals come from stdin, one a line. Each is answered with a line of JSON,
+    as soon as it is known, and their sessions are kept nowhere. The exit status is 0 only if none has failed.
+
+    \b
+    Examples:
+      credhelper assume-root --target-principal 111122223333 \\
+        --task-policy-arn arn=arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy \\
+        --region us-east-1 --profile org-admin | jq .Expiration
+      credhelper assume-root --target-principal payments-prod \\
+        --task-policy-arn IAMAuditRootUserCredentials --output response | jq .
+      credhelper assume-root --target-principal - \\
+        --task-policy-arn IAMAuditRootUserCredentials <accounts.txt >sessions.jsonl
+    """
+    _run(ROOT, options)
+
+
+@click.command("assume-role", cls=ApiForm, epilog=EXIT_STATUSES)
+@help_option
+@version_option
+@api_options(ROLE)
+def assume_role(**options: Any) -> None:
+    """Call AssumeRole with the options of 'aws sts assume-role', without a profile.
+
+    The answer is cached, shared and recorded as a profile's would be. It is the JSON that SDKs read; --output
+    prints the API's own response instead. [defaults] of config.toml apply, and no file is needed.
+
+    \b
+    Examples:
+      credhelper assume-role --role-arn arn:aws:iam::222233334444:role/Developer \\
+        --role-session-name me --tags Key=Team,Value=Payments | jq .Expiration
+      credhelper assume-role --cli-input-json file://request.json --query AssumedRoleUser.Arn | cat
+    """
+    _run(ROLE, options)
+
+
+def _run(kind: Kind, options: Mapping[str, Any]) -> None:
+    if options["no_sign_request"]:
+        raise ConfigError(f"'--no-sign-request' is not possible: AWS answers no unsigned {API[kind]}")
+    if options["skeleton"] in ("input", "yaml-input"):
+        emit(_skeleton(kind, options["skeleton"]))
+        return
+    query = None if options["query"] is None else assume_output.Query(options["query"], kind)
+    if (options["output"] or "").startswith("yaml"):
+        yaml.library()  # or a session would be minted for nothing
+    if options["skeleton"] is None:
+        refuse_terminal(show=options["show"])
+    wanted = _one_off(kind, options)
+    if wanted.is_for_many:
+        many.refuse(options)
+    opened = _open(options)
+    if options["skeleton"] == "output":
+        wanted.call(opened)
+        emit(_printed(assume_output.SAMPLES[kind], query, options))
+        return
+    _warn(wanted, opened)
+    if wanted.is_for_many:
+        many.answer(opened, wanted, functools.partial(_said, query=query, output=options["output"]))
+        return
+    wish: Wish = "mint" if options["refresh"] else "get"
+    credentials = wanted.answer(opened, wish=wish, cache=not options["no_cache"])
+    as_envelope = query is None and options["output"] is None
+    emit(credentials.envelope() if as_envelope else _printed(assume_output.of(credentials), query, options))
+
+
+def _warn(wanted: assume_request.OneOff, opened: House) -> None:
+    """Be loud about an STS that nobody has checked."""
+    if wanted.verified:
+        return
+    opened.journal.warn(f"{assume_request.VERBS[wanted.kind]}: --no-verify-ssl, so nobody knows who answers")
+    if os.isatty(2):
+        os.write(2, UNVERIFIED)
+
+
+def _said(
+    credentials: Credentials, *, query: assume_output.Query | None, output: str | None
+) -> dict[str, Any]:
+    """What a line of JSON says of credentials."""
+    if query is not None:
+        return {"Result": query.of(assume_output.of(credentials))}
+    return json.loads(credentials.envelope()) if output is None else assume_output.of(credentials)
+
+
+def _skeleton(kind: Kind, form: str) -> bytes:
+    return assume_output.rendered(assume_options.skeleton(kind), "yaml" if form == "yaml-input" else "json")
+
+
+def _printed(document: Any, query: assume_output.Query | None, options: Mapping[str, Any]) -> bytes:
+    found = document if query is None else query.of(document)
+    return assume_output.rendered(found, options["output"] or "json", color=COLORS[options["color"]])
+
+
+def _open(options: Mapping[str, Any]) -> House:
+    if options["credential_stdin"]:
+        os.environ.pop("AWS_SECURITY_TOKEN", None)
+        os.environ.update(assume_request.variables(sys.stdin.buffer.read(assume_options.FILE_LIMIT)))
+    environ = {**os.environ, "CREDHELPER_LOG": "debug"} if options["debug"] else os.environ
+    said = Said(options["reason"], options["yes"])
+    return app.open_house(environ, started(), said, optional=True)
+
+
+def _one_off(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
+    """What the options say. Raises ConfigError, and HumanNeededError where nobody says what is missing."""
+    request = {**_input(kind, options), **_given(assume_options.keys_of(kind), options)}
+    for key in assume_options.missing(kind, request):
+        if not options["cli_auto_prompt"]:
+            hint = f"one of {', '.join(ROOT_TASKS)}" if key.name == "task_policy_arn" else key.meaning
+            raise ConfigError(f"'{key.option}' is missing", hint)
+        request[key.name] = assume_options.said(key, [_asked(key, kind)])
+    settings = {name: options[name] for name in assume_options.SETTINGS if options[name] is not None}
+    for name in ("read_timeout", "connect_timeout"):
+        if name in settings:
+            settings[name] = assume_request.bounded(settings[name])
+    if options["credential_stdin"]:
+        if "source_profile" in settings:
+            raise ConfigError("'--credential-stdin' and '--profile' both say whose keys sign: give one")
+        settings["credential_source"] = "Environment"
+    return assume_request.OneOff(kind, request, settings, verified=options["verified"])
+
+
+def _input(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
+    as_json, as_yaml = options["cli_input_json"], options["cli_input_yaml"]
+    if as_json is not None and as_yaml is not None:
+        raise ConfigError("'--cli-input-json' and '--cli-input-yaml' are two requests: give one")
+    if as_yaml is not None:
+        return assume_options.yaml_document(kind, as_yaml)
+    return {} if as_json is None else assume_options.json_document(kind, as_json)
+
+
+def _given(keys: tuple[Key, ...], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters among the options, in the API's shape."""
+    given = {key: options[key.name] for key in keys if options[key.name] not in (None, ())}
+    return {
+        key.name: assume_options.said(key, text if key.is_list else [text]) for key, text in given.items()
+    }
+
+
+def _asked(key: Key, kind: Kind) -> str:
+    """What the person at the terminal says."""
+    from credhelper.prompts import Question, ask
+
+    question = Question("reason", API[kind], (key.meaning,), key.option)
+    choice = os.environ.get("CREDHELPER_PROMPT") or "auto"
+    return ask(question, command=None, choice=choice, environ=os.environ, seconds=PROMPT_SECONDS).text

@@ -1,0 +1,118 @@
+"""`get`: the envelope of a profile, and `renew`, which mints it ahead of need."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from credhelper import wire
+from credhelper.app import GET_SECONDS, agent_directory
+from credhelper.cli.context import open_house, started
+from credhelper.cli.options import (
+    EXIT_STATUSES,
+    cache_flags,
+    complete_profile,
+    consent_flags,
+    given,
+    help_option,
+    profile_flags,
+)
+from credhelper.cli.output import emit, refuse_terminal
+from credhelper.config import keys as config_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from credhelper.agent import client
+    from credhelper.app import House
+
+RENEWAL_SPARE: Final = 5
+"""Seconds after its deadline at which the system ends a renewal that has not ended itself."""
+
+
+@click.command("get", epilog=EXIT_STATUSES)
+@help_option
+@click.argument("name", shell_complete=complete_profile)
+@cache_flags
+@click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal.")
+@consent_flags
+@profile_flags
+def get(
+    name: str, *, refresh: bool, no_cache: bool, show: bool, reason: str | None, yes: bool, **flags: Any
+) -> None:
+    """Print the credentials of profile NAME as the JSON that SDKs read.
+
+    This is what credential_process runs. NAME is a profile of config.toml, or PROFILE@TARGET for an
+    AssumeRoot profile without a target of its own: TARGET is an account id or an alias from [accounts].
+
+    The flags below --yes are the keys of a profile; each beats what the file says.
+
+    \b
+    Examples:
+      credhelper get developer | jq .Expiration
+      credhelper get audit-root@payments-prod --reason 'ticket 4711' | jq .AccountId
+    """
+    refuse_terminal(show=show)
+    wish: client.Wish = "mint" if refresh else "get"
+    emit(answer(open_house(reason=reason, yes=yes), name, flags, wish=wish, cache=not no_cache))
+
+
+def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
+    """Mint ahead of need, for a `get` with these arguments that the agent has answered.
+
+    Nobody waits for this: nobody is asked, nothing is printed, and it ends in time whatever hangs.
+    """
+    start = started()
+    if sys.platform != "win32":
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
+        signal.alarm(int(GET_SECONDS) + RENEWAL_SPARE)
+    start.ticket = renewal(os.environ, start.arguments)
+    start.hushed = True
+    if start.ticket is not None:
+        keys = {key: flag for key, flag in flags.items() if key in config_keys.BY_NAME}
+        answer(open_house(reason=reason, yes=yes), name, keys, wish="renew")
+
+
+renew = click.Command("renew", params=get.params, callback=_renew, hidden=True)
+
+
+def answer(
+    house: House, name: str, flags: Mapping[str, Any], *, wish: client.Wish = "get", cache: bool = True
+) -> bytes:
+    """The envelope for a profile; the agent gets it too, for all who ask in the same way.
+
+    Raises CredhelperError; `client.settle` tells those who wait.
+    """
+    profile = house.config.profile(name, given(flags))
+    shared = cache and profile.get("cache", True) is not False
+    if shared:
+        house.agent.take()
+    else:
+        house.agent.decline()
+    call = house.call(profile)
+    resolver = house.resolver()
+    credentials = resolver.get(call, wish=wish, cache=cache)
+    envelope = credentials.envelope()
+    if shared:
+        house.agent.hit.put(envelope, resolver.instants(call, credentials), call.key, profile.name)
+    return envelope
+
+
+def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.Ticket | None:
+    """The lease for a mint ahead of need, for a `get` that has been answered; None: nothing to do."""
+    directory, key = agent_directory(environ), wire.hit_key(arguments, environ)
+    if directory is None or key is None:
+        return None
+    try:
+        connection = wire.connect(directory)
+        if connection is None:
+            return None
+        word, lease, _ = connection.ask(b"renew %s\n" % key)
+    except (OSError, ValueError):  # it has gone, or somebody else is at it
+        return None
+    return wire.Ticket(connection, lease, key) if word == "mint" else None

@@ -1,0 +1,169 @@
+"""The flags that commands share: help and version, approvals, cache, and every key of a profile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from credhelper import __version__
+from credhelper.cli.context import open_house
+from credhelper.cli.output import emit
+from credhelper.config import keys
+from credhelper.config.keys import BY_NAME
+from credhelper.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from click.shell_completion import CompletionItem
+
+    from credhelper import app
+    from credhelper.agent.client import Wish
+    from credhelper.config.keys import Key
+    from credhelper.run.environment import Request
+
+PROGRAM: Final = "credhelper"
+
+EXIT_STATUSES: Final = """\b
+Exit status:
+  0  done
+  1  anything not below
+  2  usage or configuration
+  3  no usable source credentials
+  4  AWS refused
+  5  a human is needed and none can be reached, or they cancelled
+  6  STS not reachable, throttled or failing, and nothing valid in the cache
+"""
+
+
+ENVIRONMENT: Final = {
+    "CREDHELPER_CONFIG": "another config.toml",
+    "CREDHELPER_KEYRING": "auto, none, or the module.Class of a keyring backend",
+    "CREDHELPER_AGENT": "auto, or off: without the process that remembers sessions",
+    "CREDHELPER_PROMPT": "auto, none, or how to ask: command, tty, pinentry, osascript, zenity",
+    "CREDHELPER_REASON": "why, where --reason does not say it",
+    "CREDHELPER_LOG": "debug: say more in the log, and never a secret",
+}
+"""What the program reads of its own, and what it means."""
+
+
+def _show_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
+    if wanted and not ctx.resilient_parsing:  # a shell is completing a line that has the flag
+        emit(ctx.get_help().encode() + b"\n")
+        ctx.exit()
+
+
+def _show_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
+    if wanted and not ctx.resilient_parsing:
+        emit(f"{PROGRAM} {__version__}\n".encode())
+        ctx.exit()
+
+
+help_option = click.help_option("-h", "--help", callback=_show_help)
+
+version_option = click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
+
+
+def _completer(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]:
+    """What completes an argument or a flag: loaded when a shell asks, and never for a `get`."""
+
+    def complete(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
+        from credhelper.cli import completers as cli_completers
+
+        found: list[CompletionItem[str]] = getattr(cli_completers, name)(ctx, option, begun)
+        return found
+
+    return complete
+
+
+complete_profile = _completer("profile")
+complete_account = _completer("account")
+complete_saved_key = _completer("saved_key")
+complete_key = _completer("key")
+
+
+def consent_flags(command: Any) -> Any:
+    """What the person says ahead of time: why, and that they mean it."""
+    command = click.option("--yes", is_flag=True, help="Say yes to the profile's 'confirm'.")(command)
+    return click.option("--reason", help="Why; for the record, and for {reason} in names and tags.")(command)
+
+
+def cache_flags(command: Any) -> Any:
+    """Whether what is cached will do."""
+    command = click.option("--no-cache", is_flag=True, help="Mint; neither read nor store.")(command)
+    said = "Mint now and store it; joins a mint that is under way."
+    return click.option("--refresh", is_flag=True, help=said)(command)
+
+
+def session_flags(command: Any) -> Any:
+    """All of the flags that `wanted` understands."""
+    return cache_flags(consent_flags(profile_flags(command)))
+
+
+def profile_flags(command: Any) -> Any:
+    """Every key of a profile as a flag: one vocabulary."""
+    for key in reversed(keys.KEYS):
+        command = click.option(
+            key.flag if key.form != "boolean" else f"{key.flag}/--no-{key.flag[2:]}",
+            key.name,
+            default=None,
+            multiple=key.form in ("texts", "table", "tables"),
+            type=int if key.form == "number" else None,
+            metavar="BYTES" if key.name.endswith("_size") else _METAVARS.get(key.form),
+            help=key.meaning,
+            shell_complete=complete_key,
+        )(command)
+    return command
+
+
+_METAVARS: Final = {
+    "text": "TEXT",
+    "number": "SECONDS",
+    "texts": "TEXT...",
+    "table": "KEY=VALUE",
+    "tables": "K=V,K=V",
+}
+
+
+def wanted(name: str, flags: dict[str, Any]) -> tuple[app.House, Request]:
+    """Whose session a command wants and how, as `session_flags` say, and the house to get it from."""
+    from credhelper.run.environment import Request
+
+    opened = open_house(reason=flags.pop("reason"), yes=flags.pop("yes"))
+    wish: Wish = "mint" if flags.pop("refresh") else "get"
+    cache = not flags.pop("no_cache")
+    return opened, Request(name, given(flags), wish, cache)
+
+
+def given(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """The flags that were given, each in the form that its key has in the TOML."""
+    return {
+        name: _from_flag(BY_NAME[name], value) for name, value in flags.items() if value not in (None, ())
+    }
+
+
+def _from_flag(key: Key, value: Any) -> Any:
+    if key.form == "texts":
+        return list(value)
+    if key.form == "table":
+        return dict(_pair(key, text) for text in value)
+    if key.form == "tables":
+        return [dict(_pair(key, part) for part in text.split(",")) for text in value]
+    if key.form == "boolean or text" and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def _pair(key: Key, text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"'{key.flag}' takes KEY=VALUE, not '{text}'")
+    return name, value

@@ -1,0 +1,29 @@
+"""The accounts that `--accounts` means for a profile whose target is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from credhelper.run import accounts
+
+if TYPE_CHECKING:
+    from credhelper.app import House
+    from credhelper.awsconfig.plan import Wish
+    from credhelper.run.accounts import Account
+
+
+def targets(house: House, wish: Wish, name: str) -> list[str]:
+    """Their aliases where they have one, else their ids. Raises CredhelperError."""
+    config = house.config
+    profile = config.open_profile(name)
+
+    def members() -> list[Account]:
+        from credhelper.aws.services import Services
+
+        call = house.chains().call(profile)
+        return accounts.of_organization(
+            Services(call.endpoint, call.origin), house.resolver().source_keys(call)
+        )
+
+    picked = accounts.pick(config, profile, wish.accounts, (), members)
+    return [config.account_name(each.id) or each.id for each in picked]

@@ -1,0 +1,1 @@
+"""Running commands with credentials: processes, exported variables, the loopback endpoint, many accounts."""

@@ -1,0 +1,1 @@
+"""From a profile to a session: the chain of STS calls, approvals, cached or minted."""

@@ -1,0 +1,324 @@
+"""From a profile to the STS calls it takes: parameters, endpoint, source, and the KEY of each call.
+
+Nothing here needs the network or botocore, so that the cache can be asked first. A KEY is a digest of the
+call as it would be made and of whose credentials make it: an edited profile can never be answered with
+what an earlier one minted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from credhelper.config import keys, validation
+from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
+from credhelper.config.profiles import Config, Profile, Setting, check_partition
+from credhelper.config.toml import nearest
+from credhelper.errors import ConfigError
+from credhelper.sessions import parameters as sessions_parameters
+from credhelper.sessions import sources
+from credhelper.sessions.sources import Origin
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from credhelper.awsconfig.profiles import AwsFiles, Section
+    from credhelper.sessions.parameters import Person
+
+Node = tuple[str, str]
+"""A step of a chain: the file that a profile is in, and its name."""
+
+MFA_SESSION_SECONDS: Final = 43200
+LONGEST_CHAIN: Final = 64
+FALLBACK_REGION: Final = {
+    "aws": "us-east-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-iso": "us-iso-east-1",
+    "aws-iso-b": "us-isob-east-1",
+    "aws-iso-e": "eu-isoe-west-1",
+    "aws-iso-f": "us-isof-south-1",
+    "aws-eusc": "eusc-de-east-1",
+}
+"""Where AssumeRole goes when nothing names a region: the one of each partition that is always enabled."""
+
+_PASSED_ON: Final = (
+    *("region", "sts_region", "endpoint_url", "ca_bundle", "connect_timeout", "read_timeout"),
+    *("use_fips_endpoint", "use_dualstack_endpoint"),
+    *("mfa_command", "mfa_session", "mfa_duration_seconds", "cache"),
+)
+"""What a hop that stands in the AWS config takes over from the profile that it serves."""
+
+_AWS_ROLE_KEYS: Final = (
+    *("role_arn", "role_session_name", "duration_seconds", "external_id", "mfa_serial"),
+    *("source_profile", "credential_source", "region"),
+)
+"""What the SDKs read of an AWS profile that assumes a role; anything else there means nothing to them."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a call goes, and how long one attempt may take, in seconds."""
+
+    region: str
+    url: str | None = None
+    ca_bundle: str | None = None
+    connect_timeout: int = 3
+    read_timeout: int = 5
+    fips: bool | None = None
+    dualstack: bool | None = None
+    verified: bool = True  # its certificate; only an API form of the command line can do without
+
+
+@dataclass(frozen=True)
+class Call:
+    """One STS call, as it will be made. `path` is how the chain came here, this call's profile included."""
+
+    profile: Profile
+    parameters: Mapping[str, Any]
+    source: Call | Origin
+    endpoint: Endpoint
+    path: tuple[Node, ...] = field(repr=False)
+    generated_name: bool = False
+
+    @property
+    def api(self) -> str:
+        """The STS operation."""
+        return API[self.profile.kind]
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether an MFA code has to be sent with it."""
+        return "SerialNumber" in self.parameters
+
+    @property
+    def origin(self) -> Origin:
+        """Where the chain begins."""
+        return self.source if isinstance(self.source, Origin) else self.source.origin
+
+    @cached_property
+    def key(self) -> str:
+        """The digest under which the answer is cached, locked and recorded: 128 bits as hexadecimal."""
+        sent = {
+            name: value
+            for name, value in self.parameters.items()
+            if not (name == "RoleSessionName" and self.generated_name)
+        }
+        if self.profile.kind == ROOT:
+            sent.setdefault("DurationSeconds", DURATIONS[ROOT][1])  # the API's own default: the same session
+        source = self.source.identity if isinstance(self.source, Origin) else self.source.key
+        document = [self.api, sent, source, self.endpoint.url]
+        if self.profile.get("confirm", False) or self.profile.get("require_reason", False):
+            document.append("deliberate")  # what nobody was asked about is no answer
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
+
+
+class Chains:
+    """Builds the chain of calls for profiles of one configuration."""
+
+    def __init__(
+        self,
+        config: Config,
+        files: AwsFiles,
+        environ: Mapping[str, str],
+        person: Person,
+        saved_key_id: Callable[[str], str | None],
+        came_from: tuple[Node, ...] = (),
+    ) -> None:
+        self._config = config
+        self._files = files
+        self._environ = environ
+        self._person = person
+        self._saved_key_id = saved_key_id
+        self._came_from = came_from
+
+    def call(self, profile: Profile) -> Call:
+        """The call that answers for `profile`, with all that it rests on.
+
+        Raises ConfigError, SourceError, HumanNeededError.
+        """
+        return self._call(profile, self._step(self._came_from, (self._config.path, profile.name)))
+
+    def _call(self, profile: Profile, path: tuple[Node, ...], own: Section | None = None) -> Call:
+        source = self._source(profile, path, own)
+        profile, source = self._with_mfa(profile, source, path)
+        endpoint = self.endpoint(profile, source)
+        return Call(
+            profile,
+            sessions_parameters.of(profile, endpoint.region, self._person),
+            source,
+            endpoint,
+            path,
+            generated_name=profile.kind == ROLE and "role_session_name" not in profile.settings,
+        )
+
+    def _source(self, profile: Profile, path: tuple[Node, ...], own: Section | None) -> Call | Origin:
+        """Whose credentials make the call; `own` is the section of a profile that is its own source."""
+        name = profile.get("source_profile")
+        if own is not None and name == path[-1][1] and "aws_access_key_id" in own:
+            return sources.of_section(name, {**own, "role_arn": ""}, self._files)
+        if name is not None:
+            if name.partition("@")[0] in self._config.names and own is None:
+                return self._call(self._config.profile(name), self._step(path, (self._config.path, name)))
+            return self._aws_profile(name, profile, path)
+        if (saved := profile.get("source_key")) is not None:
+            return sources.saved_key(saved, self._saved_key_id(saved))
+        if (place := profile.get("credential_source")) is not None:
+            return sources.of_place(place, self._environ)
+        return self._default_chain(profile, path)
+
+    def _aws_profile(self, name: str, served: Profile, path: tuple[Node, ...]) -> Call | Origin:
+        section = self._files.profiles.get(name)
+        if section is None:
+            hint = nearest(name, {*self._files.profiles, *self._config.names})
+            raise sources.missing_profile(name, self._files, *hint)
+        if not sources.is_role(section):
+            return sources.of_section(name, section, self._files)
+        path = self._step(path, (self._files.config_path, name))
+        return self._call(self._aws_role(name, section, served), path, own=section)
+
+    def _default_chain(self, profile: Profile, path: tuple[Node, ...]) -> Call | Origin:
+        """The SDK's default chain, without AWS_PROFILE: that names the profile we are answering for."""
+        section = self._files.profiles.get("default", {})
+        if not self._environ.get("AWS_ACCESS_KEY_ID") and sources.is_role(section):
+            return self._aws_profile("default", profile, path)
+        return sources.default_chain(section, self._files, self._environ)
+
+    def _aws_role(self, name: str, section: Section, served: Profile) -> Profile:
+        """A profile of the AWS config that has a role_arn, read as one of ours."""
+        settings = {key: served.settings[key] for key in _PASSED_ON if key in served.settings}
+        for key in map(BY_NAME.__getitem__, _AWS_ROLE_KEYS):
+            if key.name not in section:
+                continue
+            value: Any = section[key.name]
+            if key.form == "number" and re.fullmatch(r"[0-9]{1,9}", value):
+                value = int(value)
+            if wrong := validation.problem(key, value):
+                raise ConfigError(f"'{self._files.config_path}': '{key.name}' in [profile {name}] {wrong}")
+            settings[key.name] = Setting(value, f"profile {name}")
+        if "source_profile" not in settings and "credential_source" not in settings:
+            raise ConfigError(
+                f"'{self._files.config_path}': [profile {name}] has 'role_arn' but no source",
+                "add 'source_profile' or 'credential_source' to it",
+            )
+        duration = settings.get("duration_seconds")
+        if duration and (wrong := validation.duration_problem(ROLE, duration.value)):
+            raise ConfigError(f"'{self._files.config_path}': 'duration_seconds' in [profile {name}] {wrong}")
+        return Profile(f"AWS profile {name}", ROLE, settings)
+
+    def _with_mfa(
+        self, profile: Profile, source: Call | Origin, path: tuple[Node, ...]
+    ) -> tuple[Profile, Call | Origin]:
+        """Put one shared MFA session under a role, where that works.
+
+        Only a long-lived key can call GetSessionToken. A session or a role cannot send a code at all, so
+        an inherited device is meant for the first hop of a chain and dropped from the later ones.
+        """
+        device = profile.settings.get("mfa_serial")
+        if profile.kind != ROLE or device is None:
+            return profile, source
+        if isinstance(source, Call):
+            inherited = device.table == "defaults"
+            return (
+                _without(profile, "mfa_serial") if inherited or _has_device(source, device.value) else profile
+            ), source
+        if source.lifetime == "temporary" and device.table == "defaults":
+            return _without(profile, "mfa_serial"), source
+        if source.lifetime == "long" and profile.get("mfa_session", True):
+            return _without(profile, "mfa_serial"), self._mfa_session(profile, device, source, path)
+        return profile, source
+
+    def _mfa_session(self, role: Profile, device: Setting, source: Origin, path: tuple[Node, ...]) -> Call:
+        settings = {
+            key: role.settings[key]
+            for key in _PASSED_ON
+            if key in role.settings and SESSION in BY_NAME[key].kinds
+        }
+        seconds = role.settings.get("mfa_duration_seconds", Setting(MFA_SESSION_SECONDS, ""))
+        settings |= {"mfa_serial": device, "duration_seconds": seconds}
+        session = Profile(f"MFA session of {device.value}", SESSION, settings)
+        endpoint = self.endpoint(session, source)
+        return Call(
+            session, sessions_parameters.of(session, endpoint.region, self._person), source, endpoint, path
+        )
+
+    def _step(self, path: tuple[Node, ...], node: Node) -> tuple[Node, ...]:
+        """The path one step longer. Raises ConfigError where it comes back to where it was."""
+        if node in path:
+            names = [self._spell(each) for each in (*path[path.index(node) :], node)]
+            raise ConfigError(
+                f"profiles form a loop: {' -> '.join(names)}",
+                "give one of them a source that does not come back here",
+            )
+        if len(path) >= LONGEST_CHAIN:
+            raise ConfigError(
+                f"profile '{path[0][1]}' rests on a chain of more than {LONGEST_CHAIN} profiles"
+            )
+        return (*path, node)
+
+    def _spell(self, node: Node) -> str:
+        return f"AWS profile '{node[1]}'" if node[0] == self._files.config_path else f"'{node[1]}'"
+
+    def endpoint(self, profile: Profile, source: Call | Origin) -> Endpoint:
+        """Where the calls of a profile go, whose credentials come from that source."""
+        origin = source if isinstance(source, Origin) else source.origin
+        source_region = source.region if isinstance(source, Origin) else source.endpoint.region
+        candidates = (
+            profile.get("sts_region"),
+            profile.get("region"),
+            self._environ.get("AWS_REGION"),
+            self._environ.get("AWS_DEFAULT_REGION"),
+            source_region,
+        )
+        region = next((candidate for candidate in candidates if candidate), None)
+        if region is not None and not validation.matches(keys.REGION, region):
+            raise ConfigError(f"region '{region}' is not the name of a region")
+        if profile.kind == ROOT and region in (None, "aws-global"):
+            raise ConfigError(
+                f"profile '{profile.name}' needs a region: AssumeRoot is not on the global STS endpoint",
+                "say --region, or set 'region' in [defaults]"
+                if profile.one_off
+                else "set 'region' or 'sts_region' in the profile or in [defaults]",
+            )
+        if region is not None:
+            check_partition(profile, region)
+        else:
+            arn = str(profile.get("role_arn") or profile.get("mfa_serial") or "")
+            region = FALLBACK_REGION.get(arn.split(":")[1] if arn.startswith("arn:") else "aws", "us-east-1")
+        return Endpoint(
+            region,
+            profile.get("endpoint_url") or sources.endpoint_url(self._environ, self._files, origin),
+            profile.get("ca_bundle"),
+            profile.get("connect_timeout", Endpoint.connect_timeout),
+            profile.get("read_timeout", Endpoint.read_timeout),
+            profile.get("use_fips_endpoint"),
+            profile.get("use_dualstack_endpoint"),
+        )
+
+
+def _without(profile: Profile, key: str) -> Profile:
+    return replace(profile, settings={name: value for name, value in profile.settings.items() if name != key})
+
+
+def _has_device(source: Call, device: str) -> bool:
+    """Whether a session under this call was made with that MFA device already."""
+    if source.parameters.get("SerialNumber") == device:
+        return True
+    return isinstance(source.source, Call) and _has_device(source.source, device)
+
+
+def read_path(text: str) -> tuple[Node, ...]:
+    """The path in CREDHELPER_CHAIN, which credhelper sets for the processes it starts."""
+    try:
+        return tuple((str(file), str(name)) for file, name in json.loads(text or "[]"))
+    except (ValueError, TypeError, RecursionError):
+        return ()
+
+
+def write_path(path: tuple[Node, ...]) -> str:
+    """The path as the value of CREDHELPER_CHAIN."""
+    return json.dumps(path)

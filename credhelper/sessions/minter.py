@@ -1,0 +1,173 @@
+"""One mint: what a person has to say first, the STS call, an MFA code that is sent once, and the record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from credhelper import expiry
+from credhelper.audit import Line
+from credhelper.config.keys import short_task
+from credhelper.credentials import utc
+from credhelper.errors import CancelledError, CodeRejectedError, CredhelperError, NobodyError
+from credhelper.sessions.consent import Permission
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from credhelper.audit import Audit
+    from credhelper.credentials import Credentials, Keys, Minted
+    from credhelper.deadline import Deadline
+    from credhelper.log import Journal
+    from credhelper.sessions.calls import Call, Node
+    from credhelper.sessions.consent import Consent
+    from credhelper.sessions.sources import Origin
+
+
+class Aws(Protocol):
+    """What asks AWS."""
+
+    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
+        """The credentials that a chain begins with."""
+
+    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+        """Make one STS call."""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """Who wants to know: the program that made an SDK run us, and its process id."""
+
+    program: str
+    pid: int
+
+
+class Mints:
+    """Makes calls and puts them on record. `waiting` tells how many others wait while a person is asked."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the house that a mint needs, once
+        self,
+        aws: Callable[[], Aws],
+        audit: Audit,
+        journal: Journal,
+        deadline: Deadline,
+        asker: Callable[[], Asker],
+        consent: Consent,
+        waiting: Callable[[], int],
+    ) -> None:
+        self._aws = aws
+        self._audit = audit
+        self._journal = journal
+        self._deadline = deadline
+        self._asker = asker
+        self._consent = consent
+        self._waiting = waiting
+        self._codes: set[str] = set()
+
+    def permit(self, call: Call) -> Permission:
+        """See that a person has said everything that a mint needs. Raises HumanNeededError."""
+        try:
+            return self._consent.permit(call, self._waiting)
+        except CancelledError as error:
+            self._record(call, None, "declined", Permission(), sentence=error.sentence)
+            raise
+
+    def once(self, call: Call, keys: Keys, permission: Permission) -> Credentials:
+        """Make the call, with an MFA code where it needs one: if AWS rejects one, with another.
+
+        Raises CredhelperError; nothing is minted where the record is required and cannot be written.
+        """
+        self._audit.prepare()
+        if not call.needs_code:
+            return self._send(call, keys, None, permission)
+        try:
+            return self._send(call, keys, self._code(call), permission)
+        except CodeRejectedError as error:
+            code = self._code(call, rejected=error)
+        return self._send(call, keys, code, permission)
+
+    def _code(self, call: Call, rejected: CodeRejectedError | None = None) -> str:
+        """A code that was not sent yet: each works only once. Raises HumanNeededError, or the rejection."""
+        try:
+            code = self._consent.code(call, self._waiting, rejected=rejected is not None)
+        except NobodyError:
+            if rejected is not None:
+                raise rejected from None
+            raise
+        except CancelledError as error:
+            self._record(call, None, "declined", Permission(), sentence=error.sentence)
+            raise
+        if code in self._codes:
+            raise rejected or CancelledError("the MFA code has been sent already: each works only once")
+        self._codes.add(code)
+        return code
+
+    def _send(self, call: Call, keys: Keys, code: str | None, permission: Permission) -> Credentials:
+        name = call.profile.name
+        sent = f"{call.api}{_on(call)} in {call.endpoint.region}, signed with {keys.access_key_id}"
+        self._journal.debug(f"{name}: {sent}{' and an MFA code' if code else ''}")
+        try:
+            minted = self._aws().mint(call, keys, code, self._deadline)
+        except CredhelperError as error:
+            self._journal.debug(f"{name}: {error.code or 'failed'}: {error.sentence}")
+            outcome = "refused" if error.code else "failed"
+            self._record(call, keys, outcome, permission, error=error.code, sentence=error.sentence)
+            raise
+        credentials = minted.credentials
+        ends = utc(credentials.expiration)
+        self._journal.debug(f"{name}: {minted.host} answered request {minted.request_id}, valid until {ends}")
+        self._record(
+            call,
+            keys,
+            "minted",
+            permission,
+            access_key_id=credentials.access_key_id,
+            request_id=minted.request_id,
+            expires=ends,
+            source_identity=credentials.source_identity,
+        )
+        self._consent.minted(call, credentials)
+        self._warn_of_skew(credentials)
+        return credentials
+
+    def _record(
+        self, call: Call, keys: Keys | None, outcome: str, permission: Permission, **more: Any
+    ) -> None:
+        asker = self._asker()
+        task = call.parameters.get("TaskPolicyArn", {}).get("arn")
+        self._audit.write(
+            Line(
+                outcome=outcome,
+                profile=call.profile.name,
+                api=call.api,
+                key=call.key,
+                account=call.profile.account_id,
+                account_name=call.profile.account_name,
+                target=_target(call),
+                task_policy=short_task(task) if task else None,
+                region=call.endpoint.region,
+                certificate=None if call.endpoint.verified else "not verified",
+                source_arn=None if keys is None else keys.source_arn,
+                reason=permission.reason,
+                confirmed_by=permission.confirmed_by,
+                program=asker.program or None,
+                program_pid=asker.pid,
+                **more,
+            )
+        )
+
+    def _warn_of_skew(self, credentials: Credentials) -> None:
+        if abs(credentials.skew) > expiry.SKEW_WORTH_SAYING:
+            direction = "behind" if credentials.skew > 0 else "ahead of"
+            self._journal.warn(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
+
+
+def _target(call: Call) -> str | None:
+    """The role, or the account; a session for MFA has none."""
+    target: str | None = call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal")
+    return target
+
+
+def _on(call: Call) -> str:
+    target = _target(call)
+    return f" on {target}" if target else ""

@@ -1,0 +1,95 @@
+"""The members of an STS request, from the settings of a profile: shapes, names filled in, policy ARNs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from credhelper.config import keys, validation
+from credhelper.config.keys import BY_NAME, KEYS, ROLE, ROOT
+from credhelper.errors import HumanNeededError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from credhelper.config.profiles import Profile
+
+SESSION_NAME: Final = "{user}@{host}"
+STS_NAME_MINIMUM: Final = 2
+STS_NAME_LIMIT: Final = 64
+TAG_LIMIT: Final = 256
+
+
+def _no_reason(_profile: Profile) -> str | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Person:
+    """What the placeholders of names and tags stand for; `reason` finds the one for a profile."""
+
+    user: str
+    host: str
+    reason: Callable[[Profile], str | None] = _no_reason
+
+
+def of(profile: Profile, region: str, person: Person) -> dict[str, Any]:
+    """The request's members, as botocore takes them."""
+    settings = {name: setting.value for name, setting in profile.settings.items()}
+    if profile.kind == ROLE:
+        settings.setdefault("role_session_name", SESSION_NAME)
+    if profile.kind == ROOT and not profile.one_off:
+        settings.setdefault("duration_seconds", keys.DURATIONS[ROOT][1])
+    return {
+        key.parameter: _member(profile, key.name, settings[key.name], region, person)
+        for key in KEYS
+        if key.parameter and key.name in settings and profile.kind in key.kinds
+    }
+
+
+def _member(profile: Profile, name: str, value: Any, region: str, person: Person) -> Any:
+    if name == "task_policy_arn":
+        return {"arn": _task_policy(profile, value, region)}
+    if name == "policy_arns":
+        return [{"arn": arn} for arn in value]
+    if name == "tags":
+        return [
+            {"Key": key, "Value": _fill(profile, text, person, r"[^\w .:/=+@-]")[:TAG_LIMIT]}
+            for key, text in value.items()
+        ]
+    if name == "provided_contexts":
+        return [dict(context) for context in value]
+    if BY_NAME[name].placeholders:
+        return _fill(profile, value, person, r"[^\w+=,.@-]")[:STS_NAME_LIMIT].ljust(STS_NAME_MINIMUM, "-")
+    return value
+
+
+def _task_policy(profile: Profile, value: str, region: str) -> str:
+    partition = keys.partition_of(region)
+    if value in keys.ROOT_TASKS:
+        return f"arn:{partition}:iam::aws:policy/root-task/{value}"
+    if value.split(":")[1] != partition:
+        raise profile.complaint(
+            "task_policy_arn", f"is not in the partition of region '{region}' ({partition})"
+        )
+    return value
+
+
+def _fill(profile: Profile, template: str, person: Person, unfit: str) -> str:
+    """The template with who, where and why in it, cleaned to what the API takes."""
+    reason = person.reason(profile) if "{reason}" in template else ""
+    if reason is None:
+        raise needs_reason(profile)
+    known = {"user": person.user, "host": person.host, "reason": reason}
+    cleaned = {name: re.sub(unfit, "-", text, flags=re.ASCII) for name, text in known.items()}
+    return validation.fill(template, cleaned)
+
+
+def needs_reason(profile: Profile) -> HumanNeededError:
+    """The error where a reason has to be given and was not."""
+    return HumanNeededError(
+        f"profile '{profile.name}' needs a reason",
+        f"run 'credhelper login {profile.name} --reason ...'",
+        "or give one with --reason or in CREDHELPER_REASON",
+    )

@@ -1,0 +1,847 @@
+"""The agent under attack: it answers nobody but its user, shows nobody its memory, and stays at work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import resource
+import selectors
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credhelper import wire
+from credhelper.agent import client
+
+import requirements
+
+if sys.platform != "linux":
+    pytest.skip("what the agent does is read from /proc", allow_module_level=True)
+
+from credhelper.agent.memory import MOST, Memory, Now
+from credhelper.agent.server import MOST_CLIENTS, REQUEST_SECONDS
+from credhelper.wire import Instants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+NOBODY = 65534
+MEBIBYTE = 1024 * 1024
+MARKER = b"MARKER-7391-SECRET"
+BODY = (MARKER + b"." * 14) * 64
+HONEST = b"what an honest client asks for"
+SLOW = 0.1
+"""Seconds that an honest client may wait for what is cached; 95 in 100 wait less, on a busy machine too."""
+
+INTERPRETER = sys.executable if os.geteuid() else "/usr/bin/python3"  # ours may be in root's home
+AS_USER: dict[str, object] = {} if os.geteuid() else {"user": NOBODY, "group": NOBODY, "extra_groups": ()}
+WAIT = "import sys; sys.stdin.read()"
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be two users")
+
+
+class Victim:
+    """An agent, as the process that users have. Whatever it says on stderr, or its end, fails the test."""
+
+    def __init__(self, command: list[str], directory: Path, **options: object) -> None:
+        self.directory = directory
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, env={"OF_THE_AGENT": "1"}, **options)
+        self.pid = self.process.pid
+        self._peers = contextlib.ExitStack()
+        until(self._listens)
+
+    def _listens(self) -> bool:
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            self.connect().close()
+            return True
+        return False
+
+    def connect(self, request: bytes = b"") -> socket.socket:
+        """A connection with a socket in hand, and what it says first."""
+        peer = self._peers.enter_context(socket.socket(socket.AF_UNIX))
+        peer.settimeout(30)
+        peer.connect(str(self.directory / wire.SOCKET))
+        if request:
+            peer.sendall(request)
+        return peer
+
+    def lease(self, key: str) -> tuple[socket.socket, int]:
+        """A connection that has the lease on a key, and the lease's number."""
+        peer = self.connect(f"mint {key}\n".encode())
+        word, number, length = line(peer).split()
+        assert word == b"mint"
+        receive(peer, int(length))
+        return peer, int(number)
+
+    def put(self, key: str, body: bytes, ends: float = 9e9) -> None:
+        """Make it remember."""
+        peer, number = self.lease(key)
+        with peer:
+            peer.sendall(putting(number, body, ends))
+            assert line(peer) == b"ok 1 0\n"
+
+    def say(self, request: bytes) -> bytes:
+        """The first line of the answer."""
+        with self.connect(request + b"\n") as peer:
+            return line(peer)
+
+    def fact(self, file: str, name: str) -> str:
+        """A line of one of its files below /proc."""
+        text = Path(f"/proc/{self.pid}/{file}").read_text()
+        return next(found for found in text.splitlines() if found.startswith(name))
+
+    @property
+    def most_resident(self) -> int:
+        """The most memory that it has had, in bytes."""
+        return int(self.fact("status", "VmHWM").split()[1]) * 1024
+
+    @property
+    def descriptors(self) -> int:
+        """How many it has open."""
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    @property
+    def busy(self) -> float:
+        """Seconds of work that it has done."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def end(self) -> None:
+        """End it; it was alive and has had nothing to complain of."""
+        alive = self.process.poll() is None
+        self.process.terminate()
+        said = self.process.communicate(timeout=30)[1].decode()
+        assert (alive, said, self.process.returncode) == (True, "", 0)
+
+    def tidy(self) -> None:
+        """Leave nothing of it behind, however the test has gone."""
+        self._peers.close()
+        self.process.kill()
+        if self.process.stderr is not None and not self.process.stderr.closed:
+            print(self.process.communicate()[1].decode())
+
+
+@contextlib.contextmanager
+def running(*before: str) -> Iterator[Victim]:
+    """An agent in a directory that is short enough for its socket, started by way of a command."""
+    directory = Path(tempfile.mkdtemp(prefix="ch-"))
+    try:
+        victim = Victim([*before, *client.command(str(directory), 900)], directory)
+        try:
+            yield victim
+            victim.end()
+        finally:
+            victim.tidy()
+    finally:
+        shutil.rmtree(directory)
+
+
+@pytest.fixture
+def agent() -> Iterator[Victim]:
+    """An agent that goes through all of a test."""
+    with running() as victim:
+        yield victim
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait for something that nobody tells us of."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it does not come"
+        time.sleep(0.01)
+
+
+def line(peer: socket.socket) -> bytes:
+    """The next line of answer; empty where the agent has hung up."""
+    found = b""
+    with contextlib.suppress(ConnectionResetError):
+        while not found.endswith(b"\n") and (byte := peer.recv(1)):
+            found += byte
+    return found
+
+
+def is_hung_up_on(peer: socket.socket) -> bool:
+    """Whether the agent hangs up before the time for a request is over."""
+    return is_readable(peer, REQUEST_SECONDS / 2) and line(peer) == b""
+
+
+def receive(peer: socket.socket, length: int) -> bytes:
+    """So many bytes of answer."""
+    found = b""
+    while len(found) < length and (block := peer.recv(length - len(found))):
+        found += block
+    return found
+
+
+def putting(number: int, body: bytes, ends: float = 9e9) -> bytes:
+    """The request to keep these bytes."""
+    return f"put {number} {len(body)} {ends!r} - - 0 0 of label\n".encode() + body
+
+
+def in_another_process(task: Callable[[], object], uid: int | None = None) -> int:
+    """Start a task as a child of ours, which may be another user; returns its process id."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    signal.alarm(60)  # nobody waits for it where the test has failed
+    try:
+        if uid is not None:
+            os.setgroups([])
+            os.setresgid(uid, uid, uid)
+            os.setresuid(uid, uid, uid)
+        status = 0 if task() in (None, True) else 2
+    except BaseException:  # noqa: BLE001 - the child must not go on with the parent's tests
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def ended(pid: int) -> int:
+    """The exit status of a child: 0, where its task returned None or True."""
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def serve_meanwhile(victim: Victim, attack: Callable[[], object]) -> None:
+    """Attack from another process; an honest client is served all the while, nearly always within 100 ms."""
+    victim.put("honest", HONEST)
+    pid = in_another_process(attack)
+    waits = []
+    while (found := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+        waits.append(honest_wait(victim))
+        time.sleep(0.005)
+    assert os.waitstatus_to_exitcode(found[1]) == 0
+    waits.sort()
+    print(f"{len(waits)} answers: median {waits[len(waits) // 2]:.4f} s, slowest {waits[-1]:.4f} s")
+    assert len(waits) >= 20
+    assert waits[len(waits) * 95 // 100] < SLOW
+
+
+def honest_wait(victim: Victim) -> float:
+    """Seconds until a client of ours has what is cached."""
+    began = time.monotonic()
+    with contextlib.suppress(TimeoutError):
+        connection = wire.connect(str(victim.directory))
+        assert connection is not None
+        with contextlib.closing(connection):
+            assert connection.ask(b"get honest\n") == ("hit", 0, HONEST)
+    return time.monotonic() - began
+
+
+def allow_descriptors(number: int) -> None:
+    """Raise our own limit, or skip the test."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < number:
+        pytest.skip(f"a process here may not open {number} files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number), hard))
+
+
+@root
+class TestAnotherUser:
+    """Everything is opened up to them on purpose: what is left is the check at each end of the socket."""
+
+    @pytest.fixture
+    def open_to_all(self, agent: Victim) -> Victim:
+        """An agent whose directory and socket let everybody in."""
+        agent.directory.chmod(0o755)
+        (agent.directory / wire.SOCKET).chmod(0o666)
+        return agent
+
+    def test_is_not_answered(self, open_to_all: Victim) -> None:
+        """The agent hangs up on another user's connection before it has said a byte."""
+
+        def ask() -> bool:
+            peer = open_to_all.connect()
+            with contextlib.suppress(BrokenPipeError):
+                peer.sendall(b"status\n")
+            return line(peer) == b""
+
+        assert ended(in_another_process(ask, NOBODY)) == 0
+        assert ended(in_another_process(ask)) == 2
+        assert open_to_all.say(b"status").startswith(b"ok ")
+
+    def test_is_kept_out_from_the_start(self) -> None:
+        """The socket and the lock are their owner's alone, whatever the umask was."""
+        before = os.umask(0)
+        try:
+            with running() as agent:
+                modes = [stat.S_IMODE(path.stat().st_mode) for path in agent.directory.iterdir()]
+        finally:
+            os.umask(before)
+        assert modes == [0o600, 0o600]
+
+    def test_has_no_hand_on_it(self, open_to_all: Victim) -> None:
+        """Another user can neither signal it nor hold its lock, nor read its environment, maps and memory."""
+        lock = open_to_all.directory / wire.LOCK
+        files = [lock, *(Path(f"/proc/{open_to_all.pid}/{name}") for name in ("environ", "maps", "mem"))]
+
+        def touch() -> bool:
+            for attempt in (lambda: os.kill(open_to_all.pid, signal.SIGTERM), *(path.open for path in files)):
+                with contextlib.suppress(PermissionError):
+                    attempt()
+                    return False
+            return True
+
+        assert ended(in_another_process(touch, NOBODY)) == 0
+        assert ended(in_another_process(lambda: files[1].open().close())) == 0
+
+    def test_is_not_asked(self, tmp_path: Path) -> None:
+        """The client hangs up on an agent of another user before it has said a byte, and goes on without."""
+        home = Path(tempfile.mkdtemp(prefix="ch-"))
+        listener = socket.socket(socket.AF_UNIX)
+        try:
+            directory = home / "credhelper"
+            directory.mkdir(0o700)
+            listener.bind(str(directory / wire.SOCKET))
+            reader, writer = os.pipe()
+
+            def pretend() -> bool:
+                listener.listen()  # from here on the socket is whose process this is
+                os.write(writer, b".")
+                told = [receive(listener.accept()[0], 100) for _ in range(2)]
+                return told == [b"", b""]
+
+            pid = in_another_process(pretend, NOBODY)
+            os.read(reader, 1)
+            with pytest.raises(PermissionError):
+                wire.connect(str(directory))
+            ticket = wire.ask(["dev"], {"XDG_RUNTIME_DIR": str(home), "HOME": str(tmp_path)})
+            assert isinstance(ticket, wire.Ticket)
+            assert (ticket.connection, ticket.stuck) == (None, True)
+            assert ended(pid) == 0
+        finally:
+            listener.close()
+            shutil.rmtree(home)
+
+
+class TestTheSameUser:
+    """A process of the same user, who is not root, finds the agent closed."""
+
+    @pytest.fixture
+    def sleeper(self) -> Iterator[int]:
+        """The process id of an ordinary process of that user."""
+        with subprocess.Popen(
+            [requirements.program(INTERPRETER), "-c", WAIT], stdin=subprocess.PIPE, **AS_USER
+        ) as process:
+            until(lambda: b"-c" in Path(f"/proc/{process.pid}/cmdline").read_bytes())
+            yield process.pid
+            process.communicate()
+
+    @pytest.fixture
+    def closed(self) -> Iterator[int]:
+        """The process id of an agent of that user, started where core files are wanted."""
+        place = Path(tempfile.mkdtemp(prefix="ch-"))
+        soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+        try:
+            package = Path(wire.__file__).parent
+            shutil.copytree(package, place / "credhelper", ignore=shutil.ignore_patterns("__pycache__"))
+            directory = place / "run"
+            directory.mkdir(0o700)
+            if os.geteuid() == 0:
+                os.chown(directory, NOBODY, NOBODY)
+            place.chmod(0o755)
+            program = [requirements.program(INTERPRETER), "-IS", str(place / "credhelper/__main__.py")]
+            resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+            victim = Victim([*program, "agent", "--in", str(directory), "900"], directory, **AS_USER)
+            try:
+                yield victim.pid
+                victim.end()
+            finally:
+                victim.tidy()
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+            shutil.rmtree(place)
+
+    @pytest.mark.parametrize("name", ["environ", "maps", "mem", "fd"])
+    def test_cannot_read(self, closed: int, sleeper: int, name: str) -> None:
+        """Its environment, maps, memory and descriptors cannot be opened; those of other processes can."""
+        look = "import os, sys; os.listdir(sys.argv[1]) if sys.argv[1].endswith('fd') else open(sys.argv[1])"
+
+        def tried(pid: int) -> str:
+            attempt = [INTERPRETER, "-c", look, f"/proc/{pid}/{name}"]
+            return subprocess.run(attempt, capture_output=True, text=True, check=False, **AS_USER).stderr
+
+        assert "PermissionError" in tried(closed)
+        if name != "mem" or not restricted_by_yama():
+            assert tried(sleeper) == ""
+
+    def test_cannot_attach_a_debugger(self, closed: int, sleeper: int) -> None:
+        """Gdb is not let in; with other processes it is."""
+        debugger = requirements.program("gdb")
+
+        def attached(pid: int) -> bool:
+            command = [debugger, "-nx", "-batch", "-ex", "info registers", "-p", str(pid)]
+            found = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **AS_USER)
+            assert found.stdout or "ptrace" in found.stderr
+            return "rip" in found.stdout or "pc " in found.stdout
+
+        assert not attached(closed)
+        if not restricted_by_yama():
+            assert attached(sleeper)
+
+    def test_gets_no_core_file(self, closed: int) -> None:
+        """Its limit for core files is 0, and cannot be raised."""
+        limits = Path(f"/proc/{closed}/limits").read_text()
+        assert re.search(r"^Max core file size +0 +0 +bytes", limits, re.MULTILINE)
+
+
+def restricted_by_yama() -> bool:
+    """Whether this kernel lets nobody look into processes that are not their children."""
+    setting = Path("/proc/sys/kernel/yama/ptrace_scope")
+    return setting.exists() and setting.read_text().strip() != "0"
+
+
+VALID = (b"status", b"clear x", b"get k%d", b"renew k%d", b"mint k%d", b"mint m%d")
+VERBS = (
+    b"get",
+    b"renew",
+    b"mint",
+    b"put",
+    b"fail",
+    b"open",
+    b"drop",
+    b"asking",
+    b"clear x",
+    b"status",
+    b"",
+    b"GET",
+)
+NASTY = (
+    *(b"", b"-", b"-1", b"0", b"1", b"2147483648", b"9" * 5000, b"-" + b"9" * 30, b"1e999", b"nan", b"-nan"),
+    *(b"inf", b"-inf", b"0x10", b"1_0", b"1.5", b"\xff\xfe", b"\0", b"\xd9\xa3", b"\t", b"x" * 300),
+)
+
+
+class Attacker:
+    """Sends what no client of ours would."""
+
+    def __init__(self, victim: Victim, seed: int) -> None:
+        self._victim = victim
+        self._random = random.Random(seed)
+
+    def send_frames(self, number: int) -> None:
+        """So many requests, ten on a connection: valid ones, and one that is wrong in one place or in all."""
+        for turn in range(number // 10):
+            peer, lease = self._victim.lease(f"fuzz{turn}")
+            valid = [self._random.choice(VALID) for _ in range(8)]
+            frames = [frame % turn if b"%" in frame else frame for frame in valid]
+            with peer, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                peer.sendall(b"\n".join([*frames, self._wrong(lease)]))
+                peer.shutdown(socket.SHUT_WR)
+                while peer.recv(65536):
+                    pass
+
+    def _wrong(self, lease: int) -> bytes:
+        kind = self._random.randrange(5)
+        if kind == 0:
+            return self._random.randbytes(self._random.randrange(300)) + b"\n"
+        if kind == 1:
+            words = [self._random.choice(NASTY) for _ in range(self._random.randrange(10))]
+            return b" ".join([self._random.choice(VERBS), *words]) + b"\n"
+        if kind == 2:
+            return b"x" * self._random.choice([wire.LONGEST_LINE - 1, wire.LONGEST_LINE, 20000])
+        number = b"%d" % lease
+        fields = [b"put", number, b"5", b"9e9", b"-", b"-", b"0", b"0", b"of", b"label"]
+        if self._random.randrange(2):
+            fields = [b"fail", number, b"4", b"5"]
+        if kind == 3:
+            fields[self._random.randrange(1, len(fields))] = self._random.choice(NASTY)
+        else:
+            del fields[self._random.randrange(1, len(fields)) :]
+        return b" ".join(fields) + self._random.choice([b"\n", b"", b"\r\n", b"\0\n"]) + b"12345"
+
+
+class TestRequests:
+    """Nothing that is sent makes it fall, swell or keep others waiting."""
+
+    def test_100_000_frames(self, agent: Victim) -> None:
+        """100,000 requests, a tenth of them malformed, leave it as it was; others are served meanwhile."""
+        before = agent.descriptors
+        serve_meanwhile(agent, lambda: Attacker(agent, 7391).send_frames(100_000))
+        until(lambda: agent.descriptors == before)
+        assert agent.most_resident < 32 * MEBIBYTE
+
+    @pytest.mark.parametrize(
+        "request_",
+        [
+            b"put %d",
+            b"put %d 0 9e9 - - 0 0",
+            b"put %d 0 9e9 - - 0",
+            b"fail %d",
+            b"fail %d 4",
+            b"put",
+            b"fail",
+        ],
+    )
+    def test_too_few_words(self, agent: Victim, request_: bytes) -> None:
+        """A request that ends too early is hung up on, and nobody else."""
+        peer, number = agent.lease("key")
+        with peer:
+            peer.sendall((request_ % number if b"%" in request_ else request_) + b"\n")
+            assert is_hung_up_on(peer)
+        assert agent.say(b"status").startswith(b"ok ")
+
+    @pytest.mark.parametrize("ends", [9e9, 9.9e14, -9.9e14])
+    def test_far_expiry(self, agent: Victim, ends: float) -> None:
+        """An entry that expires in a million years, or has long done so, does not disturb its sleep."""
+        agent.put("key", HONEST, ends)
+        began = agent.busy
+        assert not is_readable(agent.connect(), 0.3)
+        assert agent.busy < began + 0.2
+        assert agent.say(b"status").startswith(b"ok ")
+
+    def test_longest_line(self, agent: Victim) -> None:
+        """A line of 8 KiB with its end is served; one that has not ended by then is not read any further."""
+        start = b"get key"
+        with agent.connect(start.ljust(wire.LONGEST_LINE - 1, b"x") + b"\n") as peer:
+            assert line(peer).startswith(b"mint ")
+        with agent.connect(start.ljust(wire.LONGEST_LINE, b"x")) as peer:
+            assert is_hung_up_on(peer)
+
+    def test_largest_body(self, agent: Victim) -> None:
+        """1 MiB is kept; one byte more is refused when it is announced."""
+        peer, number = agent.lease("largest")
+        with peer:
+            peer.sendall(putting(number, bytes(wire.LARGEST_BODY)))
+            assert line(peer) == b"ok 1 0\n"
+        peer, number = agent.lease("larger")
+        with peer:
+            peer.sendall(putting(number, bytes(wire.LARGEST_BODY + 1)).partition(b"\n")[0] + b"\n")
+            assert is_hung_up_on(peer)
+        with agent.connect(b"get larger\n") as peer:
+            assert line(peer).startswith(b"mint ")
+
+    @pytest.mark.parametrize("verb", ["put", "fail", "open", "drop", "asking"])
+    def test_no_lease(self, agent: Victim, verb: str) -> None:
+        """Whoever has no lease, or means somebody else's, is hung up on before a byte of a body."""
+        holder, number = agent.lease("held")
+        words = {"put": "1048576 9e9 - - 0 0 of label", "fail": "4 1048576"}.get(verb, "")
+        for meant in (number, number + 1, 0, -1):
+            with agent.connect(f"{verb} {meant} {words}".rstrip().encode() + b"\n") as peer:
+                assert is_hung_up_on(peer)
+        with holder:
+            holder.sendall(b"drop %d\n" % number)
+            assert line(holder) == b"ok 0 0\n"
+
+    def test_passed_descriptors(self, agent: Victim) -> None:
+        """Descriptors that are passed along are closed, whether what they came with is an answer's worth."""
+        before = agent.descriptors
+        for request in (b"status\n", b"half a li", b"nonsense\n"):
+            reader, writer = os.pipe()
+            with agent.connect() as peer:
+                socket.send_fds(peer, [request], [writer] * 100)
+                os.close(writer)
+                assert os.read(reader, 1) == b""
+            os.close(reader)
+        until(lambda: agent.descriptors == before)
+
+
+class TestMemory:
+    """What it holds for others is bounded, however they go about it."""
+
+    def test_requests_without_reading(self, agent: Victim) -> None:
+        """Those who ask and ask and never read are hung up on."""
+        agent.put("large", bytes(MEBIBYTE))
+
+        def pipeline() -> None:
+            for _ in range(50):
+                peer = agent.connect()
+                with pytest.raises((BrokenPipeError, ConnectionResetError)):
+                    peer.sendall(b"get large\n" * 1_000_000)
+
+        serve_meanwhile(agent, pipeline)
+        assert agent.most_resident < 128 * MEBIBYTE
+
+    def test_answers_that_nobody_reads(self, agent: Victim) -> None:
+        """Of 200 answers of 1 MiB that are not read, 64 MiB are held at most."""
+        agent.put("large", bytes(MEBIBYTE))
+        peers = [agent.connect(b"get large\n") for _ in range(200)]
+        assert agent.say(b"status").startswith(b"ok ")
+        assert agent.most_resident < 128 * MEBIBYTE
+        for peer in peers:
+            peer.close()
+        agent.put("large", bytes(MEBIBYTE))
+
+    def test_answers_that_are_read(self, agent: Victim) -> None:
+        """However many answers it has given, it has room for more."""
+        agent.put("large", bytes(MEBIBYTE))
+        for _ in range(2 * MOST // MEBIBYTE):
+            with agent.connect(b"get large\n") as peer:
+                assert line(peer) == b"hit 0 %d\n" % MEBIBYTE
+                assert receive(peer, MEBIBYTE) == bytes(MEBIBYTE)
+
+    def test_half_bodies(self, agent: Victim) -> None:
+        """Of 200 holders of leases who send a body and withhold its last byte, 64 MiB are held at most."""
+        before = agent.descriptors
+
+        def withhold() -> None:
+            peers = []
+            for turn in range(200):
+                peer, number = agent.lease(f"half{turn}")
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    peer.sendall(putting(number, bytes(wire.LARGEST_BODY))[:-1])
+                peers.append(peer)
+
+        serve_meanwhile(agent, withhold)
+        until(lambda: agent.descriptors == before)
+        agent.put("large", bytes(MEBIBYTE))
+        assert agent.most_resident < 128 * MEBIBYTE
+
+    def test_names_of_entries(self, agent: Victim) -> None:
+        """The names that entries go by count as well: 64 MiB are kept in all."""
+        label = b"l" * (wire.LONGEST_LINE - 200)
+        with agent.connect() as peer:
+            for turn in range(20_000):
+                peer.sendall(b"mint %d\n" % turn)
+                number = int(line(peer).split()[1])
+                peer.sendall(b"put %d 1 9e9 - - 0 0 of %s\n." % (number, label))
+                line(peer)
+        assert agent.most_resident < MOST + 32 * MEBIBYTE
+
+    def test_clears_under_a_lease(self, agent: Victim) -> None:
+        """However much is cleared while somebody mints, what it means for their `put` takes little room."""
+        holder, number = agent.lease("key")
+        with agent.connect() as peer:
+            for turn in range(500):
+                words = b" ".join(b"%x" % word for word in range(turn * 1000, (turn + 1) * 1000))
+                peer.sendall(b"clear %s\n" % words)
+                assert line(peer) == b"ok 0 0\n"
+        with holder:
+            holder.sendall(b"put %d 1 9e9 - - 0 0 of 7a11f\n." % number)
+            assert line(holder) == b"ok 0 0\n"
+        assert agent.most_resident < 32 * MEBIBYTE
+
+    def test_leases_of_one_peer(self, agent: Victim) -> None:
+        """Whoever asks for leases without end gets no more of them, but may mint all the same."""
+
+        def ask() -> None:
+            with agent.connect() as peer:
+                for turn in range(20_000):
+                    peer.sendall(b"mint %d%s\n" % (turn, b"k" * 8000))
+                    assert line(peer).startswith(b"mint ")
+
+        serve_meanwhile(agent, ask)
+        assert agent.most_resident < 96 * MEBIBYTE
+
+
+class TestTime:
+    """Whoever dawdles is hung up on; those who hold a lease or wait are not."""
+
+    def test_slow_peers(self, agent: Victim) -> None:
+        """A peer has 5 s for a whole request and to read the answer; a holder and a waiter have longer."""
+        began = time.monotonic()
+        agent.put("large", bytes(MEBIBYTE))
+        holder, number = agent.lease("key")
+        waiter = agent.connect(b"get key\n")
+        slow = {name: agent.connect(name) for name in (b"", b"get k", b"get large\n")}
+        drips = [agent.connect(b"status") for _ in range(20)]
+        while {b""} != {told for drip in drips if (told := dripped(drip)) is not None}:
+            assert time.monotonic() < began + 60
+        assert time.monotonic() > began + REQUEST_SECONDS - 0.5
+        for request, peer in slow.items():
+            with peer:
+                assert len(receive(peer, 2 * MEBIBYTE)) < MEBIBYTE, request
+        holder.sendall(putting(number, HONEST))
+        assert line(holder) == b"ok 1 0\n"
+        while (answer := line(waiter)) == b"wait 0 0\n":
+            pass
+        assert answer == b"hit 0 %d\n" % len(HONEST)
+
+    def test_1_000_idle_connections(self, agent: Victim) -> None:
+        """1,000 connections that say nothing are closed after 5 s, and others are served meanwhile."""
+        before = agent.descriptors
+        allow_descriptors(1100)
+
+        def sit() -> None:
+            peers = [agent.connect() for _ in range(1000)]
+            assert [peer.recv(1) for peer in peers] == [b""] * 1000
+
+        serve_meanwhile(agent, sit)
+        until(lambda: agent.descriptors == before)
+
+
+def dripped(peer: socket.socket) -> bytes | None:
+    """Send a byte; what comes in the tenth of a second after it: None for nothing, empty for the end."""
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        peer.sendall(b" ")
+    peer.settimeout(0.02)
+    try:
+        return peer.recv(1)
+    except TimeoutError:
+        return None
+    except ConnectionResetError:
+        return b""
+
+
+class TestDescriptors:
+    """Where no more connections can be had, those who come wait in the queue, and it does not spin."""
+
+    def test_most_clients(self, agent: Victim) -> None:
+        """Of more than 4,000 clients one waits in the queue until another one has gone."""
+        allow_descriptors(MOST_CLIENTS + 100)
+        peers = [agent.connect() for _ in range(MOST_CLIENTS)]
+        until(lambda: agent.descriptors >= MOST_CLIENTS)
+        late = agent.connect(b"status\n")
+        assert not is_readable(late, 0.3)
+        peers.pop().close()
+        assert line(late).startswith(b"ok ")
+        for peer in (late, *peers):
+            peer.close()
+
+    def test_no_descriptors_left(self) -> None:
+        """With few descriptors it serves whom it has, without spinning, and the others when it can."""
+        with running(requirements.program("prlimit"), "--nofile=48:48") as agent:
+            holder, number = agent.lease("key")
+            waiter = agent.connect(b"get key\n")
+            assert line(waiter) == b"wait 0 0\n"
+            crowd = [agent.connect() for _ in range(100)]
+            until(lambda: agent.descriptors >= 47)
+            began = agent.busy
+            for _ in range(2):
+                assert line(waiter) == b"wait 0 0\n"
+            assert agent.busy < began + 0.5
+            late = agent.connect(b"status\n")
+            assert not is_readable(late, 0.1)
+            for peer in crowd:
+                peer.close()
+            assert line(late).startswith(b"ok ")
+            holder.sendall(putting(number, HONEST))
+            assert line(holder) == b"ok 1 0\n"
+            assert line(waiter) == b"hit 0 %d\n" % len(HONEST)
+
+    def test_no_descriptors_left_and_nobody_there(self, agent: Victim) -> None:
+        """Where it could not take in its only client, it tries again although nobody hangs up."""
+        soft, hard = resource.prlimit(agent.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (agent.descriptors, hard))
+        peer = agent.connect(b"status\n")
+        assert not is_readable(peer, 0.1)
+        resource.prlimit(agent.pid, resource.RLIMIT_NOFILE, (soft, hard))
+        assert is_readable(peer, 10)
+        assert line(peer).startswith(b"ok ")
+
+
+def is_readable(peer: socket.socket, seconds: float) -> bool:
+    """Whether an answer comes within so many seconds."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(peer, selectors.EVENT_READ)
+        return bool(selector.select(seconds))
+
+
+class Peer:
+    """Somebody who asks, in this process."""
+
+    def reply(self, word: str, number: int = 0, body: bytes | bytearray = b"") -> None:
+        """Take the number of the lease."""
+        self.number = number
+
+
+class TestOverwriting:
+    """What is dropped is overwritten, whatever it is dropped for."""
+
+    @pytest.mark.parametrize("way", ["cleared", "replaced", "expired", "crowded out", "cleared meanwhile"])
+    def test_in_memory(self, way: str) -> None:
+        """The bytes of an entry are zeros once it is dropped, or was not kept at all."""
+        now = Now(1000, None, 1000)
+        memory, peer, secret = Memory(lambda: now), Peer(), bytearray(BODY)
+
+        def put(key: bytes, body: bytearray, *, meanwhile: bool = False) -> None:
+            memory.ask(peer, "mint", key)
+            lease = memory.lease(peer, peer.number)
+            assert lease is not None
+            if meanwhile:
+                memory.clear(["label"])
+            memory.put(lease, body, Instants(2000, None, 0, 0, 0), "of", "label")
+
+        put(b"key", secret, meanwhile=way == "cleared meanwhile")
+        assert way == "cleared meanwhile" or secret == BODY
+        if way == "cleared":
+            memory.clear(["label"])
+        elif way == "replaced":
+            put(b"key", bytearray(b"new"))
+        elif way == "expired":
+            now.wall = now.steady = 3000
+            memory.expire()
+        elif way == "crowded out":
+            for turn in range(MOST // MEBIBYTE):
+                put(b"%d" % turn, bytearray(MEBIBYTE))
+        assert secret == bytes(len(BODY))
+
+    @root
+    @pytest.mark.parametrize(
+        "way", ["cleared", "unread", "replaced", "expired", "cleared meanwhile", "in pieces"]
+    )
+    def test_in_the_process(self, agent: Victim, way: str) -> None:
+        """Root finds no copy in the agent's memory of what it remembered, gave to many and forgot."""
+        holder, number = agent.lease("key")
+        readers = [agent.connect(b"get key\n") for _ in range(0 if way == "unread" else 5)]
+        assert all(line(reader) == b"wait 0 0\n" for reader in readers)
+        request = putting(number, BODY, time.time() + 1 if way == "expired" else 9e9)
+        if way == "cleared meanwhile":
+            assert agent.say(b"clear label") == b"ok 0 0\n"
+        send(holder, request, 100 if way == "in pieces" else len(request))
+        assert line(holder) == b"ok %d 0\n" % (way != "cleared meanwhile")
+        for reader in readers:
+            assert line(reader).startswith(b"hit 0 ")
+            assert receive(reader, len(BODY)) == BODY
+        assert way in ("expired", "cleared meanwhile") or in_memory(agent.pid, MARKER)
+        if way == "replaced":
+            agent.put("key", b"new")
+        elif way in ("cleared", "unread", "in pieces"):
+            assert agent.say(b"clear label") == b"ok 1 0\n"
+        until(lambda: agent.say(b"status").startswith(b"ok 0 ") or way != "expired")
+        assert not in_memory(agent.pid, MARKER)
+
+    @root
+    def test_half_a_secret(self, agent: Victim) -> None:
+        """What a holder has sent of a body is overwritten when it hangs up before the end."""
+        holder, number = agent.lease("key")
+        send(holder, putting(number, BODY)[:-1], MEBIBYTE)
+        assert agent.say(b"status").startswith(b"ok 0 ")
+        assert in_memory(agent.pid, MARKER)
+        holder.close()
+        agent.put("key", b"new")
+        assert not in_memory(agent.pid, MARKER)
+
+
+def send(peer: socket.socket, request: bytes, piece: int) -> None:
+    """Send a request in pieces, each of which the agent has read before the next one comes."""
+    for begin in range(0, len(request), piece):
+        peer.sendall(request[begin : begin + piece])
+        until(lambda: not unread(peer))
+
+
+def unread(peer: socket.socket) -> int:
+    """How many bytes of what was sent the other end has not read."""
+    import array
+    import fcntl
+    import termios
+
+    found = array.array("i", [0])
+    fcntl.ioctl(peer, termios.TIOCOUTQ, found)
+    return found[0]
+
+
+def in_memory(pid: int, marker: bytes) -> int:
+    """How often a marker stands in what a process can read of its memory."""
+    found = 0
+    with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
+        for region in Path(f"/proc/{pid}/maps").read_text().splitlines():
+            bounds, mode, *_ = region.split()
+            begin, end = (int(bound, 16) for bound in bounds.split("-"))
+            with contextlib.suppress(OSError, ValueError, OverflowError):  # the kernel's own pages
+                if mode.startswith("r"):
+                    memory.seek(begin)
+                    found += memory.read(end - begin).count(marker)
+    return found

@@ -1,0 +1,329 @@
+"""Thirty hours of an agent's life in a minute: what it weighs, how often it mints, and that it sleeps.
+
+The agent is the real one, under libfaketime. Run as a program, this file is the one who asks it: through the
+real wire and the real resolver, with AWS scripted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from credhelper import expiry, wire
+from credhelper.agent import client
+from credhelper.app import Start, open_house
+from credhelper.cli import get as cli_get
+from credhelper.credentials import Credentials, Keys
+from credhelper.sessions.consent import Said
+
+import requirements
+from sandbox import PROFILES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sandbox import Laptop
+
+HOUR = 3600
+HOURS = 30
+LIFE = 900
+SHORTEST, LONGEST = 20, 30
+"""Seconds between two questions."""
+
+ARGUMENTS = ["unlock-bucket", "--reason", "soak"]
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is measured")
+
+
+@pytest.fixture
+def faketime() -> str:
+    """The library."""
+    return requirements.faketime()
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A place for a socket: its path is to be short."""
+    with tempfile.TemporaryDirectory(prefix="ch-") as place:
+        yield Path(place) / "a"
+
+
+@contextmanager
+def agent_in(directory: Path, idle_seconds: float = 900, **environ: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A real agent that listens there."""
+    directory.mkdir(0o700)
+    with subprocess.Popen(client.command(str(directory), idle_seconds), env=environ) as agent:
+        try:
+            wait_until(lambda: status_of(directory) is not None)
+            yield agent
+        finally:
+            agent.terminate()
+
+
+def status_of(directory: Path) -> list[str] | None:
+    """The lines of its status; None where it does not answer."""
+    try:
+        connection = wire.connect(str(directory))
+        if connection is None:
+            return None
+        with closing(connection):
+            return connection.ask(b"status\n")[2].decode().splitlines()
+    except (OSError, ValueError):
+        return None
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what another process does."""
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.01)
+
+
+def number_in_status(pid: int, name: str) -> int:
+    """A figure of /proc/PID/status."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+
+def sockets(directory: Path) -> int:
+    """How many sockets have its name: the one that listens, and one for each client."""
+    name = str(directory / wire.SOCKET)
+    return sum(line.endswith(name) for line in Path("/proc/net/unix").read_text().splitlines())
+
+
+def descriptors(pid: int, directory: Path) -> int:
+    """How many descriptors it has; where it hides them from us, how many sockets."""
+    with suppress(PermissionError):
+        return len(os.listdir(f"/proc/{pid}/fd"))
+    return sockets(directory)
+
+
+def put(directory: Path, seconds: float) -> None:
+    """Mint, and let the agent keep it for so many seconds."""
+    with closing(wire.connect(str(directory)) or pytest.fail("no agent")) as connection:
+        _, lease, _ = connection.ask(b"mint key\n")
+        words = f"put {lease} 4 {time.time() + seconds!r} - - 60 60 of label\nbody"
+        assert connection.ask(words.encode()) == ("ok", 1, b"")
+
+
+@linux
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        pytest.param(None, id="nothing cached"),
+        pytest.param(3600.0, id="an entry cached"),
+        pytest.param(1.7e9, id="an entry that seems to last for ever"),
+    ],
+)
+def test_it_sleeps_while_nobody_asks(directory: Path, seconds: float | None) -> None:
+    """With an entry or without, an agent that nobody asks is not woken once.
+
+    Where the wall clock begins in 1970, what the keyring has seems to last for decades.
+    """
+    with agent_in(directory) as agent:
+        if seconds is not None:
+            put(directory, seconds)
+
+        def woken() -> int:
+            return number_in_status(agent.pid, "voluntary_ctxt_switches")
+
+        def is_calm() -> bool:
+            before = woken()
+            time.sleep(0.2)
+            return before == woken()
+
+        wait_until(lambda: sockets(directory) == 1 or agent.poll() is not None)  # it has seen us hang up
+        wait_until(is_calm)
+        before = woken()
+        time.sleep(2.5)
+
+        assert woken() == before
+
+
+@linux
+def test_what_nobody_asks_for_goes_of_itself(faketime: str, directory: Path) -> None:
+    """An entry goes when it does not serve any more, and the agent once it has been idle after that."""
+    speed, idle = 300, 300
+    environ = {"LD_PRELOAD": faketime, "FAKETIME": f"+0 x{speed}"}
+    with agent_in(directory, idle, **environ) as agent:
+        lines = [""]
+        while len(lines) < 2:
+            with suppress(OSError, ValueError):  # 5 s to ask are 17 ms here
+                put(directory, 1200)
+            lines = status_of(directory) or [""]
+        began, left = time.monotonic(), float(lines[1].split()[0])
+
+        assert agent.wait(30) == 0
+        assert (time.monotonic() - began) * speed > 0.95 * (left - 60 + idle)
+        assert not (directory / wire.SOCKET).exists()
+
+
+# -- thirty hours
+
+
+@dataclass
+class Diary:
+    """What became of thirty hours."""
+
+    asked: int = 0
+    missed: int = 0
+    refreshed: int = 0
+    minted: int = 0
+    least_left: float = float("inf")
+    kilobytes: list[int] = field(default_factory=list)
+    descriptors: list[int] = field(default_factory=list)
+
+
+@linux
+def test_thirty_hours(faketime: str, laptop: Laptop, tmp_path: Path) -> None:
+    """An AssumeRoot session that is asked for twice a minute, for 30 hours.
+
+    Nobody ever waits again after the first one, mints are as many as the thresholds say, and the agent
+    weighs what it did after an hour, with as many descriptors.
+    """
+    clock, step = tmp_path / "clock", (SHORTEST + LONGEST) / 2
+    clock.write_text("+0\n")
+    environ = {
+        "LD_PRELOAD": faketime,
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "NO_FAKE_STAT": "1",
+    }
+    rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nrenew_for = 2592000\n'  # nobody is asked for 30 hours
+    laptop.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
+    with laptop.use_agent() as directory, agent_in(directory, **environ) as agent:
+        asker = subprocess.run(
+            [sys.executable, __file__, str(directory), str(clock), str(agent.pid)],
+            env={**laptop.environ, **environ, "CREDHELPER_KEYRING": "none"},
+            stdout=subprocess.PIPE,
+            timeout=300,
+            check=True,
+        )
+    diary = Diary(**json.loads(asker.stdout))
+    late = (
+        (SHORTEST**2 + SHORTEST * LONGEST + LONGEST**2) / 3 / (2 * step)
+    )  # from a moment to the next question
+    cycle = LIFE - (expiry.floor(LIFE) + LIFE / expiry.REFRESH_AHEAD_SHARE) + late
+
+    assert diary.asked == pytest.approx(HOURS * HOUR / step, rel=0.05)
+    assert diary.minted == pytest.approx(HOURS * HOUR / cycle, rel=0.05)
+    assert (diary.missed, diary.refreshed) == (1, diary.minted - 1)
+    assert diary.least_left >= expiry.floor(LIFE)
+    assert len(diary.kilobytes) == HOURS
+    assert max(diary.kilobytes) - diary.kilobytes[0] < 512, diary.kilobytes
+    assert set(diary.descriptors) == {diary.descriptors[0]}
+
+
+class ScriptedAws:
+    """Mints sessions of AssumeRoot's life."""
+
+    minted = 0
+
+    def __init__(self, environ: object) -> None:
+        pass
+
+    def close(self) -> None:
+        """There is nothing to hang up."""
+
+    def source_keys(self, *_: object) -> Keys:
+        return Keys("AKIASOURCE", "source-secret")
+
+    def mint(self, *_: object) -> Any:
+        ScriptedAws.minted += 1
+        now = expiry.read_clocks()
+        credentials = Credentials(
+            *(f"ASIA{self.minted}", "secret", "token" * 200),
+            int(now.wall) + LIFE,
+            LIFE,
+            0.0,
+            now,
+            "111122223333",
+        )
+        return SimpleNamespace(credentials=credentials, request_id="request", host="sts")
+
+
+class Asker:
+    """Asks as `get` does, and is the refresher when told to send one."""
+
+    def __init__(self, directory: Path, clock: Path, pid: int) -> None:
+        self.directory = directory
+        self.clock = clock
+        self.pid = pid
+        self.ahead = 0.0
+        self.diary = Diary()
+
+    def spend(self, hours: int) -> Diary:
+        chance = random.Random(0)
+        for hour in range(1, hours + 1):
+            while self.ahead < hour * HOUR:
+                self.pass_time(chance.uniform(SHORTEST, LONGEST))
+                self.ask()
+            self.measure()
+        self.diary.minted = ScriptedAws.minted
+        return self.diary
+
+    def pass_time(self, seconds: float) -> None:
+        """Set all clocks forward, for the agent and for us at one moment."""
+        self.ahead += seconds
+        beside = self.clock.with_suffix(".new")
+        beside.write_text(f"+{self.ahead:.3f}\n")
+        beside.replace(self.clock)
+
+    def ask(self) -> None:
+        self.diary.asked += 1
+        answer = wire.ask(ARGUMENTS, os.environ)
+        if isinstance(answer, wire.Ticket):
+            self.diary.missed += 1
+            self.look_at(self.mint("get", answer))
+            return
+        assert answer.status == 0, answer.body
+        self.look_at(answer.body)
+        if answer.refresh:
+            self.diary.refreshed += 1
+            ticket = cli_get.renewal(os.environ, ARGUMENTS)
+            assert ticket is not None, "nobody else renews"
+            self.mint("renew", ticket)
+
+    @staticmethod
+    def mint(wish: client.Wish, ticket: wire.Ticket) -> bytes:
+        start = Start(time.monotonic(), ARGUMENTS, ticket, hushed=wish == "renew")
+        house = open_house(os.environ, start, Said(reason="soak"))
+        envelope = cli_get.answer(house, "unlock-bucket", {}, wish=wish)
+        assert ticket.connection is not None
+        ticket.connection.close()
+        return envelope
+
+    def look_at(self, envelope: bytes) -> None:
+        expiration = json.loads(envelope)["Expiration"].replace("Z", "+00:00")
+        left = datetime.fromisoformat(expiration).timestamp() - time.time()
+        self.diary.least_left = min(self.diary.least_left, left)
+
+    def measure(self) -> None:
+        count = descriptors(self.pid, self.directory)
+        usual = self.diary.descriptors[0] if self.diary.descriptors else 0
+        for _ in range(500):  # it may not have seen yet that we have hung up
+            if count > usual:
+                time.sleep(0.002)
+                count = min(count, descriptors(self.pid, self.directory))
+        self.diary.descriptors.append(count)
+        self.diary.kilobytes.append(number_in_status(self.pid, "VmRSS"))
+
+
+if __name__ == "__main__":
+    sys.modules["credhelper.aws.sts"] = SimpleNamespace(Aws=ScriptedAws)  # type: ignore[assignment]
+    diary = Asker(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).spend(HOURS)
+    sys.stdout.write(json.dumps(asdict(diary)))

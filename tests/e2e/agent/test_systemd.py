@@ -1,0 +1,296 @@
+"""The systemd units: without a mistake, closed as far as a user's can be, and the agent under them stays."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credhelper import wire
+from credhelper.agent.admin import Remote
+
+import requirements
+from sandbox import PROGRAM, agents_in
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+UNITS = Path(__file__).parents[3] / "packaging/systemd"
+EXPOSURE = 55
+"""Tenths, of 100 at most. It is judged like a system's service: root's capabilities count for it, although
+it has none, since to give them up ends a user's service before it begins."""
+
+ENDS_IT = ("CapabilityBoundingSet", "AmbientCapabilities", "PrivateDevices", "ProtectClock")
+ENDS_IT += ("ProtectKernelLogs", "ProtectKernelModules", "PrivateUsers", "SupplementaryGroups")
+
+
+def until(condition: Callable[[], object], seconds: float = 30) -> None:
+    """Wait for something that nobody tells us of."""
+    ends = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends, "it does not come"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def units(laptop: Laptop) -> Path:
+    """The units in the place where a user puts theirs, and the program where pipx and uv put it."""
+    place = laptop.home / ".config/systemd/user"
+    shutil.copytree(UNITS, place)
+    program = laptop.home / ".local/bin/credhelper"
+    program.parent.mkdir(parents=True)
+    program.symlink_to(PROGRAM)
+    return place
+
+
+def analyzed(laptop: Laptop, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """What systemd says of files as units of the laptop's user."""
+    command = [requirements.program("systemd-analyze"), "--user", "--no-pager", *map(str, arguments)]
+    return subprocess.run(command, env=laptop.environ, capture_output=True, text=True, check=False)
+
+
+class TestUnits:
+    """What systemd itself says of them."""
+
+    def test_no_mistake(self, laptop: Laptop, units: Path) -> None:
+        """Systemd has nothing to say of them: no misspelt key, no missing program."""
+        found = analyzed(laptop, "verify", *sorted(units.iterdir()))
+        assert (found.stdout + found.stderr, found.returncode) == ("", 0)
+
+    @pytest.mark.parametrize("name", ["credhelper-agent.service", "credhelper-agent.socket"])
+    def test_every_key_is_read(self, laptop: Laptop, units: Path, name: str) -> None:
+        """Each of their keys is one that systemd knows: misspelt, it is complained of."""
+        text = (UNITS / name).read_text()
+        for key in set(re.findall(r"^(\w+)=", text, re.MULTILINE)):
+            (units / name).write_text(re.sub(f"^{key}=", f"{key}x=", text, flags=re.MULTILINE))
+            assert f"{key}x" in analyzed(laptop, "verify", units / name).stderr
+
+    def test_exposure(self, laptop: Laptop, units: Path) -> None:
+        """What the service may do is rated no worse than it was; each restriction counts."""
+        judge = ("security", "--offline=true", f"--threshold={EXPOSURE}", units / "credhelper-agent.service")
+        found = analyzed(laptop, *judge)
+        assert found.returncode == 0, found.stdout + found.stderr
+        text = (UNITS / "credhelper-agent.service").read_text()
+        judge[-1].write_text(text.replace("RestrictNamespaces=yes\n", ""))
+        assert analyzed(laptop, *judge).returncode == 1
+
+    @pytest.mark.parametrize("key", ENDS_IT)
+    def test_nothing_that_a_user_may_not(self, key: str) -> None:
+        """They ask for nothing that ends a service of a user manager which may not do it."""
+        assert f"\n{key}=" not in (UNITS / "credhelper-agent.service").read_text()
+
+
+class TestHandedOver:
+    """A socket that somebody else listens on until the agent is needed."""
+
+    @pytest.fixture
+    def directory(self, laptop: Laptop) -> Iterator[Path]:
+        """The agent's place, made by somebody else, and a configuration that is old enough for a hit."""
+        with laptop.use_agent() as directory:
+            directory.mkdir(mode=0o700)
+            laptop.settle()
+            yield directory
+
+    @contextmanager
+    def listening(self, laptop: Laptop, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """What becomes the agent with the first connection, as a socket unit has it."""
+        before = (directory / wire.SOCKET).stat().st_ino if (directory / wire.SOCKET).exists() else None
+        passed = [f"--setenv={name}={value}" for name, value in laptop.environ.items()]
+        activate = [
+            requirements.program("systemd-socket-activate"),
+            "-l",
+            str(directory / wire.SOCKET),
+            *passed,
+        ]
+        with subprocess.Popen([*activate, PROGRAM, "agent", "run"], stderr=subprocess.DEVNULL) as process:
+            try:
+                until((directory / wire.SOCKET).exists)
+                until(lambda: (directory / wire.SOCKET).stat().st_ino != before)
+                yield process
+            finally:
+                process.kill()
+
+    def test_a_hit_from_it(self, laptop: Laptop, sts: LoopbackSts, directory: Path) -> None:
+        """The agent that was handed a socket remembers what is minted, and leaves the socket when it ends."""
+        with self.listening(laptop, directory) as process:
+            until(lambda: answers(directory) == process.pid)
+            first = laptop.get("developer")
+            assert laptop.get("developer") == first
+            assert sts.count() == 1
+            assert laptop.run("agent", "stop").status == 0
+            assert process.wait(30) == 0
+        assert (directory / wire.SOCKET).is_socket()
+
+    def test_the_one_before_makes_way(self, laptop: Laptop, sts: LoopbackSts, directory: Path) -> None:
+        """An agent that ran before in the same place ends, and the new one has its lock and the callers."""
+        first = laptop.get("developer")
+        assert len(agents_in(directory)) == 1
+        with self.listening(laptop, directory) as process:
+            until(lambda: answers(directory) == process.pid)
+            assert (directory / wire.LOCK).read_text() == f"{process.pid}\n"
+            until(lambda: agents_in(directory) == [process.pid])
+            second = laptop.get("developer")
+            assert laptop.get("developer") == second != first
+            assert sts.count() == 2
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0
+        assert (directory / wire.SOCKET).is_socket()
+
+
+def answers(directory: Path) -> int | None:
+    """The process id of the agent, once it does."""
+    try:
+        found = Remote(str(directory)).status()
+    except Exception:  # noqa: BLE001 - not yet
+        return None
+    return found[0] if found else None
+
+
+BOOT = """\
+set -e
+mount -t tmpfs tmpfs /run
+umount -R /sys/fs/cgroup
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
+place=/sys/fs/cgroup/credhelper-$$
+mkdir $place
+came_from=$(sed -n s/^0:://p /proc/self/cgroup)
+echo $$ > $place/cgroup.procs
+mkdir -p /run/systemd/system
+mkdir -m 700 -p /run/user /run/user/0
+trap : TERM
+"$@" &
+echo booted
+wait $! || wait $! || :
+echo $$ > /sys/fs/cgroup$came_from/cgroup.procs
+find $place -depth -type d -exec rmdir {} +
+"""
+
+
+class UserManager:
+    """A user's systemd in mounts and control groups of its own."""
+
+    def __init__(self, laptop: Laptop, before: list[str]) -> None:
+        program = next((path for path in MANAGERS if os.access(path, os.X_OK)), None) or requirements.program(
+            "systemd"
+        )
+        self.environ = {**laptop.environ, "XDG_RUNTIME_DIR": "/run/user/0", "CREDHELPER_AGENT": "auto"}
+        inside = [
+            "unshare",
+            "--mount",
+            "--propagation=private",
+            "sh",
+            "-c",
+            BOOT,
+            "sh",
+            *before,
+            program,
+            "--user",
+        ]
+        self._process = subprocess.Popen(
+            inside, env=self.environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        assert self._process.stdout is not None
+        if self._process.stdout.readline() != b"booted\n":
+            self._process.wait()
+            pytest.skip("mounts of one's own are not allowed here")
+        try:
+            until(lambda: self.run("systemctl", "--user", "is-active", "basic.target") == "active\n")
+        except BaseException:
+            self.stop()
+            raise
+
+    def run(self, *command: str) -> str:
+        """What a command of this user's prints."""
+        enter = ["nsenter", f"--target={self._process.pid}", "--mount", "--", *command]
+        found = subprocess.run(enter, env=self.environ, capture_output=True, text=True, check=False)
+        return found.stdout
+
+    def stop(self) -> None:
+        """End it and all that it has started."""
+        self.run("systemctl", "--user", "exit")
+        self._process.communicate(timeout=60)
+
+
+MANAGERS = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
+
+
+@contextmanager
+def managing(laptop: Laptop, *before: str) -> Iterator[UserManager]:
+    """A user's systemd, started by way of a command."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root for mounts of its own")
+    manager = UserManager(laptop, list(before))
+    try:
+        yield manager
+    finally:
+        manager.stop()
+
+
+@pytest.fixture
+def manager(laptop: Laptop, units: Path) -> Iterator[UserManager]:
+    """One that knows the units and, as usual, has no privileges."""
+    laptop.settle()
+    with managing(laptop, "setpriv", "--bounding-set=-all", "--inh-caps=-all") as manager:
+        yield manager
+
+
+@pytest.fixture
+def able_manager(laptop: Laptop, units: Path) -> Iterator[UserManager]:
+    """One that can make namespaces."""
+    with managing(laptop) as manager:
+        yield manager
+
+
+class TestUserManager:
+    """The units in a real user manager."""
+
+    def test_an_agent_that_outlives_a_service(self, manager: UserManager, sts: LoopbackSts) -> None:
+        """An agent that a service starts ends with it; the units' own remembers what a service has minted."""
+        names = [f"--setenv={name}" for name in manager.environ]
+        service = ("systemd-run", "--user", "--pipe", "--wait", "--quiet", *names, PROGRAM)
+        assert manager.run(*service, "get", "developer") != manager.run(*service, "get", "developer")
+        assert sts.count() == 2
+        started(manager, "socket")
+        first = manager.run(*service, "get", "developer")
+        assert first.startswith('{"Version":')
+        assert manager.run(*service, "get", "developer") == first
+        assert sts.count() == 3
+
+    def test_the_restrictions_are_in_force(self, manager: UserManager) -> None:
+        """It runs with its system calls filtered, gains no privileges, and has no capabilities."""
+        status = Path(f"/proc/{started(manager, 'service')}/status").read_text()
+        for fact in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"):
+            assert f"\n{fact}\n" in status
+
+    def test_a_file_system_of_its_own(self, able_manager: UserManager, units: Path) -> None:
+        """Where there can be namespaces, it runs with nothing to write to but the place of its socket."""
+        (units / "credhelper-agent.service.d").mkdir()
+        (units / "credhelper-agent.service.d/home.conf").write_text(
+            "[Service]\nPrivateTmp=no\n"
+        )  # HOME is there
+        able_manager.run("systemctl", "--user", "daemon-reload")
+        mounts = Path(f"/proc/{started(able_manager, 'socket')}/mounts").read_text()
+        assert re.search(r"^\S+ / \S+ ro,", mounts, re.MULTILINE)
+        assert re.search(r"^\S+ /run/user/0/credhelper \S+ rw,", mounts, re.MULTILINE)
+
+
+def started(manager: UserManager, unit: str) -> int:
+    """Start one unit, and the other with it; returns the process id of the agent that answers."""
+    assert manager.run("systemctl", "--user", "start", f"credhelper-agent.{unit}") == ""
+    until(lambda: manager.run(PROGRAM, "agent", "status").startswith("running"))
+    pid = manager.run("systemctl", "--user", "show", "-P", "MainPID", "credhelper-agent.service").strip()
+    assert f"process {pid}" in manager.run(PROGRAM, "agent", "status")
+    assert manager.run("systemctl", "--user", "is-active", "credhelper-agent.socket") == "active\n"
+    assert manager.run("stat", "-c", "%a", f"/run/user/0/credhelper/{wire.SOCKET}") == "600\n"
+    return int(pid)

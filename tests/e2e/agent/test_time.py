@@ -1,0 +1,218 @@
+"""Clocks that jump under a running agent: the real one, with real callers, under libfaketime."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from credhelper import wire
+from credhelper.agent import client
+
+import requirements
+from clocks import Clock
+from sandbox import agents_in
+from sts_faults import NORMAL, expires_in, slow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sandbox import Laptop, Result
+    from sts import LoopbackSts
+
+HOUR = 3600
+NIGHT = 8 * HOUR
+
+
+@dataclass
+class Desk:
+    """A laptop whose agent and callers have a clock of their own."""
+
+    laptop: Laptop
+    sts: LoopbackSts
+    clock: Clock
+    directory: Path
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """A caller."""
+        return self.laptop.start("get", "developer")
+
+    def key(self, result: Result) -> str:
+        """Whose credentials were printed; they have not expired on the clock of STS."""
+        key, expiration = opened(result)
+        assert expiration > self.sts.now(), result
+        return key
+
+    def get(self, count: int = 1) -> set[str]:
+        """The credentials that so many callers at once are given."""
+        callers = [self.start() for _ in range(count)]
+        return {self.key(self.laptop.finish(caller)) for caller in callers}
+
+    def ask(self, request: str) -> tuple[str, int, bytes]:
+        """One answer of the agent."""
+        with closing(self.connect()) as connection:
+            return connection.ask(request.encode())
+
+    def connect(self) -> wire.Connection:
+        """A connection to the agent."""
+        connection = wire.connect(str(self.directory))
+        assert connection is not None
+        return connection
+
+
+def opened(result: Result) -> tuple[str, float]:
+    """The key that was printed, and when it expires."""
+    assert result.status == 0, result
+    envelope: dict[str, Any] = result.envelope
+    expiration = datetime.fromisoformat(envelope["Expiration"].replace("Z", "+00:00"))
+    return envelope["AccessKeyId"], expiration.timestamp()
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait for what other processes do."""
+    ends = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < ends, "it never came to that"
+        time.sleep(0.01)
+
+
+def listens(directory: Path) -> bool:
+    """Whether an agent answers there."""
+    connection = wire.connect(str(directory))
+    if connection is not None:
+        connection.close()
+    return connection is not None
+
+
+@contextmanager
+def desk_with(clock: Clock, laptop: Laptop, sts: LoopbackSts) -> Iterator[Desk]:
+    """A desk; at its end the agent is the one that it began with."""
+    with laptop.use_agent() as directory:
+        directory.mkdir(0o700)
+        laptop.environ |= clock.environ
+        desk = Desk(laptop, sts, clock, directory)
+        with subprocess.Popen(client.command(str(directory), 900), env=clock.environ) as agent:
+            try:
+                wait_until(lambda: listens(directory))
+                yield desk
+                assert agents_in(directory) == [agent.pid]
+            finally:
+                agent.terminate()
+
+
+@pytest.fixture
+def faketime() -> None:
+    """The library is there."""
+    if sys.platform != "linux":
+        pytest.skip("it is the clock since boot of Linux that is read")
+    requirements.faketime()
+
+
+@pytest.fixture
+def desk(faketime, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> Iterator[Desk]:
+    """A laptop whose wall clock is set while its agent runs; STS, whose clock is right, does not mind."""
+    sts.check_clock = False
+    with desk_with(Clock(tmp_path / "clock"), laptop, sts) as found:
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("jumps", "mints"),
+    [([HOUR, 0, HOUR], 2), ([-HOUR, 0, -HOUR], 1), ([-HOUR, HOUR, 0, -HOUR], 2)],
+    ids=["forward", "back", "both"],
+)
+def test_a_clock_that_is_set_mints_at_most_twice(desk: Desk, jumps: list[int], mints: int) -> None:
+    """However often the clock goes an hour either way: two mints in all, and nothing that has expired."""
+    desk.get()
+    for ahead in jumps:
+        desk.clock.jump(ahead)
+        desk.get()
+        desk.get(3)
+
+    assert desk.sts.count() == mints
+
+
+def test_a_clock_that_is_set_while_somebody_mints(desk: Desk) -> None:
+    """An hour forward between question and answer: everybody gets the answer, and it lasts."""
+    desk.sts.script.append(slow(3))
+    callers = [desk.start() for _ in range(3)]
+    wait_until(desk.sts.count)
+    desk.clock.jump(HOUR)
+    keys = {desk.key(desk.laptop.finish(caller)) for caller in callers}
+
+    assert len(keys) == 1
+    assert desk.get(2) == keys
+    assert desk.sts.count() == 1
+
+
+def test_a_clock_set_back_does_not_keep_what_has_expired(desk: Desk) -> None:
+    """An hour back, a session ends in its own time all the same, and another one is minted."""
+    desk.sts.mode = expires_in(10)
+    first, expiration = opened(desk.laptop.finish(desk.start()))
+    desk.clock.jump(-HOUR)
+    wait_until(lambda: desk.sts.now() > expiration - 3)  # half its life is 5 s, and STS tells whole seconds
+    desk.sts.mode = NORMAL
+    (second,) = desk.get()
+
+    assert second != first
+    assert desk.sts.count() == 2
+
+
+def test_the_agent_reads_both_clocks(desk: Desk) -> None:
+    """With an hour left by the wall clock, an entry is answered until its end on the clock since boot."""
+    with closing(desk.connect()) as connection:
+        _, lease, _ = connection.ask(b"mint key\n")
+        boot_ends = (wire.boot_seconds() or 0) + 1.5
+        words = f"put {lease} 4 {time.time() + HOUR!r} {boot_ends!r} - 0 0 of label\nbody"
+
+        assert connection.ask(words.encode()) == ("ok", 1, b"")
+
+    desk.clock.jump(-HOUR)
+    asked, word = 0.0, "hit"
+    while word == "hit":
+        asked, (word, *_) = wire.boot_seconds() or 0, desk.ask("get key\n")
+        assert word != "hit" or asked < boot_ends
+
+    assert word == "mint"
+    assert (wire.boot_seconds() or 0) >= boot_ends
+
+
+@pytest.mark.parametrize("all_clocks", [False, True], ids=["the wall clock alone", "all clocks"])
+def test_a_night_asleep(
+    faketime, laptop: Laptop, sts: LoopbackSts, tmp_path: Path, *, all_clocks: bool
+) -> None:
+    """Eight hours later nothing of before is printed, and all who ask at once share one mint."""
+    with desk_with(Clock(tmp_path / "clock", all_clocks), laptop, sts) as desk:
+        before = desk.get(2)
+        sts.clock_offset = NIGHT
+        desk.clock.jump(NIGHT)
+        after = desk.get(10)
+
+        assert (len(before), len(after), before & after) == (1, 1, set())
+        assert desk.get(5) == after
+        assert sts.count() == 2
+
+
+def test_a_night_asleep_while_somebody_mints(
+    faketime, laptop: Laptop, sts: LoopbackSts, tmp_path: Path
+) -> None:
+    """A lid that is closed during a mint: whatever those callers get, the next one gets what is good."""
+    with desk_with(Clock(tmp_path / "clock", all_clocks=True), laptop, sts) as desk:
+        sts.script.append(slow(3))
+        callers = [desk.start() for _ in range(2)]
+        wait_until(sts.count)
+        sts.clock_offset = NIGHT
+        desk.clock.jump(NIGHT)
+        for caller in callers:
+            laptop.finish(caller)
+        after = desk.get(2)
+
+        assert len(after) == 1
+        assert sts.count() <= 3

@@ -1,0 +1,705 @@
+"""`credhelper assume-root` and `assume-role`: the AWS CLI's command lines, answered as a profile's are."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import ssl
+import subprocess
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from credhelper.assume import options
+from credhelper.cli import assume_output, main
+from credhelper.config.keys import API, ROLE, ROOT
+
+import requirements
+import sts_faults as faults
+from sandbox import AWS_CONFIG, PROFILES, PROGRAM, Laptop
+from sts import SOURCE_KEY_ID, SOURCE_SECRET, LoopbackSts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ARN = "arn:aws:iam::222233334444:role/Developer"
+TASK = "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"
+AS_ROLE = ("assume-role", "--role-arn", ARN, "--role-session-name", "me")
+AS_ROOT = ("assume-root", "--target-principal", "111122223333", "--task-policy-arn", TASK)
+DEVICE = "arn:aws:iam::999988887777:mfa/me"
+SHOWN = (*AS_ROLE, "--output", "response")
+
+EXAMPLE = """\
+aws sts assume-root \\
+    --duration-seconds 900 \\
+    --target-principal 111122223333 \\
+    --task-policy-arn arn=arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"""
+"""The example in the AWS CLI's reference of assume-root, as it stands there; the response is its output."""
+
+OUTPUT = {
+    "Credentials": {"SecretAccessKey", "SessionToken", "Expiration", "AccessKeyId"},
+    "SourceIdentity": "Alice",
+}
+
+ROLE_EXAMPLE = (
+    "aws sts assume-role --role-arn arn:aws:iam::123456789012:role/xaccounts3access "
+    "--role-session-name s3-access-example"
+)
+
+
+@pytest.fixture(name="bare")
+def _bare(laptop: Laptop) -> Laptop:
+    """The laptop without a configuration of ours: what the AWS CLI has is enough."""
+    laptop.config.unlink()
+    laptop.environ |= {"AWS_PROFILE": "org-admin", "AWS_REGION": "eu-west-1"}
+    return laptop
+
+
+def _shell(laptop: Laptop, line: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["sh", "-c", line], env=laptop.environ, capture_output=True, check=False)
+
+
+class TestAnswers:
+    """What is printed."""
+
+    def test_the_example_of_assume_root(self, bare: Laptop, sts: LoopbackSts) -> None:
+        """The documented line, word for word, gives the documented response."""
+        sts.source_identity = "Alice"
+        done = _shell(bare, EXAMPLE.replace("aws sts", "credhelper") + " --output response")
+        document = json.loads(done.stdout)
+
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert {**document, "Credentials": set(document["Credentials"])} == OUTPUT
+        assert document["Credentials"] == sts.issued[0]
+
+    def test_the_example_of_assume_role(self, bare: Laptop, sts: LoopbackSts) -> None:
+        """The same for the role: the user is in the response."""
+        line = ROLE_EXAMPLE.replace("aws sts", "credhelper")
+        document = json.loads(_shell(bare, f"{line} --output response").stdout)
+
+        assert document["Credentials"] == sts.issued[0]
+        assert document["AssumedRoleUser"]["AssumedRoleId"].endswith(":s3-access-example")
+        assert document["AssumedRoleUser"]["Arn"] == (
+            "arn:aws:sts::123456789012:assumed-role/xaccounts3access/s3-access-example"
+        )
+
+    def test_without_output_it_is_what_sdks_read(self, bare: Laptop, sts: LoopbackSts) -> None:
+        """The envelope, so that the line can stand behind credential_process."""
+        envelope = bare.run(*AS_ROOT).envelope
+
+        assert (envelope["Version"], envelope["AccountId"]) == (1, "111122223333")
+        assert envelope["SecretAccessKey"] == sts.issued[0]["SecretAccessKey"]
+
+    @pytest.mark.parametrize("kind", [ROOT, ROLE])
+    def test_the_response_has_every_member_of_the_api(self, kind: str) -> None:
+        """botocore's model knows no more; an older one may know less."""
+        model = boto3.client("sts", region_name="us-east-1").meta.service_model
+        shape = model.operation_model(API[kind]).output_shape
+
+        def names(shape, sample) -> None:
+            assert set(shape.members) <= set(sample)
+            for name, member in shape.members.items():
+                if member.type_name == "structure":
+                    names(member, sample[name])
+
+        names(shape, assume_output.SAMPLES[kind])
+
+    def test_from_the_cache_it_is_the_same_response(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service
+    ) -> None:
+        """Also the parts that no envelope has: packed size, role id, source identity."""
+        line = (*SHOWN, "--source-identity", "alice", "--policy", '{"Statement": []}')
+        first, second = laptop.run(*line).stdout, laptop.run(*line).stdout
+
+        assert first == second
+        assert set(json.loads(first)) == {
+            "Credentials",
+            "AssumedRoleUser",
+            "PackedPolicySize",
+            "SourceIdentity",
+        }
+        assert sts.count() == 1
+
+    @pytest.mark.parametrize(
+        ("query", "printed"),
+        [
+            ("AssumedRoleUser.Arn", b'"arn:aws:sts::222233334444:assumed-role/Developer/me"\n'),
+            ("SourceIdentity", b"null\n"),
+            ("length(@)", b"2\n"),
+        ],
+    )
+    def test_a_query_is_put_to_the_response(self, laptop: Laptop, query: str, printed: bytes) -> None:
+        """JMESPath, printed as JSON where nothing else was asked for."""
+        assert laptop.run(*AS_ROLE, "--query", query).stdout == printed
+
+    def test_a_table(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Every value with the path that leads to it, none cut off."""
+        sts.token_size = 4000
+        shown = laptop.run(*AS_ROLE, "--output", "table").stdout.decode()
+
+        lines = [line.split() for line in shown.splitlines()]
+        assert ["Credentials.SessionToken", sts.issued[0]["SessionToken"]] in lines
+        assert "\x1b" not in shown
+
+    def test_a_table_in_colour(self, laptop: Laptop) -> None:
+        """--color beats the pipe; off beats the terminal."""
+        query = ("--query", "AssumedRoleUser", "--output", "table")
+
+        assert b"\x1b[1m" in laptop.run(*AS_ROLE, *query, "--color", "on", TERM="xterm").stdout
+        assert "\x1b" not in laptop.on_a_terminal(*AS_ROLE, *query, "--color", "off", "--show")[1]
+
+    def test_a_terminal_is_refused(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """As by `get`: --show says that it is meant, and nothing is asked of STS before."""
+        status, shown = laptop.on_a_terminal(*AS_ROLE)
+
+        assert (status, sts.calls) == (2, [])
+        assert "to see it all the same, add --show" in " ".join(shown.split())
+        assert laptop.on_a_terminal(*AS_ROLE, "--show")[0] == 0
+
+
+DOCUMENTS = [
+    {"Credentials": {"AccessKeyId": "A", "Expiration": "Z"}, "SourceIdentity": "me", "PackedPolicySize": 3},
+    "text",
+    None,
+    7,
+    True,
+    ["a", "b", None],
+    [["a", "b"], ["c"]],
+    ["a", ["b"], ["c", "d"]],
+    [{"b": 1, "a": 2}, {"a": 3, "c": {"d": 4}}],
+    {"list": ["x", "y"], "nested": [{"k": [1]}]},
+    {},
+    [],
+]
+
+
+class TestForms:
+    """--output, compared with the AWS CLI's own printers."""
+
+    def _awscli(self, script: str) -> list[str]:
+        python = requirements.program(str(Path(__file__).parents[3] / ".venv-awscli/bin/python"))
+        done = subprocess.run(
+            [python, "-c", script], input=json.dumps(DOCUMENTS), capture_output=True, text=True, check=True
+        )
+        printed: list[str] = json.loads(done.stdout)
+        return printed
+
+    def test_text(self) -> None:
+        """Names, order, tabs and all."""
+        theirs = self._awscli(
+            "import io, json, sys; from awscli.text import format_text\n"
+            "def text(d):\n  out = io.StringIO(); format_text(d, out); return out.getvalue()\n"
+            "print(json.dumps([text(d) for d in json.load(sys.stdin)]))"
+        )
+
+        assert [assume_output.rendered(each, "text").decode() for each in DOCUMENTS] == theirs
+
+    def test_json_and_yaml(self) -> None:
+        """Both read back as what was printed; a scalar is YAML as JSON has it."""
+        for each in DOCUMENTS:
+            assert json.loads(assume_output.rendered(each, "json")) == each
+            assert yaml.safe_load(assume_output.rendered(each, "yaml")) == each
+            assert yaml.safe_load(assume_output.rendered(each, "yaml-stream")) == [each]
+        assert assume_output.rendered({"b": 1, "a": ["x"]}, "yaml") == b"a:\n- x\nb: 1\n"
+        assert assume_output.rendered("text", "yaml") == b'"text"\n'
+
+    def test_nothing_moves_a_cursor(self) -> None:
+        """Whatever STS or a query puts into a value."""
+        for form in assume_output.FORMS:
+            assert b"\x1b" not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
+            assert "\x9b".encode() not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
+
+    def test_without_the_library(self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> None:
+        """YAML is an extra; that it is missing is said before anything is minted."""
+        (tmp_path / "yaml.py").write_text("raise ImportError")
+        for line in (
+            ["--output", "yaml"],
+            ["--cli-input-yaml", "{}"],
+            ["--generate-cli-skeleton", "yaml-input"],
+        ):
+            said = laptop.refuses(2, *AS_ROLE, *line, PYTHONPATH=str(tmp_path))
+            assert "install credhelper as 'credhelper[yaml]'" in said
+
+        assert sts.calls == []
+
+
+class TestLikeAProfile:
+    """Cached, shared and recorded."""
+
+    def test_cached_and_recorded(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+        """One STS call for two processes, and one line of the record, with the reason."""
+        assert laptop.run(*AS_ROOT, "--reason", "ticket 4711").stdout == laptop.run(*AS_ROOT).stdout
+        (line,) = laptop.audit()
+
+        assert sts.count() == 1
+        assert (line["api"], line["account"], line["reason"]) == (
+            "AssumeRoot",
+            "111122223333",
+            "ticket 4711",
+        )
+        assert line["profile"] == "assume-root S3UnlockBucketPolicy@111122223333"
+
+    def test_the_session_of_a_profile_that_makes_the_same_call(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service
+    ) -> None:
+        """They share it, whoever asked first; 900 seconds are the API's default."""
+        line = ("assume-root", "--target-principal", "payments-prod", "--task-policy-arn")
+        envelope = laptop.run(*line, "S3UnlockBucketPolicy").envelope
+
+        assert laptop.get("unlock-bucket") == envelope
+        assert laptop.run(*line, TASK, "--duration-seconds", "900").envelope == envelope
+        assert sts.count() == 1
+
+    def test_many_at_once_mint_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Ten processes, no keyring: the agent is where they meet."""
+        with laptop.use_agent():
+            sts.script.append(faults.slow(1))
+            started = [laptop.start(*AS_ROLE) for _ in range(10)]
+
+            assert len({laptop.finish(each).stdout for each in started}) == 1
+        assert sts.count() == 1
+
+    def test_clear_knows_it(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+        """By the name under which the record has it."""
+        laptop.run(*AS_ROLE)
+
+        assert b"forgotten here" in laptop.run("clear", f"assume-role {ARN}").stdout
+
+    def test_defaults_apply(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """[defaults] is under it as under a profile: also what asks for a reason."""
+        laptop.configure(
+            PROFILES.replace("[defaults]", '[defaults]\nrequire_reason = true\nsource_identity = "{reason}"')
+        )
+
+        assert "needs a reason" in laptop.refuses(5, *AS_ROLE)
+        laptop.run(*AS_ROLE, "--reason", "ticket-1")
+        assert sts.calls[-1].parameters["SourceIdentity"] == "ticket-1"
+
+    def test_refresh_and_no_cache(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+        """As for `get`."""
+        cached = laptop.run(*AS_ROLE).stdout
+
+        assert laptop.run(*AS_ROLE, "--no-cache").stdout != cached
+        assert laptop.run(*AS_ROLE).stdout == cached
+        assert laptop.run(*AS_ROLE, "--refresh").stdout != cached
+        assert sts.count() == 3
+
+    @pytest.mark.parametrize("seconds", [0, 30])
+    def test_a_root_session_of_less_than_a_minute(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service, seconds: int
+    ) -> None:
+        """The API has it, so the API form has it; a profile does not."""
+        line = (*AS_ROOT, "--duration-seconds", str(seconds), "--output", "response")
+        document = json.loads(laptop.run(*line).stdout)
+
+        assert document["Credentials"] == sts.issued[-1]
+        assert "must be 60 to 900" in laptop.refuses(2, "get", "unlock-bucket", "--duration-seconds", "30")
+
+
+class TestSources:
+    """Whose credentials sign: --profile, stdin, the environment, [defaults]."""
+
+    OTHER = (
+        "\n[profile other]\naws_access_key_id = AKIAOTHER00000000000\naws_secret_access_key = other\n"
+        "\n[default]\naws_access_key_id = AKIADEFAULT000000000\naws_secret_access_key = default\n"
+    )
+
+    @pytest.mark.parametrize(
+        ("flags", "environ", "signer"),
+        [
+            ([], {}, SOURCE_KEY_ID),
+            (["--profile", "other"], {}, "AKIAOTHER00000000000"),
+            ([], {"AWS_PROFILE": "other"}, "AKIAOTHER00000000000"),
+            ([], {"AWS_ACCESS_KEY_ID": "AKIAENV0000000000000", "AWS_SECRET_ACCESS_KEY": "env",
+                  "AWS_PROFILE": "other"}, "AKIAENV0000000000000"),
+            (["--profile", "org-admin"], {"AWS_ACCESS_KEY_ID": "AKIAENV0000000000000",
+                                          "AWS_SECRET_ACCESS_KEY": "env"}, SOURCE_KEY_ID),
+        ],
+    )  # fmt: skip
+    def test_in_the_order_of_the_aws_cli(
+        self, laptop: Laptop, sts: LoopbackSts, flags: list[str], environ: dict[str, str], signer: str
+    ) -> None:
+        """An option beats the environment, and that beats [defaults]."""
+        laptop.aws_config(AWS_CONFIG + self.OTHER)
+        laptop.run(*AS_ROLE, *flags, **environ)
+
+        assert sts.calls[-1].access_key_id == signer
+
+    def test_from_stdin(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """What `get` prints signs the next call, through a pipe and no argument."""
+        line = f"{PROGRAM} get developer | {PROGRAM} {' '.join(AS_ROOT)} --credential-stdin"
+        done = _shell(laptop, line)
+
+        assert json.loads(done.stdout)["AccountId"] == "111122223333"
+        assert [call.action for call in sts.calls] == ["AssumeRole", "AssumeRoot"]
+        assert sts.calls[1].access_key_id == sts.issued[0]["AccessKeyId"]
+
+    def test_a_long_lived_key_from_stdin(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It has no session token, and the environment's is not used for it."""
+        keys = json.dumps({"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET})
+        process = laptop.start(*AS_ROLE, "--credential-stdin", AWS_SESSION_TOKEN="another key's")
+        stdout, _ = process.communicate(keys.encode())
+
+        assert json.loads(stdout)["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
+
+    @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"AccessKeyId": 5, "SecretAccessKey": "x"}'])
+    def test_stdin_without_keys(self, laptop: Laptop, sts: LoopbackSts, text: bytes) -> None:
+        """Exit 2, and what came is not quoted."""
+        process = laptop.start(*AS_ROLE, "--credential-stdin")
+        stdout, stderr = process.communicate(text)
+
+        assert (process.returncode, stdout, sts.calls) == (2, b"", [])
+        assert stderr.startswith(b"credhelper: error: stdin has no credentials\n")
+
+
+class TestMfa:
+    """--serial-number and --token-code."""
+
+    CODE = ("--serial-number", DEVICE, "--token-code", "123456")
+
+    def test_the_code_goes_with_the_call_itself(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service
+    ) -> None:
+        """Once: the next one finds the session, and the code is nowhere."""
+        sts.mfa_codes = {DEVICE: "123456"}
+        laptop.run(*AS_ROLE, *self.CODE)
+        laptop.run(*AS_ROLE, *self.CODE)
+        laptop.run(*AS_ROLE, "--serial-number", DEVICE, "--token-code", "999999")
+
+        assert [call.action for call in sts.calls] == ["AssumeRole"]
+        assert sts.calls[0].parameters["TokenCode"] == "123456"
+        texts = [path.read_text() for path in laptop.files_of_ours() if path.is_file()]
+        assert not any("123456" in text for text in texts)
+
+    def test_a_wrong_code_is_not_asked_for_again(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It was an argument: exit 4 or 5, after one call."""
+        sts.mfa_codes = {DEVICE: "654321"}
+        result = laptop.run(*AS_ROLE, *self.CODE)
+
+        assert result.status in (4, 5)
+        assert sts.count() == 1
+
+    def test_a_code_needs_a_device(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Exit 2, before anything is sent."""
+        assert "needs '--serial-number'" in laptop.refuses(2, *AS_ROLE, "--token-code", "123456")
+        assert sts.calls == []
+
+
+class TestTls:
+    """--no-verify-ssl, and --ca-bundle which is the better way."""
+
+    @pytest.fixture(name="secure")
+    def _secure(self, tmp_path: Path) -> Iterator[tuple[LoopbackSts, str, str]]:
+        """An STS behind a certificate of its own: the server, its https url and the certificate."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
+        now = datetime.now(timezone.utc)
+        certificate = (
+            x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+            .not_valid_before(now)
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .add_extension(
+                x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+            )
+            .sign(key, hashes.SHA256())
+        )
+        pem = tmp_path / "certificate.pem"
+        pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        private = tmp_path / "key.pem"
+        private.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem, private)
+        with LoopbackSts() as server:
+            listener = server._server
+            listener.socket = context.wrap_socket(
+                listener.socket, server_side=True, do_handshake_on_connect=False
+            )
+            yield server, server.url.replace("http:", "https:"), str(pem)
+
+    def test_is_checked_unless_it_is_said(self, laptop: Laptop, secure, secret_service) -> None:
+        """A certificate of nobody's is exit 6; the bundle that has it makes it good."""
+        server, url, pem = secure
+
+        assert "TLS connection" in laptop.refuses(6, *AS_ROLE, "--endpoint-url", url)
+        assert server.calls == []
+        assert laptop.run(*AS_ROLE, "--endpoint-url", url, "--ca-bundle", pem).envelope
+
+    def test_is_never_cached_and_always_on_record(self, laptop: Laptop, secure, secret_service) -> None:
+        """Nothing is stored, not by the agent either; the log and the record say it."""
+        server, url, _ = secure
+        line = (*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl")
+        with laptop.use_agent():
+            assert laptop.run(*line).stdout != laptop.run(*line).stdout
+            assert b'"sessions": []' in laptop.run("agent", "status", "--json").stdout
+
+        assert server.count() == 2
+        assert not (laptop.state / "items.jsonl").exists()
+        assert [each["certificate"] for each in laptop.audit()] == ["not verified"] * 2
+        assert "--no-verify-ssl, so nobody knows who answers" in laptop.log()
+        laptop.run(*AS_ROLE)
+        assert laptop.audit()[-1]["certificate"] is None
+
+    def test_is_loud_on_a_terminal_alone(self, laptop: Laptop, secure) -> None:
+        """A person sees a warning; an SDK's pipe stays empty, which every other run here checks."""
+        _, url, _ = secure
+        status, shown = laptop.on_a_terminal(*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl", "--show")
+
+        assert status == 0
+        assert "warning: --no-verify-ssl: nobody knows who answers" in " ".join(shown.split())
+
+    def test_does_not_exist_elsewhere(self, laptop: Laptop) -> None:
+        """Neither as a flag of a profile nor in the file."""
+        assert "no such option" in laptop.refuses(2, "get", "developer", "--no-verify-ssl")
+        laptop.configure(PROFILES + "verify_ssl = false\n")
+        assert "is not a known key" in laptop.refuses(2, "get", "developer")
+
+
+MISTAKES = [
+    (AS_ROOT, ["--duration-seconds", "901"], "'--duration-seconds' must be 0 to 900 seconds"),
+    (AS_ROOT, ["--duration-seconds", "-1"], "'--duration-seconds' must be 0 to 900 seconds"),
+    (AS_ROOT, ["--duration-seconds", "soon"], "'--duration-seconds' must be a whole number"),
+    (AS_ROOT, ["--task-policy-arn", "S3UnlockBuketPolicy"], "did you mean 'S3UnlockBucketPolicy'"),
+    (AS_ROOT, ["--task-policy-arn", "arn=S3UnlockBuketPolicy"], "did you mean 'S3UnlockBucketPolicy'"),
+    (AS_ROOT, ["--task-policy-arn", "arm=x"], "'--task-policy-arn' has no member"),
+    (AS_ROOT, ["--task-policy-arn", '{"arn": 5}'], "'--task-policy-arn' must be a string"),
+    (AS_ROOT, ["--task-policy-arn", "{"], "'--task-policy-arn' is not valid JSON"),
+    (AS_ROOT, ["--target-principal", "11112222333"], "neither an account id nor an alias"),
+    (AS_ROOT, ["--target-principal", "paymnts-prod"], "did you mean 'payments-prod'"),
+    (AS_ROOT, ["--region", "aws-global"], "say --region"),
+    (AS_ROOT, ["--region", "cn-north-1"], "is not in the partition of region 'cn-north-1'"),
+    (AS_ROOT, ["--no-sign-request"], "AWS answers no unsigned AssumeRoot"),
+    (AS_ROOT, ["--role-arn", ARN], "no such option"),
+    (AS_ROLE, ["--duration-seconds", "899"], "'--duration-seconds' must be 900 to 43200"),
+    (AS_ROLE, ["--role-arn", "Developer"], "'--role-arn' must be 20 to 2048 characters"),
+    (AS_ROLE, ["--role-session-name", "two words"], "'--role-session-name' has a value that does not fit"),
+    (AS_ROLE, ["--token-code", "12345", "--serial-number", DEVICE], "'--token-code' must be the 6 digits"),
+    (AS_ROLE, ["--serial-number", "short"], "'--serial-number' must be 9 to 256 characters"),
+    (AS_ROLE, ["--policy", "not json"], "'--policy' is not valid JSON"),
+    (AS_ROLE, ["--policy", "file://nowhere.json"], "cannot read 'nowhere.json': no such file"),
+    (AS_ROLE, ["--tags", "Key=a,Value=1", "Key=a,Value=2"], "'--tags' has the Key 'a' twice"),
+    (AS_ROLE, ["--tags", "Key=a"], "'--tags' lacks Value"),
+    (AS_ROLE, ["--tags", "Kye=a,Value=b"], "did you mean 'Key'"),
+    (AS_ROLE, ["--tags", '[{"Key": "a", "Value": 5}]'], "'--tags' must be a table of strings"),
+    (AS_ROLE, ["--tags", '{"Key": "a", "Value": "b"}', "--tags", "Key=c,Value=d"], "is given twice"),
+    (AS_ROLE, ["--policy-arns", "ReadOnlyAccess"], "'--policy-arns' has a value that does not fit"),
+    (AS_ROLE, ["--cli-input-json", "[]"], "must be an object"),
+    (AS_ROLE, ["--cli-input-json", '{"RoleARN": 1}'], "unknown parameter 'RoleARN', did you mean 'RoleArn'"),
+    (AS_ROLE, ["--cli-input-json", '{"Tags": {"Key": "a"}}'], "'--tags' must be a list"),
+    (AS_ROLE, ["--cli-input-json", '{"DurationSeconds": "900"}'], "'--duration-seconds' must be a whole"),
+    (AS_ROLE, ["--cli-input-json", "{}", "--cli-input-yaml", "{}"], "are two requests: give one"),
+    (AS_ROLE, ["--cli-input-yaml", "]"], "'--cli-input-yaml' is not valid YAML"),
+    (AS_ROLE, ["--cli-read-timeout", "-1"], "'--cli-read-timeout' must be 1 to 10"),
+    (AS_ROLE, ["--endpoint-url", "http://sts.example.com"], "'--endpoint-url' must be https"),
+    (AS_ROLE, ["--ca-bundle", "/nowhere.pem"], "'--ca-bundle' names no file"),
+    (AS_ROLE, ["--query", "a["], "'--query' cannot be used"),
+    (AS_ROLE, ["--query", "abs(Credentials.SecretAccessKey)"], "'--query' cannot be used: In function abs()"),
+    (AS_ROLE, ["--output", "xml"], "invalid value for '--output'"),
+    (AS_ROLE, ["--cli-binary-format", "hex"], "invalid value for '--cli-binary-format'"),
+    (AS_ROLE, ["--query", "&SourceIdentity"], "'--query' cannot be used: it finds an expression"),
+    (AS_ROLE, ["--query", "[&a, Credentials]"], "'--query' cannot be used: it finds an expression"),
+    (AS_ROLE, ["--query", 'to_number(`"1e999"`)'], "it finds a number that is not finite"),
+    (AS_ROLE, ["--tags"], "'--tags' has no value"),
+    (AS_ROLE, ["--transitive-tag-keys", "--show"], "'--transitive-tag-keys' has no value"),
+    (("assume-role", "--role-arn", ARN), ["--role-session", "me"], "no such option"),
+    (AS_ROLE, ["--cli-input-yaml", "DurationSeconds: 0x384"], "must be a whole number, not '0x384'"),
+    (AS_ROLE, ["--cli-input-yaml", "DurationSeconds: ~"], "must be a whole number, not '~'"),
+    (
+        AS_ROLE,
+        ["--credential-stdin", "--profile", "x"],
+        "error: '--credential-stdin' and '--profile' both say whose keys sign: give one",
+    ),
+    (AS_ROLE, ["extra"], "unexpected extra argument"),
+    (("assume-root", "--target-principal", "111122223333"), [], "'--task-policy-arn' is missing"),
+    (("assume-root", "--task-policy-arn", TASK), [], "'--target-principal' is missing"),
+    (("assume-role",), [], "'--role-arn' is missing"),
+]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: " ".join(each[1])[:50])
+def test_mistakes_are_found_before_any_request(
+    laptop: Laptop, sts: LoopbackSts, monkeypatch, capfd, mistake: tuple[tuple[str, ...], list[str], str]
+) -> None:
+    """Exit 2, a sentence that names the option, and STS has heard nothing."""
+    line, more, said = mistake
+    for name, value in laptop.environ.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "")  # --credential-stdin sets them, and they are gone after the test
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(
+        "sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"AccessKeyId": "A", "SecretAccessKey": "s"}'))
+    )
+    status = main.main([*line, *more])
+    stdout, stderr = capfd.readouterr()
+
+    assert (status, stdout, sts.calls) == (2, "", [])
+    assert said in stderr.replace("\ncredhelper: hint: ", ", ")
+
+
+def test_an_error_of_the_query_quotes_no_secret(laptop: Laptop, sts: LoopbackSts) -> None:
+    """jmespath's own words quote the value: what fits the sample and not the answer is said without them."""
+    said = laptop.refuses(
+        1, *AS_ROLE, "--query", "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
+    )
+
+    assert said == "credhelper: error: '--query' does not fit what STS has answered\n"
+
+
+@pytest.mark.parametrize("found", ["&SourceIdentity", "`1e999`"])
+def test_what_json_cannot_say_is_no_answer(laptop: Laptop, sts: LoopbackSts, found: str) -> None:
+    """Also where only the answer leads to it: STS was asked, so it is exit 1."""
+    query = f"SourceIdentity && 'fits the sample' || {found}"
+
+    assert "does not fit what STS has answered" in laptop.refuses(1, *AS_ROLE, "--query", query)
+    assert sts.count() == 1
+
+
+def test_characters_beyond_ascii_are_escaped() -> None:
+    """In every form."""
+    for form in assume_output.FORMS:
+        assert assume_output.rendered({"SourceIdentity": "\u00e9\u20ac"}, form, color=False).isascii()
+
+
+class TestTaskOfAws:
+    """A full ARN is sent as it is, since AWS may have added a root task."""
+
+    @pytest.mark.parametrize(
+        ("policy", "meant"),
+        [
+            ("root-task/S3UnlockBucketPolcy", "hint: did you mean 'S3UnlockBucketPolicy'\n"),
+            ("S3UnlockBucketPolicy", "hint: did you mean 'S3UnlockBucketPolicy'\n"),
+            ("root-task/S3UnlockBucketPolicy", ""),
+            ("root-task/BedrockForgetEverything", ""),
+        ],
+    )
+    def test_a_refusal_names_the_task_that_was_meant(
+        self, laptop: Laptop, sts: LoopbackSts, policy: str, meant: str
+    ) -> None:
+        """Where STS says no, and the name comes near to one that we know."""
+        sts.mode = faults.refuse("AccessDenied", "no")
+        arn = f"arn:aws:iam::aws:policy/{policy}"
+        said = laptop.refuses(4, *AS_ROOT[:-1], f"arn={arn}")
+
+        assert sts.calls[0].parameters["TaskPolicyArn"] == {"arn": arn}
+        assert said.count("did you mean") == bool(meant)
+        assert meant in said
+
+
+class TestSkeletons:
+    """--generate-cli-skeleton."""
+
+    @pytest.mark.parametrize("verb", [AS_ROOT, AS_ROLE])
+    def test_a_request_to_fill_in(self, laptop: Laptop, sts: LoopbackSts, verb: tuple[str, ...]) -> None:
+        """Every parameter of the API, in JSON and in YAML; 'input' may be left out."""
+        document = json.loads(laptop.run(verb[0], "--generate-cli-skeleton").stdout)
+        as_yaml = laptop.run(verb[0], "--generate-cli-skeleton", "yaml-input").stdout
+        kind = ROOT if verb is AS_ROOT else ROLE
+        model = boto3.client("sts", region_name="us-east-1").meta.service_model
+
+        assert set(document) == set(model.operation_model(API[kind]).input_shape.members)
+        assert yaml.safe_load(as_yaml) == document == options.skeleton(kind)
+        assert sts.calls == []
+
+    def test_filled_in_it_is_a_request(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """What was printed is understood."""
+        document = json.loads(laptop.run("assume-root", "--generate-cli-skeleton", "input").stdout)
+        document |= {"TargetPrincipal": "111122223333", "TaskPolicyArn": {"arn": TASK}, "DurationSeconds": 60}
+        laptop.run("assume-root", "--cli-input-json", json.dumps(document))
+
+        assert sts.calls[0].parameters == document
+
+    def test_the_shape_of_the_response(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """After the request has been checked; nothing is sent. On a terminal too: it is no secret."""
+        output = ("--generate-cli-skeleton", "output")
+
+        assert json.loads(laptop.run(*AS_ROOT, *output).stdout) == assume_output.SAMPLES[ROOT]
+        assert laptop.on_a_terminal(*AS_ROLE, *output)[0] == 0
+        laptop.refuses(2, *AS_ROLE, *output, "--duration-seconds", "1")
+        assert sts.calls == []
+
+
+def test_debug_writes_into_the_log_and_never_a_secret(laptop: Laptop, sts: LoopbackSts) -> None:
+    """stderr stays empty, as for every success."""
+    with laptop.use_agent():
+        for _ in range(2):
+            laptop.run(*AS_ROLE, "--debug")
+
+    assert "debug: " in laptop.log()
+    assert sts.secret_marker not in laptop.log()
+
+
+@pytest.mark.parametrize(("flags", "environ"), [(["--debug"], {}), ([], {"CREDHELPER_LOG": "debug"})])
+def test_debug_tells_the_steps_of_a_mint(
+    laptop: Laptop, sts: LoopbackSts, flags: list[str], environ: dict[str, str]
+) -> None:
+    """Whose keys sign what, for whom and where, and what came of it; none of the secrets."""
+    code = "274911"
+    mfa = ("--serial-number", DEVICE, "--token-code", code, "--external-id", "between-us")
+    laptop.run(*AS_ROLE, *mfa, *flags, **environ)
+    (record,) = laptop.audit()
+    name = f"assume-role {ARN}"
+    steps = [line.partition(" debug: ")[2] for line in laptop.log().splitlines()]
+
+    assert f"{name}: the source is AWS profile 'org-admin'" in steps
+    sent = f"{name}: AssumeRole on {ARN} in eu-west-1, signed with {SOURCE_KEY_ID} and an MFA code"
+    host = sts.url.removeprefix("http://").rstrip("/")
+    answered = f"{name}: {host} answered request {record['request_id']}, valid until {record['expires']}"
+    assert steps.index(sent) + 1 == steps.index(answered)
+    for secret in (sts.secret_marker, SOURCE_SECRET, code, "between-us"):
+        assert secret not in laptop.log()
+
+
+def test_debug_tells_why_a_mint_has_failed(laptop: Laptop, sts: LoopbackSts) -> None:
+    """The code and the sentence."""
+    sts.mode = faults.refuse("AccessDenied", "no")
+    laptop.refuses(4, *AS_ROOT, "--debug")
+
+    assert "assume-root S3UnlockBucketPolicy@111122223333: AccessDenied: not allowed: sts:A" in laptop.log()
+
+
+def test_what_is_missing_is_asked_for(laptop: Laptop, sts: LoopbackSts) -> None:
+    """--cli-auto-prompt asks at the terminal, and without one says so with exit 5."""
+    line = ["assume-root", "--target-principal", "111122223333", "--cli-auto-prompt", "--show"]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(PROGRAM, [PROGRAM, *line], laptop.environ)
+    shown = b""
+    while b"--task-policy-arn: " not in shown:
+        shown += os.read(terminal, 4096)
+    os.write(terminal, b"S3UnlockBucketPolicy\n")
+    with suppress(OSError):  # EIO: the other end is closed
+        while os.read(terminal, 4096):
+            pass
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert sts.calls[0].parameters["TaskPolicyArn"] == {"arn": TASK}
+    assert "nobody can be asked" in laptop.refuses(5, *line, CREDHELPER_PROMPT="none")
+
+
+def test_help_shows_them_apart(laptop: Laptop) -> None:
+    """They are no commands about profiles."""
+    text = laptop.run("--help").stdout.decode()
+
+    commands, forms = text.split("API forms:")
+    assert "assume-ro" not in commands
+    assert "assume-root" in forms
+    assert "assume-role" in forms
+    assert laptop.run(*AS_ROLE, "--version").stdout == laptop.run("--version").stdout

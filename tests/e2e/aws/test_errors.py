@@ -1,0 +1,265 @@
+"""What STS says when it refuses, and what we say: who, on what, under which condition, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from credhelper.aws import errors
+from credhelper.credentials import Keys
+from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError, printable
+
+import sts_faults as faults
+from calls import Desk
+from sts import SOURCE_KEY_ID
+
+if TYPE_CHECKING:
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+ADMIN = "arn:aws:sts::999988887777:assumed-role/Admin/alice"
+NOT_ALLOWED = f"User: {ADMIN} is not authorized to perform: "
+ON_ROOT = f"{NOT_ALLOWED}sts:AssumeRoot on resource: arn:aws:iam::111122223333:root"
+ROLE_ARN = "arn:aws:iam::222233334444:role/Developer"
+ON_ROLE = f"{NOT_ALLOWED}sts:AssumeRole on resource: {ROLE_ARN}"
+SCP = "arn:aws:organizations::999988887777:policy/o-abcdefghij/service_control_policy/p-abcdefgh"
+DENIED = "AccessDenied"
+MFA = "MultiFactorAuthentication failed"
+ROOT, ROLE, SESSION = "unlock-bucket", "developer", "mfa"
+SESSION_PROFILE = """
+[profiles.mfa]
+source_profile = "org-admin"
+mfa_serial = "arn:aws:iam::999988887777:mfa/me"
+"""
+
+
+@pytest.fixture
+def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Calls made in this process, with retries that do not wait."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+    laptop.configure(laptop.config.read_text() + SESSION_PROFILE)
+    return Desk(laptop, monkeypatch)
+
+
+def failure(desk: Desk, name: str, **more: Any) -> CredhelperError:
+    """The error of a mint, all of it printable."""
+    with pytest.raises(CredhelperError) as caught:
+        desk.mint(name, code="123456" if name == SESSION else None, **more)
+    for text in (caught.value.sentence, *caught.value.hints):
+        assert text == printable(text)
+        assert "{" not in text
+    return caught.value
+
+
+CASES = [
+    (ROOT, DENIED, f"{ON_ROOT} because no identity-based policy allows the sts:AssumeRoot action",
+     "not allowed: sts:AssumeRoot on 'arn:aws:iam::111122223333:root' with the task S3UnlockBucketPolicy",
+     (f"({ADMIN}) needs sts:AssumeRoot on arn:aws:iam::111122223333:root",
+      "where sts:TaskPolicyArn is arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy",
+      "management account or IAM's delegated administrator", "up to 3 minutes")),
+    (ROOT, DENIED, ON_ROOT, "not allowed: sts:AssumeRoot on", (ADMIN,)),
+    (ROOT, DENIED, "Access denied", "not allowed: sts:AssumeRoot on", ("(the source credentials)",)),
+    (ROOT, DENIED, f"{ON_ROOT} with an explicit deny in a service control policy: {SCP}",
+     "a service control policy denies sts:AssumeRoot on account '111122223333 (payments-prod)'",
+     (SCP, f"caller: {ADMIN}")),
+    (ROOT, DENIED, f"{ON_ROOT} because no service control policy allows the sts:AssumeRoot action",
+     "a service control policy denies sts:AssumeRoot on account", (ADMIN,)),
+    (ROOT, DENIED, f"{ON_ROOT} with an explicit deny in a resource control policy",
+     "a resource control policy denies sts:AssumeRoot on account", (ADMIN,)),
+    (ROOT, DENIED, f"{ON_ROOT} with an explicit deny in an identity-based policy",
+     "because of the identity-based policy", (f"caller: {ADMIN}",)),
+    (ROOT, DENIED, f"{ON_ROOT} because no permissions boundary allows the sts:AssumeRoot action",
+     "because of the permissions boundary", (ADMIN,)),
+    (ROOT, DENIED, f"{ON_ROOT} because no VPC endpoint policy allows the sts:AssumeRoot action",
+     "because of the VPC endpoint policy", (ADMIN,)),
+    (ROOT, DENIED, "Centralized root access is not enabled for your organization",
+     "centralized root access is not enabled in the organization for the task S3UnlockBucketPolicy",
+     ("enable RootSessions", "up to 3 minutes")),
+    (ROOT, DENIED, "RootSessions is not enabled in the management account", "centralized root access is not enabled", ("RootSessions",)),
+    ("audit-root@payments-prod", DENIED, "Root credentials management is disabled for the organization",
+     "centralized root access is not enabled", ("enable RootCredentialsManagement",)),
+    (ROOT, DENIED, "The target account is not a member account of your organization",
+     "account '111122223333 (payments-prod)' is not in the organization of the caller", ("check the account id",)),
+    (ROOT, "AccountNotFoundException", "No such account", "is not in the organization", ("check the account id",)),
+    (ROOT, DENIED, "Account 111122223333 is suspended", "is suspended or closed", ("90 days",)),
+    (ROOT, "ValidationError", "TargetPrincipal cannot be the management account",
+     "is the management account itself: AssumeRoot works on member accounts", ("its own root tasks",)),
+    (ROOT, DENIED, "AssumeRoot is not supported for the management account", "is the management account itself", ()),
+    (ROOT, DENIED, "AssumeRoot must be called from the management account or a delegated administrator account",
+     "the caller is neither in the management account nor in the delegated administrator for IAM",
+     ("use source credentials of one of these two accounts", "up to 3 minutes")),
+    (ROOT, DENIED, "You must be signed in to the management account", "the caller is neither in the management", ()),
+    (ROOT, DENIED, "Root users cannot call AssumeRoot", "cannot be called with a root user's own credentials", ()),
+    (ROOT, "InvalidAction", "Could not find operation AssumeRoot for version 2011-06-15",
+     "the endpoint in 'eu-west-1' does not know AssumeRoot", ("regional STS endpoint",)),
+    # The name of a role is no reason
+    (ROOT, DENIED, ON_ROOT.replace("Admin", "RootSessions"), "not allowed: sts:AssumeRoot", ("/RootSessions/alice)",)),
+    (ROOT, DENIED, ON_ROOT.replace("alice", "suspended"), "not allowed: sts:AssumeRoot", ("/suspended)",)),
+    (ROLE, DENIED, ON_ROLE, f"not allowed: sts:AssumeRole on '{ROLE_ARN}'",
+     (f"trust policy must name the caller ({ADMIN})", "external_id", "a role that does not exist")),
+    (ROLE, DENIED, f"{ON_ROLE} because no resource-based policy allows the sts:AssumeRole action",
+     f"not allowed: sts:AssumeRole on '{ROLE_ARN}'", ("trust policy must name the caller",)),
+    (ROLE, DENIED, f"{ON_ROLE} because no identity-based policy allows the sts:AssumeRole action",
+     f"not allowed: sts:AssumeRole on '{ROLE_ARN}'", (f"({ADMIN}) needs a policy that allows sts:AssumeRole",)),
+    (ROLE, DENIED, f"{ON_ROLE} because no session policy allows the sts:AssumeRole action",
+     "because of the session policy", (ADMIN,)),
+    (ROLE, DENIED, f"{ON_ROLE} with an explicit deny in a service control policy",
+     f"a service control policy denies sts:AssumeRole on '{ROLE_ARN}'", ("administrator of the organization", ADMIN)),
+    (ROLE, DENIED, f"{ON_ROLE} with an explicit deny in a resource-based policy",
+     f"not allowed: sts:AssumeRole on '{ROLE_ARN}', because of the resource-based policy", (ADMIN,)),
+    (ROLE, DENIED, f"{NOT_ALLOWED}sts:TagSession on resource: {ROLE_ARN}",
+     f"not allowed: sts:TagSession on '{ROLE_ARN}'", ("trust policy has to allow sts:TagSession too",)),
+    (ROLE, DENIED, f"{NOT_ALLOWED}sts:SetSourceIdentity on resource: {ROLE_ARN}",
+     f"not allowed: sts:SetSourceIdentity on '{ROLE_ARN}'", ("allow sts:SetSourceIdentity too",)),
+    (ROLE, DENIED, f"{NOT_ALLOWED}sts:TagSession on resource: {ROLE_ARN} because no identity-based policy allows the sts:TagSession action",
+     f"not allowed: sts:TagSession on '{ROLE_ARN}'", ("needs a policy that allows sts:TagSession",)),
+    (ROLE, DENIED, "Roles may not be assumed by root accounts.", "a root user cannot assume a role", ("IAM user",)),
+    (ROLE, "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+     f"role '{ROLE_ARN}' does not allow sessions of 3600 s", ("lower 'duration_seconds'",)),
+    (ROLE, "PackedPolicyTooLarge", "Packed size of session tags consumes 110% of allotted space.",
+     "session policy, policy ARNs and tags together are too large", ("AWS says: Packed size", "110%")),
+    (ROLE, "MalformedPolicyDocument", "Syntax errors in policy.", "STS does not understand the session policy", ("Syntax errors",)),
+    (SESSION, DENIED, "Cannot call GetSessionToken with session credentials",
+     "AWS profile 'org-admin' is temporary, and only a long-lived access key can call GetSessionToken", ("mfa_session = false",)),
+    (SESSION, DENIED, f"{MFA} with invalid MFA one time pass code. ",
+     "AWS did not accept the MFA code for 'arn:aws:iam::999988887777:mfa/me'", ("each works only once",)),
+    (SESSION, DENIED, f"{MFA}, unable to validate MFA code.  Please verify your MFA serial number is valid and associated with this user.",
+     "AWS cannot check an MFA code of 'arn:aws:iam::999988887777:mfa/me' for this user", ("device of the user",)),
+    (SESSION, DENIED, f"{NOT_ALLOWED}sts:GetSessionToken on resource: * with an explicit deny in a service control policy",
+     f"a policy denies sts:GetSessionToken to '{ADMIN}'", ("service control policy",)),
+    (ROLE, "RegionDisabledException", "STS is not activated in this region for account:999988887777. Your account administrator can activate STS in this region using the IAM Console.",
+     "STS is not activated in region 'eu-west-1' for this account", ("sts_region",)),
+    (ROOT, "RegionDisabledException", "STS is not activated in this region for account:999988887777.",
+     "STS is not activated in region 'eu-west-1'", ()),
+    (ROLE, "SomethingNewException", "a \x9b31mnew\u2028 {reason}",
+     "STS refused AssumeRole: SomethingNewException", (r"AWS says: a \x9b31mnew\u2028",)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "code", "message", "sentence", "hints"), CASES)
+def test_refusal(
+    desk: Desk, sts: LoopbackSts, name: str, code: str, message: str, sentence: str, hints: tuple[str, ...]
+) -> None:
+    """A refusal says in one sentence what is not allowed, and in two hints who asked and what to do."""
+    sts.mode = faults.refuse(code, message.replace("{reason}", ""))
+    error = failure(desk, name)
+    assert sentence in error.sentence
+    assert [hint for hint in hints if hint not in " | ".join(error.hints)] == [], error.hints
+    assert (isinstance(error, RefusedError), error.code) == (True, code)
+
+
+SOURCES = [
+    ("ExpiredToken", "The security token included in the request is expired", SourceError,
+     "the source credentials have expired: AWS profile 'org-admin'"),
+    ("ExpiredTokenException", "expired", SourceError, "the source credentials have expired"),
+    ("UnrecognizedClientException", "unknown", SourceError, "AWS does not know the access key of AWS profile 'org-admin'"),
+    ("Throttling", "Rate exceeded", UnreachableError, "STS is throttling requests of this account"),
+    ("TooManyRequestsException", "slow", UnreachableError, "STS is throttling"),
+    ("InternalFailure", "oops", UnreachableError, "STS in 'eu-west-1' is failing: InternalFailure"),
+    ("InternalServerError", "oops", UnreachableError, "STS in 'eu-west-1' is failing: InternalServerError"),
+    ("RequestTimeTooSkewed", "too skewed", RefusedError, "this machine's clock is wrong: it is"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("code", "message", "kind", "sentence"), SOURCES)
+@pytest.mark.parametrize("name", [ROOT, ROLE, SESSION])
+def test_what_any_call_may_meet(
+    desk: Desk,
+    sts: LoopbackSts,
+    name: str,
+    code: str,
+    message: str,
+    kind: type[CredhelperError],
+    sentence: str,
+) -> None:
+    """Of what any call may meet, a source that is no good is exit 3, and a service that fails exit 6."""
+    sts.mode = faults.refuse(code, message, 400)
+    error = failure(desk, name)
+    assert sentence in error.sentence
+    assert type(error) is kind
+
+
+# Refused by the loopback STS of itself
+
+
+def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
+    """A key that AWS no longer knows is exit 3 and names where it came from."""
+    error = failure(desk, ROLE, keys=Keys("AKIAGONE", "x"))
+    assert (type(error), error.code) == (SourceError, "InvalidClientTokenId")
+    assert error.sentence == (
+        "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
+    )
+
+
+def test_wrong_secret(desk: Desk) -> None:
+    """A secret that does not belong to its key is exit 3."""
+    error = failure(desk, ROLE, keys=Keys(SOURCE_KEY_ID, "x"))
+    assert type(error) is SourceError
+    assert "the secret access key of AWS profile 'org-admin' does not belong to its" in error.sentence
+
+
+@pytest.mark.parametrize(
+    ("offset", "said"), [(3600, "it is 60 min behind AWS's"), (-3600, "it is 60 min ahead of AWS's")]
+)
+def test_wrong_clock(desk: Desk, sts: LoopbackSts, offset: float, said: str) -> None:
+    """A clock that is off is said to be, with how much and in which direction."""
+    sts.clock_offset = offset
+    assert failure(desk, ROLE).sentence == f"this machine's clock is wrong: {said}"
+
+
+def test_chained_for_more_than_an_hour(desk: Desk, sts: LoopbackSts) -> None:
+    """A role assumed by a role for more than an hour is refused with the key to change."""
+    first = desk.mint(ROLE).credentials.keys
+    error = failure(desk, ROLE, keys=first, duration_seconds=7200)
+    assert "lasts at most 1 hour, and 7200 s were asked for" in error.sentence
+    assert error.hints == ("set duration_seconds = 3600 in this profile",)
+
+
+def test_expired_session(desk: Desk, sts: LoopbackSts) -> None:
+    """A session that is over is exit 3."""
+    sts.script.append(faults.expires_in(120))
+    first = desk.mint(ROLE).credentials.keys
+    sts.clock_offset = 130
+    sts.check_clock = False
+    assert "the source credentials have expired" in failure(desk, ROLE, keys=first).sentence
+
+
+def test_wrong_code(desk: Desk, sts: LoopbackSts) -> None:
+    """An MFA code that is wrong, or was used already, is said."""
+    desk.mint(SESSION, code="123456")
+    assert "AWS did not accept the MFA code" in failure(desk, SESSION).sentence
+
+
+def test_expired_sso_login(desk: Desk, sts: LoopbackSts) -> None:
+    """Where the expired source is an SSO login, the hint is the command that renews it."""
+    desk.laptop.aws_config(
+        "[profile org-admin]\nsso_start_url = https://x/start\nsso_region = eu-west-1\n"
+        "sso_account_id = 111122223333\nsso_role_name = Admin\n"
+    )
+    sts.mode = faults.refuse("ExpiredToken", "expired")
+    assert failure(desk, ROLE).hints == ("run 'aws sso login --profile org-admin'",)
+
+
+def test_a_source_that_is_a_profile_of_ours(desk: Desk, sts: LoopbackSts) -> None:
+    """Where the source is a profile of ours, the sentence names that one."""
+    sts.mode = faults.refuse("ExpiredToken", "expired")
+    error = failure(desk, ROLE, source_profile="unlock-bucket")
+    assert error.sentence == "the source credentials have expired: profile 'unlock-bucket'"
+
+
+def test_every_row_can_be_reached() -> None:
+    """No row of the table stands behind one that takes all it would match."""
+    for number, row in enumerate(errors.TABLE):
+        for earlier in errors.TABLE[:number]:
+            hides = earlier.message == "" and earlier.code == row.code and set(row.apis) <= set(earlier.apis)
+            assert not hides, (earlier.sentence, row.sentence)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spelt"),
+    [(30, "30 s behind"), (-30, "30 s ahead of"), (7200, "120 min behind"), (-180, "3 min ahead of")],
+)
+def test_spell_skew(seconds: float, spelt: str) -> None:
+    """A skew is spelt in seconds or minutes, with its direction."""
+    assert errors.spell_skew(seconds) == spelt

@@ -1,0 +1,89 @@
+"""moto, whose STS others wrote, agrees with us about AssumeRole and GetSessionToken."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import botocore.session
+import pytest
+from moto.server import ThreadedMotoServer
+
+from calls import Desk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from credhelper.credentials import Credentials
+
+    from sandbox import Laptop
+
+PROFILES = """
+[defaults]
+source_profile = "org-admin"
+region = "eu-west-1"
+
+[profiles.developer]
+role_arn = "arn:aws:iam::222233334444:role/Developer"
+duration_seconds = 1800
+tags = { team = "payments" }
+
+[profiles.mfa]
+source_profile = "org-admin"
+mfa_serial = "arn:aws:iam::123456789012:mfa/me"
+duration_seconds = 900
+"""
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """moto's server."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch, moto: str) -> Desk:
+    """A laptop whose STS is moto's."""
+    laptop.configure(PROFILES, endpoint=moto)
+    return Desk(laptop, monkeypatch)
+
+
+def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
+    """Whom moto takes the holder of these credentials for."""
+    client = botocore.session.Session().create_client(
+        "sts",
+        region_name="eu-west-1",
+        endpoint_url=moto,
+        aws_access_key_id=credentials.access_key_id,
+        aws_secret_access_key=credentials.secret_access_key,
+        aws_session_token=credentials.session_token,
+    )
+    found: dict[str, str] = client.get_caller_identity()
+    return found
+
+
+def test_assume_role(desk: Desk, moto: str) -> None:
+    """moto's session of a role is ours: account, ARN and life, and moto knows it again."""
+    credentials = desk.mint("developer").credentials
+    arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk"
+    assert (credentials.account_id, credentials.arn) == ("222233334444", arn)
+    assert 1790 < credentials.expiration - time.time() <= 1801
+    assert identity(desk, moto, credentials)["Arn"] == arn
+
+
+def test_get_session_token(desk: Desk, moto: str) -> None:
+    """moto's session of a user is ours: the account and the life."""
+    credentials = desk.mint("mfa", code="123456").credentials
+    assert credentials.account_id == "123456789012"
+    assert 890 < credentials.expiration - time.time() <= 901
+    assert identity(desk, moto, credentials)["Account"] == "123456789012"
+
+
+def test_through_the_program(laptop: Laptop, moto: str) -> None:
+    """The program's envelope is one that moto knows."""
+    laptop.configure(PROFILES, endpoint=moto)
+    assert laptop.get("developer")["AccountId"] == "222233334444"

@@ -1,0 +1,434 @@
+"""Source credentials: what botocore resolves, within a deadline, and what each way of failing says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shlex
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta, timezone
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from credhelper.aws import source_credentials
+from credhelper.errors import CredhelperError, HumanNeededError, RefusedError, SourceError
+
+from calls import Desk
+from sts import SOURCE_KEY_ID, SOURCE_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+ROLE = 'role_arn = "arn:aws:iam::222233334444:role/Developer"\nregion = "eu-west-1"\n'
+PROCESS = '[profiles.p]\nsource_profile = "x"\n' + ROLE
+ANSWER = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "MARKERSECRET"}
+
+
+@pytest.fixture
+def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Sources resolved in this process."""
+    return Desk(laptop, monkeypatch)
+
+
+def process(desk: Desk, shell: str) -> Path:
+    """Make a shell script the credential_process of AWS profile x, which profile p rests on."""
+    script = desk.laptop.home / "script.sh"
+    script.write_text(shell)
+    desk.laptop.aws_config(f"[profile x]\ncredential_process = sh {script}\n")
+    desk.laptop.configure(PROCESS)
+    return script
+
+
+def failure(desk: Desk, name: str = "p", seconds: float = 20) -> CredhelperError:
+    """The error of resolving a source, after a look at what holds for every one."""
+    with pytest.raises(CredhelperError) as caught:
+        desk.source_keys(name, seconds)
+    for text in (caught.value.sentence, *caught.value.hints):
+        assert "MARKERSECRET" not in text
+        assert "\n" not in text
+    return caught.value
+
+
+# Static keys
+
+
+def test_config_file_keys(desk: Desk) -> None:
+    """Static keys of the AWS config are a source."""
+    keys = desk.source_keys("developer")
+    assert (keys.access_key_id, keys.secret_access_key, keys.session_token) == (
+        SOURCE_KEY_ID,
+        SOURCE_SECRET,
+        None,
+    )
+
+
+def test_credentials_file_wins(desk: Desk) -> None:
+    """Keys of the credentials file win over the config's, in the KEY as in what signs."""
+    path = desk.laptop.home / ".aws/credentials"
+    path.write_text("[org-admin]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
+    assert desk.source_keys("developer").access_key_id == "AKIAOTHER"
+    assert desk.call("developer").origin.identity == "key:AKIAOTHER"
+
+
+def test_nothing_found(desk: Desk) -> None:
+    """An AWS profile without credentials is exit 3 that names it."""
+    desk.setenv(AWS_EC2_METADATA_DISABLED="true")
+    desk.laptop.aws_config("[profile org-admin]\nregion = eu-west-1\n")
+    assert failure(desk, "developer").sentence == "no credentials found in AWS profile 'org-admin'"
+
+
+# SSO
+
+SSO = """\
+[profile corp-admin]
+sso_session = corp
+sso_account_id = 111122223333
+sso_role_name = Admin
+
+[profile legacy]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = eu-west-1
+sso_account_id = 111122223333
+sso_role_name = Admin
+
+[sso-session corp]
+sso_region = eu-west-1
+sso_start_url = https://corp.awsapps.com/start
+"""
+
+
+@pytest.mark.parametrize(
+    ("profile", "cached"), [("corp-admin", "corp"), ("legacy", "https://corp.awsapps.com/start")]
+)
+@pytest.mark.parametrize("token", ["absent", "expired", "broken"])
+def test_sso_login_is_over(desk: Desk, profile: str, cached: str, token: str) -> None:
+    """An SSO login that has expired or was never made is exit 3 with the command that renews it."""
+    desk.laptop.aws_config(SSO)
+    desk.laptop.configure(f'[profiles.p]\nsource_profile = "{profile}"\n{ROLE}')
+    cache = desk.laptop.home / ".aws/sso/cache"
+    cache.mkdir(parents=True)
+    expired = {
+        "accessToken": "MARKERSECRET",
+        "expiresAt": "2020-01-01T00:00:00Z",
+        "startUrl": "x",
+        "region": "y",
+    }
+    if token != "absent":
+        name = hashlib.sha1(cached.encode()).hexdigest()
+        (cache / f"{name}.json").write_text(json.dumps(expired) if token == "expired" else "{}")
+    for holder in ("credentials.SSOProvider", "tokens.SSOTokenProvider"):  # expanded when they were imported
+        desk.monkeypatch.setattr(f"botocore.{holder}._SSO_TOKEN_CACHE_DIR", str(cache))
+    error = failure(desk)
+    assert type(error) is SourceError
+    assert error.sentence == f"the login of AWS profile '{profile}' has expired or was never made"
+    assert error.hints == (f"run 'aws sso login --profile {profile}'",)
+
+
+def test_sso_through_the_program(laptop: Laptop) -> None:
+    """The program ends with status 3 and names the command, with no token cache at all."""
+    laptop.aws_config(SSO)
+    laptop.configure(f'[profiles.p]\nsource_profile = "corp-admin"\n{ROLE}')
+    stderr = laptop.refuses(3, "get", "p")
+    assert "credhelper: hint: run 'aws sso login --profile corp-admin'\n" in stderr
+
+
+# credential_process
+
+
+def test_credential_process(desk: Desk, sts: LoopbackSts) -> None:
+    """A credential process is a source, started with the chain so far in its environment."""
+    seen = desk.laptop.home / "seen"
+    process(desk, f"echo $CREDHELPER_CHAIN > {seen}; echo '{json.dumps(ANSWER)}'")
+    assert desk.source_keys("p").access_key_id == "AKIAPROCESS"
+    assert json.loads(seen.read_text()) == [[str(desk.laptop.config), "p"]]
+    sts.keys["AKIAPROCESS"] = "MARKERSECRET"
+    assert desk.laptop.get("p")["AccessKeyId"] == sts.issued[-1]["AccessKeyId"]
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [
+        ("echo MARKERSECRET", "did not print valid JSON"),
+        ('echo \'{"SecretAccessKey": "MARKERSECRET", \'', "did not print valid JSON"),
+        ("echo '[\"MARKERSECRET\"]'", "did not print valid JSON"),
+        ("printf '\\377MARKERSECRET'", "did not print valid JSON"),
+        ("true", "did not print valid JSON"),
+        ('echo \'{"Version": 2, "SecretAccessKey": "MARKERSECRET"}\'', "Unsupported version '2'"),
+        ('echo \'{"Version": 1, "SecretAccessKey": "MARKERSECRET"}\'', "Missing required key in response"),
+        ("echo MARKERSECRET; exit 7", "its credential_process: it said nothing"),
+        ("echo MARKERSECRET; printf '\\377' >&2; exit 7", "its credential_process ended with status 7"),
+        ("printf 'no \\033[31mtoken\\r\\nsecond line' >&2; exit 1", "no "),
+        ("kill -9 $$", "AWS profile 'x': "),
+    ],
+)
+def test_credential_process_that_fails(desk: Desk, shell: str, said: str) -> None:
+    """A credential process that fails is one sentence that names it and quotes no answer of it."""
+    process(desk, shell)
+    error = failure(desk)
+    assert type(error) is SourceError
+    assert error.sentence.startswith("AWS profile 'x': ")
+    assert said.removeprefix("its credential_process: ") in error.sentence
+
+
+def test_expired_answer(desk: Desk) -> None:
+    """A credential process that answers with expired credentials is said to."""
+    process(desk, f"echo '{json.dumps({**ANSWER, 'Expiration': '2020-01-01T00:00:00Z'})}'")
+    assert failure(desk).sentence == "AWS profile 'x': its credentials have expired already"
+
+
+def test_control_characters_through_the_program(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control characters that a credential process wrote to stderr reach nobody's terminal."""
+    process(Desk(laptop, monkeypatch), "printf '\\033[31mred \\342\\200\\250 x\\nsecond' >&2; exit 1")
+    stderr = laptop.refuses(3, "get", "p")  # which checks that it is printable ASCII
+    assert "red" in stderr
+    assert "second" not in stderr
+
+
+def test_missing_program(desk: Desk) -> None:
+    """A credential process that does not exist is named."""
+    desk.laptop.aws_config("[profile x]\ncredential_process = no-such-program --flag\n")
+    desk.laptop.configure(PROCESS)
+    assert failure(desk).sentence == "credential_process: there is no program 'no-such-program'"
+
+
+def test_absolute_path(desk: Desk, tmp_path: Path) -> None:
+    """A program is started by its absolute path, also where PATH is relative."""
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin/mine"
+    script.write_text(f"#!/bin/sh\necho '{json.dumps(ANSWER)}'\n")
+    script.chmod(0o700)
+    desk.laptop.aws_config("[profile x]\ncredential_process = mine\n")
+    desk.laptop.configure(PROCESS)
+    desk.monkeypatch.chdir(tmp_path)
+    desk.setenv(PATH=f"bin:{desk.laptop.environ['PATH']}")
+    started: list[list[str]] = []
+    popen = source_credentials.subprocess.Popen
+    desk.monkeypatch.setattr(
+        source_credentials.subprocess,
+        "Popen",
+        lambda arguments, **more: started.append(arguments) or popen(arguments, **more),
+    )
+    desk.source_keys("p")
+    assert started == [[str(script)]]
+
+
+@pytest.mark.parametrize(
+    ("stderr", "status", "kind", "hints"),
+    [
+        (
+            "credhelper: error: no such thing\ncredhelper: hint: look again\n",
+            4,
+            RefusedError,
+            ("look again",),
+        ),
+        ("credhelper: error: no such thing\n", 5, HumanNeededError, ()),
+        ("noise\ncredhelper: error: no such thing\n", 99, SourceError, ()),
+    ],
+)
+def test_relay(
+    desk: Desk, stderr: str, status: int, kind: type[CredhelperError], hints: tuple[str, ...]
+) -> None:
+    """What a credhelper further down said is said again, with its hints and its exit status."""
+    process(desk, f"printf %s {shlex.quote(stderr)} >&2; exit {status}")
+    error = failure(desk)
+    assert (type(error), error.sentence, error.hints) == (kind, "no such thing", hints)
+
+
+def marked(marker: str) -> list[int]:
+    """The processes that have the marker among their arguments."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if marker in path.read_bytes().decode(errors="replace").split("\0"):
+                found.append(int(path.parent.name))
+    return [pid for pid in found if pid != os.getpid()]
+
+
+THREADED = """\
+import subprocess, sys, threading, time
+sleep = [sys.executable, "-c", "import time; time.sleep(60)", "%s"]
+threading.Thread(target=subprocess.run, args=(sleep,)).start()
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
+@pytest.mark.parametrize("kind", ["shell", "nested", "thread"])
+def test_a_process_that_hangs(desk: Desk, kind: str) -> None:
+    """At the deadline a credential process is killed, with all that it has started, from any thread."""
+    marker = f"60.{os.getpid()}{kind.encode().hex()[:4].translate(str.maketrans('abcdef', '123456'))}"
+    shells = {
+        "shell": f"sleep {marker} & sleep {marker}; sleep {marker}",
+        "nested": f"sh -c 'sh -c \"sleep {marker}; true\"; sleep {marker}'; sleep {marker}",
+        "thread": f"{sys.executable} -c {shlex.quote(THREADED % marker)}; true",
+    }
+    process(desk, shells[kind])
+    desk.monkeypatch.setattr(source_credentials, "SOURCE_SECONDS", 2.0)
+    seen: list[int] = []
+
+    def watch() -> None:
+        while not seen and time.monotonic() < started + 2:
+            seen.extend(marked(marker))
+
+    started = time.monotonic()
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    error = failure(desk)
+    assert time.monotonic() - started < 12  # it would hang for 60 s
+    assert error.sentence == "AWS profile 'x' gave no credentials within 2 s"
+    watcher.join()
+    assert seen, "the marker must be visible for its absence to mean anything"
+    time.sleep(0.2)
+    assert marked(marker) == []
+
+
+def test_the_callers_deadline(desk: Desk) -> None:
+    """A caller with less time than a source may have gets its answer within its own."""
+    process(desk, "exec sleep 30")
+    assert "within 1 s" in failure(desk, seconds=0.6).sentence
+
+
+# Web identity
+
+
+def test_web_identity(desk: Desk, sts: LoopbackSts) -> None:
+    """Web identity is botocore's: it asks STS itself, by the regional endpoint, and we say what STS said."""
+    token = desk.laptop.home / "token"
+    token.write_text("MARKERSECRET")
+    desk.laptop.aws_config(
+        f"[profile x]\nrole_arn = arn:aws:iam::111122223333:role/Web\nweb_identity_token_file = {token}\n"
+        "region = eu-west-1\n"
+    )
+    desk.laptop.configure(PROCESS)
+    assert desk.call("p").origin.lifetime == "temporary"
+    error = failure(desk)
+    assert [call.action for call in sts.calls] == ["AssumeRoleWithWebIdentity"]
+    assert sts.calls[0].parameters["RoleArn"] == "arn:aws:iam::111122223333:role/Web"
+    assert type(error) is SourceError
+    assert error.sentence.startswith("AWS profile 'x': InvalidAction: ")
+
+
+# Environment, container, instance
+
+
+def test_environment(desk: Desk) -> None:
+    """credential_source Environment takes the keys of the environment."""
+    desk.laptop.configure(f'[profiles.p]\ncredential_source = "Environment"\n{ROLE}')
+    desk.setenv(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="x", AWS_SESSION_TOKEN="t")
+    keys = desk.source_keys("p")
+    assert (keys.access_key_id, keys.session_token) == ("AKIAENV", "t")
+
+
+@contextmanager
+def metadata(answers: dict[str, Any]) -> Iterator[str]:
+    """A server of documents by path, on loopback."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = answers.get(self.path)
+            body = (found if isinstance(found, str) else json.dumps(found)).encode()
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_PUT(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def answer(key_id: str) -> dict[str, str]:
+    """Credentials as the metadata endpoints give them."""
+    expiration = datetime.now(timezone.utc) + timedelta(hours=6)
+    return {
+        "Code": "Success",
+        "AccessKeyId": key_id,
+        "SecretAccessKey": "x",
+        "Token": "t",
+        "Expiration": f"{expiration:%Y-%m-%dT%H:%M:%SZ}",
+    }
+
+
+def test_container(desk: Desk) -> None:
+    """credential_source EcsContainer asks the container's endpoint."""
+    desk.laptop.configure(f'[profiles.p]\ncredential_source = "EcsContainer"\n{ROLE}')
+    with metadata({"/task": answer("ASIATASK")}) as url:
+        desk.setenv(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/task")
+        assert desk.source_keys("p").access_key_id == "ASIATASK"
+    assert "credential_source 'EcsContainer'" in failure(desk).sentence
+
+
+def test_instance(desk: Desk) -> None:
+    """credential_source Ec2InstanceMetadata asks the instance's metadata."""
+    desk.laptop.configure(f'[profiles.p]\ncredential_source = "Ec2InstanceMetadata"\n{ROLE}')
+    place = "/latest/meta-data/iam/security-credentials/"
+    with metadata({"/latest/api/token": "token", place: "role", f"{place}role": answer("ASIAROLE")}) as url:
+        desk.setenv(AWS_EC2_METADATA_SERVICE_ENDPOINT=f"{url}/")
+        assert desk.source_keys("p").access_key_id == "ASIAROLE"
+    desk.setenv(AWS_EC2_METADATA_DISABLED="true")
+    assert failure(desk).sentence == "no credentials found in credential_source 'Ec2InstanceMetadata'"
+
+
+# The default chain
+
+
+def test_default_chain_ignores_the_profile_variables(laptop: Laptop, sts: LoopbackSts) -> None:
+    """Without a source AWS_PROFILE and AWS_DEFAULT_PROFILE are ignored, though they name the very profile."""
+    laptop.configure(f"[profiles.p]\n{ROLE}")
+    laptop.aws_config(
+        "[profile p]\ncredential_process = credhelper get p\n"
+        f"[default]\naws_access_key_id = {SOURCE_KEY_ID}\naws_secret_access_key = {SOURCE_SECRET}\n"
+    )
+    envelope = laptop.get("p", AWS_PROFILE="p", AWS_DEFAULT_PROFILE="p")
+    assert envelope["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
+    assert [call.access_key_id for call in sts.calls] == [SOURCE_KEY_ID]
+
+
+def test_missing_sources_through_the_program(laptop: Laptop) -> None:
+    """A source profile or saved key that is not there ends with 3, an AWS role without a source with 2."""
+    laptop.configure(
+        f'[profiles.a]\nsource_profile = "org-admim"\n{ROLE}[profiles.b]\nsource_key = "k"\n{ROLE}'
+        f'[profiles.c]\nsource_profile = "role"\n{ROLE}'
+    )
+    with open(laptop.home / ".aws/config", "a", encoding="ascii") as file:
+        file.write("[profile role]\nrole_arn = arn:aws:iam::111122223333:role/R\n")
+    assert "did you mean 'org-admin'" in laptop.refuses(3, "get", "a")
+    assert "saved key 'k' is not in the OS keyring" in laptop.refuses(3, "get", "b")
+    assert "has 'role_arn' but no source" in laptop.refuses(2, "get", "c")
+
+
+def test_chain_of_calls(laptop: Laptop, sts: LoopbackSts) -> None:
+    """Each call of a chain is signed with what the call below it minted."""
+    laptop.configure(
+        f'[profiles.low]\nsource_profile = "role"\n{ROLE}[profiles.p]\nsource_profile = "low"\n'
+        'task_policy_arn = "S3UnlockBucketPolicy"\ntarget_principal = "111122223333"\nregion = "eu-west-1"\n'
+    )
+    with open(laptop.home / ".aws/config", "a", encoding="ascii") as file:
+        file.write(
+            "[profile role]\nrole_arn = arn:aws:iam::111122223333:role/R\nsource_profile = org-admin\n"
+        )
+    envelope = laptop.get("p")
+    assert [call.action for call in sts.calls] == ["AssumeRole", "AssumeRole", "AssumeRoot"]
+    minted = [issued["AccessKeyId"] for issued in sts.issued]
+    assert [call.access_key_id for call in sts.calls] == [SOURCE_KEY_ID, *minted[:2]]
+    assert envelope["AccessKeyId"] == minted[2]

@@ -1,0 +1,492 @@
+"""STS calls: what is sent, where to, and what every way of failing becomes, within the deadline."""
+
+from __future__ import annotations
+
+import logging
+import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from credhelper.app import Start, open_house
+from credhelper.aws import sts as room
+from credhelper.credentials import Keys
+from credhelper.deadline import Deadline
+from credhelper.errors import (
+    ConfigError,
+    CredhelperError,
+    RefusedError,
+    SourceError,
+    UnreachableError,
+    printable,
+)
+from credhelper.prompts import Answer
+from credhelper.sessions.consent import Asking, Consent, Said
+from credhelper.sessions.minter import Asker
+from credhelper.sessions.provider import Resolver
+
+import sts_faults as faults
+from calls import SOURCE_KEYS, Desk
+from sts import SOURCE_SECRET
+
+if TYPE_CHECKING:
+    from credhelper.prompts import Question
+    from credhelper.sessions.calls import Call
+
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+SLACK = 6.0  # seconds beyond the deadline that a busy machine may need; without one it would be 15 and more
+REFUSED, UNREACHABLE = RefusedError, UnreachableError
+
+
+@pytest.fixture
+def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """Calls made in this process, with retries that do not wait."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
+    return Desk(laptop, monkeypatch)
+
+
+FAULTS: list[tuple[faults.Mode, type[CredhelperError], str, int]] = [
+    (faults.THROTTLED, UNREACHABLE, "STS is throttling", 3),
+    (faults.refuse("RequestLimitExceeded", "slow down", 503), UNREACHABLE, "STS is throttling", 3),
+    (faults.status_xml(500), UNREACHABLE, "STS in 'eu-west-1' is failing: ServiceFailure", 3),
+    (faults.status_xml(503), UNREACHABLE, "STS in 'eu-west-1' is failing: ServiceUnavailable", 3),
+    (faults.status_plain(429), UNREACHABLE, "status 429 with something else", 3),
+    (faults.status_plain(500), UNREACHABLE, "status 500 with something else", 3),
+    (faults.status_plain(502), UNREACHABLE, "status 502 with something else", 3),
+    (faults.status_plain(503), UNREACHABLE, "status 503 with something else", 3),
+    (faults.status_plain(504), UNREACHABLE, "status 504 with something else", 3),
+    (faults.RESET, UNREACHABLE, "closed the connection without an answer", 3),
+    (faults.CUT_BODY, UNREACHABLE, "the connection broke off before the end of its answer", 3),
+    (faults.status_plain(403), UNREACHABLE, "something else instead of STS's answer (status 403)", 1),
+    (faults.HTML_200, UNREACHABLE, "a web page instead of STS's answer (status 200)", 1),
+    (faults.HTML_302, UNREACHABLE, "a web page instead of STS's answer (status 302)", 1),
+    (faults.EMPTY_200, UNREACHABLE, "nothing instead of STS's answer (status 200)", 1),
+    (faults.GARBAGE, UNREACHABLE, "something else instead of STS's answer (status 200)", 1),
+    (faults.CUT_XML, UNREACHABLE, "an answer that cannot be read (ResponseParserError)", 1),
+    (faults.RAW_ESCAPE, UNREACHABLE, "an answer that cannot be read (ResponseParserError)", 1),
+    (faults.NO_CREDENTIALS, UNREACHABLE, "answered without credentials", 1),
+    (faults.MISSING_FIELDS, UNREACHABLE, "answered without credentials", 1),
+    (faults.EXPIRED, UNREACHABLE, "credentials that have expired already", 1),
+    (faults.ABSURD_EXPIRATION, UNREACHABLE, "an absurd expiration", 1),
+    (faults.expires_in(90000), UNREACHABLE, "an absurd expiration", 1),
+    (faults.BAD_EXPIRATION, UNREACHABLE, "an answer that cannot be read (ValueError)", 1),
+    (faults.HUGE, UNREACHABLE, "more than 1024 KiB", 1),
+    (faults.HUGE_CHUNKED, UNREACHABLE, "more than 1024 KiB", 1),
+    (faults.CONTROL_CHARS, REFUSED, "not allowed: sts:AssumeRole", 1),
+    (faults.refuse("AccessDenied", "no"), REFUSED, "not allowed: sts:AssumeRole", 1),
+    (faults.refuse("ValidationError", "no", 400), REFUSED, "STS refused AssumeRole: ValidationError", 1),
+]
+
+
+def failure(desk: Desk, **more: Any) -> CredhelperError:
+    """The error of a mint, after a look at what holds for every one of them."""
+    with pytest.raises(CredhelperError) as caught:
+        desk.mint("developer", **more)
+    error = caught.value
+    for text in (error.sentence, *error.hints):
+        assert text == printable(text)
+        assert SOURCE_SECRET not in text
+        assert "MARKERSECRET" not in text
+    return error
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "said", "calls"), FAULTS, ids=lambda value: getattr(value, "name", None)
+)
+def test_fault(
+    desk: Desk, sts: LoopbackSts, mode: faults.Mode, kind: type[CredhelperError], said: str, calls: int
+) -> None:
+    """Each broken answer is one clear sentence of its class, and only passing troubles are tried again."""
+    sts.mode = mode
+    error = failure(desk)
+    assert type(error) is kind
+    assert said in error.sentence
+    assert sts.count() == calls
+
+
+@pytest.mark.parametrize("mode", [faults.DRIP, faults.DRIP_HEADERS, faults.HANG, faults.slow(30)])
+def test_deadline(desk: Desk, sts: LoopbackSts, mode: faults.Mode) -> None:
+    """An answer that takes for ever ends at the deadline of the whole call, retries included."""
+    desk.monkeypatch.setattr(room, "STS_SECONDS", 1.0)
+    desk.call("developer")  # the first client loads botocore's model
+    sts.mode, started = mode, time.monotonic()
+    error = failure(desk)
+    assert time.monotonic() - started < 1 + SLACK
+    assert type(error) is UnreachableError
+    assert "did not answer within 1 s" in error.sentence
+
+
+def test_deadline_of_the_caller(desk: Desk, sts: LoopbackSts) -> None:
+    """A caller with less time than STS may have gets its answer within its own."""
+    sts.mode, started = faults.HANG, time.monotonic()
+    assert "within 1 s" in failure(desk, seconds=1).sentence
+    assert time.monotonic() - started < 1 + SLACK
+
+
+def test_nothing_is_sent_after_the_deadline(desk: Desk, sts: LoopbackSts) -> None:
+    """When its time is over a call is not tried again behind the caller's back."""
+    failure(desk, seconds=0)
+    desk.monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.4)
+    sts.mode = faults.THROTTLED
+    failure(desk, seconds=0.3)
+    before = sts.count()
+    time.sleep(0.6)
+    assert sts.count() == before <= 1
+
+
+@pytest.mark.parametrize("mode", [faults.THROTTLED, faults.RESET, faults.status_plain(503), faults.CUT_BODY])
+def test_passing_trouble(desk: Desk, sts: LoopbackSts, mode: faults.Mode) -> None:
+    """A trouble that passes costs a retry and nobody hears of it."""
+    sts.script.append(mode)
+    assert desk.mint("developer").credentials.access_key_id == sts.issued[-1]["AccessKeyId"]
+    assert sts.count() == 2
+
+
+def resident() -> int:
+    """Bytes of this process in memory now."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
+@pytest.mark.parametrize("mode", [faults.HUGE, faults.HUGE_CHUNKED], ids=["sized", "chunked"])
+def test_bounded_memory(desk: Desk, sts: LoopbackSts, mode: faults.Mode) -> None:
+    """Of an answer of 50 MiB no more is held than the limit."""
+    desk.mint("developer")
+    sts.mode, before, most = mode, resident(), [0]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.002):
+            most[0] = max(most[0], resident())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    failure(desk)
+    done.set()
+    watcher.join()
+    assert most[0] - before < 20 * 2**20
+
+
+def test_nobody_there(desk: Desk) -> None:
+    """A port where nobody listens is said, with what to check."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        desk.setenv(AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{unused.getsockname()[1]}")
+        error = failure(desk)
+    assert error.sentence.startswith("cannot connect to STS at 'http://127.0.0.1:")
+    assert error.hints == ("check the network, 'region' and 'endpoint_url'",)
+
+
+def test_no_tls(desk: Desk, sts: LoopbackSts) -> None:
+    """A port that does not speak TLS is said, with the way out behind an inspecting proxy."""
+    desk.setenv(AWS_ENDPOINT_URL_STS=sts.url.replace("http:", "https:"))
+    error = failure(desk)
+    assert error.sentence.startswith("the TLS connection to STS at 'https://127.0.0.1:")
+    assert "'ca_bundle'" in error.hints[0]
+
+
+def test_proxy_that_is_away(desk: Desk) -> None:
+    """A proxy that cannot be reached is named as the cause, without its password."""
+    desk.setenv(HTTPS_PROXY="http://me:hunter2@127.0.0.1:9")
+    del desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+    error = failure(desk)
+    assert "proxy" in error.sentence
+    assert "hunter2" not in error.sentence
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        Keys("AKIA\r", "s3cr3t"),
+        Keys("AKIA", "s3cr3t\n"),
+        Keys("AKIA", "s3cr3t", "t0ken\r\nX-Evil: 1"),
+        Keys("AKIA", "", "t0ken"),
+    ],
+    ids=["id", "secret", "token", "empty"],
+)
+def test_keys_that_cannot_be_sent(desk: Desk, sts: LoopbackSts, keys: Keys) -> None:
+    """Keys with a line end or another control character are not sent, and not quoted."""
+    error = failure(desk, keys=keys)
+    assert type(error) is SourceError
+    assert "of AWS profile 'org-admin' is empty or has a control character" in error.sentence
+    assert not re.search("s3cr3t|t0ken", error.sentence)
+    assert sts.count() == 0
+
+
+def test_a_header_that_cannot_be_sent(desk: Desk) -> None:
+    """What http.client quotes of a header it refuses is not passed on."""
+    desk.call("developer")
+    desk.monkeypatch.setattr(room, "_check_keys", lambda *_: None)
+    error = failure(desk, keys=Keys("AKIA", "x", "MARKERSECRET\nX: 1"))
+    assert error.sentence.startswith("no answer from STS")
+
+
+def test_no_secret_is_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """A mint logs nothing secret, though everything is logged."""
+    caplog.set_level(logging.DEBUG)
+    desk.mint("developer")
+    assert "MARKERSECRET" not in caplog.text
+    assert SOURCE_SECRET not in caplog.text
+
+
+# What is sent
+
+ROLE_PROFILE = """\
+[profiles.full]
+role_arn = "arn:aws:iam::222233334444:role/team/Developer"
+source_profile = "org-admin"
+region = "eu-west-1"
+role_session_name = "{user}@{host}"
+policy = '{"Version": "2012-10-17", "Statement": []}'
+policy_arns = ["arn:aws:iam::aws:policy/ReadOnlyAccess", "arn:aws:iam::aws:policy/job-function/Billing"]
+duration_seconds = 1800
+tags = { team = "payments", who = "{user} because {reason}" }
+transitive_tag_keys = ["team"]
+external_id = "4711"
+source_identity = "{user}+{reason}"
+minimum_session_token_size = 2048
+
+[[profiles.full.provided_contexts]]
+ProviderArn = "arn:aws:iam::aws:contextProvider/IdentityCenter"
+ContextAssertion = "assertion"
+"""
+
+
+def test_assume_role_parameters(desk: Desk, sts: LoopbackSts) -> None:
+    """Every parameter of AssumeRole arrives as configured, with its placeholders filled in and cleaned."""
+    desk.laptop.configure(ROLE_PROFILE)
+    desk.person = type(desk.person)("alice", "desk 7", lambda _: "ticket 4711")
+    minted = desk.mint("full")
+    assert sts.calls[0].parameters == {
+        "RoleArn": "arn:aws:iam::222233334444:role/team/Developer",
+        "RoleSessionName": "alice@desk-7",
+        "Policy": '{"Version": "2012-10-17", "Statement": []}',
+        "PolicyArns": [
+            {"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"},
+            {"arn": "arn:aws:iam::aws:policy/job-function/Billing"},
+        ],
+        "DurationSeconds": 1800,
+        "Tags": [
+            {"Key": "team", "Value": "payments"},
+            {"Key": "who", "Value": "alice because ticket 4711"},
+        ],
+        "TransitiveTagKeys": ["team"],
+        "ExternalId": "4711",
+        "SourceIdentity": "alice+ticket-4711",
+        "ProvidedContexts": [
+            {
+                "ProviderArn": "arn:aws:iam::aws:contextProvider/IdentityCenter",
+                "ContextAssertion": "assertion",
+            }
+        ],
+        "MinimumSessionTokenSize": 2048,
+    }
+    assert len(minted.credentials.session_token) == 2048
+    assert minted.credentials.source_identity == "alice+ticket-4711"
+    assert minted.credentials.arn == "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk-7"
+    assert minted.credentials.account_id == "222233334444"
+
+
+def test_assume_root_parameters(desk: Desk, sts: LoopbackSts) -> None:
+    """Every parameter of AssumeRoot arrives; an alias as its account id, a short name as the ARN."""
+    sts.source_identity = "alice"
+    minted = desk.mint("unlock-bucket", minimum_session_token_size=1024, duration_seconds=600)
+    assert sts.calls[0].parameters == {
+        "TargetPrincipal": "111122223333",
+        "TaskPolicyArn": {"arn": "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"},
+        "DurationSeconds": 600,
+        "MinimumSessionTokenSize": 1024,
+    }
+    credentials = minted.credentials
+    assert (credentials.account_id, credentials.source_identity) == ("111122223333", "alice")
+    assert 590 < credentials.life <= 601
+
+
+def test_get_session_token_parameters(desk: Desk, sts: LoopbackSts) -> None:
+    """The device, its code and the duration of an MFA session arrive."""
+    device = "arn:aws:iam::999988887777:mfa/me"
+    desk.laptop.configure(
+        f'[profiles.s]\nsource_profile = "org-admin"\nmfa_serial = "{device}"\nduration_seconds = 900\n'
+        "minimum_session_token_size = 800\n"
+    )
+    desk.mint("s", code="123456")
+    assert sts.calls[0].action == "GetSessionToken"
+    assert sts.calls[0].parameters == {
+        "DurationSeconds": 900,
+        "SerialNumber": device,
+        "TokenCode": "123456",
+        "MinimumSessionTokenSize": 800,
+    }
+
+
+def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
+    """The code that a person gives arrives once, for the session under the role; the role is sent none."""
+    device = "arn:aws:iam::999988887777:mfa/me"
+    desk.monkeypatch.setenv("HOME", str(desk.laptop.home))
+    environ = {**desk.laptop.environ, "CREDHELPER_KEYRING": "none"}
+    house = open_house(environ, Start(time.monotonic()))
+    asked: list[str] = []
+
+    def answer(_question: Question, call: Call | None) -> Answer:
+        asked.append(call.profile.name if call else "")
+        return Answer("654321", "test")
+
+    resolver = Resolver(
+        aws=desk.aws,
+        store=house.store,
+        agent=house.agent,
+        locks=house.locks,
+        audit=house.audit,
+        journal=house.journal,
+        deadline=house.deadline,
+        asker=lambda: Asker("test", 1),
+        started=house.started,
+        consent=Consent(Said(), house.locks, "ana", Asking(answer, lambda: "test")),
+    )
+    resolver.get(desk.call("developer", mfa_serial=device))
+    assert asked == [f"MFA session of {device}"]
+    assert [(call.action, call.parameters.get("TokenCode")) for call in sts.calls] == [
+        ("GetSessionToken", "654321"),
+        ("AssumeRole", None),
+    ]
+    assert sts.calls[1].access_key_id == sts.issued[0]["AccessKeyId"]
+
+
+def test_minted(desk: Desk, sts: LoopbackSts) -> None:
+    """What comes back is what STS issued, with the request's id and the clock of STS."""
+    sts.clock_offset = 120
+    minted = desk.mint("developer")
+    credentials, issued = minted.credentials, sts.issued[0]
+    assert credentials.keys.session_token == issued["SessionToken"]
+    assert credentials.secret_access_key == issued["SecretAccessKey"]
+    assert 118 < credentials.skew < 122
+    assert 3598 < credentials.life <= 3601
+    assert re.fullmatch("[0-9a-f-]{36}", minted.request_id or "")
+
+
+def test_user_agent(desk: Desk) -> None:
+    """STS and CloudTrail see who asked."""
+    assert "credhelper/" in desk.client("developer").meta.config.user_agent
+
+
+# Where it is sent
+
+
+@pytest.mark.parametrize(
+    ("region", "flags", "url"),
+    [
+        ("us-east-1", {}, "https://sts.us-east-1.amazonaws.com"),
+        ("us-west-2", {}, "https://sts.us-west-2.amazonaws.com"),
+        ("cn-north-1", {}, "https://sts.cn-north-1.amazonaws.com.cn"),
+        ("us-gov-west-1", {}, "https://sts.us-gov-west-1.amazonaws.com"),
+        ("eusc-de-east-1", {}, "https://sts.eusc-de-east-1.amazonaws.eu"),
+        ("us-west-2", {"use_fips_endpoint": True}, "https://sts-fips.us-west-2.amazonaws.com"),
+        ("us-west-2", {"use_dualstack_endpoint": True}, "https://sts.us-west-2.api.aws"),
+    ],
+)
+@pytest.mark.parametrize("legacy", ["environment", "config"])
+def test_regional_endpoint(desk: Desk, region: str, flags: dict[str, bool], url: str, legacy: str) -> None:
+    """AssumeRoot goes to the region's own endpoint, though the environment or AWS's config says legacy."""
+    del desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+    if legacy == "environment":
+        desk.setenv(AWS_STS_REGIONAL_ENDPOINTS="legacy")
+    else:
+        desk.laptop.aws_config(
+            "[profile org-admin]\nsts_regional_endpoints = legacy\naws_access_key_id = A\n"
+        )
+    client = desk.client("audit-root@payments-prod", region=region, **flags)
+    assert client.meta.endpoint_url == url
+    assert client.meta.region_name == region
+
+
+def test_configured_endpoint(desk: Desk) -> None:
+    """Where the SDKs ignore configured endpoints the call goes to AWS, and so does it without any."""
+    desk.setenv(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="true")
+    assert desk.client("developer").meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
+    desk.setenv(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="")
+    assert desk.client("developer").meta.endpoint_url == desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+
+
+def test_ca_bundle(desk: Desk, tmp_path: Path) -> None:
+    """ca_bundle is what TLS is checked with; one that does not exist is a configuration error."""
+    bundle = tmp_path / "ca.pem"
+    with pytest.raises(ConfigError, match=r"'--ca-bundle' names no file: '.*ca\.pem'"):
+        desk.mint("developer", ca_bundle=str(bundle))
+    bundle.touch()
+    client = desk.client("developer", ca_bundle=str(bundle))
+    assert client._endpoint.http_session._verify == str(bundle)
+
+
+def test_timeouts(desk: Desk) -> None:
+    """connect_timeout and read_timeout are those of one attempt."""
+    config = desk.client("developer", connect_timeout=2, read_timeout=4).meta.config
+    assert (config.connect_timeout, config.read_timeout) == (2, 4)
+
+
+def test_an_endpoint_that_is_none(desk: Desk) -> None:
+    """What botocore does not take as an endpoint is a configuration error."""
+    desk.setenv(AWS_ENDPOINT_URL_STS="not a url")
+    with pytest.raises(ConfigError, match="botocore does not accept the endpoint's configuration"):
+        desk.mint("developer")
+    desk.laptop.aws_config("[profile org-admin]\nservices = none\naws_access_key_id = A\n")
+    del desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+    with pytest.raises(ConfigError, match="does not exist"):
+        desk.mint("developer")
+
+
+# Through the real program
+
+PROGRAM_FAULTS = [
+    case for case in FAULTS if case[3] == 1 or case[0] in (faults.RESET, faults.THROTTLED, faults.CUT_BODY)
+]
+
+
+@pytest.mark.parametrize(
+    ("mode", "kind", "said"),
+    [case[:3] for case in PROGRAM_FAULTS],
+    ids=[case[0].name for case in PROGRAM_FAULTS],
+)
+def test_fault_through_the_program(
+    laptop: Laptop, sts: LoopbackSts, mode: faults.Mode, kind: type[CredhelperError], said: str
+) -> None:
+    """Each broken answer ends the program with its status, nothing on stdout and a sentence on stderr."""
+    sts.mode = mode
+    stderr = laptop.refuses(kind.status, "get", "developer")
+    assert said in stderr
+    assert "MARKERSECRET" not in stderr
+    assert "MARKERSECRET" not in laptop.log()
+
+
+class TestClients:
+    """What calls with the same keys share."""
+
+    def test_one_for_the_same_keys(self, desk: Desk) -> None:
+        """Whatever thread asks, and for whichever account; and none is kept for ever."""
+        aws, call = desk.aws(), desk.call("unlock-bucket")
+        with ThreadPoolExecutor(8) as pool:
+            found = set(pool.map(lambda _: aws._client(call, SOURCE_KEYS), range(32)))
+        assert len(found) == 1
+
+        for number in range(20):
+            aws._client(call, Keys(f"ASIA{number}", "x", "x"))
+        assert len(aws._clients) == room.CLIENTS
+        assert aws._client(call, SOURCE_KEYS) not in found
+
+    def test_each_call_has_its_own_deadline(self, desk: Desk, sts: LoopbackSts) -> None:
+        """Although the client is the same: one that is late does not make the others so."""
+        aws, call = desk.aws(), desk.call("developer")
+        sts.script.append(faults.slow(3))
+        with ThreadPoolExecutor(2) as pool:
+            late = pool.submit(aws.mint, call, SOURCE_KEYS, None, Deadline(1))
+            while not sts.calls:
+                time.sleep(0.01)
+            assert aws.mint(call, SOURCE_KEYS, None, Deadline(10)).credentials
+            with pytest.raises(UnreachableError, match="did not answer within 1 s"):
+                late.result()

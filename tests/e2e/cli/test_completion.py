@@ -1,0 +1,354 @@
+"""Completion in the real shells: verbs, flags, profiles, and the accounts that open profiles are aimed at."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+import credhelper
+from credhelper.cli import completers_run, main
+
+import requirements
+from sandbox import AWS_CONFIG, PROFILES, Laptop
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SCRIPTS = Path(credhelper.__file__).parent / "completions"
+EVIL = '$(touch owned) `touch owned` %F{red};\\ \x1b[2J\t\n[red]: it\'s "x"'
+CONFIG = f"""{PROFILES}
+[profiles."a=b.c"]
+role_arn = "arn:aws:iam::222233334444:role/Equal"
+
+[profiles.evil]
+role_arn = "arn:aws:iam::222233334444:role/Evil"
+description = {json.dumps(EVIL)}
+
+[profiles.{json.dumps("x" + EVIL)}]
+role_arn = "arn:aws:iam::222233334444:role/Evil"
+"""
+LINES = [
+    ("credhelper stat", "credhelper status "),
+    ("credhelper get dev", "credhelper get developer "),
+    ("credhelper-get dev", "credhelper-get developer "),
+    ("credhelper get aud", "credhelper get audit-root@"),
+    ("credhelper get audit-root@pay", "credhelper get audit-root@payments-prod "),
+    ("credhelper get a=", "credhelper get a=b.c "),
+    ("credhelper get --task-policy-arn S3", "credhelper get --task-policy-arn S3UnlockBucketPolicy "),
+    ("credhelper log --account pay", "credhelper log --account payments-prod "),
+    ("AWS_REGION=x credhelper get dev", "AWS_REGION=x credhelper get developer "),
+    ("true | credhelper get dev", "true | credhelper get developer "),
+    ('credhelper get "dev', 'credhelper get "developer" '),
+    ("credhelper get --ca-bundle certif", "credhelper get --ca-bundle certificates.pem "),
+    ("credhelper get --source-profile org", "credhelper get --source-profile org-admin "),
+    ("credhelper get developer nothin", None),
+]
+"""What is typed, and the line after the Tab key; None: as it was."""
+AFTER = {line: after or line for line, after in LINES}
+
+
+@pytest.fixture(scope="module", name="desk")
+def _desk(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+    """A laptop for all of them: nothing here changes it."""
+    desk = Laptop(tmp_path_factory.mktemp("desk") / "home")
+    desk.configure(CONFIG)
+    desk.aws_config(f'{AWS_CONFIG}[profile "org-$(touch owned)"]\nregion = x\n')
+    (desk.home / "certificates.pem").touch()
+    desk.environ |= {"TERM": "dumb", "PS1": "$ ", "INPUTRC": "/dev/null", "ZDOTDIR": str(desk.home)}
+    return desk
+
+
+class Terminal:
+    """A shell that somebody types into."""
+
+    def __init__(self, desk: Laptop, *command: str) -> None:
+        self.pid, self._terminal = pty.fork()
+        if self.pid == 0:
+            os.chdir(desk.home)
+            os.execve(command[0], command, desk.environ)
+        self._mark = 0
+
+    def type(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._terminal, keys.encode())
+
+    def read(self, until: str, seconds: float = 30) -> str:
+        """What is shown up to the first match."""
+        seen, ends = "", time.monotonic() + seconds
+        while not (match := re.search(until, seen)):
+            assert time.monotonic() < ends, seen
+            if select.select([self._terminal], [], [], 0.1)[0]:
+                seen += os.read(self._terminal, 65536).decode(errors="replace")
+        return seen[: match.end()]
+
+    def run(self, line: str) -> None:
+        """Run a command and wait for it; what it prints is not on the line that has been typed."""
+        self._mark += 1
+        self.type(f"{line}; echo do''ne{self._mark}\r")
+        self.read(f"done{self._mark}\r*\n")
+
+    def close(self) -> None:
+        os.close(self._terminal)
+        os.waitpid(self.pid, 0)
+
+
+@contextmanager
+def terminal(desk: Laptop, *command: str) -> Iterator[Terminal]:
+    """A shell, ended at the end."""
+    shell = Terminal(desk, *command)
+    try:
+        yield shell
+    finally:
+        shell.close()
+
+
+def completed(shell: Terminal, line: str) -> str:
+    """The line as it is after Tab; Ctrl-X Ctrl-Y makes the shell say what it has."""
+    shell.type(f"{line}\t\x18\x19")
+    return shell.read(r"<<(?s:.*?)>>").rpartition("<<")[2][:-2]
+
+
+class TestBash:
+    """`bash`, with nothing but itself."""
+
+    @pytest.fixture(name="shell")
+    def _shell(self, desk: Laptop) -> Iterator[Terminal]:
+        with terminal(desk, requirements.program("bash"), "--norc", "-i") as shell:
+            shell.run("source <(credhelper completion bash)")
+            shell.run("""reveal() { printf '<<%s>>' "$READLINE_LINE"; READLINE_LINE= READLINE_POINT=0; }""")
+            shell.run("""bind -x '"\\C-x\\C-y": reveal'; bind 'set bell-style none'""")
+            yield shell
+
+    def test_tab(self, shell: Terminal) -> None:
+        """The line after the key; nothing else is printed."""
+        assert {line: completed(shell, line) for line, _ in LINES} == AFTER
+
+    def test_an_old_bash(self, desk: Laptop) -> None:
+        """3.2, which macOS has, knows neither nosort nor compopt: it completes, and prints nothing."""
+        script = (
+            "compopt() { return 127; }\n"
+            'complete() { case "$*" in *nosort*) return 2 ;; *) builtin complete "$@" ;; esac; }\n'
+            "source <(credhelper completion bash)\n"
+            "COMP_LINE='credhelper get aud' COMP_POINT=18\n"
+            '_credhelper credhelper aud get; echo "${COMPREPLY[*]}"; complete -p credhelper-get'
+        )
+        done = subprocess.run(
+            [requirements.program("bash"), "-c", script],
+            env=desk.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert done.stdout == "audit-root@\ncomplete -F _credhelper credhelper-get\n"
+        assert done.stderr == ""
+
+
+class TestZsh:
+    """`zsh`, its function found by its name in fpath, as it is installed."""
+
+    @pytest.fixture(name="shell")
+    def _shell(self, desk: Laptop) -> Iterator[Terminal]:
+        functions = desk.home / "zfunc"
+        functions.mkdir(exist_ok=True)
+        (functions / "_credhelper").write_bytes(desk.run("completion", "zsh").stdout)
+        with terminal(desk, requirements.program("zsh"), "-f", "-i") as shell:
+            shell.run("PS1='$ '; unsetopt beep zle_bracketed_paste; fpath=(~/zfunc $fpath)")
+            shell.run("autoload -Uz compinit; compinit -u -D")
+            shell.run(
+                """reveal() { print -n "<<$BUFFER>>"; BUFFER= }; zle -N reveal; bindkey '^X^Y' reveal"""
+            )
+            yield shell
+
+    def test_tab(self, shell: Terminal) -> None:
+        """The line after the key."""
+        assert {line: completed(shell, line) for line, _ in LINES} == AFTER
+
+    def test_descriptions(self, shell: Terminal) -> None:
+        """What a profile is stands beside its name; whatever it says, it is text."""
+        shell.type("credhelper get \t")
+        shown = shell.read("evil +-- .*\n")
+        shell.type("\x15")
+
+        assert re.search(r"developer +-- role/Developer", shown)
+        assert re.search(r"evil +-- \$\(touch owned\) `touch owned` %F\{red\};\\ \\x1b\[2J\\x09", shown)
+        assert "\x1b[2J" not in shown
+
+    def test_sourced(self, desk: Laptop) -> None:
+        """`source <(credhelper completion zsh)` behind compinit does, too."""
+        script = (
+            "autoload -Uz compinit; compinit -u -D; source <(credhelper completion zsh); "
+            "print $_comps[credhelper-get]"
+        )
+        done = subprocess.run(
+            [requirements.program("zsh"), "-f", "-c", script],
+            env=desk.environ,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert (done.stdout, done.stderr) == ("_credhelper\n", "")
+
+
+class TestFish:
+    """`fish`, with the script where it looks for it."""
+
+    def test_tab(self, desk: Laptop) -> None:
+        """The one word that fits, and what it is; fish itself leaves the space out behind an '@'."""
+        place = desk.home / ".config/fish/completions"
+        place.mkdir(parents=True)
+        for name in ("credhelper", "credhelper-get"):
+            (place / f"{name}.fish").write_bytes(desk.run("completion", "fish").stdout)
+        lines = [line for line, _ in LINES if '"' not in line] + ["credhelper get "]
+        script = "".join(f"echo '<<{line}>>'; complete -C '{line}';" for line in lines)
+        command, environ = [requirements.program("fish"), "-c", script], desk.environ
+        done = subprocess.run(command, env=environ, cwd=desk.home, capture_output=True, text=True, check=True)
+        parts = re.split(r"<<(.*)>>\n", done.stdout)[1:]
+        said = {
+            line: dict(row.split("\t") if "\t" in row else (row, "") for row in rows.splitlines())
+            for line, rows in zip(parts[::2], parts[1::2], strict=True)
+        }
+
+        assert done.stderr == ""
+        names = said.pop("credhelper get ")
+        for line, words in said.items():
+            assert list(words) == ([] if AFTER[line] == line else [AFTER[line].split()[-1]]), line
+        assert list(names) == ["unlock-bucket", "audit-root@", "developer", "a=b.c", "evil"]
+        assert names["developer"] == "role/Developer"
+        assert names["evil"].startswith("$(touch owned)")
+
+
+class TestTheAnswers:
+    """What the shells are told."""
+
+    @pytest.mark.parametrize("text", ["[profiles\n", "\xff\xfe", "profiles = 5\naccounts = []\n", None])
+    def test_a_configuration_that_cannot_be_read(self, tmp_path: Path, text: str | None) -> None:
+        """No names, no error: verbs and flags are completed all the same."""
+        laptop = Laptop(tmp_path / "home")
+        if text is not None:
+            laptop.configure("")
+            laptop.config.write_bytes(text.encode("latin-1"))
+
+        assert laptop.run("complete", "zsh", "--", "credhelper", "get", "").stdout == b""
+        assert laptop.run("complete", "zsh", "--", "credhelper", "stat").stdout.startswith(b"plain\tstatus\t")
+
+    @pytest.mark.parametrize(
+        "words", [[], [""], ["credhelper", "get", "--", ""], ["--", "-x"], ["no", "such", "x"]]
+    )
+    def test_a_line_that_makes_no_sense(self, desk: Laptop, words: list[str]) -> None:
+        """Whatever is typed, it ends well and says nothing on stderr."""
+        assert desk.run("complete", "fish", "--", *words).status == 0
+
+    def test_nothing_runs(self, desk: Laptop) -> None:
+        """--help and --version on a line that is being completed are not obeyed; names run nothing."""
+        for words in (["--version", "get", ""], ["get", "--help", "dev"]):
+            said = desk.run("complete", "zsh", "--", "credhelper", *words).stdout
+            assert said.count(b"\t") == 2 * said.count(b"\n") > 0
+        assert not list(desk.home.rglob("owned"))
+
+    def test_only_characters_that_no_shell_gives_a_meaning_to(self, desk: Laptop) -> None:
+        """A profile of the AWS files may be called anything."""
+        environ = {"HOME": str(desk.home), "CREDHELPER_CONFIG": str(desk.config)} | {
+            "AWS_CONFIG_FILE": str(desk.home / ".aws/config")
+        }
+        words = [
+            *completers_run.sources(environ, ""),
+            *completers_run.profiles(environ, "", bare=True),
+            *completers_run.accounts(environ, ""),
+        ]
+
+        assert "org-admin" in {word.text for word in words}
+        assert all(re.fullmatch(r"[A-Za-z0-9._+=@-]+", word.text) for word in words)
+
+    def test_a_list_of_accounts(self, desk: Laptop) -> None:
+        """Behind a comma the next one is completed."""
+        environ = {"CREDHELPER_CONFIG": str(desk.config)}
+
+        assert [word.text for word in completers_run.accounts(environ, "111122223333,pay")] == [
+            "111122223333,payments-prod"
+        ]
+
+    @pytest.mark.parametrize(
+        "verb",
+        sorted({"get", "login", "exec", "env", "setup", "explain", "clear", "doctor"} & set(main.VERBS)),
+    )
+    def test_every_verb_that_takes_a_profile_completes_its_name(self, desk: Laptop, verb: str) -> None:
+        """None has been forgotten."""
+        said = desk.run("complete", "zsh", "--", "credhelper", verb, "dev").stdout
+
+        assert said == b"plain\tdeveloper\trole/Developer\n"
+
+    @pytest.mark.parametrize(
+        "words", [["key", "remove"], ["key", "rotate"], ["get", "developer", "--source-key"]]
+    )
+    def test_saved_keys(self, tmp_path: Path, words: list[str]) -> None:
+        """Their names come from the index; no keyring is opened."""
+        laptop = Laptop(tmp_path / "home")
+        laptop.configure(CONFIG)
+        laptop.list_saved_key("me", "AKIAME")
+
+        said = laptop.run("complete", "zsh", "--", "credhelper", *words, "m").stdout
+        assert said == b"plain\tme\tAKIAME\n"
+
+    @pytest.mark.parametrize(
+        ("words", "said"),
+        [
+            (["exec", "audit-root", "--accounts", "pay"], "plain\tpayments-prod\t111122223333"),
+            (["exec", "developer", "--", "ec"], "file\t\t"),
+            (["assume-root", "--target-principal", "pay"], "plain\tpayments-prod\t111122223333"),
+            (
+                ["assume-root", "--task-policy-arn", "S3"],
+                "plain\tS3UnlockBucketPolicy\tdelete a bucket policy",
+            ),
+            (["get", "developer", "--cache", "f"], "plain\tfalse\t"),
+            (["setup", "audit-roo"], "plain\taudit-root\tIAMAuditRootUserCredentials"),
+        ],
+    )
+    def test_values(self, desk: Laptop, words: list[str], said: str) -> None:
+        """Of options; and behind '--' there are files."""
+        assert desk.run("complete", "zsh", "--", "credhelper", *words).stdout.decode().startswith(said)
+
+    def test_ten_thousand_profiles(self, tmp_path: Path) -> None:
+        """They are all there, and nobody waits for them."""
+        laptop = Laptop(tmp_path / "home")
+        laptop.configure("".join(f'[profiles.p{number}]\nrole_arn = "x"\n' for number in range(10_000)))
+        began = time.monotonic()
+        said = laptop.run("complete", "zsh", "--", "credhelper", "get", "p99").stdout
+
+        assert said.count(b"\n") == 111
+        assert time.monotonic() - began < 10
+
+
+def test_the_scripts(desk: Laptop) -> None:
+    """`completion` prints them as they are; each shell that is there finds no fault in its own."""
+    for shell in ("bash", "zsh", "fish"):
+        script = SCRIPTS / f"credhelper.{shell}"
+        assert desk.run("completion", shell).stdout == script.read_bytes()
+        if shutil.which(shell):
+            subprocess.run([shell, "-n", script], check=True)
+    assert "is not one of 'bash', 'zsh', 'fish'" in desk.refuses(2, "completion", "tcsh")
+    assert "missing argument 'SHELL'. Choose from: bash, zsh, fish\n" in desk.refuses(2, "completion")
+
+
+def test_every_verb_has_its_place_in_the_help() -> None:
+    """In a section, once; the hidden ones in none."""
+    ctx = click.Context(main.program)
+    grouped = [verb for verbs in main.SECTIONS.values() for verb in verbs]
+    text = main.program.get_help(ctx)
+
+    assert sorted(set(grouped)) == sorted(grouped)
+    assert set(main.program.list_commands(ctx)) <= set(grouped)
+    assert not re.search(r"^  (complete|renew) ", text, re.MULTILINE)

@@ -1,0 +1,294 @@
+"""Which accounts a sweep goes to, from what was said; `all` from an organization that others wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import botocore.session
+import pytest
+from moto.server import ThreadedMotoServer
+
+from credhelper.config import profiles
+from credhelper.errors import ConfigError
+from credhelper.run import accounts as run_accounts
+from credhelper.run.accounts import Account
+
+from sts import SOURCE_KEY_ID, SOURCE_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+ONE, TWO, THREE = "111122223333", "222233334444", "333344445555"
+CONFIG = f"""
+[accounts]
+payments-prod = "{ONE}"
+web = "{TWO}"
+
+[profiles.audit-root]
+task_policy_arn = "IAMAuditRootUserCredentials"
+source_profile = "org-admin"
+region = "eu-west-1"
+"""
+MANAGEMENT = "999988887777"
+ORGANIZATION = [
+    Account(ONE, "Payments of the organization"),
+    Account(THREE, "Third"),
+]
+
+
+@pytest.fixture
+def pick(tmp_path: Path) -> Callable[..., list[Account]]:
+    """Pick accounts for audit-root, in an organization of two."""
+
+    def picked(*wanted: str, exclude: tuple[str, ...] = (), more: str = "", asked: Any = None) -> Any:
+        path = tmp_path / "config.toml"
+        path.write_text(CONFIG + more)
+        loaded = profiles.load(str(path))
+        asked = asked or (lambda: ORGANIZATION)
+        return run_accounts.pick(loaded, loaded.open_profile("audit-root"), wanted, exclude, asked)
+
+    return picked
+
+
+def _ids(found: list[Account]) -> list[str]:
+    return [account.id for account in found]
+
+
+def _nobody() -> list[Account]:
+    raise AssertionError("the organization was asked")
+
+
+class TestNames:
+    """Ids, aliases and files."""
+
+    def test_ids_and_aliases(self, pick: Callable[..., list[Account]]) -> None:
+        """In the order in which they are named, once each, with their alias."""
+        found = pick(f"{THREE}, web,{TWO}", "payments-prod")
+
+        assert found == [Account(THREE), Account(TWO, "web"), Account(ONE, "payments-prod")]
+
+    def test_a_file_has_one_a_line(self, pick: Callable[..., list[Account]], tmp_path: Path) -> None:
+        """With comments, blank lines, Windows line ends and a byte order mark."""
+        path = tmp_path / "a,b.txt"
+        path.write_bytes(b"\xef\xbb\xbf# production\r\n\r\n  web  # the shop\r\n" + THREE.encode())
+
+        assert _ids(pick(f"@{path}")) == [TWO, THREE]
+
+    def test_a_file_may_be_a_pipe_or_in_the_home_directory(
+        self, pick: Callable[..., list[Account]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As shells write @<(...), and as they do not expand @~/..."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "ids").write_text("web")
+        reader, writer = os.pipe()
+        threading.Thread(target=lambda: (os.write(writer, THREE.encode()), os.close(writer))).start()
+
+        assert _ids(pick(f"@/dev/fd/{reader}", "@~/ids")) == [THREE, TWO]
+        os.close(reader)
+
+    def test_exclusions_have_the_same_forms(self, pick: Callable[..., list[Account]], tmp_path: Path) -> None:
+        """Wherever the account came from."""
+        path = tmp_path / "closing"
+        path.write_text(f"{THREE} # next week")
+
+        assert _ids(pick(f"{ONE},web,{THREE}", exclude=("web", f"@{path}"))) == [ONE]
+
+    @pytest.mark.parametrize(
+        ("wanted", "exclude", "said"),
+        [
+            ("11112222333", "", "target '11112222333' is neither an account id nor an alias"),
+            (
+                "wbe",
+                "",
+                "target 'wbe' is neither an account id nor an alias from [accounts]; did you mean 'web'",
+            ),
+            ("all", "wbe", "target 'wbe' is neither an account id nor an alias"),
+            ("web", "web", "no account is left to go to"),
+            (",", "", "no account is left to go to"),
+            ("web", "all", "'--exclude all' leaves no account"),
+            ("@/nowhere", "", "'/nowhere' cannot be read: no such file or directory"),
+            ("@/", "", "'/' cannot be read: is a directory"),
+            ("@{tmp}/bad", "", "/bad' line 2: target 'x@y' is neither an account id nor an alias"),
+            ("@{tmp}/latin", "", "/latin' is not UTF-8"),
+            ("@{tmp}/huge", "", "/huge' is larger than 4 MiB"),
+        ],
+    )
+    def test_what_is_wrong_is_said_before_anybody_is_asked(
+        self, pick: Callable[..., list[Account]], tmp_path: Path, wanted: str, exclude: str, said: str
+    ) -> None:
+        """Exit 2, with file and line, and the nearest alias."""
+        (tmp_path / "bad").write_text("web\nx@y\n")
+        (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
+        (tmp_path / "huge").write_bytes(b"\n" * (run_accounts.FILE_LIMIT + 1))
+        with pytest.raises(ConfigError) as caught:
+            pick(wanted.replace("{tmp}", str(tmp_path)), exclude=(exclude,), asked=_nobody)
+
+        assert said in "; ".join((caught.value.sentence, *caught.value.hints))
+
+
+class TestTargets:
+    """Where a profile may be used."""
+
+    @pytest.mark.parametrize("rule", ['allow_targets = ["web"]', f'deny_targets = ["{THREE}"]'])
+    def test_a_named_account_has_to_be_allowed(self, pick: Callable[..., list[Account]], rule: str) -> None:
+        """One that is not is an error, before anybody is asked; an excluded one is not named."""
+        with pytest.raises(ConfigError, match=f"the target '{THREE}'"):
+            pick(f"all,web,{THREE}".replace("all,", ""), "all", more=rule, asked=_nobody)
+        assert _ids(pick(f"web,{THREE}", exclude=(THREE,), more=rule)) == [TWO]
+
+    def test_of_an_organization_those_that_are_allowed_are_meant(
+        self, pick: Callable[..., list[Account]]
+    ) -> None:
+        """What the profile may not be used on is not among `all`."""
+        assert _ids(pick("all", more=f'deny_targets = ["{THREE}"]')) == [ONE]
+        assert _ids(pick("all", more=f'allow_targets = ["{THREE}"]')) == [THREE]
+
+    def test_all_has_the_organizations_names(self, pick: Callable[..., list[Account]]) -> None:
+        """Where there is no alias; exclusions count, and what is named beside it comes once."""
+        assert pick("all", "web") == [
+            Account(TWO, "web"),
+            Account(ONE, "payments-prod"),
+            Account(THREE, "Third"),
+        ]
+        assert _ids(pick("all", THREE, exclude=("payments-prod",))) == [THREE]
+        assert _ids(pick("web,all")) == [TWO, ONE, THREE]
+
+    @pytest.mark.parametrize(
+        ("state", "status", "active"),
+        [
+            ("ACTIVE", None, True),
+            ("ACTIVE", "ACTIVE", True),
+            (None, "ACTIVE", True),
+            (None, None, True),
+            ("PENDING_ACTIVATION", "ACTIVE", False),
+            ("SUSPENDED", "SUSPENDED", False),
+            ("CLOSED", "SUSPENDED", False),
+            (None, "PENDING_CLOSURE", False),
+        ],
+    )
+    def test_active_is_what_the_state_says(self, state: str | None, status: str | None, active: bool) -> None:
+        """Older versions of the API have a Status only; one that says nothing is not left out in silence."""
+        account = {"Id": ONE, **{k: v for k, v in (("State", state), ("Status", status)) if v}}
+
+        assert run_accounts._is_active(account) is active
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[str]:
+    """moto's server."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def organization(moto: str) -> Iterator[Any]:
+    """An organization of 106 accounts: more than moto gives in one page."""
+    client = botocore.session.Session().create_client(
+        "organizations",
+        region_name="us-east-1",
+        endpoint_url=moto,
+        aws_access_key_id=SOURCE_KEY_ID,
+        aws_secret_access_key=SOURCE_SECRET,
+    )
+    client.create_organization(FeatureSet="ALL")
+    for number in range(105):
+        client.create_account(Email=f"a{number}@example.com", AccountName=f"account {number}")
+    return client
+
+
+def _all(organization: Any) -> list[dict[str, Any]]:
+    pages = organization.get_paginator("list_accounts").paginate()
+    return [account for page in pages for account in page["Accounts"]]
+
+
+class TestOrganization:
+    """`all`, with a real organization behind it."""
+
+    def test_all_are_its_active_members(self, laptop: Laptop, organization: Any, moto: str) -> None:
+        """Every page; neither a suspended account nor the management account itself."""
+        members = [account for account in _all(organization) if account["Name"] != "master"]
+        closed = members[7]["Id"]
+        organization.close_account(AccountId=closed)
+        laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
+        shown = laptop.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
+
+        expected = [
+            {"account": account["Id"], "name": account["Name"]}
+            for account in members
+            if account["Id"] != closed
+        ]
+        assert len(expected) == 104
+        assert [json.loads(line) for line in shown.splitlines()] == expected
+
+    def test_names_from_the_organization_are_in_the_lines(
+        self, laptop: Laptop, organization: Any, moto: str, sts: LoopbackSts
+    ) -> None:
+        """And the command runs in each account that is left."""
+        members = [account for account in _all(organization) if account["Name"] != "master"]
+        picked, left_out = members[:2], ",".join(account["Id"] for account in members[2:])
+        laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
+        done = laptop.run("exec", "audit-root", "--accounts", "all", "--exclude", left_out, "--", "true")
+
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        assert sorted(line["name"] for line in lines) == [account["Name"] for account in picked]
+        assert sts.count("AssumeRoot") == 2
+
+    def test_setup_writes_a_profile_for_each(self, laptop: Laptop, organization: Any, moto: str) -> None:
+        """The same accounts, and nothing is minted for that."""
+        laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
+        shown = laptop.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
+        assert laptop.run("setup", "audit-root", "--accounts", "all").status == 0
+
+        accounts = [json.loads(line)["account"] for line in shown.splitlines()]
+        written = re.findall(r"\[profile audit-root@(\d+)\]", (laptop.home / ".aws/config").read_text())
+        assert written == accounts
+
+    @pytest.mark.parametrize("code", ["AccessDeniedException", "AWSOrganizationsNotInUseException"])
+    def test_where_it_cannot_be_listed_it_says_what_to_do(
+        self, laptop: Laptop, sts: LoopbackSts, code: str
+    ) -> None:
+        """Exit 4, and nothing is minted; moto lists whatever anybody asks for."""
+        model = botocore.session.Session().get_service_model("organizations").operation_model("ListAccounts")
+        assert code in [shape.name for shape in model.error_shapes]
+        with _refusing(code) as url:
+            laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = url
+            said = laptop.refuses(4, "exec", "audit-root", "--accounts", "all", "--", "true")
+
+        assert f"AWS refused 'organizations:ListAccounts' ({code})" in said
+        assert "name the accounts, or a file with @FILE" in said
+        assert not sts.calls
+
+
+@contextmanager
+def _refusing(code: str) -> Iterator[str]:
+    """An Organizations that refuses everything."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.dumps({"__type": code, "Message": "no"}).encode()
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()

@@ -1,0 +1,586 @@
+"""`exec --accounts`: a command in each of many accounts, whatever becomes of some of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import random
+import re
+import select
+import signal
+import subprocess
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from credhelper.run import batch as room
+
+import sts_faults as faults
+from lent_keyring import lend
+from sandbox import PROFILES, PROGRAM, Laptop, is_alive, until
+from secrets_scan import find_secret
+from terminal import Seat
+
+if TYPE_CHECKING:
+    from sandbox import Result
+    from sts import LoopbackSts
+
+DENIED = faults.refuse("AccessDenied", "User: arn:aws:iam::999988887777:user/me is not authorized")
+CHAINED = """
+[defaults]
+region = "eu-west-1"
+
+[profiles.org-role]
+role_arn = "arn:aws:iam::999988887777:role/Org"
+source_profile = "org-admin"
+
+[profiles.audit-root]
+task_policy_arn = "IAMAuditRootUserCredentials"
+source_profile = "org-role"
+"""
+
+
+def ids(count: int) -> list[str]:
+    """So many accounts."""
+    return [str(100000000000 + number) for number in range(count)]
+
+
+def _arguments(count: int, *command: str, options: tuple[str, ...] = ()) -> list[str]:
+    return ["exec", "audit-root", "--accounts", ",".join(ids(count)), *options, "--", *command]
+
+
+def sweep(laptop: Laptop, count: int, *command: str, options: tuple[str, ...] = ()) -> Result:
+    """The command in so many accounts. On success stderr is empty; on failure it has our sentences."""
+    result = laptop.run_unchecked(*_arguments(count, *command, options=options))
+    assert re.fullmatch(r"(credhelper: error: [^\n]+\n(credhelper: hint: [^\n]+\n){0,2})?", result.stderr)
+    assert bool(result.stderr) == (result.status != 0)
+    return result
+
+
+def lines(result: Result) -> dict[str, dict[str, Any]]:
+    """The lines, by account; an account has one."""
+    found = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len({line["account"] for line in found}) == len(found)
+    return {line["account"]: line for line in found}
+
+
+def minted(sts: LoopbackSts) -> list[str]:
+    """The accounts of all sessions that STS has given, in order."""
+    return [
+        call.parameters["TargetPrincipal"]
+        for call in sts.calls
+        if call.action == "AssumeRoot" and call.outcome in ("OK", "slow")
+    ]
+
+
+class TestThreeHundred:
+    """The whole of it, at its size."""
+
+    @pytest.fixture
+    def script(self, sts: LoopbackSts) -> None:
+        """Two in a hundred requests are throttled, and three are refused."""
+        modes = [faults.NORMAL] * 291 + [faults.THROTTLED] * 6 + [DENIED] * 3
+        random.Random(4).shuffle(modes)
+        sts.script.extend(modes)
+
+    def test_each_is_right(self, laptop: Laptop, sts: LoopbackSts, script: None) -> None:
+        """300 lines, one mint each, three refusals, exit 1; no secret anywhere, and all on record."""
+        text = 'test "$AWS_SECRET_ACCESS_KEY" && echo "$CREDHELPER_PROFILE $CREDHELPER_ACCOUNT $AWS_REGION"'
+        result = sweep(laptop, 300, "sh", "-c", text)
+        found, right = lines(result), minted(sts)
+        refused = [account for account, line in found.items() if line["rc"] != 0]
+
+        assert result.status == 1
+        assert result.stderr.startswith("credhelper: error: 3 of 300 accounts failed\n")
+        assert set(found) == set(ids(300))
+        assert len(refused) == 3
+        assert sorted([*right, *refused]) == ids(300)
+        for account in set(right):
+            line = {**found[account], "seconds": 0}
+            printed = f"audit-root@{account} {account} eu-west-1\n"
+            assert line == _line(account, stdout=printed)
+            assert found[account]["seconds"] > 0
+        for account in refused:
+            sentence = "not allowed: sts:AssumeRoot on"
+            assert found[account]["rc"] == 4
+            assert found[account]["error"].startswith(sentence)
+            assert found[account]["stderr"].startswith(f"credhelper: error: {sentence}")
+        self._check_record(laptop, right, refused)
+        assert sts.secret_marker not in result.stdout.decode() + result.stderr
+        assert find_secret([laptop.home], sts.secret_marker) == []
+        laptop.check_modes()
+
+    @staticmethod
+    def _check_record(laptop: Laptop, right: list[str], refused: list[str]) -> None:
+        record = [(line["outcome"], line["account"]) for line in laptop.audit()]
+        assert sorted(record) == sorted(
+            [*(("minted", account) for account in right), *(("refused", account) for account in refused)]
+        )
+
+
+def _line(account: str, **more: Any) -> dict[str, Any]:
+    usual = {"name": None, "rc": 0, "stdout": "", "stderr": "", "seconds": 0, "error": None}
+    return {"account": account, **usual, **more}
+
+
+class TestLines:
+    """What is said of an account."""
+
+    def test_an_alias_is_its_name(self, laptop: Laptop) -> None:
+        """And what CMD printed is text, whatever it was."""
+        done = laptop.run(
+            "exec", "audit-root", "--accounts", "payments-prod", "--", "printf", r"\377\033[31m\303\251"
+        )
+        line = json.loads(done.stdout)
+
+        assert line["name"] == "payments-prod"
+        assert line["stdout"] == "\\xff\x1b[31m\xe9"
+        assert b"\x1b" not in done.stdout
+
+    def test_the_commands_own_failure(self, laptop: Laptop) -> None:
+        """Its status and its words, without a word of ours; a killed one has 137."""
+        text = 'test $CREDHELPER_ACCOUNT != 100000000001 || kill -9 $$; echo "no good" >&2; exit 3'
+        result = sweep(laptop, 2, "sh", "-c", text)
+        found = lines(result)
+
+        assert result.status == 1
+        assert {**found["100000000000"], "seconds": 0} == _line("100000000000", rc=3, stderr="no good\n")
+        assert {**found["100000000001"], "seconds": 0} == _line("100000000001", rc=137)
+
+    def test_its_secrets_are_not_readable_in_it(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """A command that prints its environment does not make us print a secret."""
+        result = sweep(laptop, 3, "sh", "-c", "env; env >&2")
+
+        assert result.status == 0
+        assert all("AWS_SECRET_ACCESS_KEY=***\n" in line["stdout"] for line in lines(result).values())
+        assert sts.secret_marker not in result.stdout.decode()
+
+    def test_results_come_as_they_are_done(self, laptop: Laptop) -> None:
+        """Not in the order of the accounts, and not at the end."""
+        text = "test $CREDHELPER_ACCOUNT != 100000000000 || exec sleep 30"
+        process = laptop.start(*_arguments(3, "sh", "-c", text))
+        assert process.stdout is not None
+        first = {json.loads(process.stdout.readline())["account"] for _ in range(2)}
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+        assert first == {"100000000001", "100000000002"}
+
+    def test_nobody_who_reads_ends_the_sweep(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """`| head -1`: the commands that run are ended, and no more are begun."""
+        process = laptop.start(*_arguments(100, "sh", "-c", "sleep 0.2"))
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        with process:
+            said = process.stderr.read()
+
+        assert said == b"credhelper: error: cannot write the answer to stdout: broken pipe\n"
+        assert process.returncode == 1
+        assert len(minted(sts)) < 50
+
+
+class TestAtATime:
+    """How many run at once."""
+
+    @pytest.mark.parametrize("jobs", [1, 5])
+    def test_as_many_as_were_asked_for(self, laptop: Laptop, jobs: int) -> None:
+        """Never more, and no fewer."""
+        clock = "cut -d' ' -f1 /proc/uptime"
+        text = f"{clock}; sleep {0.2 * jobs}; {clock}"
+        found = lines(sweep(laptop, 2 + jobs, "sh", "-c", text, options=("-j", str(jobs))))
+        spans = [tuple(map(float, line["stdout"].split())) for line in found.values()]
+        at_once = [sum(begins < end and start < ends for begins, ends in spans) for start, end in spans]
+
+        assert max(sum(begins <= moment < ends for begins, ends in spans) for moment, _ in spans) == jobs
+        assert jobs > 1 or max(at_once) == 1
+
+    @pytest.mark.parametrize("jobs", ["0", "65", "x"])
+    def test_there_are_bounds(self, laptop: Laptop, jobs: str) -> None:
+        """Exit 2."""
+        assert "'--jobs'" in laptop.refuses(2, *_arguments(2, "true", options=("-j", jobs)))
+
+
+class TestThrottling:
+    """An STS that has had enough."""
+
+    def test_everybody_slows_down_and_nobody_is_lost(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Throttled for seconds: few requests in that time, then one session each."""
+        sts.mode = faults.THROTTLED
+        process = laptop.start(*_arguments(16, "true"))
+        until(lambda: sts.calls)
+        time.sleep(0.8)
+        asked, sts.mode = len(sts.calls), faults.NORMAL
+        result = Laptop.finish(process)
+
+        assert asked <= 8 + 4  # one for each worker; then the gaps 0.2, 0.4; and a busy machine
+        assert sorted(minted(sts)) == sorted(lines(result)) == ids(16)
+        assert [line["outcome"] for line in laptop.audit()] == ["minted"] * 16
+
+    def test_an_sts_that_cannot_be_reached_is_not_asked_again_and_again(self, laptop: Laptop) -> None:
+        """Each account has its line with exit status 6, and none takes longer than a `get`."""
+        result = sweep(laptop, 3, "true", options=("--endpoint-url", "http://127.0.0.1:9"))
+
+        assert [line["rc"] for line in lines(result).values()] == [6, 6, 6]
+
+
+class TestSource:
+    """The credentials that all of them rest on."""
+
+    def test_a_role_before_it_is_assumed_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Although there is nothing that could keep it."""
+        laptop.configure(CHAINED)
+        sweep(laptop, 20, "true")
+
+        assert (sts.count("AssumeRole"), len(minted(sts))) == (1, 20)
+
+    def test_only_the_source_is_cached(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Neither keyring nor agent hears of the accounts, and a second sweep mints them anew."""
+        laptop.configure(CHAINED)
+        with lend(str(laptop.home / "keyring.sock")) as keyring, laptop.use_agent():
+            laptop.environ |= keyring
+            for _ in range(2):
+                sweep(laptop, 5, "true")
+            listed = json.loads(laptop.run("agent", "status", "--json").stdout)["sessions"]
+        items = [json.loads(line) for line in (laptop.state / "items.jsonl").read_text().splitlines()]
+
+        assert (sts.count("AssumeRole"), len(minted(sts))) == (1, 10)
+        assert {item["profile"] for item in items} == {"org-role"}
+        assert {each["profile"] for each in listed} <= {"org-role"}
+
+    def test_what_is_cached_for_get_is_not_used(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """A sweep's session is its own."""
+        with lend(str(laptop.home / "keyring.sock")) as keyring:
+            laptop.environ |= keyring
+            laptop.get("audit-root@100000000000")
+            sweep(laptop, 1, "true")
+
+        assert len(minted(sts)) == 2
+
+    def test_a_process_is_asked_once(self, laptop: Laptop) -> None:
+        """A credential_process or a login is not disturbed for each account."""
+        script = laptop.home / "source"
+        given = json.dumps(_SOURCE_ANSWER)
+        script.write_text(f"#!/bin/sh\necho asked >>{laptop.home}/asked\nprintf '%s' '{given}'\n")
+        script.chmod(0o700)
+        laptop.aws_config(f"[profile org-admin]\ncredential_process = {script}\n")
+        sweep(laptop, 10, "true")
+
+        assert (laptop.home / "asked").read_text() == "asked\n"
+
+    def test_it_is_renewed_when_it_runs_out(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Before STS has to say so."""
+        laptop.configure(CHAINED)
+        sts.script.append(faults.expires_in(61))  # a minute is what it has to have left
+        result = sweep(laptop, 3, "sleep", "0.8", options=("-j", "1"))
+
+        assert (result.status, sts.count("AssumeRole")) == (0, 2)
+        assert {line["outcome"] for line in laptop.audit()} == {"minted"}
+
+    def test_it_is_renewed_when_sts_knows_it_no_more(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Once for all, and every account comes to its session."""
+        laptop.configure(CHAINED)
+        text = f"echo >>{laptop.home}/begun; while ! test -e {laptop.home}/go; do sleep 0.05; done"
+        process = laptop.start(*_arguments(12, "sh", "-c", text, options=("-j", "4")))
+        begun = laptop.home / "begun"
+        until(lambda: begun.exists() and begun.stat().st_size == 4)
+        sts._sessions.clear()
+        (laptop.home / "go").touch()
+        result = Laptop.finish(process)
+
+        assert (len(lines(result)), sts.count("AssumeRole"), len(minted(sts))) == (12, 2, 12)
+
+    def test_one_that_is_lost_for_good_ends_the_sweep(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It would be so everywhere: exit 3, and STS is not asked 300 times."""
+        sts.keys.clear()
+        result = sweep(laptop, 300, "true")
+
+        assert result.status == 3
+        assert "AWS does not know the access key of AWS profile 'org-admin'" in result.stderr
+        assert len(sts.calls) <= 20
+
+    def test_one_that_is_not_there_is_said_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Exit 3, before anything is begun."""
+        laptop.aws_config("[profile org-admin]\nregion = eu-west-1\n")
+
+        assert "no credentials found" in laptop.refuses(3, *_arguments(300, "true"))
+        assert not sts.calls
+
+
+_SOURCE_ANSWER = {
+    "Version": 1,
+    "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
+    "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+}
+
+
+class TestBefore:
+    """What is refused before anything is sent."""
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (("audit-root", "--accounts", "12345"), "target '12345' is neither an account id nor an alias"),
+            (("audit-root@payments-prod", "--accounts", "1"), "'audit-root@payments-prod' names an account"),
+            (("unlock-bucket", "--accounts", "1"), "profile 'unlock-bucket' has a target of its own"),
+            (("developer", "--accounts", "1"), "profile 'developer' takes no accounts"),
+            (("nobody", "--accounts", "1"), "no profile 'nobody'"),
+            (("audit-root", "--accounts", "payments-prod", "--serve"), "'--serve' does not go with"),
+            (("audit-root", "--accounts", "payments-prod", "--refresh"), "'--refresh' does not go with"),
+            (("audit-root", "--exclude", "payments-prod"), "'--exclude' goes with '--accounts'"),
+            (("audit-root", "-j", "4"), "'--jobs' goes with '--accounts'"),
+            (("audit-root", "--dry-run"), "'--dry-run' goes with '--accounts'"),
+        ],
+    )
+    def test_usage(self, laptop: Laptop, sts: LoopbackSts, arguments: tuple[str, ...], said: str) -> None:
+        """Exit 2."""
+        assert said in laptop.refuses(2, "exec", *arguments, "--", "true")
+        assert not sts.calls
+
+    def test_without_a_command(self, laptop: Laptop) -> None:
+        """A shell for each account would be of no use."""
+        assert "'--accounts' needs a command" in laptop.refuses(2, *_arguments(2)[:-1])
+
+    def test_a_command_that_is_not_there(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Exit 127, and no session is minted for it."""
+        assert "'nowhere' not found" in laptop.refuses(127, *_arguments(2, "nowhere"))
+        assert not sts.calls
+
+    def test_a_command_that_cannot_be_run(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It shows with the first: exit 126, and no more are minted."""
+        script = laptop.home / "broken"
+        script.write_text("#!/nowhere\n")
+        script.chmod(0o700)
+        result = sweep(laptop, 100, str(script), options=("-j", "2"))
+
+        assert result.status == 126
+        assert len(minted(sts)) <= 4
+
+    def test_accounts_that_the_profile_denies(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """One that is named and may not be used is exit 2 for the whole."""
+        laptop.configure(
+            PROFILES.replace("[profiles.developer]", 'deny_targets = ["100000000001"]\n[profiles.developer]')
+        )
+
+        assert "denies the target '100000000001'" in laptop.refuses(2, *_arguments(3, "true"))
+        assert not sts.calls
+
+    @pytest.mark.parametrize(
+        ("key", "flag"), [("confirm", ("--yes",)), ("require_reason", ("--reason", "why"))]
+    )
+    def test_what_a_person_has_to_say_is_asked_once(
+        self, laptop: Laptop, sts: LoopbackSts, key: str, flag: tuple[str, ...]
+    ) -> None:
+        """Not for each account: exit 5 at once without it, and with it on record for each."""
+        laptop.configure(PROFILES.replace("[profiles.audit-root]", f"[profiles.audit-root]\n{key} = true"))
+        laptop.refuses(5, *_arguments(3, "true"))
+        assert not sts.calls
+
+        assert sweep(laptop, 3, "true", options=flag).status == 0
+        said = {(line["confirmed_by"], line["reason"]) for line in laptop.audit()}
+        assert len(said) == 1
+        assert said != {(None, None)}
+
+
+def test_a_dry_run_says_where_it_would_go(laptop: Laptop, sts: LoopbackSts) -> None:
+    """A line an account; nothing is minted and nothing is run."""
+    done = laptop.run(
+        *("exec", "audit-root", "--accounts", "payments-prod,100000000000", "--dry-run", "--"),
+        *("touch", str(laptop.home / "done")),
+    )
+
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"account": "111122223333", "name": "payments-prod"},
+        {"account": "100000000000", "name": None},
+    ]
+    assert not sts.calls
+    assert not (laptop.home / "done").exists()
+
+
+def _running(laptop: Laptop) -> list[int]:
+    """The processes that have a session of the sweep in their environment."""
+    marker, found = f"HOME={laptop.home}".encode(), []
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
+            environ = file.read()
+            if marker in environ and b"CREDHELPER_ACCOUNT=" in environ and is_alive(int(name)):
+                found.append(int(name))
+    return found
+
+
+class TestStop:
+    """Ctrl-C, and what else means it."""
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+    def test_the_commands_get_it_and_each_has_its_line(
+        self, laptop: Laptop, sts: LoopbackSts, number: signal.Signals
+    ) -> None:
+        """Those that were begun are reported, no other is begun, nothing is left, exit 1."""
+        process = laptop.start(*_arguments(50, "sleep", "100", options=("-j", "3")))
+        until(lambda: len(_running(laptop)) == 3)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+        found = [json.loads(line) for line in stdout.splitlines()]
+
+        assert [(line["rc"], line["error"]) for line in found] == [(128 + number, "interrupted")] * 3
+        assert (process.returncode, stderr) == (
+            1,
+            b"credhelper: error: interrupted after 3 of 50 accounts\n",
+        )
+        assert len(minted(sts)) == 3
+        assert _running(laptop) == []
+
+    def test_a_command_may_end_in_its_own_way(self, laptop: Laptop) -> None:
+        """It is waited for, and what it says at the end is in its line."""
+        text = "trap 'echo bye; exit 0' INT; echo ready >&2; while :; do sleep 0.05; done"
+        process = laptop.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
+        until(lambda: _running(laptop))
+        time.sleep(0.3)
+        process.send_signal(signal.SIGINT)
+        line = json.loads(process.communicate(timeout=60)[0])
+
+        assert {**line, "seconds": 0} == _line("100000000000", stdout="bye\n", stderr="ready\n")
+
+    def test_the_second_time_they_are_killed(self, laptop: Laptop) -> None:
+        """Those that do not listen, and what they have started."""
+        text = "trap '' INT; sleep 100 & echo ready >&2; wait; sleep 100"
+        process = laptop.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
+        until(lambda: len(_running(laptop)) == 2)
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.5)
+        process.send_signal(signal.SIGINT)
+        line = json.loads(process.communicate(timeout=60)[0])
+
+        assert (line["rc"], line["error"]) == (137, "interrupted")
+        assert _running(laptop) == []
+
+    def test_after_a_while_they_are_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Whoever does not listen to a signal that came once; or at once, where it comes again."""
+        told: list[int] = []
+        stop = room.Stop(told.append)
+        for _ in range(2):
+            stop.now(signal.SIGTERM)
+        assert told == [signal.SIGTERM, signal.SIGKILL]
+
+        monkeypatch.setattr(room, "GRACE", 0.05)
+        told.clear()
+        room.Stop(told.append).now(signal.SIGTERM)
+        assert until(lambda: told == [signal.SIGTERM, signal.SIGKILL])
+
+    def test_a_request_under_way_is_waited_for(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """What STS has minted is on record, and its command is not begun."""
+        sts.mode = faults.slow(1)
+        process = laptop.start(*_arguments(9, "touch", str(laptop.home / "done"), options=("-j", "2")))
+        until(lambda: len(sts.calls) == 2)
+        process.send_signal(signal.SIGINT)
+        found = [json.loads(line) for line in process.communicate(timeout=60)[0].splitlines()]
+
+        assert [(line["rc"], line["error"]) for line in found] == [(1, "interrupted")] * 2
+        assert len(laptop.audit()) == len(minted(sts)) == 2
+        assert not (laptop.home / "done").exists()
+
+    def test_who_waits_for_a_turn_goes_at_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Throttled or not."""
+        sts.mode = faults.THROTTLED
+        process = laptop.start(*_arguments(9, "true", options=("-j", "4")))
+        until(lambda: len(sts.calls) > 4)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+
+        assert time.monotonic() - began < 8
+        assert minted(sts) == []
+
+
+class TestTerminal:
+    """What a person sees."""
+
+    def test_they_are_asked_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """For all accounts; the yes holds for these and no others, and is on record for each."""
+        laptop.configure(PROFILES.replace("[profiles.audit-root]", "[profiles.audit-root]\nconfirm = true"))
+        seat = Seat(laptop, [PROGRAM, *_arguments(3, "true")], TERM="xterm")
+        asked = seat.sees(r"start this session\? \[y/N\] ").string
+        seat.types("y\n")
+        status, shown = seat.leaves()
+
+        assert f"root of 3 accounts: {', '.join(ids(3))}\r\n" in asked
+        assert (status, shown.count("start this session?"), len(minted(sts))) == (0, 0, 3)
+        assert all(line["confirmed_by"].endswith(" by tty") for line in laptop.audit())
+
+        assert sweep(laptop, 3, "true").status == 0
+        assert "run it on a terminal, or say --yes" in laptop.refuses(5, *_arguments(4, "true"))
+
+    def test_a_bar_on_stderr(self, laptop: Laptop) -> None:
+        """On a terminal of 80 columns: how many, how many failed; gone at the end."""
+        text = "sleep 0.2; test $CREDHELPER_ACCOUNT != 100000000000"
+        status, stdout, shown = _watched(laptop, *_arguments(10, "sh", "-c", text, options=("-j", "2")))
+        said = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame) for frame in re.split(r"[\r\n]+", shown)]
+        frames = [frame for frame in said if frame.startswith("audit-root")]
+
+        assert status == 1
+        assert len(stdout.splitlines()) == 10
+        assert any(re.search(r"audit-root .* +[1-9]/10 1 failed +0:00:0\d", frame) for frame in frames), said
+        assert max(map(len, frames)) <= 80
+        assert [line for line in said if line and line not in frames] == [
+            "credhelper: error: 1 of 10 accounts failed",
+            "credhelper: hint: in their lines 'rc' is not 0, or 'error' says what went wrong",
+        ]
+
+    def test_lines_and_bar_do_not_mix(self, laptop: Laptop) -> None:
+        """Where both go to the terminal each line stands by itself."""
+        status, seen = laptop.on_a_terminal(*_arguments(5, "sleep", "0.1"), TERM="xterm")
+        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
+        found = [line for line in re.split(r"[\r\n]+", plain) if line.startswith("{")]
+
+        assert status == 0
+        assert sorted(json.loads(line)["account"] for line in found) == ids(5)
+
+    def test_no_bar_on_a_dumb_terminal_or_a_pipe(self, laptop: Laptop) -> None:
+        """Nothing but the lines."""
+        status, _, shown = _watched(laptop, *_arguments(3, "true"), TERM="dumb")
+        assert (status, shown) == (0, "")
+
+        assert laptop.run(*_arguments(3, "true"), FORCE_COLOR="1", TTY_COMPATIBLE="1").stderr == ""
+
+    def test_ctrl_c(self, laptop: Laptop) -> None:
+        """The key reaches the commands once, by us."""
+        text = "n=0; trap 'n=1; echo got it' INT; while test $n = 0; do sleep 0.05; done; sleep 0.3; exit 9"
+        command = [PROGRAM, *_arguments(9, "sh", "-c", text, options=("-j", "2"))]
+        seat = Seat(laptop, command, TERM="xterm")
+        until(lambda: len(_running(laptop)) >= 4)  # two shells, and what they wait for
+        seat.types("\x03")
+        seat.sees("stopping")
+        status, shown = seat.leaves()
+
+        assert status == 1
+        assert shown.count("got it") == 2
+        assert "interrupted after 2 of 9 accounts" in shown
+        assert _running(laptop) == []
+
+
+def _watched(laptop: Laptop, *arguments: str, TERM: str = "xterm") -> tuple[int, bytes, str]:  # noqa: N803
+    """The program with a terminal as stderr: its status, its stdout, and what was seen."""
+    ours, its = pty.openpty()
+    environ = {**laptop.environ, "TERM": TERM, "COLUMNS": "80", "LINES": "24"}
+    with subprocess.Popen(
+        [PROGRAM, *arguments], env=environ, stdin=its, stdout=subprocess.PIPE, stderr=its
+    ) as process:
+        os.close(its)
+        shown = _read(ours)
+        assert process.stdout is not None
+        stdout = process.stdout.read()
+    return process.returncode, stdout, shown
+
+
+def _read(terminal: int) -> str:
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO: the other end is closed
+        while select.select([terminal], [], [], 30)[0] and (block := os.read(terminal, 4096)):
+            shown += block
+    os.close(terminal)
+    return shown.decode()

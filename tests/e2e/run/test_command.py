@@ -1,0 +1,595 @@
+"""Commands run in the environment that the contract says, and as if nobody stood in between."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import botocore.session
+import pytest
+
+from credhelper.awsconfig import profiles as awsconfig_profiles
+from credhelper.credentials import Clocks, Credentials
+from credhelper.errors import ConfigError
+from credhelper.run import command as run_command
+
+from sandbox import is_alive, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MINTED = Credentials(
+    access_key_id="ASIAEXAMPLE",
+    secret_access_key="secret",
+    session_token="token",
+    expiration=1795332600,
+    life=900.0,
+    skew=0.0,
+    minted=Clocks(1795331700.0),
+)
+EXPORTED = {
+    "AWS_ACCESS_KEY_ID": "ASIAEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_CREDENTIAL_EXPIRATION": "2026-11-22T07:30:00Z",
+    "CREDHELPER_PROFILE": "unlock-bucket",
+    "CREDHELPER_ACCOUNT": "111122223333",
+    "AWS_REGION": "eu-west-1",
+    "AWS_DEFAULT_REGION": "eu-west-1",
+}
+NAMES = ("unlock-bucket", "111122223333", "eu-west-1")
+ENDPOINT = {
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/credentials",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN": "ours",
+}
+STALE = {
+    "AWS_PROFILE": "x",
+    "AWS_DEFAULT_PROFILE": "x",
+    "AWS_SECURITY_TOKEN": "x",
+    "AWS_ROLE_ARN": "x",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "x",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN": "x",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/x",
+}
+WINNING = [
+    "aws_access_key_id",
+    "role_arn",
+    "web_identity_token_file",
+    "sso_session",
+    "sso_start_url",
+    "sso_account_id",
+    "sso_role_name",
+    "login_session",
+    "credential_process",
+]
+
+
+class TestEnvironment:
+    """What a command is given."""
+
+    def test_nothing_but_what_the_contract_says_is_exported(self) -> None:
+        """The three variables, their expiration, profile, account and region."""
+        assert run_command.environment({}, MINTED, *NAMES) == EXPORTED
+        assert run_command.exports({"PATH": "/bin", "AWS_PROFILE": "x"}, MINTED, *NAMES) == EXPORTED
+
+    def test_the_callers_environment_is_kept(self) -> None:
+        """But for every other source of credentials, and the caller's own keys."""
+        own = {"PATH": "/bin", "AWS_PAGER": "less", "AWS_CONFIG_FILE": "/c", "AWS_CA_BUNDLE": "/ca"}
+        caller = {**own, **STALE, "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "x"}
+
+        assert run_command.environment(caller, MINTED, *NAMES) == {**own, **EXPORTED}
+
+    def test_no_trace_of_an_exec_around_this_one(self) -> None:
+        """An account that is not known is not the outer one's."""
+        caller = {"CREDHELPER_ACCOUNT": "999988887777", "CREDHELPER_PROFILE": "outer"}
+        given = run_command.environment(caller, MINTED, "inner", None, None)
+
+        assert given["CREDHELPER_PROFILE"] == "inner"
+        assert "CREDHELPER_ACCOUNT" not in given
+
+    @pytest.mark.parametrize(
+        ("caller", "profiles", "expected"),
+        [
+            ({}, "eu-west-1", ("eu-west-1", "eu-west-1")),
+            ({}, None, (None, None)),
+            ({"AWS_REGION": "us-east-1"}, "eu-west-1", ("us-east-1", "us-east-1")),
+            ({"AWS_DEFAULT_REGION": "us-east-1"}, "eu-west-1", ("us-east-1", "us-east-1")),
+            ({"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b"}, "eu-west-1", ("a", "b")),
+            ({"AWS_REGION": "", "AWS_DEFAULT_REGION": ""}, "eu-west-1", ("eu-west-1", "eu-west-1")),
+            ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "b"}, None, ("b", "b")),
+        ],
+    )
+    def test_the_callers_region_counts_more(self, caller, profiles, expected) -> None:
+        """The caller's own if set, else the profile's; one of the two variables stands for both."""
+        for given in (
+            run_command.environment(caller, MINTED, "p", None, profiles),
+            run_command.served_environment(caller, ENDPOINT, "p", None, profiles),
+        ):
+            assert (given.get("AWS_REGION"), given.get("AWS_DEFAULT_REGION")) == expected
+
+
+class TestServedEnvironment:
+    """What a command is given that asks the endpoint."""
+
+    def test_no_keys_but_the_endpoint(self) -> None:
+        """Keys in the environment would win, the relative URI too; a token file would win over the token."""
+        mine = {name: "x" for name in EXPORTED if name.startswith("AWS_") and "REGION" not in name}
+        keys = {**mine, "AWS_ACCESS_KEY": "x", "AWS_SECRET_KEY": "x"}
+        given = run_command.served_environment({"PATH": "/bin", **STALE, **keys}, ENDPOINT, *NAMES)
+        context = {name: value for name, value in EXPORTED.items() if name not in keys}
+
+        assert given == {"PATH": "/bin", **context, **ENDPOINT}
+
+    @pytest.mark.parametrize("where", ["config", "credentials"])
+    @pytest.mark.parametrize("key", WINNING)
+    def test_keys_in_default_are_refused(self, tmp_path: Path, key: str, where: str) -> None:
+        """They would win over the endpoint: exit 2, with the file and the key and without the value."""
+        files = _aws_files(tmp_path, **{where: f"[default]\nregion = eu-west-1\n{key} = SECRET\n"})
+        with pytest.raises(ConfigError) as caught:
+            run_command.refuse_winners(awsconfig_profiles.read(files))
+
+        path = tmp_path / where
+        assert caught.value.sentence == f"'{path}': '{key}' in [default] would win over the endpoint"
+        assert "SECRET" not in str(caught.value.hints)
+
+    def test_other_profiles_do_no_harm(self, tmp_path: Path) -> None:
+        """Nor do settings of [default]."""
+        config = "[default]\nregion = eu-west-1\noutput = json\n[profile a]\naws_access_key_id = AKIA\n"
+        run_command.refuse_winners(awsconfig_profiles.read(_aws_files(tmp_path, config=config)))
+
+    @pytest.mark.parametrize("key", [*WINNING, "region", "output"])
+    def test_botocore_agrees(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+        """With one of these keys in [default] it does not ask the endpoint; with a harmless one it does."""
+        files = _aws_files(tmp_path, config=f"[default]\n{key} = x\n{MORE.get(key, '')}")
+        for name, value in {**files, **ENDPOINT}.items():
+            monkeypatch.setenv(name, value)
+        asked = []
+        fetcher = "botocore.utils.ContainerMetadataFetcher.retrieve_full_uri"
+        monkeypatch.setattr(fetcher, lambda *_, **__: asked.append(1) or ANSWER)
+        with contextlib.suppress(Exception):  # it stumbles over the key: that is as good as winning
+            botocore.session.Session().get_credentials()
+
+        assert bool(asked) is (key in ("region", "output"))
+
+
+MORE = {  # what these need beside them for botocore to use them at all; other SDKs do with less
+    "aws_access_key_id": "aws_secret_access_key = x",
+    "sso_session": "sso_account_id = 1",
+    "sso_start_url": "sso_role_name = x",
+}
+ANSWER = {"AccessKeyId": "a", "SecretAccessKey": "b", "Token": "c", "Expiration": "2096-11-22T00:00:00Z"}
+
+
+def _aws_files(directory: Path, config: str = "", credentials: str = "") -> dict[str, str]:
+    (directory / "config").write_text(config)
+    (directory / "credentials").write_text(credentials)
+    return {
+        "AWS_CONFIG_FILE": str(directory / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(directory / "credentials"),
+    }
+
+
+PROGRAM = """\
+import os, sys
+from credhelper import run
+from credhelper.errors import CredhelperError, spoken
+try:
+    status = run.run(sys.argv[2:], dict(os.environ), replace=sys.argv[1] == "replace")
+except CredhelperError as error:
+    sys.stderr.buffer.write(spoken(error))
+    status = error.status
+sys.exit(status)
+"""
+
+BOTH = pytest.mark.parametrize("how", ["attend", "replace"])
+
+
+@pytest.fixture(name="wrapper")
+def _wrapper(tmp_path: Path) -> str:
+    """A program that runs a command: its first argument says how."""
+    path = tmp_path / "wrapper.py"
+    path.write_text(PROGRAM)
+    return str(path)
+
+
+def _start(wrapper: str, how: str, *command: str, **options) -> subprocess.Popen[str]:
+    words = [sys.executable, wrapper, how, *command]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(words, **{**pipes, "text": True, **options})
+
+
+def _finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    try:
+        stdout, stderr = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    return process.returncode, stdout, stderr
+
+
+@BOTH
+class TestRun:
+    """How commands start and end."""
+
+    @pytest.mark.parametrize("status", [0, 255])
+    def test_its_exit_status_is_the_commands(self, wrapper: str, how: str, status: int) -> None:
+        """And its output is the command's."""
+        done = _finish(_start(wrapper, how, "sh", "-c", f"echo out; echo err >&2; exit {status}"))
+
+        assert done == (status, "out\n", "err\n")
+
+    def test_not_found_is_127(self, wrapper: str, how: str) -> None:
+        """With a sentence."""
+        for name in ("no-such-program", "./no-such-program"):
+            said = f"credhelper: error: '{name}' not found\n"
+
+            assert _finish(_start(wrapper, how, name)) == (127, "", said)
+
+    def test_not_executable_is_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
+        """A file without the permission, a directory, a script whose interpreter is missing, no program."""
+        files = {"plain": (0o644, ""), "script": (0o755, "#!/no/such\n"), "noise": (0o755, "\x01\x02")}
+        for name, (mode, text) in files.items():
+            (tmp_path / name).write_text(text)
+            (tmp_path / name).chmod(mode)
+        for name, why in (
+            ("plain", "is not executable"),
+            ("", "is not executable"),
+            ("script", "cannot be run: no such file or directory"),
+            ("noise", "cannot be run: exec format error"),
+        ):
+            status, _, said = _finish(_start(wrapper, how, f"{tmp_path}/{name}"))
+
+            assert (status, said.splitlines()[0]) == (126, f"credhelper: error: '{tmp_path}/{name}' {why}")
+
+    def test_not_executable_on_the_path_is_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
+        """As in a shell; a program further along the PATH goes before."""
+        (tmp_path / "tool").write_text("")
+        environ = {**os.environ, "PATH": f"{tmp_path}:/usr/bin"}
+        assert _finish(_start(wrapper, how, "tool", env=environ))[0] == 126
+
+        (tmp_path / "true").write_text("")
+        assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
+
+    def test_the_path_is_the_commands_own(self, wrapper: str, how: str) -> None:
+        """Where it has none, the system's default."""
+        environ = {name: value for name, value in os.environ.items() if name != "PATH"}
+        assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
+        assert _finish(_start(wrapper, how, "true", env={**environ, "PATH": "/nowhere"}))[0] == 127
+
+    def test_without_a_command_it_is_the_users_shell(self, wrapper: str, how: str, tmp_path: Path) -> None:
+        """$SHELL, or /bin/sh."""
+        (tmp_path / "myshell").write_text("#!/bin/sh\necho mine $#\n")
+        (tmp_path / "myshell").chmod(0o755)
+        environ = {**os.environ, "SHELL": str(tmp_path / "myshell")}
+        assert _finish(_start(wrapper, how, env=environ)) == (0, "mine 0\n", "")
+
+        sh = _start(wrapper, how, env={**environ, "SHELL": ""}, stdin=subprocess.PIPE)
+        assert sh.communicate("echo $0; exit 3", timeout=20) == ("/bin/sh\n", "")
+        assert sh.returncode == 3
+
+    def test_signals_that_python_ignores_are_not_ignored(self, wrapper: str, how: str) -> None:
+        """`yes | head` ends: SIGPIPE kills, as it does without us."""
+        status, said, _ = _finish(_start(wrapper, how, "sh", "-c", "kill -PIPE $$; echo ignored"))
+
+        assert said == ""
+        assert status == (141 if how == "attend" else -signal.SIGPIPE)
+
+    @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
+    def test_signals_that_the_caller_ignores_stay_ignored(self, wrapper: str, how: str, name: str) -> None:
+        """`nohup credhelper exec …` protects the command."""
+        ask = f"import signal; print(signal.getsignal(signal.SIG{name}) == signal.SIG_IGN)"
+        script = f'trap "" {name}; exec "$0" "$@"'
+        words = ["sh", "-c", script, sys.executable, wrapper, how, sys.executable, "-c", ask]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
+
+        assert done.stdout == "True\n"
+
+    def test_descriptors_are_passed_on(self, wrapper: str, how: str) -> None:
+        """`credhelper exec x -- cat <(…)` works, and nothing of ours leaks."""
+        reader, writer = os.pipe()
+        os.write(writer, b"handed over")
+        os.close(writer)
+        words = f"cat /dev/fd/{reader}; echo; ls /proc/$$/fd"
+        _, said, _ = _finish(_start(wrapper, how, "sh", "-c", words, pass_fds=[reader]))
+        os.close(reader)
+
+        assert sorted(said.splitlines()) == sorted(["handed over", "0", "1", "2", str(reader)])
+
+
+def test_the_environment_is_the_one_given(tmp_path: Path) -> None:
+    """The command's own, its PATH included, and nothing of this process's."""
+    (tmp_path / "tool").write_text('#!/bin/sh\ntest "$A$HOME" = b\n')
+    (tmp_path / "tool").chmod(0o755)
+
+    assert run_command.run(["tool"], {"PATH": str(tmp_path), "A": "b"}) == 0
+
+
+def test_replaced_means_the_same_process(wrapper: str) -> None:
+    """So that nothing stands between the command and whoever started it."""
+    process = _start(wrapper, "replace", "sh", "-c", "echo $$")
+    assert _finish(process)[1] == f"{process.pid}\n"
+
+
+def test_this_process_is_as_before(tmp_path: Path) -> None:
+    """Handlers of signals, and the descriptor that they write to, are put back."""
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    descriptors = len(os.listdir("/proc/self/fd"))
+
+    assert run_command.run(["sh", "-c", "kill -TERM $PPID; sleep 0.1; exit 5"], dict(os.environ)) in (5, 143)
+    with pytest.raises(run_command.NotFoundError):
+        run_command.run(["no-such-program"], dict(os.environ))
+    (tmp_path / "noise").write_text("\x01")
+    (tmp_path / "noise").chmod(0o755)
+    for replace in (False, True):
+        with pytest.raises(run_command.NotExecutableError):
+            run_command.run([str(tmp_path / "noise")], dict(os.environ), replace=replace)
+
+    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
+    assert signal.set_wakeup_fd(-1) == -1
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+COUNT = """\
+import os, signal, sys, time
+seen, names = [], {number: number.name[3:] for number in signal.Signals}
+def got(number, _):
+    seen.append(names[number])
+    os.write(1, b"got it\\n")
+for name in sys.argv[2:]:
+    signal.signal(getattr(signal, "SIG" + name), got)
+print("ready", flush=True)
+ends, counted = time.monotonic() + float(sys.argv[1]), 0
+while time.monotonic() < ends:
+    time.sleep(0.02)
+    if len(seen) > counted:  # a second one would come at once
+        counted, ends = len(seen), time.monotonic() + 0.2
+print("saw", *seen, flush=True)
+sys.exit(40 + len(seen))
+"""
+
+LOOP = """\
+import signal, time
+signal.signal(signal.SIGCONT, lambda *_: print("continued", flush=True))
+print("ready", flush=True)
+while True:
+    time.sleep(1)
+"""
+
+
+def _counting(seconds: float, *names: str) -> list[str]:
+    return [sys.executable, "-c", COUNT, str(seconds), *names]
+
+
+class TestSignals:
+    """Sent to us alone, without a terminal: in CI, by a supervisor, by `kill`."""
+
+    @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "TSTP", "WINCH", "USR1", "USR2", "CONT"])
+    def test_they_are_passed_on(self, wrapper: str, name: str) -> None:
+        """Once; how the command ends is for the command to say."""
+        process = _start(wrapper, "attend", *_counting(10, name), start_new_session=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(getattr(signal, f"SIG{name}"))
+
+        assert _finish(process) == (41, f"got it\nsaw {name}\n", "")
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+    def test_a_command_that_dies_of_one_is_128_and_more(self, wrapper: str, number: int) -> None:
+        """As shells say it."""
+        process = _start(wrapper, "attend", "sh", "-c", "echo ready; exec sleep 30", start_new_session=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+
+        assert _finish(process)[0] == 128 + number
+
+    def test_a_signal_between_start_and_command_is_not_lost(self, wrapper: str) -> None:
+        """Many starts, each with a signal at another moment."""
+        for delay in range(5):
+            process = _start(wrapper, "attend", "sleep", "30", start_new_session=True)
+            until(lambda pid=process.pid: _catches(pid, signal.SIGTERM), 10)
+            time.sleep(delay / 2000)
+            process.send_signal(signal.SIGTERM)
+
+            assert _finish(process)[0] == 128 + signal.SIGTERM
+
+    def test_they_are_passed_on_whichever_thread_they_come_to(self, tmp_path: Path) -> None:
+        """The system may hand a signal to any thread, and the endpoint has some."""
+        program = (
+            "import os, signal, sys, threading\nfrom credhelper import run\n"
+            "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
+            "os._exit(run.run(sys.argv[1:], dict(os.environ)))\n"
+        )
+        unblocked = f"import signal; signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])\n{COUNT}"
+        command = [sys.executable, "-c", unblocked, "10", "TERM"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(signal.SIGTERM)
+
+        assert _finish(process)[:2] == (41, "got it\nsaw TERM\n")
+
+    def test_a_command_that_is_paused_alone_does_not_pause_us(self, wrapper: str) -> None:
+        """Whoever sends SIGSTOP to it, and SIGCONT, means it alone."""
+        process = _start(wrapper, "attend", *_counting(1.0), start_new_session=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        (child,) = _children(process.pid)
+        os.kill(child, signal.SIGSTOP)
+        until(lambda: _state(child) == "T")
+        time.sleep(0.1)
+        assert _state(process.pid) == "S"
+        os.kill(child, signal.SIGCONT)
+
+        assert _finish(process) == (40, "saw\n", "")
+
+    def test_children_of_others_are_not_ours(self, wrapper: str) -> None:
+        """A second child of this process that ends first does not end the wait."""
+        words = [sys.executable, wrapper, "attend", "sh", "-c", "sleep 0.3; exit 6"]
+        script = '(sleep 0.1) & exec "$0" "$@"'
+        done = subprocess.run(["sh", "-c", script, *words], timeout=20, check=False)
+
+        assert done.returncode == 6
+
+    def test_an_ignored_sigchld_does_not_hide_how_it_ended(self, wrapper: str) -> None:
+        """Some supervisors start programs that way."""
+        words = [sys.executable, wrapper, "attend", "sh", "-c", "exit 6"]
+        done = subprocess.run(["bash", "-c", 'trap "" CHLD; exec "$0" "$@"', *words], timeout=20, check=False)
+
+        assert done.returncode == 6
+
+
+def _catches(pid: int, number: int) -> bool:
+    with contextlib.suppress(OSError):
+        caught = re.search(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+        return caught is not None and bool(int(caught[1], 16) >> (number - 1) & 1)
+    return False
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+class Terminal:
+    """An interactive shell with job control on a terminal."""
+
+    def __init__(self, directory: Path) -> None:
+        shell = shutil.which("bash")
+        assert shell is not None
+        self.pid, self._terminal = pty.fork()
+        if self.pid == 0:
+            environ = {**os.environ, "PS1": "", "TERM": "dumb", "HISTFILE": "", "HOME": str(directory)}
+            os.execve(shell, ["bash", "--norc", "--noprofile", "--noediting", "-i"], environ)
+        self.seen = ""
+
+    def type(self, text: str) -> None:
+        """As from the keyboard."""
+        os.write(self._terminal, text.encode())
+
+    def wait_for(self, pattern: str, seconds: float = 15) -> re.Match[str]:
+        """Read until something matches; what is before its end is seen and done with."""
+        ends = time.monotonic() + seconds
+        while not (found := re.search(pattern, self.seen)):
+            readable = select.select([self._terminal], [], [], max(0, ends - time.monotonic()))[0]
+            assert readable, f"no {pattern!r} in {self.seen!r}"
+            self.seen += os.read(self._terminal, 4096).decode()
+        self.seen = self.seen[found.end() :]
+        return found
+
+    def close(self) -> None:
+        """Hang up."""
+        os.close(self._terminal)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+
+@pytest.fixture(name="terminal")
+def _terminal(tmp_path: Path) -> Iterator[Terminal]:
+    terminal = Terminal(tmp_path)
+    terminal.type("stty -echo; echo shell=$$\n")
+    terminal.wait_for(r"shell=\d+\r\n")
+    yield terminal
+    terminal.close()
+
+
+def _typed(wrapper: str, *command: str) -> str:
+    words = " ".join(f"'{word}'" for word in (sys.executable, wrapper, "attend", *command))
+    return f"{words}; echo status=$?\n"
+
+
+@pytest.mark.alone
+class TestTerminal:
+    """Keys pressed at a terminal reach the command once, and the shell sees what became of it."""
+
+    @pytest.fixture(name="counter")
+    def _counter(self, tmp_path: Path) -> str:
+        path = tmp_path / "count.py"
+        path.write_text(COUNT)
+        return str(path)
+
+    @pytest.mark.parametrize(("key", "name"), [("\x03", "INT"), ("\x1c", "QUIT")])
+    def test_an_interrupt_comes_once(
+        self, wrapper: str, terminal: Terminal, counter: str, key: str, name: str
+    ) -> None:
+        """The terminal sends it to the command: a second one from us would mean more."""
+        terminal.type(_typed(wrapper, sys.executable, counter, "10", name))
+        terminal.wait_for("ready\r\n")
+        for _ in range(6):  # now and then two come at the same moment and count as one
+            terminal.type(key)
+            terminal.wait_for("got it\r\n")
+
+        assert terminal.wait_for(r"saw([ A-Z]*)\r\n")[1] == f" {name}" * 6
+        assert terminal.wait_for(r"status=(\d+)")[1] == "46"
+
+    def test_an_interrupt_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
+        """And the shell is told 130."""
+        terminal.type(_typed(wrapper, "sh", "-c", "echo ready; exec sleep 30"))
+        terminal.wait_for("ready\r\n")
+        terminal.type("\x03")
+
+        assert terminal.wait_for(r"status=(\d+)")[1] == "130"
+
+    def test_suspending_gives_the_shell_its_terminal_back(
+        self, wrapper: str, terminal: Terminal, tmp_path: Path
+    ) -> None:
+        """Ctrl-Z, fg, Ctrl-Z, bg, fg: all of us stop, all of us go on."""
+        (tmp_path / "loop.py").write_text(LOOP)
+        terminal.type(_typed(wrapper, sys.executable, str(tmp_path / "loop.py")))
+        terminal.wait_for("ready\r\n")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.type("fg\n")
+        terminal.wait_for("continued\r\n")
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped")
+        terminal.type("bg\n")
+        terminal.wait_for("continued\r\n")
+        terminal.type("fg; echo again=$?\n")
+        terminal.wait_for("wrapper.py")
+        time.sleep(0.3)
+        terminal.type("\x03")
+
+        assert terminal.wait_for(r"again=(\d+)")[1] == "130"
+
+    def test_a_shell_within_may_be_suspended(self, wrapper: str, terminal: Terminal) -> None:
+        """`suspend` stops that shell alone: we follow, or nobody could continue it."""
+        terminal.type(_typed(wrapper, "bash", "--norc", "--noprofile", "--noediting", "-i"))
+        terminal.type("echo inner=$((1+1)); suspend\n")
+        terminal.wait_for("inner=2")
+        terminal.wait_for("Stopped")
+        terminal.type("fg\n")
+        terminal.wait_for("wrapper.py")
+        terminal.type("exit 9\n")
+        terminal.type("echo again=$?\n")
+
+        assert terminal.wait_for(r"again=(\d+)")[1] == "9"
+
+    def test_a_hangup_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
+        """A window that is closed leaves nothing behind."""
+        terminal.type(_typed(wrapper, "sh", "-c", "echo me=$$; exec sleep 30"))
+        pid = int(terminal.wait_for(r"me=(\d+)")[1])
+        os.close(terminal._terminal)
+        until(lambda: not is_alive(pid), 10)
+        terminal._terminal = os.open(os.devnull, os.O_RDONLY)

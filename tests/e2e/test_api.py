@@ -1,0 +1,826 @@
+"""`credhelper.get` and `credhelper.session`, in the process of a program that is not ours."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import boto3
+import pytest
+
+import credhelper
+from credhelper import boto3_session, expiry
+from credhelper.agent import in_process
+from credhelper.aws.quiet import LIBRARIES
+from credhelper.config.keys import BY_NAME
+from credhelper.credentials import Clocks
+from credhelper.deadline import Deadline
+from credhelper.errors import BY_STATUS, spoken
+from credhelper.sessions.provider import Resolver
+
+import requirements
+import sts_faults as faults
+from clocks import Clock
+from installing import build_wheel, installed_venv
+from sandbox import PROFILES, Laptop, agents_in
+from sts import SOURCE_SECRET
+from terminal import Seat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from sts import LoopbackSts
+
+MORE = """
+[profiles.careful]
+role_arn = "arn:aws:iam::222233334444:role/Careful"
+confirm = true
+
+[profiles.hop]
+role_arn = "arn:aws:iam::222233334444:role/Hop"
+source_profile = "developer"
+
+[profiles.anywhere]
+role_arn = "arn:aws:iam::222233334444:role/Anywhere"
+source_profile = "nowhere"
+"""
+
+
+@pytest.fixture(name="laptop")
+def _laptop(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Laptop:
+    """The laptop, and this process as a program on it."""
+    laptop.configure(PROFILES + MORE)
+    for name, value in laptop.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(in_process, "_entries", {})
+    return laptop
+
+
+def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
+    """What so many threads come to, all begun at one moment."""
+    outcomes: list[Any] = []
+    barrier = threading.Barrier(count)
+
+    def run() -> None:
+        barrier.wait()
+        try:
+            outcomes.append(work())
+        except credhelper.CredhelperError as error:
+            outcomes.append(error)
+
+    runners = [threading.Thread(target=run) for _ in range(count)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join()
+    return outcomes
+
+
+def host(laptop: Laptop, text: str, **environ: str) -> str:
+    """A program of somebody else's, as a process: what it prints; stderr is its own and stays empty."""
+    command = [sys.executable, "-W", "error", "-c", text]
+    done = subprocess.run(
+        command, env={**laptop.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return done.stdout
+
+
+class TestGet:
+    def test_is_what_the_command_prints(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+        """The two share what is cached."""
+        os.environ["DBUS_SESSION_BUS_ADDRESS"] = laptop.environ["DBUS_SESSION_BUS_ADDRESS"]
+        envelope = laptop.get("unlock-bucket")
+        credentials = credhelper.get("unlock-bucket")
+
+        assert json.loads(credentials.envelope()) == envelope
+        assert credentials.access_key_id == envelope["AccessKeyId"]
+        assert sts.count() == 1
+
+    def test_uses_the_agent_that_runs(self, laptop: Laptop, sts: LoopbackSts, monkeypatch) -> None:
+        """Without a keyring it is what both have in common."""
+        with laptop.use_agent():
+            for name, value in laptop.environ.items():
+                monkeypatch.setenv(name, value)
+            envelope = laptop.get("developer")
+
+            assert credhelper.get("developer").access_key_id == envelope["AccessKeyId"]
+            assert in_process._entries == {}
+        assert sts.count() == 1
+
+    def test_overrides(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """They are the keys of a profile, as TOML or Python would have them; None is none."""
+        credentials = credhelper.get(
+            "developer",
+            duration_seconds=900,
+            tags={"team": "blue"},
+            policy_arns=("arn:aws:iam::aws:policy/ReadOnlyAccess",),
+            external_id=None,
+            role_session_name="me-{reason}",
+            reason="4711",
+        )
+        (call,) = sts.calls
+
+        assert credentials.life == pytest.approx(900, abs=2)
+        assert call.parameters == {
+            "RoleArn": "arn:aws:iam::222233334444:role/Developer",
+            "RoleSessionName": "me-4711",
+            "DurationSeconds": 900,
+            "PolicyArns": [{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}],
+            "Tags": [{"Key": "team", "Value": "blue"}],
+        }
+
+    def test_of_a_target(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """PROFILE@TARGET, as everywhere."""
+        assert credhelper.get("audit-root@payments-prod").account_id == "111122223333"
+
+    def test_is_remembered_by_the_process(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Without keyring and agent, and the session that a chain rests on with it."""
+        first = credhelper.get("hop")
+
+        assert [credhelper.get("hop") for _ in range(5)] == [first] * 5
+        credhelper.get("developer")
+        assert sts.count() == 2
+
+    def test_without_a_cache(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """`cache=False` mints every time."""
+        keys = {credhelper.get("developer", cache=False).access_key_id for _ in range(3)}
+
+        assert len(keys) == sts.count() == 3
+
+    def test_shows_no_secret(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Neither its repr nor that of a session has one."""
+        credentials = credhelper.get("developer")
+
+        assert credentials.secret_access_key.startswith(sts.secret_marker)
+        for shown in (repr(credentials), str(credentials), repr(credhelper.session("developer"))):
+            assert sts.secret_marker not in shown
+
+    def test_is_recorded(self, laptop: Laptop, monkeypatch) -> None:
+        """The line names the program itself, the reason and who confirmed."""
+        monkeypatch.setattr(sys, "argv", ["/opt/deploy.py"])
+        credhelper.get("careful", reason="ticket 4711", yes=True)
+        (line,) = laptop.audit()
+
+        assert (line["program"], line["program_pid"]) == ("deploy.py", os.getpid())
+        assert line["reason"] == "ticket 4711"
+        assert line["confirmed_by"].endswith(" by --yes")
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("name", "kind", "mode"),
+        [
+            ("develper", credhelper.ConfigError, faults.NORMAL),
+            ("audit-root", credhelper.ConfigError, faults.NORMAL),
+            ("anywhere", credhelper.SourceError, faults.NORMAL),
+            ("developer", credhelper.RefusedError, faults.refuse("AccessDenied", "no \u202e")),
+            ("careful", credhelper.HumanNeededError, faults.NORMAL),
+            ("developer", credhelper.UnreachableError, faults.HTML_200),
+        ],
+    )
+    def test_say_what_the_command_says(
+        self, laptop: Laptop, sts: LoopbackSts, name: str, kind: type[credhelper.CredhelperError], mode: Any
+    ) -> None:
+        """The same sentence and hints, as an exception of the class that the exit status stands for."""
+        sts.mode = mode
+        said = laptop.refuses(kind.status, "get", name)
+        with pytest.raises(credhelper.CredhelperError) as caught:
+            credhelper.get(name)
+
+        assert isinstance(caught.value, kind)
+        assert spoken(caught.value).decode() == said
+        assert str(caught.value) in said
+        assert str(caught.value).isascii()
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
+    def test_have_their_hints_in_a_traceback(self, laptop: Laptop) -> None:
+        """Once, however often they are raised."""
+        with pytest.raises(credhelper.ConfigError) as caught:
+            credhelper.session("develper")
+
+        assert caught.value.__notes__ == ["hint: did you mean 'developer'"]
+
+    @pytest.mark.parametrize(
+        ("overrides", "said", "hints"),
+        [
+            ({"role_anr": "x"}, "'role_anr' is not a key of a profile", ("did you mean 'role_arn'",)),
+            ({"reasn": "x"}, "'reasn' is not a key of a profile", ("did you mean 'reason'",)),
+            (
+                {"duration_seconds": "900"},
+                "'duration_seconds' must be a whole number, not a string",
+                (),
+            ),
+            ({"tags": {1: "a"}}, "'tags' must be a table of strings, and a number is a key of it", ()),
+            ({"region": Path("/")}, f"'region' must be a string, not {type(Path()).__name__}", ()),
+            ({"policy_arns": iter(())}, "'policy_arns' must be an array of strings, not tuple_iterator", ()),
+            ({"reason": 4711}, "'reason' must be a string, not a number", ()),
+            ({"yes": "no"}, "'yes' must be true or false, not a string", ()),
+            (
+                {"duration_seconds": 60},
+                "'--duration-seconds' must be 900 to 43200 seconds for AssumeRole, not 60",
+                (),
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
+    def test_of_overrides(
+        self, laptop: Laptop, sts: LoopbackSts, front: Any, overrides: Any, said: str, hints: Any
+    ) -> None:
+        """A wrong key names the nearest one, before anything is asked."""
+        with pytest.raises(credhelper.ConfigError) as caught:
+            front("developer", **overrides)
+
+        assert (str(caught.value), caught.value.hints) == (said, hints)
+        assert sts.calls == []
+
+    @pytest.mark.parametrize(("name", "kind"), [(None, "None"), (5, "a number"), (b"x", "bytes")])
+    @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
+    def test_of_names(self, laptop: Laptop, front: Any, name: Any, kind: str) -> None:
+        """What cannot be one is said to be none."""
+        with pytest.raises(credhelper.ConfigError) as caught:
+            front(name)
+
+        assert str(caught.value) == f"the name of a profile must be a string, not {kind}"
+
+
+class TestMemory:
+    """What a process without an agent keeps, and for how long."""
+
+    def test_of_what_has_expired(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """It goes with the next request, unless a thread is about to mint it again."""
+        credhelper.get("developer")
+        ((place, entry),) = in_process._entries.items()
+        assert entry.kept is not None
+        entry.kept = replace(entry.kept[0], life=0.0), entry.kept[1]
+        with entry.minting:
+            credhelper.get("unlock-bucket")
+            assert in_process._entries[place] is entry
+        credhelper.get("unlock-bucket")
+
+        assert place not in in_process._entries
+        assert len(in_process._entries) == 1
+        assert credhelper.get("developer").access_key_id == sts.issued[-1]["AccessKeyId"]
+
+    def test_of_failures(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """They are kept for those who wait, and nobody waits for longer than a minute."""
+        sts.script.append(faults.refuse("AccessDenied", "no"))
+        with pytest.raises(credhelper.RefusedError):
+            credhelper.get("developer")
+        ((place, entry),) = in_process._entries.items()
+        credhelper.get("unlock-bucket")
+        assert entry.failed is not None
+        assert in_process._entries[place] is entry
+        entry.failed = entry.failed[0] - 61, entry.failed[1]
+        credhelper.get("unlock-bucket")
+
+        assert place not in in_process._entries
+
+    def test_of_the_parent_of_a_fork(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Is not the child's, whoever held what."""
+        place = os.getpid() + 1, "key"
+        in_process._entries[place] = in_process._Entry()
+        with in_process._entries[place].minting:
+            credhelper.get("developer")
+
+        assert place not in in_process._entries
+
+    def test_dropped_while_waited_for(self, laptop: Laptop) -> None:
+        """Whoever comes to hold an entry that has been dropped goes on to the one that others meet at."""
+        dropped = in_process._entry("key")
+        held: list[Any] = []
+        waits = threading.Thread(target=lambda: held.append(in_process._held("key", Deadline(10))))
+        with dropped.minting:
+            waits.start()
+            in_process._entries.clear()
+        waits.join()
+
+        assert held == [in_process._entries[os.getpid(), "key"]]
+        assert held[0] is not dropped
+
+
+class TestThreads:
+    """Sixteen at once."""
+
+    @pytest.mark.parametrize("profile", ["developer", "unlock-bucket", "hop"])
+    def test_mint_once(self, laptop: Laptop, sts: LoopbackSts, profile: str) -> None:
+        """Without keyring and agent, each call of a chain."""
+        sts.script.append(faults.slow(0.5))
+        answers = at_once(16, lambda: credhelper.get(profile))
+
+        assert {answer.access_key_id for answer in answers} == {sts.issued[-1]["AccessKeyId"]}
+        assert sts.count() == (2 if profile == "hop" else 1)
+
+    def test_mint_once_for_the_keyring(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+        """And store it once."""
+        os.environ["DBUS_SESSION_BUS_ADDRESS"] = laptop.environ["DBUS_SESSION_BUS_ADDRESS"]
+        at_once(16, lambda: credhelper.get("developer"))
+
+        assert laptop.get("developer")["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
+        assert sts.count() == 1
+
+    def test_with_a_session_each(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """As boto3 wants it: they share one mint all the same."""
+        sts.script.append(faults.slow(0.5))
+        arns = at_once(16, lambda: credhelper.session("developer").client("sts").get_caller_identity()["Arn"])
+
+        assert len(set(arns)) == 1
+        assert sts.count() == 1
+
+    def test_with_one_session_that_is_not_cached(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """What a session holds is no cache."""
+        client = credhelper.session("developer", cache=False).client("sts")
+        at_once(16, client.get_caller_identity)
+
+        assert sts.count() == 1
+
+    @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no place for locks"])
+    def test_are_refused_once(self, laptop: Laptop, sts: LoopbackSts, locks: bool, monkeypatch) -> None:
+        """One asks, and all are told what AWS said; whoever comes later asks again."""
+        if not locks:
+            monkeypatch.setattr("credhelper.wire.runtime_directory", lambda _: None)
+            monkeypatch.setattr("credhelper.app._lock_directory", lambda *_: None)
+        sts.mode = faults.Mode("slow", error=("AccessDenied", "no", 403), delay=0.5)
+        answers = at_once(16, lambda: credhelper.get("developer"))
+
+        assert {type(answer) for answer in answers} == {credhelper.RefusedError}
+        assert sts.count() == 1
+        sts.mode = faults.NORMAL
+        assert credhelper.get("developer").account_id == "222233334444"
+
+    def test_one_of_them_interrupted(self, laptop: Laptop, sts: LoopbackSts, monkeypatch) -> None:
+        """Whatever ends a request, the next one does not wait for it."""
+
+        def interrupted(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Resolver, "_get", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                credhelper.get("developer")
+        began = time.monotonic()
+        credhelper.get("developer")
+
+        assert time.monotonic() - began < 10
+
+
+THIRTY_CALLS = """\
+import sys
+started = []
+sys.addaudithook(lambda event, arguments: event in {events} and started.append(str(arguments[:2])))
+import credhelper
+session = credhelper.session("developer")
+client = session.client("sts")
+print(len({{client.get_caller_identity()["Arn"] for _ in range(30)}}), len(started), *started)
+"""
+STARTING = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.spawn", "os.system")
+
+
+class TestSession:
+    def test_is_of_the_profile(self, laptop: Laptop, sts: LoopbackSts, monkeypatch) -> None:
+        """Region and account are; AWS_PROFILE, which may name the profile that runs us, has no say."""
+        monkeypatch.setenv("AWS_PROFILE", "nowhere")
+        session = credhelper.session("unlock-bucket")
+        credentials = session.get_credentials()
+
+        assert isinstance(session, boto3.Session)
+        assert session.region_name == "eu-west-1"
+        assert credhelper.session("unlock-bucket", region="eu-central-1").region_name == "eu-central-1"
+        assert sts.count() == 0  # nothing is minted before it is needed
+        assert credentials is not None
+        assert (credentials.method, credentials.account_id) == ("credhelper", "111122223333")
+        assert credentials.get_frozen_credentials().access_key == sts.issued[0]["AccessKeyId"]
+        assert session.client("sts").get_caller_identity()["Arn"] == "arn:aws:iam::111122223333:root"
+        assert sts.count() == 1
+
+    def test_thirty_calls_start_no_process(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """They make one mint."""
+        assert host(laptop, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
+        assert sts.count() == 1
+
+    def test_thirty_calls_start_no_agent(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Where one is wanted and none runs, the commands start it; a program does without."""
+        with laptop.use_agent() as runtime:
+            assert laptop.environ["CREDHELPER_AGENT"] == "auto"
+            assert host(laptop, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
+            assert agents_in(runtime) == []
+            assert sts.count() == 1
+            laptop.get("developer")
+            assert len(agents_in(runtime)) == 1
+
+    def test_says_what_is_refused(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """The request that needs the credentials raises it; the next one asks again."""
+        client = credhelper.session("developer").client("sts")
+        sts.mode = faults.refuse("AccessDenied", "no")
+        with pytest.raises(credhelper.RefusedError, match="not allowed: sts:AssumeRole"):
+            client.get_caller_identity()
+        sts.mode = faults.NORMAL
+
+        assert "Developer" in client.get_caller_identity()["Arn"]
+
+
+ASKS_ON_DEMAND = """\
+import sys, credhelper
+clients = {name: credhelper.session(name).client("sts") for name in ("developer", "unlock-bucket")}
+for line in sys.stdin:
+    client = clients[line.strip()]
+    try:
+        for _ in range(5):
+            client.get_caller_identity()
+        print(client._request_signer._credentials.get_frozen_credentials().access_key, flush=True)
+    except credhelper.CredhelperError as error:
+        print(type(error).__name__, flush=True)
+"""
+
+
+class Program:
+    """A program with sessions, whose clock is set from here; STS's goes with it."""
+
+    def __init__(self, process: subprocess.Popen[str], clock: Clock, sts: LoopbackSts) -> None:
+        self._process = process
+        self._clock = clock
+        self._sts = sts
+
+    def uses(self, profile: str, *, at: int) -> str:
+        """The key that five requests were signed with, so many seconds after the start; or the error."""
+        self._sts.clock_offset = at
+        self._clock.jump(at)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{profile}\n")
+        self._process.stdin.flush()
+        return self._process.stdout.readline().strip()
+
+
+@pytest.fixture(name="program")
+def _program(laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> Iterator[Program]:
+    requirements.faketime()
+    sts.clock_skew_minutes = 10
+    clock = Clock(tmp_path / "clock")
+    with subprocess.Popen(
+        [sys.executable, "-c", ASKS_ON_DEMAND],
+        env={**laptop.environ, **clock.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # botocore says there what it could not renew
+        text=True,
+    ) as process:
+        yield Program(process, clock, sts)
+
+
+class TestTime:
+    """The same program through hours, on a clock that is moved."""
+
+    def test_an_hour_s_session(self, program: Program, sts: LoopbackSts) -> None:
+        """It is kept until 20 min before its end; after a night there is a new one, and nothing fails."""
+        first = program.uses("developer", at=0)
+        assert program.uses("developer", at=2300) == first
+        second = program.uses("developer", at=2500)
+        assert second != first
+        third = program.uses("developer", at=2500 + 8 * 3600)
+        assert third == sts.issued[2]["AccessKeyId"]
+        assert sts.count() == 3
+
+    def test_a_root_session(self, program: Program, sts: LoopbackSts) -> None:
+        """900 s: one mint each 210 s, not one at every request, as botocore's own moments would have it."""
+        keys = [program.uses("unlock-bucket", at=at) for at in range(0, 900, 60)]
+
+        assert len(set(keys)) == sts.count() == 4
+
+    def test_an_outage(self, program: Program, sts: LoopbackSts) -> None:
+        """While the older session serves, nothing fails, and STS is tried every 30 s; then it is said."""
+        first = program.uses("unlock-bucket", at=0)
+        sts.mode = faults.refuse("ServiceUnavailable", "down", 503)
+        tried = sts.count()
+        assert {program.uses("unlock-bucket", at=at) for at in (250, 252, 254)} == {first}
+        attempts = sts.count() - tried
+        assert program.uses("unlock-bucket", at=290) == first
+        assert sts.count() - tried == 2 * attempts
+        assert program.uses("unlock-bucket", at=790) == first
+        assert program.uses("unlock-bucket", at=850) == "UnreachableError"
+        sts.mode = faults.NORMAL
+        assert program.uses("unlock-bucket", at=860) == sts.issued[1]["AccessKeyId"]
+
+
+class TestRenewing:
+    """When a session asks for new credentials, told by a function that gives them."""
+
+    def supply(
+        self, credentials: credhelper.Credentials, wishes: list[str], *more: credhelper.Credentials
+    ) -> Any:
+        """These credentials, and the ones after them; each 900 s long."""
+        given = iter([credentials, *more])
+
+        def answer(wish: str) -> Any:
+            wishes.append(wish)
+            found = next(given, [credentials, *more][-1])
+            now = expiry.read_clocks()
+            return found, expiry.instants(found, now, None, ahead=True, failed=False)
+
+        return boto3_session.open_session(answer, None).get_credentials()
+
+    def test_not_at_every_request(self, laptop: Laptop) -> None:
+        """Where no new ones are to be had, and nothing remembers that a mint has failed: after 30 s again."""
+        wishes: list[str] = []
+        credentials = self.supply(minted(400), wishes)
+        for _ in range(20):
+            credentials.get_frozen_credentials()
+
+        assert wishes == ["get"]
+
+    def test_by_the_clock_that_nobody_can_set(self, laptop: Laptop) -> None:
+        """The wall clock, set back, says that there is an hour left; the clock since boot that it is over."""
+        wishes: list[str] = []
+        over = replace(minted(3600), life=10.0)
+        credentials = self.supply(over, wishes, minted(900))
+        with pytest.raises(RuntimeError, match="still expired"):
+            credentials.get_frozen_credentials()
+        credentials.get_frozen_credentials()
+
+        assert wishes == ["get", "get"]
+
+
+def minted(left: float) -> credhelper.Credentials:
+    """Credentials of 900 s that have so many left."""
+    now = expiry.read_clocks()
+    age = 900 - left
+    then = Clocks(now.wall - age, None if now.boot is None else now.boot - max(age, 100), now.boot_id)
+    return credhelper.Credentials("ASIA", "secret", "token", int(now.wall + left), 900.0, 0.0, then)
+
+
+SURROUNDINGS = """\
+import gc, locale, logging, os, signal, sys, threading, warnings
+logging.basicConfig(level=logging.DEBUG, stream=open("{log}", "w"))
+
+def surroundings():
+    loggers = {{name: (logger.level, logger.disabled, logger.propagate, len(logger.handlers))
+               for name, logger in logging.root.manager.loggerDict.items()
+               if isinstance(logger, logging.Logger)}}
+    umask = os.umask(0); os.umask(umask)
+    return {{
+        "signals": [signal.getsignal(number) for number in signal.valid_signals()],
+        "mask": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        "timer": signal.getitimer(signal.ITIMER_REAL),
+        "gc": (gc.isenabled(), gc.get_threshold()),
+        "warnings": list(warnings.filters),
+        "hooks": (sys.excepthook, threading.excepthook, sys.unraisablehook, sys.displayhook),
+        "root": (logging.root.level, logging.root.handlers, logging.root.manager.disable),
+        "environ": dict(os.environ),
+        "place": (os.getcwd(), umask, sys.path[:], sys.argv, locale.setlocale(locale.LC_ALL)),
+        "descriptors": len(os.listdir("/proc/self/fd")),
+    }}, loggers
+
+import botocore.session, credhelper.app, filelock, platformdirs
+before, loggers = surroundings()
+credentials = credhelper.get("hop")
+after, _ = surroundings()
+changed = [(name, before[name], value) for name, value in after.items() if value != before[name]]
+assert changed == [], changed
+assert surroundings()[1].items() >= loggers.items()
+assert threading.enumerate() == [threading.main_thread()], threading.enumerate()
+logging.getLogger("host").debug("its own from here")
+logging.getLogger("botocore.parsers").debug("and what botocore logs for it")
+"""
+
+
+ASKS_A_PERSON = """\
+import signal, threading, credhelper
+before = signal.getsignal(signal.SIGINT)
+def use(): print(credhelper.session("careful").client("sts").get_caller_identity()["Arn"])
+use()
+threads = [threading.Thread(target=use) for _ in range(15)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert signal.getsignal(signal.SIGINT) is before
+"""
+
+FORKS = """\
+import os, threading, time, warnings, credhelper
+from credhelper import threads
+warnings.simplefilter("ignore")  # Python 3.12 warns of what is done here
+credhelper.get("unlock-bucket")  # all is imported: no child survives a fork in the middle of an import
+threading.Thread(target=lambda: credhelper.get("developer")).start()
+while not any(entry.minting.locked() for entry in list(threads._entries.values())):
+    time.sleep(0.01)
+child = os.fork()
+began = time.monotonic()
+credentials = credhelper.get("developer")
+if not child:
+    os._exit(0 if time.monotonic() - began < 20 else 1)
+assert os.waitpid(child, 0)[1] == 0
+print("both have it")
+"""
+
+RENEWS_AND_FORKS = """\
+import os, threading, time, warnings, credhelper
+warnings.simplefilter("ignore")  # Python 3.12 warns of what is done here
+credhelper.session("unlock-bucket").get_credentials().get_frozen_credentials()  # all is imported
+credentials = credhelper.session("developer").get_credentials()
+threading.Thread(target=credentials.get_frozen_credentials).start()
+while not credentials._refresh_lock.locked():
+    time.sleep(0.01)
+child = os.fork()
+if not child:
+    threading.Timer(20, lambda: os._exit(1)).start()
+credentials.get_frozen_credentials()
+if not child:
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+print("both have it")
+"""
+
+LOGS_ALL = """\
+import logging
+class Shown(logging.Handler):
+    def emit(self, record):
+        if record.levelno < logging.INFO and record.name.split(".")[0] in {libraries}:
+            print(record.name, record.getMessage()[:100])
+logging.basicConfig(level=logging.DEBUG, handlers=[Shown()])
+import credhelper
+credhelper.get("hop")
+"""
+
+CLIENT = """\
+import credhelper
+
+credentials: credhelper.Credentials = credhelper.get("developer", duration_seconds=900, reason=None)
+key: str = credentials.access_key_id
+token: bytes = credentials.session_token  # wrong
+reveal_type(credhelper.session("developer", tags={"team": "blue"}, cache="memory", yes=True))
+try:
+    credhelper.get("audit-root@payments-prod")
+except credhelper.RefusedError as error:
+    hints: tuple[str, ...] = error.hints
+credhelper.session("developer", role_anr="x")  # wrong
+credhelper.get("developer", duration_seconds="900")  # wrong
+credhelper.sesion  # wrong
+"""
+
+
+class TestHosts:
+    """A program that is not ours stays as it is."""
+
+    def test_nothing_of_theirs_changes(self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> None:
+        """Signals, collector, warnings, hooks, loggers, environment, descriptors; nothing is printed."""
+        assert host(laptop, SURROUNDINGS.format(log=tmp_path / "log")) == ""
+
+        log = (tmp_path / "log").read_text()
+        for secret in (sts.secret_marker, SOURCE_SECRET, *(keys["SessionToken"] for keys in sts.issued)):
+            assert secret not in log
+        assert re.findall("DEBUG:botocore.parsers:(.*)", log) == ["and what botocore logs for it"]
+
+    def test_a_logger_in_debug_is_left_so(
+        self, laptop: Laptop, sts: LoopbackSts, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The answer to its own request is logged while in another thread the one to ours is not."""
+        caplog.set_level(logging.DEBUG)
+        caplog.set_level(logging.DEBUG, "botocore.parsers")
+        sts.script.append(faults.slow(0.5))
+        keys = {"aws_access_key_id": "AKIAIOSFODNN7EXAMPLE", "aws_secret_access_key": SOURCE_SECRET}
+        theirs = boto3.Session(**keys, region_name="eu-west-1").client("sts")
+        ours = threading.Thread(target=lambda: credhelper.get("developer"))
+        ours.start()
+        theirs.get_caller_identity()
+        ours.join()
+
+        answers = [record for record in caplog.records if record.getMessage().startswith("Response body")]
+        assert len(answers) == 1
+        assert "GetCallerIdentityResponse" in answers[0].getMessage()
+        assert sts.secret_marker not in caplog.text
+
+    def test_a_fork_in_the_middle_of_a_mint(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """What a thread of the parent holds does not stop the child, whose copy nobody ever lets go."""
+        sts.script.extend([faults.NORMAL, faults.slow(1)])
+
+        assert host(laptop, FORKS) == "both have it\n"
+
+    def test_a_fork_while_a_session_renews(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """Nor does the lock that botocore has for it."""
+        sts.script.extend([faults.NORMAL, faults.slow(1)])
+
+        assert host(laptop, RENEWS_AND_FORKS) == "both have it\n"
+
+    def test_all_of_botocore_is_quiet(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """From its import on: the making of its session and clients, the calls and their answers."""
+        assert host(laptop, LOGS_ALL.format(libraries=LIBRARIES)) == ""
+        assert sts.count() == 2
+
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = [
+    block
+    for name in ("README.md", "docs/python.md")
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(), re.DOTALL)
+]
+
+
+class TestDocuments:
+    @pytest.mark.parametrize("example", EXAMPLES)
+    def test_examples_run(self, laptop: Laptop, example: str) -> None:
+        """As they stand there."""
+        host(laptop, example)
+
+    def test_there_are_examples(self) -> None:
+        """One in the README, three in the document."""
+        assert len(EXAMPLES) == 4
+
+    def test_every_exception_has_its_exit_status(self) -> None:
+        """The table in the document is that of the classes."""
+        text = (ROOT / "docs/python.md").read_text()
+        table = dict(re.findall(r"^\| `(\w+Error)` \|.*\| (\d) \|$", text, re.MULTILINE))
+
+        assert table == {kind.__name__: str(status) for status, kind in BY_STATUS.items()}
+
+
+class TestPeople:
+    def test_at_the_program_s_terminal(self, laptop: Laptop, sts: LoopbackSts) -> None:
+        """They are asked once, by the program's name, and its signals are its own again."""
+        seat = Seat(laptop, [sys.executable, "-c", f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"])
+        assert "asked by deploy.py" in seat.sees(r"(?s)asks for your confirmation.*\?").group()
+        seat.types("yes\n")
+        status, shown = seat.leaves()
+
+        assert status == 0, shown
+        assert shown.count("assumed-role/Careful") == 16
+        assert sts.count() == 1
+
+
+class TestTypes:
+    """Type checkers and editors know it all."""
+
+    def test_of_a_client(self, tmp_path: Path) -> None:
+        """mypy --strict, with the package installed: what is right passes, and what is not is found."""
+        venv = installed_venv(build_wheel(tmp_path), tmp_path / "venv")
+        client = tmp_path / "client.py"
+        client.write_text(CLIENT)
+        flags = ["--strict", "--no-error-summary", "--python-executable", str(venv / "bin/python")]
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", *flags, client.name],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        wrong = [number for number, line in enumerate(CLIENT.splitlines(), 1) if "# wrong" in line]
+
+        assert re.findall(r"^client\.py:(\d+): error: ", done.stdout, re.MULTILINE) == [str(n) for n in wrong]
+        assert 'did you mean "role_arn"' in done.stdout
+        assert 'Revealed type is "boto3.session.Session"' in done.stdout
+
+    def test_of_the_overrides(self) -> None:
+        """They are those of the table of keys, with `reason` and `yes`, and any of them may be None."""
+        python = {
+            "text": str,
+            "number": int,
+            "boolean": bool,
+            "boolean or text": bool | str,
+            "texts": Sequence[str],
+            "table": Mapping[str, str],
+            "tables": Sequence[Mapping[str, str]],
+        }
+        known: dict[str, Any] = {name: python[key.form] for name, key in BY_NAME.items()}
+        known["credential_source"] = Literal["Environment", "Ec2InstanceMetadata", "EcsContainer"]
+        known["cache"] = bool | Literal["memory"]
+        known |= {"reason": str, "yes": bool}
+
+        assert typing.get_type_hints(credhelper.Overrides) == {
+            name: kind | None for name, kind in known.items()
+        }
+
+    @pytest.mark.skipif(sys.version_info < (3, 11), reason="typing has no Unpack")
+    def test_of_get_at_run_time(self) -> None:
+        """For programs that ask."""
+        hints = typing.get_type_hints(credhelper.get)
+
+        assert hints["return"] is credhelper.Credentials
+        assert hints["overrides"] == typing.Unpack[credhelper.Overrides]
+
+    def test_of_the_package(self) -> None:
+        """Whatever it names is there, and nothing else."""
+        assert set(credhelper.__all__) <= set(dir(credhelper))
+        for name in credhelper.__all__:
+            assert getattr(credhelper, name).__name__ == name
+        with pytest.raises(AttributeError, match="module 'credhelper' has no attribute 'sesion'"):
+            credhelper.sesion  # noqa: B018 - it is looked up
+
+    def test_nothing_is_loaded_before_it_is_used(self, laptop: Laptop) -> None:
+        """`import credhelper` is one module, `get` goes without boto3."""
+        shown = host(
+            laptop, "import sys; before = {*sys.modules}; import credhelper; print({*sys.modules} - before)"
+        )
+
+        assert shown == "{'credhelper'}\n"
+        assert (
+            host(laptop, "import credhelper, sys; credhelper.get; print('boto3' in sys.modules)") == "False\n"
+        )

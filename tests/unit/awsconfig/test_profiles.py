@@ -1,0 +1,137 @@
+"""The AWS files are read as botocore reads them, and what it would refuse is said with file and line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import botocore.session
+import pytest
+
+from credhelper.awsconfig import profiles
+from credhelper.errors import ConfigError
+
+CONFIG = """\
+[default]
+region = eu-west-1
+
+[profile plain]
+role_arn = arn:aws:iam::111122223333:role/Plain
+source_profile = default
+
+[profile "with spaces"]
+region = eu-central-1
+
+[profile both]
+aws_access_key_id = AKIAFROMCONFIG
+aws_secret_access_key = from-config
+region = us-west-2
+
+[sso-session corp]
+sso_start_url = https://corp.awsapps.com/start
+sso_region = eu-west-1
+
+[services local]
+sts =
+  endpoint_url = http://127.0.0.1:1
+s3 =
+  endpoint_url = http://127.0.0.1:2
+
+[preview]
+cloudfront = true
+
+[profile half "quoted]
+region = nowhere
+"""
+CREDENTIALS = """\
+[both]
+aws_access_key_id = AKIAFROMCREDENTIALS
+aws_secret_access_key = from-credentials
+
+[alone]
+aws_access_key_id = AKIAALONE
+aws_secret_access_key = x
+"""
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    """An environment that names both files, which exist."""
+    (tmp_path / "config").write_text(CONFIG)
+    (tmp_path / "credentials").write_text(CREDENTIALS)
+    return {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "credentials"),
+    }
+
+
+def test_same_as_botocore(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Profiles, SSO sessions and services are those that botocore finds in the same files."""
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    theirs = botocore.session.Session().full_config
+    ours = profiles.read(environ)
+    assert ours.profiles == theirs["profiles"]
+    assert ours.sso_sessions == theirs["sso_sessions"]
+    assert profiles.nested(ours.services["local"]["sts"]) == theirs["services"]["local"]["sts"]
+
+
+def test_credentials_file_wins(environ: dict[str, str]) -> None:
+    """Of a profile in both files, the credentials file's keys count, and the rest of both is kept."""
+    both = profiles.read(environ).profiles["both"]
+    assert (both["aws_access_key_id"], both["region"]) == ("AKIAFROMCREDENTIALS", "us-west-2")
+
+
+def test_missing_files_are_empty(tmp_path: Path) -> None:
+    """Files that do not exist are empty ones."""
+    files = profiles.read(
+        {"AWS_CONFIG_FILE": str(tmp_path / "no"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "neither")}
+    )
+    assert (files.profiles, files.sso_sessions, files.services) == ({}, {}, {})
+
+
+def test_usual_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without variables the files are in ~/.aws; in a variable, ~ and $NAME are filled in."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PLACE", "elsewhere")
+    assert profiles.read({}).config_path == str(tmp_path / ".aws/config")
+    assert profiles.read({"AWS_CONFIG_FILE": "~/$PLACE/c"}).config_path == str(tmp_path / "elsewhere/c")
+
+
+def test_repr_shows_no_secret(environ: dict[str, str]) -> None:
+    """Printing the files prints no key of theirs."""
+    assert "from-c" not in repr(profiles.read(environ))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"[profile a]\nx = 1\n[profile a]\n", "line 3: a second [profile a]"),
+        (b"[profile a]\nx = 1\nx = 2\n", "line 3: a second 'x' in [profile a]"),
+        (b"x = 1\n", "line 1: no section before it"),
+        (b"[profile a]\nsecret-without-equals\n", "line 2: not understood"),
+        (b"[profile \xff]\n", "is not valid UTF-8"),
+    ],
+)
+def test_broken_file(environ: dict[str, str], content: bytes, said: str) -> None:
+    """A file that botocore would refuse is a ConfigError with file and line, and quotes no value."""
+    Path(environ["AWS_CONFIG_FILE"]).write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        profiles.read(environ)
+    assert said in caught.value.sentence
+    assert environ["AWS_CONFIG_FILE"] in caught.value.sentence
+    assert "secret-without-equals" not in caught.value.sentence
+
+
+def test_unreadable_file(environ: dict[str, str]) -> None:
+    """A directory in place of the file is a ConfigError."""
+    os.unlink(environ["AWS_CONFIG_FILE"])
+    os.mkdir(environ["AWS_CONFIG_FILE"])
+    with pytest.raises(ConfigError, match=r"cannot read .*: is a directory"):
+        profiles.read(environ)
+
+
+def test_byte_order_mark(environ: dict[str, str]) -> None:
+    """A file from a Windows editor, with a byte order mark and CRLF, is read."""
+    Path(environ["AWS_CONFIG_FILE"]).write_bytes(b"\xef\xbb\xbf[profile a]\r\nregion = eu-west-1\r\n")
+    assert profiles.read(environ).profiles["a"] == {"region": "eu-west-1"}

@@ -1,0 +1,167 @@
+"""items.jsonl lists whatever may be in the keyring, and survives what happens to files."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credhelper.cache.index import Index, Item, Rotation, SavedKey
+from credhelper.cache.locks import Locks
+from credhelper.log import Journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ITEM = Item("K", "developer", "AssumeRole", 2_000_000_000, 1)
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    """An index with locks, in a directory of its own."""
+    (tmp_path / "run").mkdir(mode=0o700)
+    journal = Journal(str(tmp_path / "log"))
+    return Index(str(tmp_path / "items.jsonl"), Locks(str(tmp_path / "run"), journal), journal)
+
+
+def test_what_is_added_is_listed(index: Index, tmp_path: Path) -> None:
+    """Items are listed in the order of their latest lines, in a file that only the user can read."""
+    other = Item("L", "unlock@payments", "AssumeRoot", 5, 2)
+    assert index.items() == []
+    assert all(index.add(item) for item in (ITEM, other, ITEM))
+    assert index.items() == [other, ITEM]
+    assert (tmp_path / "items.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_the_latest_line_counts(index: Index) -> None:
+    """A key is listed once, as of its latest line, with the most parts that it ever had."""
+    index.add(Item("K", "old", "AssumeRole", 1, 7))
+    index.add(ITEM)
+    assert index.items() == [Item("K", "developer", "AssumeRole", 2_000_000_000, 7)]
+
+
+def test_saved_keys_are_no_sessions(index: Index) -> None:
+    """What is swept and cleared is never a saved key; each is replaced, and struck out, by its own name."""
+    older, newer = (SavedKey("K", name, None, None, 5) for name in ("AKIAONE", "AKIATWO"))
+    rotation = Rotation("K", "AKIAONE", 5)
+    for entry in (older, rotation, ITEM, newer):
+        index.add(entry)
+    assert (index.items(), index.saved_keys(), index.rotations()) == ([ITEM], [newer], [rotation])
+    index.remove(index.items())
+    index.remove([older])
+    assert (index.items(), index.saved_keys(), index.rotations()) == ([], [newer], [rotation])
+
+
+def test_striking_out(index: Index) -> None:
+    """Struck out items are gone and the others stay; one added anew in the meantime stays too."""
+    older, other = Item("K", "developer", "AssumeRole", 5, 1), Item("L", "p", "AssumeRole", 5, 1)
+    for item in (older, other):
+        index.add(item)
+    listed = index.items()
+    index.add(ITEM)
+    index.remove(listed)
+    assert index.items() == [ITEM]
+    index.remove([])
+    index.remove([ITEM])
+    assert index.items() == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "no json",
+        "[]",
+        "5",
+        "null",
+        "{}",
+        "[" * 100_000,
+        '{"key": "J"',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": 5}',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 1, "more": 1}',
+        '{"key": 5, "profile": "p", "kind": "k", "expires": 5, "parts": 1}',
+        '{"key": "J", "profile": "p\\u001b[2J", "kind": "k", "expires": 5, "parts": 1}',
+        '{"key": "J", "profile": "\\ud800", "kind": "k", "expires": 5, "parts": 1}',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": "5", "parts": 1}',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": 1e9, "parts": 1}',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": 99999999999999999999, "parts": 1}',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 0}',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 1000000000}',
+        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": true}',
+        "Z\xfcrich",
+        '{"key": "J", "profile": "p", "kind": ["key"], "expires": 5, "parts": 1}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": null}',
+        '{"kind": "key", "name": "K", "access_key_id": null, "account": null, "arn": null, "saved": 5}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": 5, "arn": null, "saved": 5}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": "\\u009b", "saved": 5}',
+        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": null, "saved": 5.5}',
+        '{"kind": "rotation", "name": "K\\n", "replaces": "A", "began": 5}',
+        '{"kind": "rotation", "name": "K", "replaces": "A", "began": -5}',
+    ],
+)
+def test_lines_that_are_not_ours(index: Index, tmp_path: Path, line: str) -> None:
+    """A line that cannot be read is passed over, and the next one is not joined to it."""
+    (tmp_path / "items.jsonl").write_bytes(line.encode("latin-1"))  # with no newline, as after a crash
+    index.add(ITEM)
+    assert index.items() == [ITEM]
+    assert (index.saved_keys(), index.rotations()) == ([], [])
+
+
+def test_a_file_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
+    """Where the file cannot be written, adding says so and the log has the reason."""
+    (tmp_path / "items.jsonl").mkdir()
+    assert not index.add(ITEM)
+    index.remove([ITEM])
+    log = (tmp_path / "log").read_text()
+    assert "the index of keyring items cannot be written: " in log
+    assert "the index of keyring items cannot be rewritten: " in log
+
+
+ADDER = """\
+import sys
+from credhelper.index import Index, Item
+from credhelper.journal import Journal
+from credhelper.locks import Locks
+path, run, who = sys.argv[1:]
+index = Index(path, Locks(run, Journal(path + ".log")), Journal(path + ".log"))
+for number in range(20):
+    item = Item(f"{who}-{number}", "p", "AssumeRole", 5, 1)
+    assert index.add(item)
+    if number % 2:
+        index.remove([item])
+"""
+
+
+def test_no_update_is_lost(index: Index, tmp_path: Path) -> None:
+    """Eight processes that add and strike out at once leave exactly what they did not strike out."""
+    arguments = [str(tmp_path / "items.jsonl"), str(tmp_path / "run")]
+    processes = [subprocess.Popen([sys.executable, "-c", ADDER, *arguments, str(who)]) for who in range(8)]
+    assert [process.wait(60) for process in processes] == [0] * 8
+    expected = {f"{who}-{number}" for who in range(8) for number in range(0, 20, 2)}
+    assert {item.key for item in index.items()} == expected
+    assert len((tmp_path / "items.jsonl").read_text().splitlines()) == len(expected)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["items.jsonl", "run"]
+
+
+def test_nothing_secret_is_in_it(index: Index, tmp_path: Path) -> None:
+    """A line has its fields and no others."""
+    index.add(ITEM)
+    index.add(SavedKey("K", "AKIA", "123456789012", "arn:aws:iam::123456789012:user/me", 5))
+    index.add(Rotation("K", "AKIA", 5))
+    item, key, rotation = map(json.loads, (tmp_path / "items.jsonl").read_text().splitlines())
+    assert sorted(item) == ["expires", "key", "kind", "parts", "profile"]
+    assert sorted(key) == ["access_key_id", "account", "arn", "kind", "name", "saved"]
+    assert sorted(rotation) == ["began", "kind", "name", "replaces"]
+
+
+def test_lines_that_others_have_replaced_are_dropped_once_they_are_many(index: Index, tmp_path: Path) -> None:
+    """A profile that is minted for months does not make every answer slower."""
+    for number in range(104):
+        index.add(Item("K", "developer", "AssumeRole", number, 1))
+        index.compact()
+
+    assert index.items() == [Item("K", "developer", "AssumeRole", 103, 1)]
+    assert len((tmp_path / "items.jsonl").read_text().splitlines()) < 10

@@ -1,0 +1,232 @@
+"""One holder at a time, across processes; and nobody waits for a dead or stopped one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credhelper import expiry
+from credhelper.cache.locks import Locks
+from credhelper.credentials import Clocks
+from credhelper.errors import ConfigError, CredhelperError, RefusedError, UnreachableError
+from credhelper.log import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOLD = """\
+import sys
+from credhelper.journal import Journal
+from credhelper.locks import Locks
+with Locks(sys.argv[1], Journal(sys.argv[1] + "/log")).hold("K", 30) as held:
+    print(held, flush=True)
+    sys.stdin.read()
+"""
+COUNT = """\
+import os, sys
+from credhelper.journal import Journal
+from credhelper.locks import Locks
+locks = Locks(sys.argv[1], Journal(sys.argv[1] + "/log"))
+for _ in range(25):
+    with locks.hold("K", 30) as held:
+        assert held
+        number = int(open(sys.argv[2]).read())
+        open(sys.argv[2], "w").write(str(number + 1))
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A runtime directory."""
+    path = tmp_path / "run"
+    path.mkdir(mode=0o700)
+    return path
+
+
+@pytest.fixture
+def locks(directory: Path, tmp_path: Path) -> Locks:
+    """The locks in it."""
+    return Locks(str(directory), Journal(str(tmp_path / "log")))
+
+
+@contextmanager
+def holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that has the lock."""
+    command = [sys.executable, "-c", HOLD, str(directory)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "True\n"
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+class TestHold:
+    def test_processes_exclude_each_other(self, directory: Path, tmp_path: Path) -> None:
+        """Four processes that count in one file under the lock lose no number."""
+        counter = tmp_path / "counter"
+        counter.write_text("0")
+        command = [sys.executable, "-c", COUNT, str(directory), str(counter)]
+        processes = [subprocess.Popen(command) for _ in range(4)]
+        assert [process.wait(60) for process in processes] == [0] * 4
+        assert counter.read_text() == "100"
+
+    def test_free_again(self, locks: Locks, directory: Path) -> None:
+        """A released lock can be had again at once; its file stays, and only the user can open it."""
+        for _ in range(2):
+            with locks.hold("K", 0) as held:
+                assert held
+        assert [path.name for path in directory.iterdir()] == ["K.lock"]
+        assert (directory / "K.lock").stat().st_mode & 0o777 == 0o600
+
+    def test_released_by_an_error(self, locks: Locks) -> None:
+        """A holder that ends with an error lets go."""
+        with pytest.raises(RefusedError), locks.hold("K", 0):
+            raise RefusedError("no")
+        with locks.hold("K", 0) as held:
+            assert held
+
+    def test_another_key(self, locks: Locks, directory: Path) -> None:
+        """The lock of one key does not keep anybody from another's."""
+        with holder(directory), locks.hold("L", 0) as held:
+            assert held
+
+    def test_a_killed_holder(self, locks: Locks, directory: Path) -> None:
+        """kill -9 frees the lock at once."""
+        with holder(directory) as process:
+            process.kill()
+            started = time.monotonic()
+            with locks.hold("K", 10) as held:
+                assert held
+            assert time.monotonic() - started < 2
+
+    @pytest.mark.parametrize("number", [None, signal.SIGSTOP])
+    def test_a_holder_that_does_not_let_go(
+        self, locks: Locks, directory: Path, tmp_path: Path, number: signal.Signals | None
+    ) -> None:
+        """A waiter gives up when its time is over, goes on without the lock, and the log says so."""
+        with holder(directory) as process:
+            if number is not None:
+                process.send_signal(number)
+            started = time.monotonic()
+            with locks.hold("K", 0.5) as held:
+                assert not held
+            assert 0.4 < time.monotonic() - started < 2
+        assert "gave up waiting for the lock of K" in (tmp_path / "log").read_text()
+
+    def test_a_link_in_place_of_the_lock(self, locks: Locks, directory: Path, tmp_path: Path) -> None:
+        """A link there is not followed: its victim keeps its content, and the caller goes on without."""
+        victim = tmp_path / "victim"
+        victim.write_text("precious")
+        (directory / "K.lock").symlink_to(victim)
+        with locks.hold("K", 1) as held:
+            assert not held
+        assert victim.read_text() == "precious"
+        assert "no lock for K: " in (tmp_path / "log").read_text()
+
+    def test_no_directory(self, tmp_path: Path) -> None:
+        """Where there is no runtime directory, nothing is locked and nothing remembered."""
+        locks = Locks(None, Journal(str(tmp_path / "log")))
+        with locks.hold("K", 1) as held:
+            assert not held
+        locks.remember("K", RefusedError("no"))
+        locks.forget("K")
+        assert locks.last_failure("K") is None
+        assert list(tmp_path.iterdir()) == []
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            RefusedError("'AssumeRole' was refused", "ask", "again", code="AccessDenied"),
+            UnreachableError("no answer: Zürich \N{KEY}"),
+            ConfigError("bad", "hint"),
+            CredhelperError(""),
+        ],
+    )
+    def test_remembered(self, locks: Locks, directory: Path, error: CredhelperError) -> None:
+        """A failure comes back with its exit status, sentence, hints, code and time."""
+        before = expiry.read_clocks()
+        locks.remember("K", error)
+        failure = locks.last_failure("K")
+        assert failure is not None
+        found = failure.error
+        assert (type(found), found.sentence, found.hints, found.code) == (
+            type(error),
+            error.sentence,
+            error.hints,
+            error.code,
+        )
+        assert 0 <= expiry.since(before, failure.at) < 5
+        assert (directory / "K.failed").stat().st_mode & 0o777 == 0o600
+
+    def test_forgotten(self, locks: Locks) -> None:
+        """After a mint there is no failure; forgetting none is fine."""
+        locks.remember("K", RefusedError("a long sentence that the next one is shorter than"))
+        locks.remember("K", RefusedError("no"))
+        failure = locks.last_failure("K")
+        assert failure is not None
+        assert failure.error.sentence == "no"
+        locks.forget("K")
+        locks.forget("K")
+        assert locks.last_failure("K") is None
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "no json",
+            "{}",
+            "5",
+            "[]",
+            "[" * 100_000,
+            "Z\N{LATIN SMALL LETTER U WITH DIAERESIS}rich",
+            json.dumps([4, "no", [], None, 1.0, 2.0]),
+            json.dumps([4, "no", [], None, 1.0, 2.0, "boot", "more"]),
+            json.dumps([99, "no", [], None, 1.0, 2.0, "boot"]),
+            json.dumps([[], "no", [], None, 1.0, 2.0, "boot"]),
+            json.dumps([4, "no", 5, None, 1.0, 2.0, "boot"]),
+            json.dumps([4, "no", [], None, "noon", 2.0, "boot"]),
+            json.dumps([4, "no", [], None, 1.0, "noon", "boot"]),
+            json.dumps([4, "no", [], None, float("nan"), 2.0, "boot"]),
+            json.dumps([4, "no", [], None, 1.0, 2.0, None]),
+        ],
+    )
+    def test_unreadable(self, locks: Locks, directory: Path, content: str) -> None:
+        """A file that does not hold a failure is none."""
+        (directory / "K.failed").write_text(content, encoding="utf-8")
+        assert locks.last_failure("K") is None
+
+    @pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
+    def test_no_file_there(self, locks: Locks, directory: Path, tmp_path: Path, kind: str) -> None:
+        """A FIFO or a link there makes way and harms nobody; where a directory is, nothing is kept."""
+        victim, path = tmp_path / "victim", directory / "K.failed"
+        victim.write_text("precious")
+        if kind == "fifo":
+            os.mkfifo(path)
+        elif kind == "link":
+            path.symlink_to(victim)
+        else:
+            path.mkdir()
+        locks.remember("K", RefusedError("no"))
+        assert (locks.last_failure("K") is None) == (kind == "directory")
+        assert victim.read_text() == "precious"
+        assert [each.name for each in directory.iterdir()] == ["K.failed"]
+
+    def test_a_failure_without_a_boot_clock(self, locks: Locks, directory: Path) -> None:
+        """A system that has only a wall clock remembers failures too."""
+        (directory / "K.failed").write_text(json.dumps(["RefusedError", "no", [], None, 5.0, None, ""]))
+        failure = locks.last_failure("K")
+        assert failure is not None
+        assert failure.at == Clocks(5.0)

@@ -1,0 +1,171 @@
+"""The store finds less where the keyring fails, and knows what it has put into it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credhelper.cache.index import Index, Item
+from credhelper.cache.keyring import NoKeyringError, OsKeyring
+from credhelper.cache.locks import Locks
+from credhelper.cache.store import SWEEP_AT_MOST, Store, _header
+from credhelper.credentials import Clocks, Credentials, Keys
+from credhelper.log import Journal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CREDENTIALS = Credentials("ASIA", "SECRET", "TOKEN", 2_000_000_000, 900.0, 0.0, Clocks(1.0))
+
+
+class Memory(OsKeyring):
+    """A keyring that keeps its items in a dictionary, and can be made to fail after some calls."""
+
+    def __init__(self) -> None:
+        super().__init__("keyring.backends.null.Keyring", {})
+        self.items: dict[str, str] = {}
+        self.calls_left = 1_000_000
+
+    def _call(self) -> None:
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise NoKeyringError("the keyring is away")
+
+    def get(self, service: str) -> str | None:
+        self._call()
+        return self.items.get(service)
+
+    def set(self, service: str, text: str) -> None:
+        self._call()
+        self.items[service] = text
+
+    def delete(self, service: str) -> None:
+        self._call()
+        self.items.pop(service, None)
+
+
+@pytest.fixture
+def keyring() -> Memory:
+    """A keyring that can be made to fail."""
+    return Memory()
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    """A log."""
+    return Journal(str(tmp_path / "log"), debug=True)
+
+
+@pytest.fixture
+def index(tmp_path: Path, journal: Journal) -> Index:
+    """The index beneath the store."""
+    return Index(str(tmp_path / "items.jsonl"), Locks(None, journal), journal)
+
+
+@pytest.fixture
+def store(keyring: Memory, index: Index, journal: Journal) -> Store:
+    """A store over them."""
+    return Store(keyring, index, journal)
+
+
+def put(store: Store, key: str) -> None:
+    """Store credentials under a key."""
+    store.put(key, CREDENTIALS, profile=f"profile-{key}", kind="AssumeRole")
+
+
+def test_an_unreachable_keyring_is_a_miss(store: Store, keyring: Memory, tmp_path: Path) -> None:
+    """Where the keyring fails, nothing is found and nothing stored, and the log has the reason."""
+    put(store, "K")
+    keyring.calls_left = 0
+    assert store.get("K") is None
+    put(store, "L")
+    assert store.saved_key("ci") is None
+    assert set(keyring.items) == {"credhelper:K"}
+    log = (tmp_path / "log").read_text()
+    assert "debug: no keyring: the keyring is away" in log
+    assert "warning: not cached: the keyring is away" in log
+
+
+def test_nothing_is_stored_that_is_not_listed(store: Store, keyring: Memory, tmp_path: Path) -> None:
+    """Where the index cannot be written, the keyring is left alone."""
+    (tmp_path / "items.jsonl").mkdir()
+    put(store, "K")
+    assert keyring.items == {}
+
+
+def test_a_crash_before_the_item_is_written(store: Store, index: Index, keyring: Memory) -> None:
+    """An item that is listed but was never stored is a miss, and is swept like any other."""
+    index.add(Item("K", "p", "AssumeRole", 5, 3))
+    assert store.get("K") is None
+    store.sweep()
+    assert (store.items(), keyring.items) == ([], {})
+
+
+def test_the_sweep_takes_only_what_has_expired(store: Store, index: Index, keyring: Memory) -> None:
+    """At most ten expired items go at once, and none that is still good."""
+    put(store, "live")
+    for number in range(SWEEP_AT_MOST + 3):
+        index.add(Item(f"old-{number}", "p", "AssumeRole", int(time.time()), 1))
+        keyring.items[f"credhelper:old-{number}"] = "old"
+    store.sweep()
+    assert len(keyring.items) == 4
+    store.sweep()
+    store.sweep()
+    assert set(keyring.items) == {"credhelper:live"}
+    assert [item.key for item in store.items()] == ["live"]
+
+
+def test_items_of_an_unreachable_keyring_stay_listed(store: Store, keyring: Memory) -> None:
+    """What could not be deleted is returned and stays in the index; what was deleted before does not."""
+    for key in ("A", "B", "C"):
+        put(store, key)
+    keyring.calls_left = 1
+    left = store.forget(store.items())
+    assert [item.key for item in left] == ["B", "C"]
+    assert store.items() == left
+
+
+def test_without_a_keyring_nothing_is_swept(index: Index, journal: Journal, tmp_path: Path) -> None:
+    """Where there is no keyring, a sweep neither strikes items out nor fills the log."""
+    index.add(Item("K", "p", "AssumeRole", 5, 1))
+    store = Store(OsKeyring("none", {}), index, journal)
+    store.sweep()
+    assert [item.key for item in store.items()] == ["K"]
+    assert not (tmp_path / "log").exists()
+
+
+def test_an_item_minted_anew_during_a_sweep_stays_listed(
+    store: Store, index: Index, keyring: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process may store a key's new credentials between our deletion and our rewriting."""
+    index.add(Item("K", "p", "AssumeRole", 5, 1))
+    delete = keyring.delete
+
+    def delete_and_be_overtaken(service: str) -> None:
+        delete(service)
+        put(store, "K")
+
+    monkeypatch.setattr(keyring, "delete", delete_and_be_overtaken)
+    store.sweep()
+    assert store.get("K") == CREDENTIALS
+    assert [(item.key, item.expires) for item in store.items()] == [("K", CREDENTIALS.expiration)]
+
+
+def test_a_saved_key(store: Store, keyring: Memory) -> None:
+    """A saved key is read by its name, without showing the secret."""
+    service, text = "credhelper key:ci", '{"AccessKeyId": "AKIA", "SecretAccessKey": "SECRET"}'
+    keyring.items[service] = f"{_header(service, 1, text)}\n{text}"
+    saved = store.saved_key("ci")
+    assert saved == Keys("AKIA", "SECRET")
+    assert "SECRET" not in repr(saved)
+    assert store.saved_key("other") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "5", "{}", '{"AccessKeyId": "AKIA"}', "no json"])
+def test_what_is_no_saved_key(store: Store, keyring: Memory, text: str) -> None:
+    """Anything else under that name is no key."""
+    service = "credhelper key:ci"
+    keyring.items[service] = f"{_header(service, 1, text)}\n{text}"
+    assert store.saved_key("ci") is None

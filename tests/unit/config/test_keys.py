@@ -1,0 +1,199 @@
+"""The table of keys agrees with AWS: with botocore's model of STS, and with its partitions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import boto3
+import pytest
+from botocore import xform_name
+
+from credhelper.config import keys, validation
+from credhelper.config.keys import API, API_DURATIONS, BY_NAME, DURATIONS, KEYS, ROOT, TOKEN_CODE, Key, Kind
+
+MODEL = boto3.client("sts", region_name="us-east-1").meta.service_model
+LOADER = boto3.Session()._session.get_component("data_loader")
+PARTITIONS = LOADER.load_data("partitions")["partitions"]
+REGIONS = [
+    (region, partition["id"])
+    for partition in PARTITIONS
+    for region in partition["regions"]
+    if re.match(
+        partition["regionRegex"], region
+    )  # not the likes of aws-cn-global, which no endpoint signs for
+]
+
+PROMPTED = {TOKEN_CODE.parameter}
+"""Members that a person is asked for, or says on the command line."""
+
+OUR_LIMITS: dict[str, tuple[int | None, int | None]] = {
+    "target_principal": (None, 2048),  # an alias from [accounts] may be shorter than an account id
+    "policy_arns": (
+        1,
+        None,
+    ),  # an empty list would say that nothing bounds the session, and look like a bound
+}
+"""Lengths where we differ from the model, and why. Durations are compared by themselves."""
+
+PAIRS = [(kind, key) for kind in API for key in KEYS if key.parameter and kind in key.kinds]
+
+
+def members(kind: Kind) -> dict[str, Any]:
+    """The input of a kind's API call, as botocore has it."""
+    shape: Any = MODEL.operation_model(API[kind]).input_shape
+    return dict(shape.members)
+
+
+@pytest.mark.parametrize("kind", API)
+class TestOperation:
+    def test_members(self, kind: Kind) -> None:
+        """Every member of the API's input is a key of that kind or asked for, and every key is a member."""
+        ours = {key.parameter for key in KEYS if key.parameter and kind in key.kinds}
+        assert ours | PROMPTED == set(members(kind)) | PROMPTED
+
+    def test_required(self, kind: Kind) -> None:
+        """What the API requires is what makes the kind, or is aimed, or has a default."""
+        shape: Any = MODEL.operation_model(API[kind]).input_shape
+        expected = {
+            "root": {"TargetPrincipal", "TaskPolicyArn"},  # the first: of the profile, or after the @
+            "role": {"RoleArn", "RoleSessionName"},  # the second: {user}@{host}
+            "session": set(),
+        }
+        assert set(shape.required_members) == expected[kind]
+
+    def test_duration(self, kind: Kind) -> None:
+        """Durations are the API's, except that AssumeRoot's below 60 s have expired before they are used."""
+        limits = members(kind)["DurationSeconds"].metadata
+        assert DURATIONS[kind] == (60 if kind == ROOT else limits["min"], limits["max"])
+        assert API_DURATIONS[kind] == (limits["min"], limits["max"])
+        assert validation.duration_problem(kind, DURATIONS[kind][1]) is None
+        assert validation.duration_problem(kind, DURATIONS[kind][1] + 1) is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "key"), PAIRS, ids=lambda each: each if isinstance(each, str) else each.name
+)
+class TestMember:
+    def test_form(self, kind: Kind, key: Key) -> None:
+        """A key has the type of its member, with policies as ARNs and tags as a table."""
+        forms = {"string": "text", "integer": "number", "list": "texts"}
+        special = {"TaskPolicyArn": "text", "Tags": "table", "ProvidedContexts": "tables"}
+        assert key.parameter is not None
+        shape = members(kind)[key.parameter]
+        assert key.form == (special.get(key.parameter) or forms[shape.type_name])
+
+    def test_limits(self, kind: Kind, key: Key) -> None:
+        """A key has the limits of its member."""
+        assert key.parameter is not None
+        shape = members(kind)[key.parameter]
+        if key.name == "duration_seconds":
+            low, high = min(low for low, _ in DURATIONS.values()), max(high for _, high in DURATIONS.values())
+            assert (key.low, key.high) == (low, high)
+        elif key.name == "task_policy_arn":
+            assert key.high == shape.members["arn"].metadata["max"]
+        else:
+            limits = shape.metadata.get("min"), shape.metadata.get("max")
+            assert (key.low, key.high) == OUR_LIMITS.get(key.name, limits)
+
+    def test_members(self, kind: Kind, key: Key) -> None:
+        """A key knows the structure that the API makes of it, and the AWS CLI's name for it."""
+        assert key.parameter is not None
+        shape = members(kind)[key.parameter]
+        entry = shape.member if shape.type_name == "list" else shape
+        assert key.is_list == (shape.type_name == "list")
+        assert list(key.members) == list(getattr(entry, "members", {}))
+        assert key.option == f"--{xform_name(key.parameter, '-')}"
+
+    def test_pattern(self, kind: Kind, key: Key) -> None:
+        """What fits a key fits its member's pattern."""
+        assert key.parameter is not None
+        pattern = members(kind)[key.parameter].metadata.get("pattern")
+        if key.name in ("role_session_name", "source_identity", "external_id"):
+            assert key.pattern == pattern.replace(r"\/", "/")
+        for text in SAMPLES.get(key.name, ()):
+            assert validation.problem(key, text) is None
+            assert re.fullmatch(_readable(pattern), text, re.ASCII)
+
+
+SAMPLES = {
+    "role_arn": ["arn:aws:iam::222233334444:role/a/path/Role+=,.@-_"],
+    "policy": ['{"Version":\t"2012-10-17",\r\n"Statement": ["\u00ff"]}'],
+    "mfa_serial": [
+        "arn:aws:iam::999988887777:mfa/a/path/me@example.com",
+        "GAHT12345678",
+        "arn:aws-cn:iam::999988887777:sms-mfa/me",
+    ],
+}
+
+
+def _readable(pattern: str) -> str:
+    r"""A pattern of the model as Python reads it: its \uXXXXXX are of more than four digits."""
+    return pattern.replace(r"\u10000-\u10FFFF", r"\U00010000-\U0010ffff")
+
+
+def test_patterns_fall_short() -> None:
+    """A value just outside the model's patterns is refused."""
+    for name, text in (
+        ("policy", '{"a": "\u0100"}'),
+        ("external_id", "a b"),
+        ("role_session_name", "ä" * 4),
+        ("source_identity", "a/b"),
+        ("mfa_serial", "a b c d e f"),
+    ):
+        assert "does not fit" in (validation.problem(BY_NAME[name], text) or "")
+
+
+def test_names() -> None:
+    """A key is spelt as its member, but for SerialNumber, which the AWS config calls mfa_serial."""
+    for key in KEYS:
+        if key.parameter and key.name != "mfa_serial":
+            assert key.name.replace("_", "") == key.parameter.lower()
+    assert BY_NAME["mfa_serial"].parameter == "SerialNumber"
+
+
+def test_flags() -> None:
+    """Each key is one flag, and no two are the same."""
+    assert BY_NAME["role_arn"].flag == "--role-arn"
+    assert len({key.flag for key in KEYS}) == len(KEYS) == len(BY_NAME)
+
+
+def test_inherited() -> None:
+    """[defaults] takes source, endpoint and our own keys, and four of the API's."""
+    inherited = {key.name for key in KEYS if key.inherited}
+    assert {key.name for key in KEYS if not key.parameter} < inherited
+    assert {name for name in inherited if BY_NAME[name].parameter} == set(keys.INHERITED_PARAMETERS)
+
+
+@pytest.mark.parametrize(("region", "partition"), REGIONS)
+def test_region(region: str, partition: str) -> None:
+    """Every region that botocore knows is a region, and in botocore's partition."""
+    assert validation.problem(BY_NAME["region"], region) is None
+    assert keys.partition_of(region) == partition
+
+
+@pytest.mark.parametrize("partition", PARTITIONS, ids=lambda partition: partition["id"])
+def test_partition(partition: dict[str, Any]) -> None:
+    """ARNs of every partition are ARNs, and a region that AWS has yet to open is in its partition, too."""
+    identifier = partition["id"]
+    assert validation.problem(BY_NAME["role_arn"], f"arn:{identifier}:iam::222233334444:role/x") is None
+    expression = partition["regionRegex"]
+    prefix = re.sub(r"\\w\+.*|[\^\\]", "", re.sub(r"\((\w+)[^)]*\)", r"\1", expression))
+    assert re.match(expression, f"{prefix}somewhere-9")
+    assert keys.partition_of(f"{prefix}somewhere-9") == identifier
+
+
+def test_root_tasks() -> None:
+    """AWS has five managed root-task policies; each is valid by its short name and by its ARN."""
+    assert list(keys.ROOT_TASKS) == [
+        "IAMAuditRootUserCredentials",
+        "IAMCreateRootUserPassword",
+        "IAMDeleteRootUserCredentials",
+        "S3UnlockBucketPolicy",
+        "SQSUnlockQueuePolicy",
+    ]
+    for name in keys.ROOT_TASKS:
+        arn = f"arn:aws:iam::aws:policy/root-task/{name}"
+        assert keys.short_task(arn) == name
+        assert validation.problem(BY_NAME["task_policy_arn"], name) is None
+        assert validation.problem(BY_NAME["task_policy_arn"], arn) is None

@@ -1,0 +1,80 @@
+"""The starter configuration loads as it is, and every line that it offers works where it stands."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from jsonschema import Draft7Validator
+
+from credhelper.config import json_schema, profiles
+from credhelper.config import keys as config_keys
+from credhelper.config.template import STARTER
+from credhelper.config.toml import tomllib
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from credhelper.config.profiles import Config
+
+from starter import FILLED_IN
+
+
+def load(path: Path, text: str) -> Config:
+    """The text as a configuration that is also valid by the schema."""
+    path.write_text(text, encoding="ascii", newline="\n")
+    Draft7Validator(json_schema.schema()).validate(tomllib.loads(text))
+    return profiles.load(str(path))
+
+
+def test_as_it_is(tmp_path: Path) -> None:
+    """It loads untouched, and then there is no profile that could be written into ~/.aws/config."""
+    loaded = load(tmp_path / "config.toml", STARTER)
+    assert (loaded.names, dict(loaded.accounts)) == ((), {})
+
+
+def test_filled_in(tmp_path: Path) -> None:
+    """With every line put to use there is a role, a root task, and a root task with an open target."""
+    loaded = load(tmp_path / "config.toml", FILLED_IN)
+    asked = ("developer", "unlock-bucket", "audit-root@payments-prod")
+    assert [loaded.profile(name).kind for name in asked] == ["role", "root", "root"]
+    assert loaded.names == tuple(name.partition("@")[0] for name in asked)
+
+
+NEEDED = ("role_arn", "task_policy_arn", "target_principal")
+"""What makes a profile one of its kind."""
+
+
+@pytest.mark.parametrize("key", sorted(set(re.findall(r"(?m)^# ([a-z_]+) = ", STARTER)) - set(NEEDED)))
+def test_each_key(tmp_path: Path, key: str) -> None:
+    """Every other key may stay out, alone."""
+    less = re.sub(rf"(?m)^{key} = .*\n", "", FILLED_IN)
+    assert less != FILLED_IN
+    loaded = load(tmp_path / "config.toml", less)
+    assert all(loaded.profile(name) for name in ("developer", "unlock-bucket", "audit-root@payments-prod"))
+
+
+def test_root_sessions_stay_in_memory(tmp_path: Path) -> None:
+    """Every root profile has cache = "memory", and the reason stands above the first."""
+    loaded = load(tmp_path / "config.toml", FILLED_IN)
+    for name in ("unlock-bucket", "audit-root@payments-prod"):
+        assert loaded.profile(name).get("cache") == "memory"
+    reason, first = STARTER.index("stay out of the keyring"), STARTER.index("[profiles.unlock-bucket]")
+    assert 0 < first - reason < 500
+
+
+def test_short() -> None:
+    """It is a page of ASCII, not the reference: under 50 lines of at most 110 columns."""
+    assert STARTER.isascii()
+    lines = STARTER.splitlines()
+    assert len(lines) < 50
+    assert max(map(len, lines)) <= 110
+
+
+def test_what_comes_next() -> None:
+    """It names the two commands that follow, and the keys that it uses exist."""
+    assert "'credhelper setup'" in STARTER
+    assert "aws sts get-caller-identity --profile developer" in STARTER
+    keys = set(re.findall(r"(?m)^# ([a-z_]+) = ", STARTER))
+    assert keys <= set(config_keys.BY_NAME)

@@ -1,0 +1,296 @@
+"""Files of ours are private, whole lines, and in nobody else's directories."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credhelper import paths
+
+from disks import as_root, fill
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sandbox import Laptop
+
+NOBODY = 65534
+posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
+pytestmark = posix
+
+
+@pytest.fixture
+def foreign(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Makes a path another user's; who may not give one away becomes another user instead."""
+
+    def give_away(path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        else:
+            monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+
+    return give_away
+
+
+def mode(path: Path) -> int:
+    """The permission bits."""
+    return stat.S_IMODE(path.lstat().st_mode)
+
+
+class TestPlaces:
+    """Where the files are."""
+
+    def test_the_usual_places(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Configuration and state are where the desktop's rules put them."""
+        for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+            monkeypatch.setenv(name, str(tmp_path / name))
+        found = paths.find({})
+        if sys.platform == "linux":
+            assert found.config == str(tmp_path / "XDG_CONFIG_HOME/credhelper/config.toml")
+            assert found.state == str(tmp_path / "XDG_STATE_HOME/credhelper")
+        names = [os.path.basename(path) for path in (found.audit, found.items, found.log)]
+        assert names == ["audit.jsonl", "items.jsonl", "credhelper.log"]
+
+    def test_the_configuration_moved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CREDHELPER_CONFIG names another file, from home or from here; empty is as if unset."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        monkeypatch.chdir(tmp_path)
+        assert paths.find({"CREDHELPER_CONFIG": "~/mine.toml"}).config == str(tmp_path / "mine.toml")
+        assert paths.find({"CREDHELPER_CONFIG": "mine.toml"}).config == str(tmp_path / "mine.toml")
+        assert paths.find({"CREDHELPER_CONFIG": ""}) == paths.find({})
+
+
+class TestOwnership:
+    """Nothing that belongs to somebody else is touched."""
+
+    def test_ours(self, tmp_path: Path) -> None:
+        """A directory of ours may be written in, and so may one that is yet to be made in it."""
+        assert paths.may_write_in(str(tmp_path))
+        assert paths.may_write_in(str(tmp_path / "a/b/c"))
+
+    def test_somebody_elses_directory(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
+        """In somebody else's directory, no file or directory is made, and none of theirs is read."""
+        home = tmp_path / "home"
+        home.mkdir()
+        (home / "log").write_text("theirs\n")
+        foreign(home / "log")
+        foreign(home)
+        for path in (home / "log", home / "state/credhelper/log"):
+            with pytest.raises(PermissionError, match="belongs to another user"):
+                paths.append_line(str(path), "line")
+            with pytest.raises(PermissionError, match="belongs to another user"):
+                paths.replace_lines(str(path), ["line"])
+            assert paths.read_lines(str(path)) == []
+        assert [path.name for path in home.iterdir()] == ["log"]
+        assert (home / "log").read_text() == "theirs\n"
+
+    def test_somebody_elses_file(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
+        """A file of somebody else's in a directory of ours is neither read nor written."""
+        file = tmp_path / "log"
+        file.write_text("theirs\n")
+        foreign(file)
+        with pytest.raises(PermissionError):
+            paths.append_line(str(file), "line")
+        assert paths.read_lines(str(file)) == []
+        assert file.read_text() == "theirs\n"
+
+    def test_somebody_elses_log_is_not_rotated(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
+        """A log in somebody else's home stays where it is, however long."""
+        home = tmp_path / "home"
+        home.mkdir()
+        (home / "log").write_bytes(bytes(paths.LOG_LIMIT + 1))
+        foreign(home / "log")
+        foreign(home)
+        paths.rotate(str(home / "log"))
+        assert [path.name for path in home.iterdir()] == ["log"]
+
+    def test_a_link_of_somebody_elses(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
+        """A link that somebody else has put there does not lead us into a directory of ours."""
+        (tmp_path / "ours").mkdir()
+        link = tmp_path / "link"
+        link.symlink_to(tmp_path / "ours")
+        foreign(link)
+        assert not paths.may_write_in(str(link))
+
+    def test_a_link_to_somebody_elses(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
+        """A link of ours does not make somebody else's directory ours."""
+        theirs = tmp_path / "theirs"
+        theirs.mkdir()
+        link = tmp_path / "link"
+        link.symlink_to(theirs)
+        assert paths.may_write_in(str(link))
+        foreign(theirs)
+        assert not paths.may_write_in(str(link))
+
+    def test_a_link_that_leads_nowhere(self, tmp_path: Path) -> None:
+        """A dangling link is no directory."""
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        assert not paths.may_write_in(str(tmp_path / "link"))
+
+    def test_the_program_in_somebody_elses_home(
+        self, laptop: Laptop, foreign: Callable[[Path], None]
+    ) -> None:
+        """Under sudo the answer still comes, and nothing is left in the home of who called."""
+        if os.geteuid():
+            pytest.skip("only root runs programs in somebody else's home")
+        before = sorted(laptop.home.rglob("*"))
+        for path in (*before, laptop.home):
+            foreign(path)
+        laptop.environ["CREDHELPER_KEYRING"] = "none"
+        laptop.environ["XDG_RUNTIME_DIR"] = str(laptop.home / "run")
+        assert laptop.get("developer")["AccountId"] == "222233334444"
+        assert sorted(laptop.home.rglob("*")) == before
+
+
+class TestFiles:
+    """What is written is private and whole."""
+
+    def test_modes(self, tmp_path: Path) -> None:
+        """Files are 0600 and directories 0700 from their birth, whatever the umask."""
+        before = os.umask(0)
+        try:
+            paths.append_line(str(tmp_path / "a/b/log"), "line")
+            paths.replace_lines(str(tmp_path / "a/items"), ["line"])
+        finally:
+            os.umask(before)
+        assert [mode(tmp_path / path) for path in ("a", "a/b")] == [0o700] * 2
+        assert [mode(tmp_path / path) for path in ("a/b/log", "a/items")] == [0o600] * 2
+
+    def test_reading_makes_nothing(self, tmp_path: Path) -> None:
+        """Reading what is not there is no lines, and makes no directory."""
+        assert paths.read_lines(str(tmp_path / "a/log")) == []
+        assert list(tmp_path.iterdir()) == []
+
+    def test_a_link_in_place_of_the_file(self, tmp_path: Path) -> None:
+        """A link is not followed: its victim stays as it was, or stays away."""
+        victim = tmp_path / "victim"
+        victim.write_text("precious\n")
+        for name, target in (("log", victim), ("new", tmp_path / "nothing")):
+            (tmp_path / name).symlink_to(target)
+            with pytest.raises(OSError, match="symbolic links"):
+                paths.append_line(str(tmp_path / name), "line")
+            assert paths.read_lines(str(tmp_path / name)) == []
+        assert victim.read_text() == "precious\n"
+        assert not (tmp_path / "nothing").exists()
+
+    @pytest.mark.parametrize("kind", ["fifo", "directory"])
+    def test_no_file_in_place_of_the_file(self, tmp_path: Path, kind: str) -> None:
+        """A FIFO or a directory there is an error at once; nobody waits for its other end."""
+        path = tmp_path / "log"
+        os.mkfifo(path) if kind == "fifo" else path.mkdir()
+        with pytest.raises((PermissionError, IsADirectoryError)):
+            paths.append_line(str(path), "line")
+        assert paths.read_lines(str(path)) == []
+
+    @pytest.mark.parametrize("name", ["audit.jsonl", "credhelper.log", "items.jsonl"])
+    def test_the_program_and_a_fifo(self, laptop: Laptop, name: str) -> None:
+        """The answer comes although a file of ours has turned into a FIFO."""
+        laptop.state.mkdir(parents=True)
+        os.mkfifo(laptop.state / name)
+        laptop.get("developer")
+
+    def test_a_cut_line_does_not_swallow_the_next(self, tmp_path: Path) -> None:
+        """After a line without its end, the next one begins on its own."""
+        file = tmp_path / "log"
+        file.write_text("cut")
+        paths.append_line(str(file), "whole \N{KEY}")
+        assert paths.read_lines(str(file)) == ["cut", "whole \\U0001f511"]
+
+    def test_replacing(self, tmp_path: Path) -> None:
+        """A file is replaced as a whole, and nothing is left beside it."""
+        path = str(tmp_path / "items")
+        paths.replace_lines(path, ["one", "two"])
+        paths.replace_lines(path, ["three"])
+        assert paths.read_lines(path) == ["three"]
+        assert os.listdir(tmp_path) == ["items"]
+
+    def test_lines_do_not_mix(self, tmp_path: Path) -> None:
+        """Eight processes that append at once leave every line whole, and none out."""
+        path = str(tmp_path / "log")
+        write = (
+            "import sys; from credhelper import paths\n"
+            "for number in range(200): paths.append_line(sys.argv[1], f'{sys.argv[2]} {number} ' + 'x' * 300)"
+        )
+        processes = [subprocess.Popen([sys.executable, "-c", write, path, str(who)]) for who in range(8)]
+        assert [process.wait(60) for process in processes] == [0] * 8
+        # An empty line is possible where one is seen half written; every reader passes over it.
+        lines = [line for line in paths.read_lines(path) if line]
+        expected = [f"{who} {number} {'x' * 300}" for who in range(8) for number in range(200)]
+        assert sorted(lines) == sorted(expected)
+
+
+class TestDisk:
+    """A disk that takes nothing more."""
+
+    def test_a_full_disk_is_an_error(self, small: Path) -> None:
+        """A line that was written in part counts as not written."""
+
+        def fill() -> None:
+            for _ in range(1000):
+                paths.append_line(str(small / "log"), "x" * 1000)
+
+        with pytest.raises(OSError, match="No space left") as raised:
+            fill()
+        assert raised.value.errno == errno.ENOSPC
+
+    def test_a_line_cut_short_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where the system takes a part of a line, that is an error, and the next line stands alone."""
+        path, write = str(tmp_path / "log"), os.write
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:5]))
+            with pytest.raises(OSError, match="No space left"):
+                paths.append_line(path, "a long line")
+        paths.append_line(path, "another")
+        assert paths.read_lines(path) == ["a lon", "another"]
+
+    def test_replacing_on_a_full_disk(self, small: Path) -> None:
+        """Where the new lines do not fit, the old ones stay, and nothing is left beside them."""
+        path = str(small / "items")
+        paths.replace_lines(path, ["old"])
+        fill(small)
+        with pytest.raises(OSError, match="No space left"):
+            paths.replace_lines(path, ["x" * 1000] * 100)
+        assert paths.read_lines(path) == ["old"]
+        assert sorted(os.listdir(small)) == ["filler", "items"]
+
+    @pytest.mark.parametrize("trouble", ["full", "read-only"])
+    def test_the_program(self, laptop: Laptop, small: Path, trouble: str) -> None:
+        """On a disk that is full or read-only the answer still comes."""
+        laptop.environ["XDG_STATE_HOME"] = str(small / "state")
+        laptop.environ["XDG_RUNTIME_DIR"] = str(small)
+        if trouble == "full":
+            fill(small)
+        else:
+            assert as_root("mount", "-o", "remount,ro", str(small)).returncode == 0
+        laptop.environ["CREDHELPER_KEYRING"] = "none"
+        assert laptop.get("developer")["AccountId"] == "222233334444"
+
+
+class TestRotation:
+    """The log does not grow for ever."""
+
+    def test_one_old_log(self, tmp_path: Path) -> None:
+        """A log past 1 MiB makes way, and one old one is kept."""
+        log, old = tmp_path / "log", tmp_path / "log.1"
+        assert paths.LOG_LIMIT == 1024 * 1024
+        for first in (b"a", b"b"):
+            log.write_bytes(first * paths.LOG_LIMIT)
+            paths.rotate(str(log))
+            assert log.exists()
+            log.write_bytes(first * (paths.LOG_LIMIT + 1))
+            paths.rotate(str(log))
+            assert not log.exists()
+            assert old.read_bytes()[:1] == first
+        assert [path.name for path in tmp_path.iterdir()] == ["log.1"]
+
+    def test_no_log(self, tmp_path: Path) -> None:
+        """Where there is no log, nothing happens."""
+        paths.rotate(str(tmp_path / "log"))
+        assert list(tmp_path.iterdir()) == []
