@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from credhelper.awsconfig import Entry, Neighbour, command_line
+from credhelper.awsconfig.block import Entry
+from credhelper.awsconfig.command import command_line
+from credhelper.awsconfig.conflicts import Neighbour
 from credhelper.config.toml import nearest
 from credhelper.errors import ConfigError
 

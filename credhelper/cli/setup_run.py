@@ -9,8 +9,10 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from credhelper import awsconfig, doctor
-from credhelper.awsconfig import IniFile, profiles
+from credhelper import doctor
+from credhelper.awsconfig import block, command, conflicts, profiles
+from credhelper.awsconfig import file as config_file
+from credhelper.awsconfig.ini import IniFile
 from credhelper.awsconfig.plan import Wish, asked_for, chosen, planned
 from credhelper.cli import setup_words
 from credhelper.cli.setup_targets import targets
@@ -38,16 +40,16 @@ def setup(house: House, wish: Wish, directories: Iterable[str]) -> str:
         return _begin(house.places.config, wish)
     config, environ = house.config, house.environ
     asked = asked_for(config, wish, lambda name: targets(house, wish, name))
-    program = awsconfig.stable_program(directories, lambda path: awsconfig.answers_version(path, environ))
+    program = command.stable_program(directories, lambda path: command.answers_version(path, environ))
     with _alone(house, wish):
-        file = awsconfig.read(profiles.config_path(environ))
-        credentials = awsconfig.read(profiles.credentials_path(environ))
-        plan = planned(config, wish, asked, awsconfig.block_entries(file), program)
-        content = awsconfig.with_block(file, plan.entries)
+        file = config_file.read(profiles.config_path(environ))
+        credentials = config_file.read(profiles.credentials_path(environ))
+        plan = planned(config, wish, asked, block.block_entries(file), program)
+        content = block.with_block(file, plan.entries)
         if wish.dry_run:
             return setup_words.difference(file, content)
-        kept = awsconfig.replace(file, content, awsconfig.reads_config)
-    rivals = awsconfig.neighbours(IniFile(file.path, content), credentials, plan.made, environ)
+        kept = config_file.replace(file, content, config_file.reads_config)
+    rivals = conflicts.neighbours(IniFile(file.path, content), credentials, plan.made, environ)
     doubts = [*setup_words.about(program, environ), *plan.doubts, *rivals]
     return setup_words.lines(
         f"'{file.path}' runs '{' '.join(program)}' for:",
@@ -65,16 +67,16 @@ def remove(house: House, wish: Wish) -> str:
     Raises CredhelperError, and has not touched ~/.aws/config then.
     """
     with _alone(house, wish):
-        file = awsconfig.read(profiles.config_path(house.environ))
-        there = awsconfig.block_entries(file)
+        file = config_file.read(profiles.config_path(house.environ))
+        there = block.block_entries(file)
         gone = chosen(there, wish, file.path) if wish.names else there
         names = {entry.name for entry in gone}
-        content = awsconfig.with_block(file, [entry for entry in there if entry.name not in names])
+        content = block.with_block(file, [entry for entry in there if entry.name not in names])
         if wish.dry_run:
             return setup_words.difference(file, content)
         if content == file.text:
             return setup_words.lines(f"'{file.path}' has no profile of credhelper's")
-        kept = awsconfig.replace(file, content, awsconfig.reads_config)
+        kept = config_file.replace(file, content, config_file.reads_config)
     return setup_words.lines(
         f"'{file.path}' is without:", *setup_words.listed("removed", gone), *setup_words.keeping(kept)
     )
@@ -90,7 +92,7 @@ def _begin(path: str, wish: Wish) -> str:
     file, text = IniFile(path, b"", exists=False), STARTER.encode()
     if wish.dry_run:
         return setup_words.difference(file, text)
-    awsconfig.replace(file, text, lambda _path: True)
+    config_file.replace(file, text, lambda _path: True)
     if wish.names:
         raise ConfigError(
             f"no profile '{wish.names[0]}' in '{path}'",

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from credhelper import awsconfig
-from credhelper.awsconfig import Neighbour
+from credhelper.awsconfig import command
+from credhelper.awsconfig import file as config_file
+from credhelper.awsconfig.conflicts import Neighbour
 from credhelper.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from credhelper.awsconfig import Entry, IniFile
+    from credhelper.awsconfig.block import Entry
+    from credhelper.awsconfig.ini import IniFile
     from credhelper.awsconfig.plan import Plan
     from credhelper.doctor import Finding
 
@@ -29,7 +31,7 @@ def lines(*each: str) -> str:
 
 def difference(file: IniFile, content: bytes) -> str:
     """What a dry run says."""
-    return awsconfig.difference(file, content) or lines("nothing would change")
+    return config_file.difference(file, content) or lines("nothing would change")
 
 
 def states(plan: Plan, left_out: Iterable[str]) -> Iterator[str]:
@@ -80,7 +82,7 @@ def about(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Neighb
     """What may keep the command from working later, or elsewhere."""
     if not os.path.isabs(program[0]):
         yield Neighbour(f"'{program[0]}' is found only by programs that have it on their PATH", INSTALL)
-    elif not awsconfig.is_stable(program[0]):
+    elif not command.is_stable(program[0]):
         wrong = f"'{program[0]}' may not stay there: it is in a virtual environment, a version or a shim"
         yield Neighbour(wrong, INSTALL)
     if environ.get("CREDHELPER_CONFIG"):

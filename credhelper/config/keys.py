@@ -195,7 +195,7 @@ KEYS: Final[tuple[Key, ...]] = (
         meaning="who is behind the session; it stays readable through chained roles",
         kinds=(ROLE,),
         low=2,
-        high=64,
+        high=256,
         pattern=STS_NAME,
         placeholders=True,
     ),

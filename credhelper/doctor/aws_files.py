@@ -8,8 +8,8 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper import awsconfig
-from credhelper.awsconfig import profiles
+from credhelper.awsconfig import command, conflicts, profiles
+from credhelper.awsconfig import file as config_file
 from credhelper.config.toml import nearest
 from credhelper.deadline import LateError, Running
 from credhelper.doctor.findings import fine, note, problem, trouble
@@ -40,7 +40,7 @@ def files(visit: Visit) -> Iterator[Finding]:
     """Read by botocore, with nothing in them or in the environment that wins over us."""
     found = profiles.read(visit.house.environ)
     for path in (found.config_path, found.credentials_path):
-        if os.path.exists(path) and not awsconfig.reads_config(path):
+        if os.path.exists(path) and not config_file.reads_config(path):
             yield problem("aws files", f"neither boto3 nor the AWS CLI reads '{path}'", "repair it")
             return
     entries = list(_entries(found, visit))
@@ -56,8 +56,8 @@ def files(visit: Visit) -> Iterator[Finding]:
 
 
 def _rivals(found: AwsFiles, names: list[str], visit: Visit) -> Iterator[Finding]:
-    config, credentials = awsconfig.read(found.config_path), awsconfig.read(found.credentials_path)
-    for each in awsconfig.neighbours(config, credentials, names, visit.house.environ):
+    config, credentials = config_file.read(found.config_path), config_file.read(found.credentials_path)
+    for each in conflicts.neighbours(config, credentials, names, visit.house.environ):
         if each.path is None:  # it depends on who asks, and how
             yield note("aws files", each.sentence, each.hint)
         else:
@@ -103,7 +103,7 @@ def aws_cli(visit: Visit) -> Iterator[Finding]:
 
 
 def _start(path: str, visit: Visit) -> Running[bool]:
-    return Running(lambda: awsconfig.answers_version(path, visit.house.environ))
+    return Running(lambda: command.answers_version(path, visit.house.environ))
 
 
 def _entries(found: AwsFiles, visit: Visit) -> Iterator[Entry]:

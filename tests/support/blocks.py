@@ -9,11 +9,13 @@ import pytest
 from botocore.configloader import load_config
 from botocore.exceptions import ConfigNotFound, ConfigParseError
 
-from credhelper import awsconfig
-from credhelper.awsconfig import Entry, IniFile
+from credhelper.awsconfig import file as config_file
+from credhelper.awsconfig.block import Entry
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from credhelper.awsconfig.ini import IniFile
 
 ENTRIES = (
     Entry("developer", "/home/me/.local/bin/credhelper-get developer", "eu-west-1"),
@@ -70,7 +72,7 @@ def reads(path: str) -> bool:
 def write(path: Path, text: bytes) -> IniFile:
     """The file, with this text in it."""
     path.write_bytes(text)
-    return awsconfig.read(str(path))
+    return config_file.read(str(path))
 
 
 ENVELOPE = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "s", "SessionToken": "t"}

@@ -77,7 +77,7 @@ def test_every_file_that_a_document_names_is_there() -> None:
         text = _read(document)
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (ROOT / target).exists(), (document, target)
-        for room in re.findall(r"`([a-z_]+\.py)`", text):
+        for room in re.findall(r"`([a-z_/]+\.py)`", text):
             assert (ROOT / "credhelper" / room).exists(), (document, room)
 
 

@@ -12,8 +12,10 @@ from botocore.configloader import load_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from credhelper import awsconfig
-from credhelper.awsconfig import Entry, IniFile, block
+from credhelper.awsconfig import block
+from credhelper.awsconfig import file as config_file
+from credhelper.awsconfig.block import Entry
+from credhelper.awsconfig.ini import IniFile
 from credhelper.errors import ConfigError
 
 import requirements
@@ -23,7 +25,7 @@ from blocks import ENTRIES, FILES, PROFILES, WRITTEN, reads, write
 def refusal(file: IniFile, entries: tuple[Entry, ...] = ENTRIES) -> str:
     """What with_block says when it refuses."""
     with pytest.raises(ConfigError) as caught:
-        awsconfig.with_block(file, entries)
+        block.with_block(file, entries)
     return caught.value.sentence
 
 
@@ -35,54 +37,54 @@ class TestBlock:
         """Only the block changes, botocore reads the file, twice is once, --remove restores the bytes."""
         before = write(config, FILES[name])
         others = load_config(before.path)
-        awsconfig.replace(before, awsconfig.with_block(before, ENTRIES), reads)
-        after = awsconfig.read(before.path)
+        config_file.replace(before, block.with_block(before, ENTRIES), reads)
+        after = config_file.read(before.path)
         assert after.text.startswith(FILES[name])
         assert load_config(after.path) == {**others, "profiles": {**others["profiles"], **PROFILES}}
-        assert awsconfig.with_block(after, ENTRIES) == after.text
-        assert awsconfig.block_entries(after) == ENTRIES
-        awsconfig.replace(after, awsconfig.without_block(after), reads)
+        assert block.with_block(after, ENTRIES) == after.text
+        assert block.block_entries(after) == ENTRIES
+        config_file.replace(after, block.without_block(after), reads)
         assert config.read_bytes() == FILES[name]
 
     def test_text(self) -> None:
         """The block says who writes it and who may not, and is set apart by an empty line."""
         file = IniFile("config", b"[default]\nregion = eu-west-1\n")
-        assert awsconfig.with_block(file, ENTRIES) == file.text + b"\n" + WRITTEN.encode()
-        assert awsconfig.with_block(IniFile("config", b""), ENTRIES) == WRITTEN.encode()
+        assert block.with_block(file, ENTRIES) == file.text + b"\n" + WRITTEN.encode()
+        assert block.with_block(IniFile("config", b""), ENTRIES) == WRITTEN.encode()
 
     def test_line_ends(self) -> None:
         """The block has the line ends of the file."""
         file = IniFile("config", b"[default]\r\n")
-        ours = awsconfig.with_block(file, ENTRIES).removeprefix(file.text)
+        ours = block.with_block(file, ENTRIES).removeprefix(file.text)
         assert ours.count(b"\r\n") == ours.count(b"\n") == WRITTEN.count("\n") + 1
 
     def test_default(self, config: Path) -> None:
         """The profile 'default' has the header that every SDK and the AWS CLI know."""
-        write(config, awsconfig.with_block(IniFile("config", b""), [Entry("default", "x")]))
+        write(config, block.with_block(IniFile("config", b""), [Entry("default", "x")]))
         assert b"[default]\n" in config.read_bytes()
         assert load_config(str(config))["profiles"] == {"default": {"credential_process": "x"}}
 
     def test_change(self) -> None:
         """Other entries take the place of the old ones, and what stands around keeps its place."""
         above, below = b"[profile a]\nregion = eu-west-1\n", b"\n# more\n[profile b]\nregion = eu-west-1"
-        file = IniFile("config", awsconfig.with_block(IniFile("config", above), ENTRIES) + below)
-        changed = IniFile("config", awsconfig.with_block(file, ENTRIES[:1]))
-        assert changed.text == awsconfig.with_block(IniFile("config", above), ENTRIES[:1]) + below
-        assert awsconfig.without_block(changed) == above + below
-        assert awsconfig.with_block(changed, []) == above + below
+        file = IniFile("config", block.with_block(IniFile("config", above), ENTRIES) + below)
+        changed = IniFile("config", block.with_block(file, ENTRIES[:1]))
+        assert changed.text == block.with_block(IniFile("config", above), ENTRIES[:1]) + below
+        assert block.without_block(changed) == above + below
+        assert block.with_block(changed, []) == above + below
 
     def test_removal_joins_no_lines(self) -> None:
         """What was added below the block stays on a line of its own when the block goes."""
-        file = IniFile("config", awsconfig.with_block(IniFile("config", b"[profile a]"), ENTRIES) + b"[b]")
-        assert awsconfig.without_block(file) == b"[profile a]\n[b]"
+        file = IniFile("config", block.with_block(IniFile("config", b"[profile a]"), ENTRIES) + b"[b]")
+        assert block.without_block(file) == b"[profile a]\n[b]"
 
     def test_no_block(self) -> None:
         """Where there is no block there is nothing to remove, and there are no entries."""
         for text in FILES.values():
             file = IniFile("config", text)
-            assert awsconfig.without_block(file) == text
-            assert awsconfig.block_entries(file) == ()
-            assert not awsconfig.is_edited(file)
+            assert block.without_block(file) == text
+            assert block.block_entries(file) == ()
+            assert not block.is_edited(file)
 
     @pytest.mark.parametrize(
         "header",
@@ -102,7 +104,7 @@ class TestBlock:
         """A profile of the same name outside the block is refused, with its line, however it is spelt."""
         text = b"[profile a]\n\n" + header + b"\nregion = eu-west-1\n"
         if below:
-            text = awsconfig.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
+            text = block.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
         said = refusal(IniFile("~/.aws/config", text))
         wrong = "profile 'developer' is there already, and not written by credhelper"
         assert said == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
@@ -121,7 +123,7 @@ class TestBlock:
     def test_same_name_of_another_kind(self) -> None:
         """An SSO session or a services section of the same name is no profile."""
         text = b"[sso-session developer]\nsso_region = eu-west-1\n[services developer]\n[developer]\n"
-        assert awsconfig.with_block(IniFile("config", text), ENTRIES).startswith(text)
+        assert block.with_block(IniFile("config", text), ENTRIES).startswith(text)
 
     @pytest.mark.parametrize(
         ("text", "said"),
@@ -145,45 +147,45 @@ class TestBlock:
         """Marks that do not pair are refused with their line, by everything that would have to guess."""
         file = IniFile("~/.aws/config", text)
         assert refusal(file).startswith(f"'~/.aws/config' {said}")
-        for function in (awsconfig.without_block, awsconfig.block_entries, awsconfig.is_edited):
+        for function in (block.without_block, block.block_entries, block.is_edited):
             with pytest.raises(ConfigError, match="line"):
                 function(file)
 
     def test_marks_with_spaces(self) -> None:
         """An editor that indents the marks, or leaves spaces behind them, has not hidden the block."""
         text = WRITTEN.replace("# BEGIN credhelper", "  # BEGIN credhelper  ").encode()
-        assert awsconfig.with_block(IniFile("config", text), ENTRIES) == WRITTEN.encode()
+        assert block.with_block(IniFile("config", text), ENTRIES) == WRITTEN.encode()
 
     def test_edited_by_hand(self) -> None:
         """An edited block is known to be one; the next setup writes it anew, and --remove takes it whole."""
         above = b"[profile a]\noutput = json\n"
-        text = awsconfig.with_block(IniFile("config", above), ENTRIES)
+        text = block.with_block(IniFile("config", above), ENTRIES)
         edits = {
             "a key": text.replace(b"region = eu-west-1\n\n", b"region = eu-west-1\noutput = json\n\n"),
             "a profile": text.replace(b"# END", b"[profile mine]\naws_access_key_id = AKIAMINE\n# END"),
             "a comment": text.replace(b"[profile audit", b"# root\n[profile audit"),
         }
-        assert not awsconfig.is_edited(IniFile("config", text))
-        assert not awsconfig.is_edited(IniFile("config", text.rstrip()))
-        assert not awsconfig.is_edited(IniFile("config", text.replace(b".local/", b"")))
+        assert not block.is_edited(IniFile("config", text))
+        assert not block.is_edited(IniFile("config", text.rstrip()))
+        assert not block.is_edited(IniFile("config", text.replace(b".local/", b"")))
         for edited in edits.values():
             file = IniFile("config", edited)
-            assert awsconfig.is_edited(file)
-            assert awsconfig.with_block(file, ENTRIES) == text
-            assert awsconfig.without_block(file) == above
+            assert block.is_edited(file)
+            assert block.with_block(file, ENTRIES) == text
+            assert block.without_block(file) == above
 
     def test_entries_of_an_edited_block(self) -> None:
         """Entries that could not be written back are left out."""
         text = WRITTEN.replace(
             "region = eu-west-1", "region = eu west\n[profile half one]\n[x]\ncredential_process = y"
         )
-        assert awsconfig.block_entries(IniFile("config", text.encode())) == ENTRIES[1:]
+        assert block.block_entries(IniFile("config", text.encode())) == ENTRIES[1:]
 
     @pytest.mark.parametrize("profile", PROFILES)
     def test_aws_configure(self, config: Path, profile: str) -> None:
         """What `aws configure set` adds to a profile of ours, even below END, belongs to the block."""
         above = b"[profile a]\nregion = eu-west-1\n"
-        ours = awsconfig.with_block(IniFile("config", above), ENTRIES)
+        ours = block.with_block(IniFile("config", above), ENTRIES)
         write(config, ours)
         environ = {"AWS_CONFIG_FILE": str(config), "HOME": str(config.parent), "PATH": "/usr/bin:/bin"}
         command = [
@@ -199,9 +201,9 @@ class TestBlock:
         below = b"\n# the new one\n[profile b]\nregion = eu-west-1\n"
         file = IniFile("config", config.read_bytes() + below)
         assert b"addressing_style = path" in file.text
-        assert awsconfig.is_edited(file)
-        assert awsconfig.without_block(file) == above + below
-        assert awsconfig.with_block(file, ENTRIES) == ours + below
+        assert block.is_edited(file)
+        assert block.without_block(file) == above + below
+        assert block.with_block(file, ENTRIES) == ours + below
 
     @pytest.mark.parametrize(
         "entry",
@@ -237,8 +239,8 @@ class TestBlock:
         assert not reads(file.path)
         assert "begins with a byte order mark" in refusal(file)
         marked = IniFile("config", b"\xef\xbb\xbf" + WRITTEN.encode())
-        assert awsconfig.block_entries(marked) == ENTRIES
-        assert awsconfig.without_block(marked) == b"\xef\xbb\xbf"
+        assert block.block_entries(marked) == ENTRIES
+        assert block.without_block(marked) == b"\xef\xbb\xbf"
 
 
 SECTIONS = (
@@ -310,9 +312,9 @@ def test_any_file(
     path, (text,) = str(tmp_path_factory.getbasetemp() / "any"), parts
     others, file = _config(path, text), IniFile(path, text)
     for entries in (first, second, second):
-        file = IniFile(path, awsconfig.with_block(file, entries))
-        assert awsconfig.without_block(file) == text
-        assert awsconfig.block_entries(file) == tuple(entries)
+        file = IniFile(path, block.with_block(file, entries))
+        assert block.without_block(file) == text
+        assert block.block_entries(file) == tuple(entries)
         assert _config(path, file.text) == _with(others, entries)
 
 
@@ -324,13 +326,13 @@ def test_any_place(
     """Of a block with any text above and below, only the block changes."""
     path, (above, below) = str(tmp_path_factory.getbasetemp() / "any"), parts
     others = _config(path, above + below)
-    file = IniFile(path, above + awsconfig.with_block(IniFile("config", b""), first) + below)
-    changed = IniFile(path, awsconfig.with_block(file, second))
+    file = IniFile(path, above + block.with_block(IniFile("config", b""), first) + below)
+    changed = IniFile(path, block.with_block(file, second))
     assert changed.text.startswith(above)
     assert changed.text.endswith(below)
-    assert awsconfig.block_entries(changed) == tuple(second)
+    assert block.block_entries(changed) == tuple(second)
     assert _config(path, changed.text) == _with(others, second)
-    assert _config(path, awsconfig.without_block(changed)) == others
+    assert _config(path, block.without_block(changed)) == others
 
 
 def test_repr_shows_no_secret() -> None:
@@ -343,5 +345,5 @@ def test_a_file_of_many_accounts() -> None:
     entries = tuple(
         Entry(f"audit-root@{number:012}", f"/x/credhelper-get a@{number}") for number in range(1000)
     )
-    file = IniFile("config", awsconfig.with_block(IniFile("config", b""), entries))
-    assert awsconfig.block_entries(file) == entries
+    file = IniFile("config", block.with_block(IniFile("config", b""), entries))
+    assert block.block_entries(file) == entries

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.compat import _windows_shell_split
 
-from credhelper import awsconfig
-from credhelper.awsconfig import Entry, IniFile, command
+from credhelper.awsconfig import block, command
+from credhelper.awsconfig.block import Entry
+from credhelper.awsconfig.ini import IniFile
 from credhelper.errors import ConfigError
 
 import requirements
@@ -68,7 +69,7 @@ class TestCommandLine:
     )
     def test_form(self, path: str, line: str) -> None:
         """Quotes are double, only where needed, and never at the beginning, for the sake of Go v1."""
-        assert awsconfig.command_line((path,), "a@b") == line
+        assert command.command_line((path,), "a@b") == line
 
     def test_every_character(self) -> None:
         """Whatever is in a path, it comes out whole from every SDK's reader and splitter, or is refused."""
@@ -76,7 +77,7 @@ class TestCommandLine:
         for letter in map(chr, [*range(0x250), 0x3000, 0xFEFF, 0xDC80, 0x1F600]):
             path = f"/a{letter}b/ {letter} {letter}{letter}/c"
             try:
-                line = awsconfig.command_line((path,), "n+a.m=e@t")
+                line = command.command_line((path,), "n+a.m=e@t")
             except ConfigError:
                 refused += letter
                 continue
@@ -93,7 +94,7 @@ class TestCommandLine:
         """Each shell that an SDK may run us by starts the program with its name as it is."""
         path = requirements.program(shell)
         program = script(tmp_path / directory / "credhelper-get", 'printf "%s\\n" "$@"')
-        line = awsconfig.command_line((str(program), "get"), "n+a.m=e@t")
+        line = command.command_line((str(program), "get"), "n+a.m=e@t")
         done = subprocess.run([path, "-c", line], check=True, capture_output=True, text=True)
         assert done.stdout == "get\nn+a.m=e@t\n"
 
@@ -103,8 +104,8 @@ class TestCommandLine:
         program = script(
             tmp_path / directory / "credhelper-get", f"echo '{json.dumps(ENVELOPE)}'; test $# = 1"
         )
-        entry = Entry("a@b", awsconfig.command_line((str(program),), "a@b"))
-        write(config, awsconfig.with_block(IniFile("config", b""), [entry]))
+        entry = Entry("a@b", command.command_line((str(program),), "a@b"))
+        write(config, block.with_block(IniFile("config", b""), [entry]))
         assert resolved(config, "a@b") == ("custom-process", "AKIAPROCESS")
 
     @pytest.mark.parametrize(
@@ -114,15 +115,13 @@ class TestCommandLine:
     def test_refused(self, path: str) -> None:
         """A path that is relative in part, or that a splitter would cut, is refused."""
         with pytest.raises(ConfigError) as caught:
-            awsconfig.command_line((path,), "name")
+            command.command_line((path,), "name")
         assert "no quoting carries" in caught.value.sentence
 
     def test_bare_name(self) -> None:
         """A bare name and its verb need no path."""
         for windows in (False, True):
-            assert (
-                awsconfig.command_line(("credhelper", "get"), "a@b", windows=windows) == "credhelper get a@b"
-            )
+            assert command.command_line(("credhelper", "get"), "a@b", windows=windows) == "credhelper get a@b"
 
     def test_windows(self) -> None:
         """On Windows a path passes cmd.exe, the C runtime's rules and each SDK's reader, or is refused."""
@@ -130,7 +129,7 @@ class TestCommandLine:
         for letter in map(chr, range(0x180)):
             path = rf"C:\U{letter}x\{letter}\get.exe"
             try:
-                line = awsconfig.command_line((path, "get"), "n+a.m=e@t", windows=True)
+                line = command.command_line((path, "get"), "n+a.m=e@t", windows=True)
             except ConfigError:
                 refused += letter
                 continue
@@ -161,9 +160,7 @@ class TestStableProgram:
     def found(self, root: Path, *places: str) -> str:
         """The program that is found in these places, which are searched in turn."""
         directories = [str(root / place) for place in places]
-        words = awsconfig.stable_program(
-            directories, lambda path: awsconfig.answers_version(path, os.environ)
-        )
+        words = command.stable_program(directories, lambda path: command.answers_version(path, os.environ))
         return " ".join(words).replace(f"{root}/", "")
 
     @pytest.mark.parametrize("stable", ["local/bin", "brew/bin"])
@@ -180,7 +177,7 @@ class TestStableProgram:
     def test_only_an_unstable_one(self, root: Path) -> None:
         """Where there is nothing else, the virtual environment's own program is better than none."""
         assert self.found(root, "venv/bin") == "venv/bin/credhelper-get"
-        assert not awsconfig.is_stable(str(root / "venv/bin/credhelper-get"))
+        assert not command.is_stable(str(root / "venv/bin/credhelper-get"))
 
     @pytest.mark.parametrize(
         "launcher",
@@ -210,18 +207,18 @@ class TestStableProgram:
         script(root / "a$b" / "credhelper-get", "echo credhelper 1")
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(root / "local/bin")
-            words = awsconfig.stable_program(["", ".", str(root / "a$b")], lambda _path: True)
+            words = command.stable_program(["", ".", str(root / "a$b")], lambda _path: True)
         assert words == ("credhelper", "get")
 
     def test_windows(self, tmp_path: Path) -> None:
         """On Windows, where no path with a space works in every SDK, it is the bare name."""
         script(tmp_path / "a b" / "credhelper.exe", "")
-        words = awsconfig.stable_program([str(tmp_path / "a b")], lambda _path: True, windows=True)
+        words = command.stable_program([str(tmp_path / "a b")], lambda _path: True, windows=True)
         assert words == ("credhelper", "get")
 
     def test_real_program(self) -> None:
         """The installed program answers."""
-        assert awsconfig.answers_version(PROGRAM, {"PATH": "/usr/bin:/bin"})
+        assert command.answers_version(PROGRAM, {"PATH": "/usr/bin:/bin"})
 
     @pytest.mark.parametrize(
         ("path", "stable"),
@@ -237,4 +234,4 @@ class TestStableProgram:
     )
     def test_stable(self, path: str, *, stable: bool) -> None:
         """Paths that an upgrade or a directory changes are none to write down."""
-        assert awsconfig.is_stable(path) is stable
+        assert command.is_stable(path) is stable

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from credhelper import awsconfig
+from credhelper.awsconfig import block
+from credhelper.awsconfig import file as config_file
 from credhelper.errors import ConfigError, CredhelperError
 
 from blocks import ENTRIES, WRITTEN, reads, write
@@ -19,7 +20,7 @@ from blocks import ENTRIES, WRITTEN, reads, write
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from credhelper.awsconfig import IniFile
+    from credhelper.awsconfig.ini import IniFile
 
 
 NOBODY = 65534
@@ -27,7 +28,7 @@ NOBODY = 65534
 
 def put(file: IniFile, reads: Callable[[str], bool] = reads) -> str | None:
     """What setup does."""
-    return awsconfig.replace(file, awsconfig.with_block(file, ENTRIES), reads)
+    return config_file.replace(file, block.with_block(file, ENTRIES), reads)
 
 
 def said_of(error: type[CredhelperError], file: IniFile, reads: Callable[[str], bool] = reads) -> str:
@@ -54,7 +55,7 @@ class TestReplace:
     def test_new_file(self, tmp_path: Path) -> None:
         """A file that was not there is 0600, in directories that are 0700; there is nothing to keep."""
         path = tmp_path / "new" / "aws" / "config"
-        file = awsconfig.read(str(path))
+        file = config_file.read(str(path))
         assert (file.exists, file.text) == (False, b"")
         umask = os.umask(0)
         try:
@@ -72,10 +73,10 @@ class TestReplace:
         """Where nothing changes nothing is written: not the file, no directory, no copy."""
         put(write(config, b""))
         status = config.stat()
-        assert put(awsconfig.read(str(config))) is None
+        assert put(config_file.read(str(config))) is None
         assert (config.stat().st_ino, config.stat().st_mtime_ns) == (status.st_ino, status.st_mtime_ns)
-        missing = awsconfig.read(str(tmp_path / "missing" / "config"))
-        awsconfig.replace(missing, awsconfig.without_block(missing), reads)
+        missing = config_file.read(str(tmp_path / "missing" / "config"))
+        config_file.replace(missing, block.without_block(missing), reads)
         assert not (tmp_path / "missing").exists()
 
     @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
@@ -86,7 +87,7 @@ class TestReplace:
             os.chown(config, -1, NOBODY)
         config.chmod(mode)
         before = config.stat()
-        put(awsconfig.read(str(config)))
+        put(config_file.read(str(config)))
         after = config.stat()
         assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
         assert after.st_ino != before.st_ino
@@ -100,7 +101,7 @@ class TestReplace:
         middle = target.with_name("link")
         middle.symlink_to(target.name)
         config.symlink_to(os.path.relpath(middle, config.parent) if relative else middle)
-        put(awsconfig.read(str(config)))
+        put(config_file.read(str(config)))
         assert config.is_symlink()
         assert middle.is_symlink()
         assert target.read_bytes() == b"[default]\n\n" + WRITTEN.encode()
@@ -109,7 +110,7 @@ class TestReplace:
     def test_dangling_link(self, tmp_path: Path, config: Path) -> None:
         """What a dangling link leads to is made."""
         config.symlink_to(tmp_path / "dotfiles" / "config")
-        put(awsconfig.read(str(config)))
+        put(config_file.read(str(config)))
         assert config.is_symlink()
         assert (tmp_path / "dotfiles" / "config").read_text() == WRITTEN
 
@@ -159,7 +160,7 @@ class TestReplace:
         }
         make[kind]()
         with pytest.raises(ConfigError, match=f"cannot read '{config}': (not a|is a dir|too many)"):
-            awsconfig.read(str(config))
+            config_file.read(str(config))
 
     def test_changed_meanwhile(self, config: Path) -> None:
         """What another program wrote since the file was read is not lost."""
@@ -167,7 +168,7 @@ class TestReplace:
         config.write_bytes(b"[default]\nregion = eu-west-1\n")
         assert said_of(ConfigError, file) == f"'{config}' has just been changed by another program"
         config.unlink()
-        file = awsconfig.read(str(config))
+        file = config_file.read(str(config))
         write(config, b"[default]\n")
         assert said_of(ConfigError, file) == f"'{config}' has just been changed by another program"
 
@@ -212,7 +213,7 @@ class TestReplace:
         write(config, b"[default]\n")
         config.chmod(0o600)
         code = (
-            "import os, signal, sys; from credhelper import awsconfig as a\n"
+            "import os, signal, sys; from credhelper.awsconfig import file as a\n"
             "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
             "f = a.read(sys.argv[1]); a.replace(f, b'[x]', lambda _: True)"
         )
@@ -230,14 +231,14 @@ class TestCopy:
         """Before the block comes in for the first time the file is copied, 0600, beside it; later not."""
         write(config, b"[default]\n")
         config.chmod(0o644)
-        kept = put(awsconfig.read(str(config)))
+        kept = put(config_file.read(str(config)))
         assert kept == f"{config}.credhelper-backup"
         assert Path(kept).read_bytes() == b"[default]\n"
         assert stat.S_IMODE(os.stat(kept).st_mode) == 0o600
-        file = awsconfig.read(str(config))
-        assert awsconfig.replace(file, awsconfig.with_block(file, ENTRIES[:1]), reads) is None
-        file = awsconfig.read(str(config))
-        assert awsconfig.replace(file, awsconfig.without_block(file), reads) is None
+        file = config_file.read(str(config))
+        assert config_file.replace(file, block.with_block(file, ENTRIES[:1]), reads) is None
+        file = config_file.read(str(config))
+        assert config_file.replace(file, block.without_block(file), reads) is None
         assert sorted(path.name for path in config.parent.iterdir()) == ["config", "config.credhelper-backup"]
 
     def test_older_copies(self, config: Path) -> None:
@@ -261,7 +262,7 @@ class TestCopy:
         """What somebody has put into the block is kept before it goes."""
         text = WRITTEN.replace("# END", "[profile mine]\naws_access_key_id = AKIAMINE\n# END").encode()
         file = write(config, text)
-        kept = awsconfig.replace(file, awsconfig.without_block(file), reads)
+        kept = config_file.replace(file, block.without_block(file), reads)
         assert kept is not None
         assert Path(kept).read_bytes() == text
 
@@ -269,7 +270,7 @@ class TestCopy:
         """The copy of a linked file is where the link is, not where dotfiles are published from."""
         (tmp_path / "real").write_bytes(b"[a]\n")
         config.symlink_to(tmp_path / "real")
-        assert put(awsconfig.read(str(config))) == f"{config}.credhelper-backup"
+        assert put(config_file.read(str(config))) == f"{config}.credhelper-backup"
 
     def test_half_a_copy(self, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A copy that cannot be finished does not stay, and the file is not changed."""

@@ -122,9 +122,9 @@ def test_a_file_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
 
 ADDER = """\
 import sys
-from credhelper.index import Index, Item
-from credhelper.journal import Journal
-from credhelper.locks import Locks
+from credhelper.cache.index import Index, Item
+from credhelper.log import Journal
+from credhelper.cache.locks import Locks
 path, run, who = sys.argv[1:]
 index = Index(path, Locks(run, Journal(path + ".log")), Journal(path + ".log"))
 for number in range(20):

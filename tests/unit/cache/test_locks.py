@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 HOLD = """\
 import sys
-from credhelper.journal import Journal
-from credhelper.locks import Locks
+from credhelper.log import Journal
+from credhelper.cache.locks import Locks
 with Locks(sys.argv[1], Journal(sys.argv[1] + "/log")).hold("K", 30) as held:
     print(held, flush=True)
     sys.stdin.read()
 """
 COUNT = """\
 import os, sys
-from credhelper.journal import Journal
-from credhelper.locks import Locks
+from credhelper.log import Journal
+from credhelper.cache.locks import Locks
 locks = Locks(sys.argv[1], Journal(sys.argv[1] + "/log"))
 for _ in range(25):
     with locks.hold("K", 30) as held:
