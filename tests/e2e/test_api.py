@@ -607,11 +607,11 @@ assert signal.getsignal(signal.SIGINT) is before
 
 FORKS = """\
 import os, threading, time, warnings, credhelper
-from credhelper import threads
+from credhelper.agent import in_process
 warnings.simplefilter("ignore")  # Python 3.12 warns of what is done here
 credhelper.get("unlock-bucket")  # all is imported: no child survives a fork in the middle of an import
 threading.Thread(target=lambda: credhelper.get("developer")).start()
-while not any(entry.minting.locked() for entry in list(threads._entries.values())):
+while not any(entry.minting.locked() for entry in list(in_process._entries.values())):
     time.sleep(0.01)
 child = os.fork()
 began = time.monotonic()

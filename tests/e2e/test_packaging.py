@@ -45,7 +45,7 @@ def test_a_cached_answer_imports_nothing_that_only_a_mint_needs(laptop: Laptop, 
     """botocore alone would cost more than all the rest."""
     laptop.get("developer")
     script = (
-        "import sys; from credhelper import cli; "
+        "import sys; from credhelper.cli import main as cli; "
         "status = cli.main(['get', 'developer']); "
         "sys.stderr.write(' '.join({name.split('.')[0] for name in sys.modules})); sys.exit(status)"
     )

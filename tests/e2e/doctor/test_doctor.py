@@ -87,8 +87,8 @@ class TestFit:
     def test_the_offline_verdict_asks_nobody(self, well: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """`quick` has the checks that take no network."""
         code = (
-            "import json, os; from credhelper import doctor, house; found = doctor.quick("
-            "house.open_house(os.environ, house.Start(__import__('time').monotonic())), ['developer']);"
+            "import json, os; from credhelper import app, doctor; found = doctor.quick("
+            "app.open_app(os.environ, app.Invocation(__import__('time').monotonic())), ['developer']);"
             "print(json.dumps([each.to_json() for each in found]))"
         )
         done = subprocess.run([sys.executable, "-c", code], env=well.environ, check=True, capture_output=True)

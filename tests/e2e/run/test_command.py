@@ -183,7 +183,7 @@ def _aws_files(directory: Path, config: str = "", credentials: str = "") -> dict
 
 PROGRAM = """\
 import os, sys
-from credhelper import run
+from credhelper.run import command as run
 from credhelper.errors import CredhelperError, spoken
 try:
     status = run.run(sys.argv[2:], dict(os.environ), replace=sys.argv[1] == "replace")
@@ -407,7 +407,7 @@ class TestSignals:
     def test_they_are_passed_on_whichever_thread_they_come_to(self, tmp_path: Path) -> None:
         """The system may hand a signal to any thread, and the endpoint has some."""
         program = (
-            "import os, signal, sys, threading\nfrom credhelper import run\n"
+            "import os, signal, sys, threading\nfrom credhelper.run import command as run\n"
             "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
             "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
             "os._exit(run.run(sys.argv[1:], dict(os.environ)))\n"

@@ -57,7 +57,8 @@ SHOW = "import json, os, sys; print(json.dumps(dict(os.environ)), flush=True); s
 
 A_MINUTE_LATER = """\
 import sys
-from credhelper import cli, handover
+from credhelper.cli import main as cli
+from credhelper.run import environment as handover
 get = handover._credentials
 def credentials(opened, *arguments):
     found = get(opened, *arguments)

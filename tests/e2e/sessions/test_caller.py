@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-ASK = "from credhelper import caller; print(*caller.asking_program())"
+ASK = "from credhelper.sessions import caller; print(*caller.asking_program())"
 
 
 def test_user(monkeypatch: pytest.MonkeyPatch) -> None:
