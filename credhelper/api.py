@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper.agent.in_process import Threads
-from credhelper.app import House, Start, open_house
+from credhelper.app import App, Invocation, open_app
 from credhelper.config import validation
 from credhelper.config.keys import BY_NAME, Key
 from credhelper.config.toml import nearest
 from credhelper.credentials import Credentials  # noqa: TC001 - programs may ask for the types
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.overrides import Overrides  # noqa: TC001 - programs may ask for the types
-from credhelper.sessions.consent import Said
+from credhelper.sessions.consent import UserInput
 
 if sys.version_info >= (3, 11):
     from typing import Unpack
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     import boto3
 
-    from credhelper.agent.client import Wish
-    from credhelper.wire import Instants
+    from credhelper.agent.client import CacheMode
+    from credhelper.wire import ExpiryThresholds
 
 
 def get(name: str, **overrides: Unpack[Overrides]) -> Credentials:
@@ -77,7 +77,7 @@ class _Request:
 
     name: str
     keys: Mapping[str, Any]
-    said: Said
+    said: UserInput
 
     @classmethod
     def of(cls, name: str, overrides: Mapping[str, Any]) -> _Request:
@@ -92,33 +92,33 @@ class _Request:
             if wrong := validation.problem(_KNOWN[key], value):
                 raise _noted(ConfigError(f"'{key}' {wrong}"))
         keys = {key: value for key, value in given.items() if key in BY_NAME}
-        return cls(name, keys, Said(given.get("reason"), given.get("yes", False)))
+        return cls(name, keys, UserInput(given.get("reason"), given.get("yes", False)))
 
-    def answer(self, wish: Wish) -> tuple[Credentials, Instants]:
+    def answer(self, mode: CacheMode) -> tuple[Credentials, ExpiryThresholds]:
         """Credentials, and when they are to be renewed."""
-        with self._house(hushed=wish == "renew") as house:
-            call = house.call(house.config.profile(self.name, self.keys))
-            with contextlib.closing(Threads(house.agent)) as threads:
-                resolver = house.resolver(agent=threads)
-                credentials = resolver.get(call, wish=wish)
-                return credentials, resolver.instants(call, credentials)
+        with self._app(background=mode == "renew") as app:
+            call = app.call(app.config.profile(self.name, self.keys))
+            with contextlib.closing(Threads(app.agent)) as threads:
+                provider = app.provider(agent=threads)
+                credentials = provider.get(call, mode=mode)
+                return credentials, provider.thresholds(call, credentials)
 
     def region(self) -> str | None:
         """The profile's region. Raises what is wrong with the configuration."""
-        with self._house() as house:
-            profile = house.config.profile(self.name, self.keys)
+        with self._app() as app:
+            profile = app.config.profile(self.name, self.keys)
             with contextlib.suppress(HumanNeededError):  # who is asked when it is minted
-                house.chains().call(profile)
+                app.planner().call(profile)
             found: str | None = profile.get("region")
             return found
 
     @contextlib.contextmanager
-    def _house(self, *, hushed: bool = False) -> Iterator[House]:
-        start = Start(time.monotonic(), hushed=hushed, program=_program())
+    def _app(self, *, background: bool = False) -> Iterator[App]:
+        start = Invocation(time.monotonic(), background=background, program=_program())
         try:
-            house = open_house(dict(os.environ), start, self.said)
-            with house.ending:
-                yield house
+            app = open_app(dict(os.environ), start, self.said)
+            with app.ending:
+                yield app
         except CredhelperError as error:
             _noted(error)
             raise

@@ -24,20 +24,20 @@ from credhelper.config.keys import SECTIONS
 from credhelper.credentials import Clocks
 from credhelper.deadline import Deadline
 from credhelper.errors import ConfigError
-from credhelper.log import Journal
+from credhelper.log import Log
 from credhelper.sessions import caller, calls, parameters
-from credhelper.sessions.consent import Asking, Consent, Said
-from credhelper.sessions.minter import Asker, Aws
-from credhelper.sessions.provider import Agent, Resolver
+from credhelper.sessions.consent import Asking, Consent, UserInput
+from credhelper.sessions.minter import Aws, Requester
+from credhelper.sessions.provider import Agent, SessionProvider
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from credhelper.config.profiles import Profile
     from credhelper.prompts import Answer, Question
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
-NOTHING_SAID: Final = Said()
+NOTHING_SAID: Final = UserInput()
 
 IDLE_SECONDS: Final = 900
 """Seconds after its last entry until the agent leaves, where the configuration does not say."""
@@ -50,21 +50,21 @@ GET_SECONDS: Final = 50.0
 
 
 @dataclass(frozen=True)
-class House:
+class App:
     """The parts, opened for one command."""
 
     environ: Mapping[str, str]
     places: paths.Places
-    journal: Journal
+    log: Log
     agent: client.Agent
     locks: Locks
     audit: Audit
     store: Store
-    said: Said
+    said: UserInput
     started: Clocks
     deadline: Deadline
     idle_seconds: float
-    hushed: bool
+    background: bool
     program: str
     loaded: config_profiles.Config | ConfigError
     may_ask: bool = True
@@ -78,11 +78,11 @@ class House:
             raise self.loaded
         return self.loaded
 
-    def call(self, profile: Profile) -> calls.Call:
+    def call(self, profile: Profile) -> calls.StsCall:
         """The call that answers for a profile, for whoever is going to make it: this may ask for a reason."""
-        return self.chains(may_ask=True).call(profile)
+        return self.planner(may_ask=True).call(profile)
 
-    def chains(self, *, may_ask: bool = False, by_index: bool = False) -> calls.Chains:
+    def planner(self, *, may_ask: bool = False, by_index: bool = False) -> calls.CallPlanner:
         """What builds the calls of profiles; `by_index` for a look, for which no keyring is opened."""
 
         def saved_key_id(name: str) -> str | None:
@@ -94,22 +94,26 @@ class House:
 
         environ = self.environ
         reason = self.consent.reason if may_ask else self.consent.known_reason
-        person = parameters.Person(caller.user(environ), caller.host(environ), reason)
+        person = parameters.NameContext(caller.user(environ), caller.host(environ), reason)
         files = profiles.read(environ)
-        return calls.Chains(self.config, files, environ, person, saved_key_id, self._came_from())
+        return calls.CallPlanner(self.config, files, environ, person, saved_key_id, self._came_from())
 
-    def _asker(self) -> Asker:
-        if self.program or self.hushed:
-            return Asker(self.program or "refresh ahead", os.getpid())
-        return Asker(*caller.asking_program())
+    def _requester(self) -> Requester:
+        if self.program or self.background:
+            return Requester(self.program or "refresh ahead", os.getpid())
+        return Requester(*caller.asking_program())
 
     @cached_property
     def consent(self) -> Consent:
         """What knows what a person has said, and asks them."""
-        asking = None if self.hushed or not self.may_ask else Asking(self._ask, lambda: self._asker().program)
+        asking = (
+            None
+            if self.background or not self.may_ask
+            else Asking(self._ask, lambda: self._requester().program)
+        )
         return Consent(self.said, self.locks, caller.user(self.environ), asking)
 
-    def _ask(self, question: Question, call: Call | None) -> Answer:
+    def _ask(self, question: Question, call: StsCall | None) -> Answer:
         """Ask the person, one question at a time. Raises NobodyError, CancelledError."""
         from credhelper import prompts
 
@@ -128,8 +132,8 @@ class House:
         """The profiles of other credhelper processes that are waiting for this one."""
         return calls.read_path(self.environ.get("CREDHELPER_CHAIN", ""))
 
-    def resolver(self, aws: Aws | None = None, agent: Agent | None = None) -> Resolver:
-        """What answers for the calls that `chains` builds; it asks these, or else those of the house."""
+    def provider(self, aws: Aws | None = None, agent: Agent | None = None) -> SessionProvider:
+        """What answers for the calls that `planner` builds; it asks these, or else those of the house."""
         opened: list[Aws] = [] if aws is None else [aws]
 
         def asked() -> Aws:
@@ -141,15 +145,15 @@ class House:
                 opened.append(own)
             return opened[0]
 
-        return Resolver(
+        return SessionProvider(
             aws=asked,
             store=self.store,
             agent=agent or self.agent,
             locks=self.locks,
             audit=self.audit,
-            journal=self.journal,
+            log=self.log,
             deadline=self.deadline,
-            asker=self._asker,
+            requester=self._requester,
             started=self.started,
             consent=self.consent,
             nested=bool(self._came_from()),
@@ -157,31 +161,31 @@ class House:
 
 
 @dataclass
-class Start:
+class Invocation:
     """How the program started: when, on the monotonic clock, with which arguments behind the verb.
 
-    `ticket` is what asking the agent has left. Whoever renews with one of its own is `hushed`: no prompt, no
-    keyring unlocked. `program` is the name of this process where it is not ours: then nobody else is asking,
-    and no agent is started.
+    `pending` is the request to the agent that is still open. A renewal ahead of need is `background`: it does
+    not prompt and does not unlock the keyring. `program` is the name of this process where it is not
+    credhelper: then there is no other requester, and no agent is started.
     """
 
     began: float
     arguments: list[str] = field(default_factory=list)
-    ticket: wire.Ticket | None = None
-    hushed: bool = False
+    pending: wire.PendingRequest | None = None
+    background: bool = False
     program: str = ""
 
 
-def open_house(
-    environ: Mapping[str, str], start: Start, said: Said = NOTHING_SAID, *, optional: bool = False
-) -> House:
+def open_app(
+    environ: Mapping[str, str], start: Invocation, said: UserInput = NOTHING_SAID, *, optional: bool = False
+) -> App:
     """Find the places and open the parts; nothing is read yet but the configuration, maybe `optional`."""
     now, age = expiry.read_clocks(), max(0.0, time.monotonic() - start.began)
     started = Clocks(now.wall - age, None if now.boot is None else now.boot - age, now.boot_id)
     deadline = Deadline(GET_SECONDS - age)
     places = paths.find(environ)
-    journal = Journal(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
-    locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, journal), journal)
+    log = Log(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
+    locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, log), log)
     loaded: config_profiles.Config | ConfigError
     try:
         loaded = config_profiles.load(places.config, optional=optional)
@@ -191,46 +195,50 @@ def open_house(
     except ConfigError as error:
         loaded, choice, timeout, required, mode, idle = error, "auto", 2, False, "auto", IDLE_SECONDS
     keyring = cache_keyring.OsKeyring(
-        _keyring_choice(environ, choice), environ, timeout=timeout, until=deadline, hushed=start.hushed
+        _keyring_choice(environ, choice),
+        environ,
+        timeout=timeout,
+        until=deadline,
+        background=start.background,
     )
     wanted = _agent_mode(environ, mode) == "auto"
     agent = client.Agent(
         agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
-        journal,
+        log,
         idle_seconds=idle,
-        ticket=_checked(start.ticket, environ, places),
+        pending=_checked(start.pending, environ, places),
         starts=not start.program,
     )
     if not wanted:
         agent.decline()
-    return House(
+    return App(
         environ,
         places,
-        journal,
+        log,
         agent,
         locks,
-        Audit(places.audit, journal, required=required),
-        Store(keyring, Index(places.items, locks, journal), journal),
+        Audit(places.audit, log, required=required),
+        Store(keyring, Index(places.items, locks, log), log),
         replace(said, reason=said.reason or environ.get("CREDHELPER_REASON") or None),
         started,
         deadline,
         idle,
-        start.hushed,
+        start.background,
         start.program,
         loaded,
     )
 
 
 def _checked(
-    ticket: wire.Ticket | None, environ: Mapping[str, str], places: paths.Places
-) -> wire.Ticket | None:
+    pending: wire.PendingRequest | None, environ: Mapping[str, str], places: paths.Places
+) -> wire.PendingRequest | None:
     """The ticket; without its hit key where that was taken from another file than the one that we read."""
-    if ticket is not None and ticket.key is not None:
+    if pending is not None and pending.key is not None:
         files = wire.configuration_files(environ)
         if files is None or os.path.abspath(files[0]) != places.config:
-            client.Lease(ticket).open()
-            ticket.key = None
-    return ticket
+            client.Lease(pending).open()
+            pending.key = None
+    return pending
 
 
 def agent_directory(environ: Mapping[str, str]) -> str | None:
@@ -245,7 +253,7 @@ def _agent_mode(environ: Mapping[str, str], configured: str) -> str:
     return choice
 
 
-def _lock_directory(places: paths.Places, journal: Journal) -> str | None:
+def _lock_directory(places: paths.Places, log: Log) -> str | None:
     """A place for locks on a machine without a runtime directory that is safe."""
     directory = os.path.join(places.state, "locks")
     try:
@@ -253,7 +261,7 @@ def _lock_directory(places: paths.Places, journal: Journal) -> str | None:
             paths.make_private(directory)
             return directory
     except OSError as error:
-        journal.warn(f"no place for locks: {error.strerror or error}")
+        log.warning(f"no place for locks: {error.strerror or error}")
     return None
 
 

@@ -21,7 +21,7 @@ from credhelper.errors import CredhelperError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from credhelper.log import Journal
+    from credhelper.log import Log
 
 
 ROOM: Final = 65536
@@ -60,9 +60,9 @@ class Line:
 class Audit:
     """The record. Where it is required, a mint whose line cannot be written does not happen."""
 
-    def __init__(self, path: str, journal: Journal, *, required: bool = False) -> None:
+    def __init__(self, path: str, log: Log, *, required: bool = False) -> None:
         self._path = path
-        self._journal = journal
+        self._log = log
         self._required = required
 
     def prepare(self) -> None:
@@ -87,7 +87,7 @@ class Audit:
         except OSError as error:
             if self._required and line.outcome == "minted":
                 raise self._unwritable(error, "the session just minted is thrown away") from None
-            self._journal.warn(f"the record cannot be written: {error.strerror or error}")
+            self._log.warning(f"the record cannot be written: {error.strerror or error}")
 
     def _unwritable(self, error: OSError, outcome: str = "nothing is minted") -> CredhelperError:
         why = (error.strerror or str(error)).lower()

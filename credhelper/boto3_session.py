@@ -23,11 +23,11 @@ from credhelper.credentials import utc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from credhelper.agent.client import Wish
+    from credhelper.agent.client import CacheMode
     from credhelper.credentials import Credentials
-    from credhelper.wire import Instants
+    from credhelper.wire import ExpiryThresholds
 
-    Supply = Callable[[Wish], tuple[Credentials, Instants]]
+    Supply = Callable[[CacheMode], tuple[Credentials, ExpiryThresholds]]
 
 METHOD: Final = "credhelper"
 
@@ -41,7 +41,7 @@ class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
     def __init__(self, supply: Supply) -> None:
         super().__init__(self._renew, METHOD, time_fetcher=self._now)
         self._supply = supply
-        self._held: tuple[Credentials, Instants] | None = None
+        self._held: tuple[Credentials, ExpiryThresholds] | None = None
         _alive.add(self)
 
     def unlock(self) -> None:
@@ -49,13 +49,13 @@ class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
         self._refresh_lock = threading.Lock()
 
     def _renew(self) -> dict[str, str | None]:
-        credentials, instants = self._supply("renew" if self._is_fresh() else "get")
-        self._held = credentials, instants
-        ahead = instants.refresh if instants.refresh > 0 else instants.fresh
+        credentials, thresholds = self._supply("renew" if self._is_fresh() else "get")
+        self._held = credentials, thresholds
+        ahead = thresholds.refresh if thresholds.refresh > 0 else thresholds.fresh
         # Where a mint has failed we have been given the same session again: not to be tried at every request.
-        later = max(instants.servable, _left(credentials) - expiry.BACK_OFF)
+        later = max(thresholds.servable, _left(credentials) - expiry.BACK_OFF)
         self._advisory_refresh_timeout = int(min(ahead, later))
-        self._mandatory_refresh_timeout = int(instants.servable)
+        self._mandatory_refresh_timeout = int(thresholds.servable)
         return {
             "access_key": credentials.access_key_id,
             "secret_key": credentials.secret_access_key,
@@ -107,6 +107,6 @@ def open_session(supply: Supply, region: str | None) -> boto3.Session:
     """A session that has its credentials of `supply`, from the first request on."""
     # AWS_PROFILE may name the profile that runs us in other programs: this session is in its place.
     core = botocore.session.Session({"profile": (None, None, None, None)})
-    resolver = botocore.credentials.CredentialResolver([_Provider(_Credentials(supply))])
-    core.register_component("credential_provider", resolver)
+    provider = botocore.credentials.CredentialResolver([_Provider(_Credentials(supply))])
+    core.register_component("credential_provider", provider)
     return boto3.Session(botocore_session=core, region_name=region)

@@ -18,7 +18,7 @@ LAST_SECOND: Final = 253402300799
 
 
 @dataclass(frozen=True)
-class Keys:
+class AccessKey:
     """What signs a request: an access key, with the session token where it is a temporary one."""
 
     access_key_id: str
@@ -75,9 +75,9 @@ class Credentials:
     answer: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def keys(self) -> Keys:
+    def keys(self) -> AccessKey:
         """These credentials as what signs the next call of a chain."""
-        return Keys(self.access_key_id, self.secret_access_key, self.session_token, self.arn)
+        return AccessKey(self.access_key_id, self.secret_access_key, self.session_token, self.arn)
 
     def envelope(self) -> bytes:
         """The JSON object that SDKs read from a credential process (version 1 of AWS's format).

@@ -92,7 +92,7 @@ _BY_NAME: dict[str, type[CredhelperError]] = {
 }
 
 
-def spoken(error: CredhelperError) -> bytes:
+def render(error: CredhelperError) -> bytes:
     """What stderr says of it: the sentence and its hints, a line each."""
     lines = [f"credhelper: error: {printable(error.sentence)}"]
     lines += [f"credhelper: hint: {printable(hint)}" for hint in error.hints if hint]

@@ -13,7 +13,7 @@ from typing import Final
 
 from credhelper import wire
 from credhelper.credentials import Clocks, Credentials
-from credhelper.wire import Instants
+from credhelper.wire import ExpiryThresholds
 
 SERVABLE: Final = 60.0
 """Below this many seconds a credential is not handed out, whatever else fails."""
@@ -97,9 +97,9 @@ def refresh_ahead(credentials: Credentials, min_remaining: float | None = None) 
     return floor(credentials.life, min_remaining) + ahead
 
 
-def instants(
+def thresholds(
     credentials: Credentials, now: Clocks, min_remaining: float | None, *, ahead: bool, failed: bool
-) -> Instants:
+) -> ExpiryThresholds:
     """The moments that the agent compares its clocks with.
 
     `ahead` is whether a mint can begin ahead of need; where one has `failed` just now, what still serves is
@@ -112,7 +112,7 @@ def instants(
     refresh = refresh_ahead(credentials, min_remaining)
     if failed:
         fresh, refresh = servable, max(servable, remaining(credentials, now) - BACK_OFF)
-    return Instants(
+    return ExpiryThresholds(
         credentials.expiration - credentials.skew,
         boot_ends,
         refresh if ahead else float("-inf"),

@@ -14,14 +14,14 @@ from credhelper.credentials import utc
 from credhelper.errors import printable
 
 
-class Journal:
+class Log:
     """Writes lines to the log file; nothing about it can fail."""
 
     def __init__(self, path: str, *, debug: bool = False) -> None:
         self._path = path
         self._debug = debug
 
-    def warn(self, text: str) -> None:
+    def warning(self, text: str) -> None:
         """Something a person may want to know."""
         self._write("warning", text)
 

@@ -19,13 +19,13 @@ def main() -> int:
     try:
         from credhelper import wire
 
-        ticket = None
+        pending = None
         if sys.argv[1:2] != ["get"]:
             gc.enable()
         elif not os.isatty(1):
             answer = wire.ask(sys.argv[2:], os.environ)
-            if isinstance(answer, wire.Ticket):
-                ticket = answer
+            if isinstance(answer, wire.PendingRequest):
+                pending = answer
             elif wire.relay(answer):
                 os._exit(answer.status)  # everything is said, and there is nothing to tidy up
         if sys.argv[1:3] == ["agent", "--in"]:
@@ -36,7 +36,7 @@ def main() -> int:
             _bring_site_in()
         from credhelper.cli import main as cli_main
 
-        return cli_main.main(sys.argv[1:], began, ticket)
+        return cli_main.main(sys.argv[1:], began, pending)
     except KeyboardInterrupt:
         os.write(2, b"credhelper: error: interrupted\n")
     except ImportError as error:

@@ -86,7 +86,7 @@ CONTEXT: "Final" = (
 NEVER_A_HIT: "Final" = frozenset(["--refresh", "--no-cache", "--help", "-h"])
 
 
-class Ticket:
+class PendingRequest:
     """What a `get` brings along that the agent has not answered.
 
     `key` is its hit key, `lease` the number of the lease on it, `connection` what both are good for;
@@ -106,7 +106,7 @@ class Ticket:
         self.stuck = False
 
 
-class Instants:
+class ExpiryThresholds:
     """When a credential expires, by two clocks, and the seconds that must be left for each use of it."""
 
     __slots__ = ("boot_ends", "ends", "fresh", "refresh", "servable")
@@ -132,37 +132,37 @@ class Answer:
         self.refresh = refresh
 
 
-def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Ticket:
+def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | PendingRequest:
     """Ask the agent for what `get` with these arguments prints. Never raises; without an answer, a ticket."""
-    ticket = Ticket()
+    pending = PendingRequest()
     wanted = environ.get("CREDHELPER_AGENT", "auto") in ("auto", "") and not environ.get("CREDHELPER_CHAIN")
     if sys.platform == "win32" or not wanted or "--help" in arguments or "-h" in arguments:
-        return ticket
+        return pending
     try:
         directory = runtime_directory(environ)
         if directory is None:
-            return ticket
-        ticket.key = hit_key(arguments, environ)
-        ticket.connection, ticket.starting = approach(directory, _wait_with_alarm)
-        if ticket.connection is None or ticket.key is None:
-            return ticket
-        word, number, body = ticket.connection.ask(b"get %s\n" % ticket.key, PATIENCE)
+            return pending
+        pending.key = hit_key(arguments, environ)
+        pending.connection, pending.starting = approach(directory, _wait_with_alarm)
+        if pending.connection is None or pending.key is None:
+            return pending
+        word, number, body = pending.connection.ask(b"get %s\n" % pending.key, PATIENCE)
     except KeyboardInterrupt:
-        if ticket.connection is None or not ticket.connection.is_asking:
+        if pending.connection is None or not pending.connection.is_asking:
             raise
         return Answer(5, CANCELLED, refresh=False)  # a terminal interrupts all who wait for one answer
     except (TimeoutError, PermissionError):
-        ticket.connection, ticket.stuck = None, True
-        return ticket
+        pending.connection, pending.stuck = None, True
+        return pending
     except (OSError, ValueError):  # it has gone, or never was: the ordinary path does without
-        ticket.connection = None
-        return ticket
+        pending.connection = None
+        return pending
     if word in ("hit", "refresh"):
         return Answer(0, body, refresh=word == "refresh")
     if word == "fail" and 0 < number < 256:
         return Answer(number, body, refresh=False)
-    ticket.lease = number if word == "mint" else 0
-    return ticket
+    pending.lease = number if word == "mint" else 0
+    return pending
 
 
 def relay(answer: Answer) -> bool:

@@ -13,7 +13,7 @@ import pytest
 import requirements
 from disks import as_root
 from organization import LoopbackAws
-from sandbox import HAS_SECRET_SERVICE, PROFILES, Laptop, SecretService
+from sandbox import HAS_SECRET_SERVICE, PROFILES, Sandbox, SecretService
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
@@ -58,19 +58,19 @@ def sts() -> Iterator[LoopbackSts]:
 
 
 @pytest.fixture
-def laptop(tmp_path: Path, sts: LoopbackSts) -> Laptop:
+def sandbox(tmp_path: Path, sts: LoopbackSts) -> Sandbox:
     """A laptop with the usual profiles, whose STS is ours; it has no keyring."""
-    machine = Laptop(tmp_path / "home")
+    machine = Sandbox(tmp_path / "home")
     machine.configure(PROFILES, endpoint=sts.url)
     return machine
 
 
 @pytest.fixture
-def secret_service(laptop: Laptop) -> Iterator[SecretService]:
+def secret_service(sandbox: Sandbox) -> Iterator[SecretService]:
     """The laptop's Secret Service, unlocked. In CI its absence is a failure."""
     if not HAS_SECRET_SERVICE:
         requirements.missing("gnome-keyring")
-    with laptop.secret_service() as service:
+    with sandbox.secret_service() as service:
         yield service
 
 
@@ -97,8 +97,8 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def aws(laptop: Laptop) -> Iterator[LoopbackAws]:
+def aws(sandbox: Sandbox) -> Iterator[LoopbackAws]:
     """The rest of AWS, which the laptop is led to; everything in it is as AssumeRoot needs it."""
     with LoopbackAws().serving() as server:
-        laptop.environ |= server.environ()
+        sandbox.environ |= server.environ()
         yield server

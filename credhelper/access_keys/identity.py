@@ -22,8 +22,8 @@ from credhelper.sessions import sources
 from credhelper.sessions.calls import MFA_SESSION_SECONDS
 
 if TYPE_CHECKING:
-    from credhelper.app import House
-    from credhelper.credentials import Keys
+    from credhelper.app import App
+    from credhelper.credentials import AccessKey
 
 SECONDS: Final = 10.0
 """Time for one call to AWS, retries included."""
@@ -43,7 +43,7 @@ class Identity:
     arn: str
 
 
-def ask(aws: Services, keys: Keys) -> Identity:
+def ask(aws: Services, keys: AccessKey) -> Identity:
     """Whose a key is. Raises SourceError, UnreachableError, RefusedError."""
     try:
         answer = aws.ask(keys, "sts", "GetCallerIdentity", SECONDS)
@@ -64,37 +64,37 @@ def _not_taken(access_key_id: str, error: CredhelperError) -> CredhelperError:
     return error
 
 
-def services(house: House, name: str, keys: Keys, region: str | None) -> Services:
+def services(app: App, name: str, keys: AccessKey, region: str | None) -> Services:
     """AWS, as [defaults] reach it. Raises ConfigError."""
-    house, origin = furnished(house), sources.saved_key(name, keys.access_key_id)
-    profile = Profile(f"key {name}", SESSION, network(house, region))
-    return Services(house.chains().endpoint(profile, origin), origin)
+    app, origin = furnished(app), sources.saved_key(name, keys.access_key_id)
+    profile = Profile(f"key {name}", SESSION, network(app, region))
+    return Services(app.planner().endpoint(profile, origin), origin)
 
 
-def mfa_session(house: House, name: str, region: str | None, device: str) -> Keys:
+def mfa_session(app: App, name: str, region: str | None, device: str) -> AccessKey:
     """The session that all roles with this device share; a person may have to give a code for it."""
     if wrong := validation.problem(BY_NAME["mfa_serial"], device):
         raise ConfigError(f"'--mfa-serial' {wrong}")
-    house = furnished(house)
+    app = furnished(app)
     own = {"source_key": name, "mfa_serial": device, "duration_seconds": MFA_SESSION_SECONDS}
-    settings = network(house, region) | {key: Setting(value, FLAG) for key, value in own.items()}
-    house.agent.decline()
+    settings = network(app, region) | {key: Setting(value, FLAG) for key, value in own.items()}
+    app.agent.decline()
     try:
-        return house.resolver().get(house.call(Profile(f"key {name}", SESSION, settings))).keys
+        return app.provider().get(app.call(Profile(f"key {name}", SESSION, settings))).keys
     except NobodyError as error:
         raise NobodyError(error.sentence, "run this on a terminal, where you can be asked") from None
 
 
-def furnished(house: House) -> House:
+def furnished(app: App) -> App:
     """The house, with an empty configuration where there is no file yet."""
-    missing = not os.path.exists(house.places.config)
-    return replace(house, loaded=Config(house.places.config, "", {})) if missing else house
+    missing = not os.path.exists(app.places.config)
+    return replace(app, loaded=Config(app.places.config, "", {})) if missing else app
 
 
-def network(house: House, region: str | None) -> dict[str, Setting]:
+def network(app: App, region: str | None) -> dict[str, Setting]:
     """How AWS is reached: what [defaults] say, and the region that was asked for. Raises ConfigError."""
-    defaults = {key: value for key, value in house.config.table("defaults").items() if key in _NETWORK}
+    defaults = {key: value for key, value in app.config.table("defaults").items() if key in _NETWORK}
     for key, value in defaults.items():
-        house.config.check(BY_NAME, "defaults", key, value)
+        app.config.check(BY_NAME, "defaults", key, value)
     found = {key: Setting(value, "defaults") for key, value in defaults.items()}
     return found if region is None else {**found, "sts_region": Setting(region, FLAG)}

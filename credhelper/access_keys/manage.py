@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from credhelper.access_keys.identity import Identity
-    from credhelper.app import House
-    from credhelper.credentials import Keys
+    from credhelper.app import App
+    from credhelper.credentials import AccessKey
 
 
 def check_name(name: str) -> None:
@@ -37,10 +37,10 @@ def check_name(name: str) -> None:
         )
 
 
-def check_free(house: House, name: str, *, force: bool) -> SavedKey | None:
+def check_free(app: App, name: str, *, force: bool) -> SavedKey | None:
     """The key whose place one of this name takes. Raises ConfigError where that was not asked for."""
     check_name(name)
-    index = house.store.index
+    index = app.store.index
     if any(rotation.name == name for rotation in index.rotations()):
         raise ConfigError(
             f"the rotation of the saved key '{name}' is not finished",
@@ -49,7 +49,7 @@ def check_free(house: House, name: str, *, force: bool) -> SavedKey | None:
     for other in index.saved_keys():
         if other.name != name and other.name.lower() == name.lower():  # as Credential Manager compares them
             raise ConfigError(f"some keyrings do not tell '{name}' from the saved key '{other.name}'")
-    before = _look(house, name)
+    before = _look(app, name)
     if before is not None and not force:
         raise ConfigError(
             f"a key is saved as '{name}' already: '{before.access_key_id}'",
@@ -58,15 +58,15 @@ def check_free(house: House, name: str, *, force: bool) -> SavedKey | None:
     return before
 
 
-def add(house: House, name: str, new: Keys, *, region: str | None, check: bool, force: bool) -> str:
+def add(app: App, name: str, new: AccessKey, *, region: str | None, check: bool, force: bool) -> str:
     """Save a key, once AWS knows it; returns what to tell the person."""
-    whose = _identify(house, name, new, region) if check else None
-    with alone(house, name):
-        before = check_free(house, name, force=force)
-        put(house, name, new, whose)
+    whose = _identify(app, name, new, region) if check else None
+    with alone(app, name):
+        before = check_free(app, name, force=force)
+        put(app, name, new, whose)
     said = [f"saved '{name}': {new.access_key_id} {f'of {whose.arn}' if whose else 'as it is, not checked'}"]
     if before is not None and before.access_key_id != new.access_key_id:
-        _forget_sessions(house)
+        _forget_sessions(app)
         said += [f"AWS still has the one before; this deletes it there:\n  {delete_command(before)}"]
     if whose is not None and whose.arn.endswith(":root"):
         said.append("it is the root user's: no role can be assumed with it")
@@ -74,64 +74,64 @@ def add(house: House, name: str, new: Keys, *, region: str | None, check: bool, 
     return "".join(line + "\n" for line in said)
 
 
-def _identify(house: House, name: str, new: Keys, region: str | None) -> Identity:
+def _identify(app: App, name: str, new: AccessKey, region: str | None) -> Identity:
     from credhelper.access_keys import identity
 
-    return identity.ask(identity.services(house, name, new, region), new)
+    return identity.ask(identity.services(app, name, new, region), new)
 
 
-def put(house: House, name: str, keys: Keys, whose: Identity | None) -> None:
+def put(app: App, name: str, keys: AccessKey, whose: Identity | None) -> None:
     """Save a key and list it. Raises CredhelperError.
 
     A name that is new is listed first: what is not listed would never be found again.
     """
-    before = in_index(house, name)
+    before = in_index(app, name)
     account, arn = (whose.account, whose.arn) if whose else (None, None)
     with keyring():
         if before is not None:
-            house.store.save_key(name, keys)
-        if not house.store.index.add(SavedKey(name, keys.access_key_id, account, arn, int(time.time()))):
-            raise unlisted(house)
+            app.store.save_key(name, keys)
+        if not app.store.index.add(SavedKey(name, keys.access_key_id, account, arn, int(time.time()))):
+            raise unlisted(app)
         if before is None:
-            house.store.save_key(name, keys)
+            app.store.save_key(name, keys)
 
 
-def unlisted(house: House) -> CredhelperError:
+def unlisted(app: App) -> CredhelperError:
     """The error where the index cannot be written."""
-    return CredhelperError(f"'{house.places.items}' cannot be written", f"'{house.places.log}' says why")
+    return CredhelperError(f"'{app.places.items}' cannot be written", f"'{app.places.log}' says why")
 
 
-def in_index(house: House, name: str) -> SavedKey | None:
+def in_index(app: App, name: str) -> SavedKey | None:
     """What the index has under a name."""
-    return next((each for each in house.store.index.saved_keys() if each.name == name), None)
+    return next((each for each in app.store.index.saved_keys() if each.name == name), None)
 
 
-def _look(house: House, name: str) -> SavedKey | None:
+def _look(app: App, name: str) -> SavedKey | None:
     """What the keyring has under a name, with what the index knows of it. Raises CredhelperError."""
     with keyring():
-        found = house.store.read_key(name) or house.store.read_key(successor(name))
-    listed = in_index(house, name)
+        found = app.store.read_key(name) or app.store.read_key(successor(name))
+    listed = in_index(app, name)
     if found is None or (listed is not None and listed.access_key_id == found.access_key_id):
         return listed if found is not None else None
     return SavedKey(name, found.access_key_id, None, None, 0)
 
 
-def find(house: House, name: str) -> SavedKey:
+def find(app: App, name: str) -> SavedKey:
     """The key of that name, in the keyring or at least in the index. Raises SourceError, CredhelperError."""
     check_name(name)
-    found = _look(house, name) or in_index(house, name)
+    found = _look(app, name) or in_index(app, name)
     if found is None:
-        known = [each.name for each in house.store.index.saved_keys()]
+        known = [each.name for each in app.store.index.saved_keys()]
         raise SourceError(
             f"no key is saved as '{name}'", *nearest(name, known), f"'credhelper key add {name}' saves one"
         )
     return found
 
 
-def users(house: House, name: str) -> list[str]:
+def users(app: App, name: str) -> list[str]:
     """The profiles whose source is that key."""
     with contextlib.suppress(ConfigError):
-        named = {**house.config.table("profiles"), "[defaults]": house.config.table("defaults")}
+        named = {**app.config.table("profiles"), "[defaults]": app.config.table("defaults")}
         return [
             each
             for each, table in named.items()
@@ -140,16 +140,16 @@ def users(house: House, name: str) -> list[str]:
     return []
 
 
-def remove(house: House, saved: SavedKey) -> str:
+def remove(app: App, saved: SavedKey) -> str:
     """Take a key out of the keyring; returns what to tell the person."""
-    name, index, store = saved.name, house.store.index, house.store
-    with alone(house, name), keyring():
+    name, index, store = saved.name, app.store.index, app.store
+    with alone(app, name), keyring():
         begun = [rotation for rotation in index.rotations() if rotation.name == name]
         found = [store.read_key(each) for each in (name, successor(name))]
         store.delete_key(successor(name))  # first: left alone, it would be taken for the key
         store.delete_key(name)
         index.remove([*begun, *(each for each in index.saved_keys() if each.name == name)])
-    _forget_sessions(house)
+    _forget_sessions(app)
     left = {saved.access_key_id, *(keys.access_key_id for keys in found if keys)}
     left |= {rotation.replaces for rotation in begun}
     commands = [f"  {delete_command(replace(saved, access_key_id=each))}" for each in sorted(left)]
@@ -165,16 +165,16 @@ def delete_command(saved: SavedKey) -> str:
     return shlex.join(command)
 
 
-def _forget_sessions(house: House) -> None:
+def _forget_sessions(app: App) -> None:
     """Empty the agent's memory: asked by arguments and files, it does not see that a key is another one."""
-    admin.Remote(agent_directory(house.environ)).clear(())
+    admin.AgentAdmin(agent_directory(app.environ)).clear(())
 
 
 @contextlib.contextmanager
-def alone(house: House, name: str) -> Iterator[None]:
+def alone(app: App, name: str) -> Iterator[None]:
     """Only one at a time changes a saved key. Raises CredhelperError for the others."""
-    with house.locks.hold(f"key-{name.lower()}", 0) as held:
-        if not held and house.locks.usable:
+    with app.locks.hold(f"key-{name.lower()}", 0) as held:
+        if not held and app.locks.usable:
             raise CredhelperError(f"another 'credhelper key' is at work on '{name}'", "wait until it is done")
         yield
 

@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from credhelper.config import validation
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 from credhelper.errors import ConfigError
 
 LIMIT: Final = 64 * 1024
@@ -21,7 +21,7 @@ _SECRET: Final = r"[\x21-\x7e]{16,256}"  # noqa: S105 - what one looks like: AWS
 _CSV_HEADER: Final = "access key id,secret access key"
 
 
-def parse(content: bytes, access_key_id: str | None) -> Keys:
+def parse(content: bytes, access_key_id: str | None) -> AccessKey:
     """The key in a text, which needs to have no more than the secret where the id is known.
 
     Raises ConfigError.
@@ -32,7 +32,7 @@ def parse(content: bytes, access_key_id: str | None) -> Keys:
         raise ConfigError(
             "stdin holds no access key that can be read" if text.strip() else "stdin is empty", FORMS
         )
-    keys = Keys(check_id(found[0]), check_secret(found[1]))
+    keys = AccessKey(check_id(found[0]), check_secret(found[1]))
     if access_key_id not in (None, keys.access_key_id):
         raise ConfigError(f"stdin holds the access key '{keys.access_key_id}', not '{access_key_id}'")
     return keys

@@ -16,7 +16,7 @@ from credhelper.access_keys import identity, manage
 from credhelper.aws import transport
 from credhelper.cache.index import Rotation
 from credhelper.cache.store import Store, successor
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline
 from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from credhelper.access_keys.identity import Identity
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.aws.services import Services
 
 Answer = TypeVar("Answer")
@@ -43,17 +43,17 @@ LONGEST_PAUSE: Final = 4.0
 class _Job:
     """What every step needs. `session` signs for IAM where a policy demands MFA."""
 
-    house: House
+    app: App
     name: str
     aws: Services
     seconds: float
-    session: Keys | None
+    session: AccessKey | None
 
     @property
     def store(self) -> Store:
-        return self.house.store
+        return self.app.store
 
-    def iam(self, signer: Keys, operation: str, **parameters: Any) -> dict[str, Any]:
+    def iam(self, signer: AccessKey, operation: str, **parameters: Any) -> dict[str, Any]:
         """One call to IAM, which takes the user from the key that signs it."""
         return self.aws.ask(self.session or signer, "iam", operation, identity.SECONDS, **parameters)
 
@@ -70,26 +70,26 @@ class _Job:
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def rotate(house: House, name: str, *, region: str | None, mfa_serial: str | None, seconds: float) -> str:
+def rotate(app: App, name: str, *, region: str | None, mfa_serial: str | None, seconds: float) -> str:
     """Replace a saved key, or finish what a run before this one began; returns what to tell the person.
 
     So many seconds are given to AWS to know the new key.
     """
-    manage.find(house, name)
-    with manage.alone(house, name), manage.keyring():
-        saved, waiting = house.store.read_key(name), house.store.read_key(successor(name))
+    manage.find(app, name)
+    with manage.alone(app, name), manage.keyring():
+        saved, waiting = app.store.read_key(name), app.store.read_key(successor(name))
         current = saved or waiting
         if current is None:
             raise SourceError(f"the saved key '{name}' is not in the keyring any more")
-        job = _job(house, name, current, region, mfa_serial, seconds)
-        begun = next((each for each in house.store.index.rotations() if each.name == name), None)
+        job = _job(app, name, current, region, mfa_serial, seconds)
+        begun = next((each for each in app.store.index.rotations() if each.name == name), None)
         resumed, whose = begun is not None, None
         if begun is None or current.access_key_id == begun.replaces:
             begun, current, whose = _make(job, current, waiting, begun)
         _settle(job, current, saved, whose)
         _retire(job, current, begun.replaces)
-        house.store.delete_key(successor(name))
-        house.store.index.remove([begun])
+        app.store.delete_key(successor(name))
+        app.store.index.remove([begun])
     how = "finished the rotation of" if resumed else "rotated"
     return (
         f"{how} '{name}': {current.access_key_id} has taken the place of {begun.replaces}, which is deleted\n"
@@ -97,16 +97,16 @@ def rotate(house: House, name: str, *, region: str | None, mfa_serial: str | Non
 
 
 def _job(
-    house: House, name: str, current: Keys, region: str | None, mfa_serial: str | None, seconds: float
+    app: App, name: str, current: AccessKey, region: str | None, mfa_serial: str | None, seconds: float
 ) -> _Job:
-    aws = identity.services(house, name, current, region)
-    session = None if mfa_serial is None else identity.mfa_session(house, name, region, mfa_serial)
-    return _Job(house, name, aws, seconds, session)
+    aws = identity.services(app, name, current, region)
+    session = None if mfa_serial is None else identity.mfa_session(app, name, region, mfa_serial)
+    return _Job(app, name, aws, seconds, session)
 
 
 def _make(
-    job: _Job, old: Keys, waiting: Keys | None, begun: Rotation | None
-) -> tuple[Rotation, Keys, Identity]:
+    job: _Job, old: AccessKey, waiting: AccessKey | None, begun: Rotation | None
+) -> tuple[Rotation, AccessKey, Identity]:
     """A new key that works: the one that waits from a run before, or one that is made now."""
     if begun is not None and waiting is not None:
         whose = _take_up(job, old, waiting)
@@ -117,7 +117,7 @@ def _make(
     return begun, new, _prove(job, old, new)
 
 
-def _take_up(job: _Job, old: Keys, waiting: Keys) -> Identity | None:
+def _take_up(job: _Job, old: AccessKey, waiting: AccessKey) -> Identity | None:
     """Whose the key is that waits; None where somebody has deactivated or deleted it in the meantime."""
     try:
         return _prove(job, old, waiting)
@@ -130,7 +130,7 @@ def _take_up(job: _Job, old: Keys, waiting: Keys) -> Identity | None:
     return None
 
 
-def _begin(job: _Job, old: Keys, begun: Rotation | None) -> Rotation:
+def _begin(job: _Job, old: AccessKey, begun: Rotation | None) -> Rotation:
     """Put on record that a key will be made, after deleting one that a run before this made and lost."""
     with _telling(job, f"nothing has changed: '{job.name}' is '{old.access_key_id}'"):
         answer = job.iam(old, "ListAccessKeys")
@@ -145,11 +145,11 @@ def _begin(job: _Job, old: Keys, begun: Rotation | None) -> Rotation:
         raise _no_room(others[0])
     begun = Rotation(job.name, old.access_key_id, int(transport.date(answer) or time.time()))
     if not index.add(begun):
-        raise manage.unlisted(job.house)
+        raise manage.unlisted(job.app)
     return begun
 
 
-def _is_lost(job: _Job, old: Keys, each: Mapping[str, Any], begun: Rotation) -> bool:
+def _is_lost(job: _Job, old: AccessKey, each: Mapping[str, Any], begun: Rotation) -> bool:
     """Whether a key came of a CreateAccessKey of ours whose answer nobody kept.
 
     There was none beside the old one when that call was put on record, and a key whose secret nobody has
@@ -173,7 +173,7 @@ def _no_room(other: Mapping[str, Any]) -> RefusedError:
     )
 
 
-def _create(job: _Job, old: Keys, begun: Rotation) -> Keys:
+def _create(job: _Job, old: AccessKey, begun: Rotation) -> AccessKey:
     """Have AWS make a key, and let it wait in the keyring."""
     with _telling(
         job, f"'{job.name}' is still '{old.access_key_id}'; the same command tidies up and tries again"
@@ -184,7 +184,7 @@ def _create(job: _Job, old: Keys, begun: Rotation) -> Keys:
             if error.code != "LimitExceeded":  # which may be the key that a broken connection has cost us
                 job.store.index.remove([begun])
             raise
-    new = Keys(made["AccessKeyId"], made["SecretAccessKey"])
+    new = AccessKey(made["AccessKeyId"], made["SecretAccessKey"])
     try:
         job.store.save_key(successor(job.name), new)
     except BaseException:
@@ -194,7 +194,7 @@ def _create(job: _Job, old: Keys, begun: Rotation) -> Keys:
     return new
 
 
-def _prove(job: _Job, old: Keys, new: Keys) -> Identity:
+def _prove(job: _Job, old: AccessKey, new: AccessKey) -> Identity:
     """Wait until AWS knows the key. Raises UnreachableError, RefusedError."""
     try:
         return job.patiently(lambda: identity.ask(job.aws, new))
@@ -206,16 +206,16 @@ def _prove(job: _Job, old: Keys, new: Keys) -> Identity:
         ) from None
 
 
-def _settle(job: _Job, current: Keys, saved: Keys | None, whose: Identity | None) -> None:
+def _settle(job: _Job, current: AccessKey, saved: AccessKey | None, whose: Identity | None) -> None:
     """Make it the key of that name, in the keyring and in the index."""
-    listed = manage.in_index(job.house, job.name)
+    listed = manage.in_index(job.app, job.name)
     if whose is None and listed is not None and listed.account and listed.arn:
         whose = identity.Identity(listed.account, listed.arn)  # the next key of a user is the same user's
     if saved != current or listed is None or listed.access_key_id != current.access_key_id:
-        manage.put(job.house, job.name, current, whose)
+        manage.put(job.app, job.name, current, whose)
 
 
-def _retire(job: _Job, current: Keys, old: str) -> None:
+def _retire(job: _Job, current: AccessKey, old: str) -> None:
     """Deactivate and delete the key that was replaced; one that is not there any more is fine."""
     with _telling(
         job, f"'{job.name}' is '{current.access_key_id}' and works; the same command deletes '{old}'"
@@ -224,7 +224,7 @@ def _retire(job: _Job, current: Keys, old: str) -> None:
         _unless_gone(job, current, "DeleteAccessKey", AccessKeyId=old)
 
 
-def _unless_gone(job: _Job, signer: Keys, operation: str, **parameters: str) -> None:
+def _unless_gone(job: _Job, signer: AccessKey, operation: str, **parameters: str) -> None:
     try:
         job.patiently(lambda: job.iam(signer, operation, **parameters))
     except RefusedError as error:

@@ -31,7 +31,7 @@ class Remembered:
     seconds: float
 
 
-class Remote:
+class AgentAdmin:
     """The agent, if one runs. Its methods raise CredhelperError where it does not answer."""
 
     def __init__(self, directory: str | None) -> None:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Final, Literal
 from credhelper import wire
 from credhelper.credentials import Credentials
 from credhelper.deadline import LateError, within
-from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, spoken
+from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, render
 
 if TYPE_CHECKING:
-    from credhelper.log import Journal
-    from credhelper.wire import Instants
+    from credhelper.log import Log
+    from credhelper.wire import ExpiryThresholds
 
-Wish = Literal["get", "renew", "mint"]
+CacheMode = Literal["get", "renew", "mint"]
 START_SECONDS: Final = 5.0
 _INTERPRETERS: Final = ("python", "pypy", "graalpy", "platform-python")
 
@@ -34,23 +34,23 @@ class Lease:
     what is told goes nowhere. `stale` is what still serves if minting fails.
     """
 
-    def __init__(self, ticket: wire.Ticket | None = None, stale: bytes = b"") -> None:
-        self._ticket = wire.Ticket() if ticket is None else ticket
+    def __init__(self, pending: wire.PendingRequest | None = None, stale: bytes = b"") -> None:
+        self._pending = wire.PendingRequest() if pending is None else pending
         self.stale = stale
 
     @property
     def is_shared(self) -> bool:
         """Whether anybody else is told what comes of it."""
-        return bool(self._ticket.lease) and self._ticket.connection is not None
+        return bool(self._pending.lease) and self._pending.connection is not None
 
-    def put(self, body: bytes, instants: Instants, of: str, label: str) -> bool | None:
+    def put(self, body: bytes, thresholds: ExpiryThresholds, of: str, label: str) -> bool | None:
         """Give everybody these bytes; whether they are kept: not after a `clear`. None: nobody was told."""
         if len(body) > wire.LARGEST_BODY:
             self.open()
             return None
-        boot_ends = "-" if instants.boot_ends is None else repr(instants.boot_ends)
-        refresh = "-" if instants.refresh == float("-inf") else repr(instants.refresh)
-        times = f"{instants.ends!r} {boot_ends} {refresh} {instants.fresh!r} {instants.servable!r}"
+        boot_ends = "-" if thresholds.boot_ends is None else repr(thresholds.boot_ends)
+        refresh = "-" if thresholds.refresh == float("-inf") else repr(thresholds.refresh)
+        times = f"{thresholds.ends!r} {boot_ends} {refresh} {thresholds.fresh!r} {thresholds.servable!r}"
         name = "".join(character if character.isprintable() else "?" for character in label)[:1024]
         told = self._tell("put", f"{len(body)} {times} {of} {name}", body)
         return None if told is None else bool(told)
@@ -64,7 +64,7 @@ class Lease:
 
     def asking(self) -> int:
         """Have those who wait be patient, because a person is being asked; returns how many they are."""
-        number, connection = self._ticket.lease, self._ticket.connection
+        number, connection = self._pending.lease, self._pending.connection
         if number and connection is not None:
             with contextlib.suppress(OSError, ValueError):
                 return connection.ask(b"asking %d\n" % number)[1]
@@ -79,12 +79,12 @@ class Lease:
         self._tell("drop")
 
     def _tell(self, verb: str, words: str = "", body: bytes = b"") -> int | None:
-        number, self._ticket.lease = self._ticket.lease, 0
-        if not number or self._ticket.connection is None:
+        number, self._pending.lease = self._pending.lease, 0
+        if not number or self._pending.connection is None:
             return None
         request = f"{verb} {number} {words}".rstrip(" ").encode("utf-8", "replace") + b"\n" + body
         try:
-            return self._ticket.connection.ask(request)[1]
+            return self._pending.connection.ask(request)[1]
         except (OSError, ValueError):
             return None
 
@@ -92,60 +92,60 @@ class Lease:
 class Agent:
     """This user's agent, for one command.
 
-    `directory` is the runtime place, None where no agent is wanted; `ticket` what asking it has left us with.
-    Without `starts` one that runs is used, and none is started.
+    `directory` is the runtime directory, None for no agent; `pending` the request that `start` left open.
+    Without `starts` a running agent is used, and none is started.
     """
 
     def __init__(
         self,
         directory: str | None,
-        journal: Journal,
+        log: Log,
         *,
         idle_seconds: float,
-        ticket: wire.Ticket | None = None,
+        pending: wire.PendingRequest | None = None,
         starts: bool = True,
     ) -> None:
         self._directory = directory
         self._starts = starts
-        self._journal = journal
+        self._log = log
         self._idle_seconds = idle_seconds
         self._connection: wire.Connection | None = None
         self._tries = 2  # it may be killed once while we are at work
-        self.hit = Lease(ticket)
+        self.hit = Lease(pending)
         """The lease on the hit key of this `get`."""
-        self._ticket = ticket
+        self._pending = pending
 
     def decline(self) -> None:
         """Do without what the first question has left, and hold nobody up."""
-        ticket, self._ticket = self._ticket, None
-        if ticket is None:
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
         self.hit.open()
-        if ticket.stuck:
+        if pending.stuck:
             self._tries = 0
-        if ticket.connection is not None:
-            ticket.connection.close()
-            ticket.connection = None
-        if ticket.starting is not None:
-            os.close(ticket.starting)
-            ticket.starting = None
+        if pending.connection is not None:
+            pending.connection.close()
+            pending.connection = None
+        if pending.starting is not None:
+            os.close(pending.starting)
+            pending.starting = None
 
     def take(self) -> None:
         """Go on with what the first question has left: its connection, or the duty to start the agent."""
-        ticket, self._ticket = self._ticket, None
-        if ticket is None or self._directory is None:
+        pending, self._pending = self._pending, None
+        if pending is None or self._directory is None:
             return
-        self._connection = ticket.connection
-        if ticket.stuck:
+        self._connection = pending.connection
+        if pending.stuck:
             self._tries = 0
-        if ticket.starting is not None:
+        if pending.starting is not None:
             self._tries -= 1
             self._connection = self._start()
-            if self._connection is not None and ticket.key is not None:
-                ticket.lease = self._claim(self._connection, ticket.key)
-            os.close(ticket.starting)
-            ticket.starting = None
-        ticket.connection = self._connection
+            if self._connection is not None and pending.key is not None:
+                pending.lease = self._claim(self._connection, pending.key)
+            os.close(pending.starting)
+            pending.starting = None
+        pending.connection = self._connection
 
     def _claim(self, connection: wire.Connection, key: bytes) -> int:
         """The lease on the hit key; 0 where somebody was quicker: we meet them at the key of the call."""
@@ -158,9 +158,9 @@ class Agent:
             return 0
         return number if word == "mint" else 0
 
-    def ask(self, key: str, wish: Wish, patience: float) -> Credentials | CredhelperError | Lease:
+    def ask(self, key: str, mode: CacheMode, patience: float) -> Credentials | CredhelperError | Lease:
         """What somebody else has minted, or their failure; otherwise the lease, to mint with."""
-        request = f"{wish} {key}\n".encode("ascii")
+        request = f"{mode} {key}\n".encode("ascii")
         while (connection := self._connect()) is not None:
             answer = self._ask(request, patience)
             if answer is None:
@@ -170,7 +170,7 @@ class Agent:
                 request = f"renew {key}\n".encode("ascii")
                 continue
             if word == "mint":
-                return Lease(wire.Ticket(connection, number), body)
+                return Lease(wire.PendingRequest(connection, number), body)
             found = read_failure(body) if word == "fail" else Credentials.from_json(body.decode())
             if found is not None:
                 return found
@@ -185,12 +185,12 @@ class Agent:
         except TimeoutError:
             self._give_up("it does not answer")
         except (OSError, ValueError) as error:  # it has gone; there may be another one
-            self._journal.debug(f"agent: {type(error).__name__}")
+            self._log.debug(f"agent: {type(error).__name__}")
             self.close()
         return None
 
     def _give_up(self, why: str) -> None:
-        self._journal.debug(f"agent: {why}")
+        self._log.debug(f"agent: {why}")
         self._tries = 0
         self.close()
 
@@ -238,7 +238,7 @@ class Agent:
             )
             return wire.connect(self._directory)
         except (OSError, subprocess.SubprocessError) as error:
-            self._journal.warn(f"the agent does not start: {error}")
+            self._log.warning(f"the agent does not start: {error}")
             self._tries = 0
             return None
 
@@ -255,13 +255,13 @@ def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
     return [sys.executable, "-IS", program, "agent", "--in", directory, str(idle_seconds), *more]
 
 
-def settle(ticket: wire.Ticket, error: CredhelperError) -> None:
+def settle(pending: wire.PendingRequest, error: CredhelperError) -> None:
     """Tell those who wait for the same `get` how it ended; where only we lack something, let them try."""
-    lease = Lease(ticket)
+    lease = Lease(pending)
     if _is_ours_alone(error):
         lease.open()
     else:
-        lease.fail(error, spoken(error))  # unless it is ours alone, such as an interruption
+        lease.fail(error, render(error))  # unless it is ours alone, such as an interruption
 
 
 def _is_ours_alone(error: CredhelperError) -> bool:

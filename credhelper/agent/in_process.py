@@ -20,7 +20,7 @@ from credhelper.deadline import Deadline
 if TYPE_CHECKING:
     from credhelper.credentials import Clocks
     from credhelper.errors import CredhelperError
-    from credhelper.wire import Instants
+    from credhelper.wire import ExpiryThresholds
 
 
 _LONGEST_WAIT: Final = 60.0
@@ -32,16 +32,16 @@ class _Entry:
     """What is remembered under one key. `minting` is held by the thread that mints for it."""
 
     minting: threading.Lock = field(default_factory=threading.Lock)
-    kept: tuple[Credentials, Instants] | None = None
+    kept: tuple[Credentials, ExpiryThresholds] | None = None
     failed: tuple[float, bytes] | None = None  # when, on the monotonic clock, and how the last mint failed
 
-    def at_hand(self, wish: client.Wish) -> Credentials | None:
+    def at_hand(self, mode: client.CacheMode) -> Credentials | None:
         """What answers the wish without a mint."""
         kept = self.kept
-        if kept is None or wish == "mint":
+        if kept is None or mode == "mint":
             return None
-        credentials, instants = kept
-        needed = max(instants.fresh, instants.refresh) if wish == "renew" else instants.fresh
+        credentials, thresholds = kept
+        needed = max(thresholds.fresh, thresholds.refresh) if mode == "renew" else thresholds.fresh
         return credentials if _left(credentials) >= needed else None
 
     def failure_since(self, moment: float) -> CredhelperError | None:
@@ -107,11 +107,11 @@ class _Lease(client.Lease):
         super().__init__(stale=entry.stale())
         self._entry: _Entry | None = entry
 
-    def put(self, body: bytes, instants: Instants, of: str, label: str) -> bool | None:  # noqa: ARG002 - the agent's
+    def put(self, body: bytes, thresholds: ExpiryThresholds, of: str, label: str) -> bool | None:  # noqa: ARG002 - the agent's
         """Keep it for the other threads."""
         credentials = Credentials.from_json(body.decode("ascii"))
         if self._entry is not None and credentials is not None:
-            self._entry.kept, self._entry.failed = (credentials, instants), None
+            self._entry.kept, self._entry.failed = (credentials, thresholds), None
         self.drop()
         return None
 
@@ -137,20 +137,20 @@ class Threads:
         return self._agent.hit
 
     def ask(
-        self, key: str, wish: client.Wish, patience: float
+        self, key: str, mode: client.CacheMode, patience: float
     ) -> Credentials | CredhelperError | client.Lease:
         """What the agent says; in its absence what another thread has minted, or the lease."""
         began, deadline = time.monotonic(), Deadline(patience)
-        answer = self._agent.ask(key, wish, patience)
+        answer = self._agent.ask(key, mode, patience)
         if not isinstance(answer, client.Lease) or answer.is_shared:
             return answer
-        found = _entry(key).at_hand(wish)
+        found = _entry(key).at_hand(mode)
         entry = None if found is not None else _held(key, deadline)
         if entry is None:
             return found or answer
         lease = _Lease(entry)
         self._leases.append(lease)
-        answered = entry.at_hand(wish) or entry.failure_since(began)
+        answered = entry.at_hand(mode) or entry.failure_since(began)
         if answered is not None:
             lease.drop()
         return answered or lease

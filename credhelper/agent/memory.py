@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from typing import Final, Protocol
 
-    from credhelper.wire import Instants
+    from credhelper.wire import ExpiryThresholds
 
     class Peer(Protocol):
         """Somebody who asks."""
@@ -54,22 +54,22 @@ class Now:
         self.steady = steady
 
 
-def left(instants: "Instants", now: Now) -> float:
+def left(thresholds: "ExpiryThresholds", now: Now) -> float:
     """Seconds until a credential expires: the lesser of what the two clocks say."""
-    by_wall = instants.ends - now.wall
-    if instants.boot_ends is None or now.boot is None:
+    by_wall = thresholds.ends - now.wall
+    if thresholds.boot_ends is None or now.boot is None:
         return by_wall
-    return min(by_wall, instants.boot_ends - now.boot)
+    return min(by_wall, thresholds.boot_ends - now.boot)
 
 
 class Entry:
     """Bytes for whoever asks for their key, and what they are known by."""
 
-    __slots__ = ("body", "instants", "label", "of", "told")
+    __slots__ = ("body", "label", "of", "thresholds", "told")
 
-    def __init__(self, body: bytearray, instants: "Instants", of: str, label: str) -> None:
+    def __init__(self, body: bytearray, thresholds: "ExpiryThresholds", of: str, label: str) -> None:
         self.body = body
-        self.instants = instants
+        self.thresholds = thresholds
         self.of = of
         self.label = label
         self.told = NEVER  # when a client was asked for a refresher
@@ -96,11 +96,11 @@ class Lease:
 class Waiter:
     """Somebody who waits for a key."""
 
-    __slots__ = ("peer", "since", "wish")
+    __slots__ = ("mode", "peer", "since")
 
-    def __init__(self, peer: "Peer", wish: str, since: float) -> None:
+    def __init__(self, peer: "Peer", mode: str, since: float) -> None:
         self.peer = peer
-        self.wish = wish
+        self.mode = mode
         self.since = since
 
 
@@ -132,24 +132,24 @@ class Memory:
         """Whether this peer waits."""
         return any(waiter.peer is peer for waiters in self._waiters.values() for waiter in waiters)
 
-    def ask(self, peer: "Peer", wish: str, key: bytes) -> None:
+    def ask(self, peer: "Peer", mode: str, key: bytes) -> None:
         """`get`, `renew` or `mint`: the bytes, the lease, or wait."""
         now = self._clock()
         entry = self._entries.get(key)
-        if entry is not None and self._serve(peer, wish, entry, now, leased=key in self._leases):
+        if entry is not None and self._serve(peer, mode, entry, now, leased=key in self._leases):
             return
         if key not in self._leases:
             self._grant(peer, key, now)
             return
-        self._waiters.setdefault(key, []).append(Waiter(peer, wish, now.steady))
+        self._waiters.setdefault(key, []).append(Waiter(peer, mode, now.steady))
         peer.reply("wait", self._is_asking(key))
 
     @staticmethod
-    def _serve(peer: "Peer", wish: str, entry: Entry, now: Now, *, leased: bool) -> bool:
-        seconds, instants = left(entry.instants, now), entry.instants
-        if wish == "mint" or seconds < instants.fresh or (wish == "renew" and seconds < instants.refresh):
+    def _serve(peer: "Peer", mode: str, entry: Entry, now: Now, *, leased: bool) -> bool:
+        seconds, thresholds = left(entry.thresholds, now), entry.thresholds
+        if mode == "mint" or seconds < thresholds.fresh or (mode == "renew" and seconds < thresholds.refresh):
             return False
-        due = seconds < instants.refresh and not leased and now.steady - entry.told > TELL_AGAIN
+        due = seconds < thresholds.refresh and not leased and now.steady - entry.told > TELL_AGAIN
         if due:
             entry.told = now.steady
         peer.reply("refresh" if due else "hit", 0, entry.body)
@@ -169,7 +169,7 @@ class Memory:
 
     def _servable(self, key: bytes, now: Now) -> bytes | bytearray:
         entry = self._entries.get(key)
-        return entry.body if entry and left(entry.instants, now) >= entry.instants.servable else b""
+        return entry.body if entry and left(entry.thresholds, now) >= entry.thresholds.servable else b""
 
     def lease(self, peer: "Peer", number: int) -> Lease | None:
         """The lease of that number, where this peer still has it."""
@@ -178,7 +178,7 @@ class Memory:
                 return lease
         return None
 
-    def put(self, lease: Lease, body: bytearray, instants: "Instants", of: str, label: str) -> None:
+    def put(self, lease: Lease, body: bytearray, thresholds: "ExpiryThresholds", of: str, label: str) -> None:
         """Bytes for all who wait, kept unless they were cleared since the lease was granted."""
         names = _names(lease.key, of, label)
         kept = lease.cleared is None or not _are_meant(lease.cleared, names)
@@ -188,7 +188,7 @@ class Memory:
         lease.holder.reply("ok", int(kept))
         self._drop(lease.key)
         if kept:
-            self._keep(lease.key, Entry(body, instants, of, label))
+            self._keep(lease.key, Entry(body, thresholds, of, label))
         else:
             body[:] = bytes(len(body))
             self._spoil({id(waiter.peer) for waiter in waiters})
@@ -203,7 +203,7 @@ class Memory:
         now = self._clock()
         self._entries[key] = entry
         self.size += entry.size(key)
-        until = left(entry.instants, now) - entry.instants.servable
+        until = left(entry.thresholds, now) - entry.thresholds.servable
         self._next_expiry = min(self._next_expiry, now.steady + until)
         while self.size > MOST:
             self._drop(next(iter(self._entries)))
@@ -284,7 +284,7 @@ class Memory:
             body, asking = self._servable(key, now), self._is_asking(key)
             staying = []
             for waiter in waiters:
-                if body and waiter.wish != "mint" and now.steady - waiter.since > SERVE_AFTER:
+                if body and waiter.mode != "mint" and now.steady - waiter.since > SERVE_AFTER:
                     waiter.peer.reply("hit", 0, body)
                 else:
                     waiter.peer.reply("wait", asking)
@@ -298,7 +298,7 @@ class Memory:
         now = self._clock()
         if now.steady >= self._next_expiry:
             lasting = {
-                key: left(entry.instants, now) - entry.instants.servable
+                key: left(entry.thresholds, now) - entry.thresholds.servable
                 for key, entry in self._entries.items()
             }
             for key in [key for key, seconds in lasting.items() if seconds < 0]:
@@ -312,7 +312,7 @@ class Memory:
         """What is cached, a line each: seconds left, what it rests on, label. Never the bytes."""
         now = self._clock()
         for entry in self._entries.values():
-            yield f"{left(entry.instants, now):.3f} {entry.of} {entry.label}"
+            yield f"{left(entry.thresholds, now):.3f} {entry.of} {entry.label}"
 
 
 def _names(key: bytes, of: str, label: str) -> set[str]:

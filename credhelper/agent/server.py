@@ -16,7 +16,7 @@ import time
 
 from credhelper import wire
 from credhelper.agent.memory import MOST, Memory, Now
-from credhelper.wire import Instants
+from credhelper.wire import ExpiryThresholds
 
 if sys.platform == "win32":
     raise ImportError(wire.NOT_HERE)
@@ -295,14 +295,14 @@ class Agent:
 
     def _put(self, lease: "Lease", words: list[str], body: bytearray) -> None:
         ends, boot_ends, refresh, fresh, servable = words[2:7]
-        instants = Instants(
+        thresholds = ExpiryThresholds(
             _number(ends),
             None if boot_ends == "-" else _number(boot_ends),
             float("-inf") if refresh == "-" else _number(refresh),
             _number(fresh),
             _number(servable),
         )
-        self._memory.put(lease, body, instants, words[7], " ".join(words[8:]))
+        self._memory.put(lease, body, thresholds, words[7], " ".join(words[8:]))
 
     def _answer(self, client: Client, verb: bytes, rest: bytes) -> None:
         if verb in (b"get", b"renew", b"mint") and rest:

@@ -16,7 +16,7 @@ from credhelper.run.batch import Sessions, Stop, each
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.assume.request import OneOff
     from credhelper.credentials import Credentials
 
@@ -67,9 +67,7 @@ def read(content: bytes) -> list[str]:
 class Errand:
     """One call for many principals; `say` makes what is printed of credentials. Raises CredhelperError."""
 
-    def __init__(
-        self, opened: House, wanted: OneOff, say: Callable[[Credentials], Mapping[str, Any]]
-    ) -> None:
+    def __init__(self, opened: App, wanted: OneOff, say: Callable[[Credentials], Mapping[str, Any]]) -> None:
         self.stop = Stop(lambda _number: None)  # a call that is under way ends by its own deadline
         self.hopeless: CredhelperError | None = None
         """What has failed that would fail for every principal, so that no other one is begun."""

@@ -17,12 +17,12 @@ from credhelper.errors import ConfigError, HumanNeededError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from credhelper.agent.client import Wish
-    from credhelper.app import House
+    from credhelper.agent.client import CacheMode
+    from credhelper.app import App
     from credhelper.config.keys import Kind
     from credhelper.config.profiles import Profile
     from credhelper.credentials import Credentials
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 _MEMBERS: Final = {
     "AWS_ACCESS_KEY_ID": "AccessKeyId",
@@ -43,15 +43,15 @@ class OneOff:
     settings: Mapping[str, Any]
     verified: bool = True
 
-    def profile(self, house: House) -> Profile:
+    def profile(self, app: App) -> Profile:
         """As a profile. Raises ConfigError."""
-        source = {} if any(name in self.settings for name in SOURCES) else _source(house.environ)
+        source = {} if any(name in self.settings for name in SOURCES) else _source(app.environ)
         values = {**source, **self.settings, **options.settings(self.kind, self.request)}
         if self._code is not None:
             values["mfa_session"] = False  # it goes with this very call, as the AWS CLI sends it
         if self.is_for_many:
             del values["target_principal"]
-        return house.config.one_off(self._name(values), values)
+        return app.config.one_off(self._name(values), values)
 
     def _name(self, values: Mapping[str, Any]) -> str:
         if self.kind != ROOT:
@@ -68,27 +68,27 @@ class OneOff:
     def _code(self) -> str | None:
         return options.code(self.request)
 
-    def call(self, house: House, *, may_ask: bool = False) -> Call:
+    def call(self, app: App, *, may_ask: bool = False) -> StsCall:
         """The call that answers for it, which may ask for a reason.
 
         Raises ConfigError, SourceError, HumanNeededError.
         """
-        call = house.chains(may_ask=may_ask).call(self.profile(house))
+        call = app.planner(may_ask=may_ask).call(self.profile(app))
         if self._code is not None and not call.needs_code:
             raise ConfigError(f"'{TOKEN_CODE.option}' needs '--serial-number'")
         return call if self.verified else replace(call, endpoint=replace(call.endpoint, verified=False))
 
-    def answer(self, house: House, *, wish: Wish = "get", cache: bool = True) -> Credentials:
+    def answer(self, app: App, *, mode: CacheMode = "get", cache: bool = True) -> Credentials:
         """Credentials for it; what came over an unverified connection is kept nowhere.
 
         Raises CredhelperError.
         """
         try:
-            call = self.call(house, may_ask=True)
+            call = self.call(app, may_ask=True)
             if self._code is not None:
                 codes = {call.parameters["SerialNumber"]: self._code}
-                house = replace(house, said=replace(house.said, codes=codes))
-            return house.resolver().get(call, wish=wish, cache=cache and self.verified)
+                app = replace(app, said=replace(app.said, codes=codes))
+            return app.provider().get(call, mode=mode, cache=cache and self.verified)
         except HumanNeededError as error:
             raise _hinted(error) from None
 

@@ -16,10 +16,10 @@ from credhelper.deadline import Deadline
 from credhelper.errors import CredhelperError, UnreachableError
 
 if TYPE_CHECKING:
-    from credhelper.credentials import Keys, Minted
-    from credhelper.sessions.calls import Call, Node
+    from credhelper.credentials import AccessKey, Minted
+    from credhelper.sessions.calls import Node, StsCall
     from credhelper.sessions.minter import Aws
-    from credhelper.sessions.sources import Origin
+    from credhelper.sessions.sources import CredentialSource
 
 FIRST_GAP: Final = 0.2
 LONGEST_GAP: Final = 2.0
@@ -81,11 +81,11 @@ class Paced:
         self._pace = Pace()
         self._stopped = stopped
 
-    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
+    def source_keys(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with."""
         return self._aws.source_keys(origin, path, deadline)
 
-    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:  # noqa: ARG002
+    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:  # noqa: ARG002
         """Make the call. A request that was throttled has minted nothing, and is sent again in its turn.
 
         Raises what `aws` raises, and CredhelperError where we are stopped before a turn comes.

@@ -31,9 +31,9 @@ from credhelper.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from credhelper.credentials import Keys
+    from credhelper.credentials import AccessKey
     from credhelper.sessions.calls import Endpoint
-    from credhelper.sessions.sources import Origin
+    from credhelper.sessions.sources import CredentialSource
 
 Answer = TypeVar("Answer")
 ATTEMPTS: Final = 3
@@ -48,10 +48,10 @@ class Services:
     """AWS, as one call of ours reaches it: `endpoint` and `origin` are those of the call."""
 
     endpoint: Endpoint
-    origin: Origin
+    origin: CredentialSource
 
     def ask(
-        self, keys: Keys, service: str, operation: str, seconds: float, **parameters: Any
+        self, keys: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
     ) -> dict[str, Any]:
         """botocore's answer to one call, such as ('iam', 'ListAccessKeys'), within so many seconds.
 
@@ -63,7 +63,7 @@ class Services:
         return _bounded(f"{service}:{operation}", seconds, lambda: method(**parameters))
 
     def pages(
-        self, keys: Keys, service: str, operation: str, seconds: float, **parameters: Any
+        self, keys: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
     ) -> list[dict[str, Any]]:
         """All pages of a call, within so many seconds. Raises what `ask` does."""
         paginator = self._client(keys, service, seconds).get_paginator(botocore.xform_name(operation))
@@ -94,7 +94,7 @@ class Services:
         """One for all calls: it reads the model of a service once."""
         return source_credentials.open_session(self.origin)
 
-    def _client(self, keys: Keys | None, service: str, seconds: float) -> Any:
+    def _client(self, keys: AccessKey | None, service: str, seconds: float) -> Any:
         endpoint = self.endpoint
         config = botocore.config.Config(
             connect_timeout=min(endpoint.connect_timeout, seconds),

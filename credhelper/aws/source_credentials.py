@@ -19,7 +19,7 @@ import botocore.session
 
 from credhelper import __version__
 from credhelper.aws.quiet import quiet
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import BY_STATUS, ConfigError, CredhelperError, SourceError
 from credhelper.sessions.calls import write_path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from credhelper.sessions.calls import Node
-    from credhelper.sessions.sources import Origin
+    from credhelper.sessions.sources import CredentialSource
 
 SOURCE_SECONDS: Final = 20.0
 MESSAGE_LIMIT: Final = 300
@@ -45,7 +45,7 @@ _PROVIDERS: Final = {
 
 
 @quiet
-def open_session(origin: Origin | None = None) -> botocore.session.Session:
+def open_session(origin: CredentialSource | None = None) -> botocore.session.Session:
     """A session for the AWS profile that a chain begins with; its proxies and CA bundle apply too."""
     profile = origin.name if origin is not None and origin.place == "aws profile" else None
     # AWS_PROFILE names the profile that we are answering for: following it would come back here.
@@ -94,11 +94,11 @@ def _descendants(pid: int) -> list[int]:
 
 def resolve(
     session: botocore.session.Session,
-    origin: Origin,
+    origin: CredentialSource,
     path: tuple[Node, ...],
     environ: Mapping[str, str],
     deadline: Deadline,
-) -> Keys:
+) -> AccessKey:
     """The keys of an origin, now. Raises SourceError, or what a credhelper that it started said."""
     children = Children(environ, path)
     seconds = deadline.left(SOURCE_SECONDS)
@@ -117,28 +117,30 @@ def resolve(
     return found
 
 
-def _load(session: botocore.session.Session, origin: Origin, children: Children) -> Keys | None:
-    resolver = session.get_component("credential_provider")
-    resolver.remove("assume-role")
-    if "custom-process" in [provider.METHOD for provider in resolver.providers]:
+def _load(
+    session: botocore.session.Session, origin: CredentialSource, children: Children
+) -> AccessKey | None:
+    provider = session.get_component("credential_provider")
+    provider.remove("assume-role")
+    if "custom-process" in [provider.METHOD for provider in provider.providers]:
         ours = botocore.credentials.ProcessProvider(
             profile_name=session.get_config_variable("profile") or "default",
             load_config=lambda: session.full_config,
             popen=children.popen,
         )
-        resolver.insert_after("custom-process", ours)
-        resolver.remove("custom-process")
+        provider.insert_after("custom-process", ours)
+        provider.remove("custom-process")
     if origin.place in _PROVIDERS:
-        loaded = resolver.get_provider(_PROVIDERS[origin.place]).load()
+        loaded = provider.get_provider(_PROVIDERS[origin.place]).load()
     else:
         loaded = session.get_credentials()
     if loaded is None:
         return None
     frozen = loaded.get_frozen_credentials()
-    return Keys(frozen.access_key, frozen.secret_key, frozen.token or None)
+    return AccessKey(frozen.access_key, frozen.secret_key, frozen.token or None)
 
 
-def _failure(error: Exception, origin: Origin, children: Children) -> CredhelperError:
+def _failure(error: Exception, origin: CredentialSource, children: Children) -> CredhelperError:
     nested = next((process.returncode for process in children.started if process.returncode), None)
     if isinstance(error, boto.CredentialRetrievalError):
         said = str(error.kwargs.get("error_msg", ""))
@@ -181,7 +183,7 @@ def _relayed(said: str, status: int | None) -> CredhelperError:
     return BY_STATUS.get(status or SourceError.status, SourceError)(sentence, *hints)
 
 
-def login_hint(origin: Origin) -> str | None:
+def login_hint(origin: CredentialSource) -> str | None:
     """The command that renews a login; None where the origin has none."""
     if not origin.login:
         return None

@@ -20,15 +20,15 @@ from credhelper.aws import errors, source_credentials, transport
 from credhelper.aws.quiet import quiet
 from credhelper.config import keys as config_keys
 from credhelper.config import validation
-from credhelper.credentials import Credentials, Keys, Minted
+from credhelper.credentials import AccessKey, Credentials, Minted
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credhelper.sessions.calls import Call, Node
-    from credhelper.sessions.sources import Origin
+    from credhelper.sessions.calls import Node, StsCall
+    from credhelper.sessions.sources import CredentialSource
 
 STS_SECONDS: Final = 10.0
 ATTEMPTS: Final = 3
@@ -57,11 +57,11 @@ class Aws:
         self._clients: dict[tuple[Any, ...], Any] = {}
         self._thread = threading.local()
 
-    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
+    def source_keys(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with. Raises SourceError, ConfigError."""
         return source_credentials.resolve(self._session(origin), origin, path, self._environ, deadline)
 
-    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         """Make the call. Raises RefusedError, SourceError, UnreachableError."""
         _check_keys(call, keys)
         seconds = deadline.left(STS_SECONDS)
@@ -89,9 +89,9 @@ class Aws:
             raise transport.explain(error, host) from None
         return _checked(call, answer, host)
 
-    def address(self, call: Call) -> str:
+    def address(self, call: StsCall) -> str:
         """The URL that the call goes to; nothing is sent. Raises ConfigError."""
-        return str(self._client(call, Keys("nobody", "nobody")).meta.endpoint_url)
+        return str(self._client(call, AccessKey("nobody", "nobody")).meta.endpoint_url)
 
     def close(self) -> None:
         """Hang up, where the process goes on: clients are cyclic garbage, and their sockets with them."""
@@ -100,7 +100,7 @@ class Aws:
                 client.close()
             self._clients.clear()
 
-    def _session(self, origin: Origin) -> botocore.session.Session:
+    def _session(self, origin: CredentialSource) -> botocore.session.Session:
         """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
         profile = origin.name if origin.place == "aws profile" else None
         with self._making:
@@ -108,7 +108,7 @@ class Aws:
                 self._sessions[profile] = source_credentials.open_session(origin)
             return self._sessions[profile]
 
-    def _client(self, call: Call, keys: Keys, attempts: int = ATTEMPTS) -> Any:
+    def _client(self, call: StsCall, keys: AccessKey, attempts: int = ATTEMPTS) -> Any:
         known = call.origin.place, call.origin.name, call.endpoint, keys, attempts
         with self._making:
             if known not in self._clients:
@@ -118,7 +118,7 @@ class Aws:
             return self._clients[known]
 
     @quiet
-    def _new_client(self, call: Call, keys: Keys, attempts: int) -> Any:
+    def _new_client(self, call: StsCall, keys: AccessKey, attempts: int) -> Any:
         endpoint = call.endpoint
         config = botocore.config.Config(
             connect_timeout=endpoint.connect_timeout,
@@ -129,7 +129,7 @@ class Aws:
             use_dualstack_endpoint=endpoint.dualstack,
         )
         if endpoint.ca_bundle is not None and not os.path.exists(endpoint.ca_bundle):
-            raise call.profile.complaint("ca_bundle", f"names no file: '{endpoint.ca_bundle}'")
+            raise call.profile.error_at("ca_bundle", f"names no file: '{endpoint.ca_bundle}'")
         try:
             client: Any = self._session(call.origin).create_client(
                 "sts",
@@ -159,7 +159,7 @@ _METHODS: Final = {
 }
 
 
-def _facts(call: Call) -> dict[str, str]:
+def _facts(call: StsCall) -> dict[str, str]:
     """What a refusal's sentence may quote."""
     parameters = call.parameters
     task = parameters.get("TaskPolicyArn", {}).get("arn", "")
@@ -181,14 +181,14 @@ def _facts(call: Call) -> dict[str, str]:
     }
 
 
-def _source(call: Call) -> str:
+def _source(call: StsCall) -> str:
     """Whose keys sign the call, as a sentence names it."""
     if call.source is call.origin:
         return str(call.origin)
     return f"profile '{call.source.profile.name}'"  # type: ignore[union-attr]
 
 
-def _refusal(call: Call, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
+def _refusal(call: StsCall, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
     answered = transport.date(response)
     if answered is not None:
         facts = {**facts, "skew": errors.spell_skew(answered - expiry.read_clocks().wall)}
@@ -204,7 +204,7 @@ def _is_sound(text: object) -> bool:
     return isinstance(text, str) and bool(text) and not validation.has_control_characters(text)
 
 
-def _check_keys(call: Call, keys: Keys) -> None:
+def _check_keys(call: StsCall, keys: AccessKey) -> None:
     """Raise SourceError where they cannot be sent: a file with Windows line ends leaves a CR on each."""
     parts = {
         "access key id": keys.access_key_id,
@@ -216,7 +216,7 @@ def _check_keys(call: Call, keys: Keys) -> None:
             raise SourceError(f"the {name} of {_source(call)} is empty or has a control character")
 
 
-def _checked(call: Call, answer: Mapping[str, Any], host: str) -> Minted:
+def _checked(call: StsCall, answer: Mapping[str, Any], host: str) -> Minted:
     """The answer as credentials, if it can be one to this call. Raises UnreachableError."""
     given = answer.get("Credentials") or {}
     key_id, secret, token = (given.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))

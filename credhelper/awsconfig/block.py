@@ -123,13 +123,13 @@ def _find(file: IniFile) -> _Block | None:
         if mark is None:
             wrong = f"'{BEGIN.decode()}' has no '{END.decode()}' below it"
             hint = "put that line below the last profile of credhelper's"
-            raise file.complaint(marks[0].line, wrong, hint)
+            raise file.error_at(marks[0].line, wrong, hint)
         if mark.word != wanted and mark.word == END:
             wrong = f"'{END.decode()}' has no '{BEGIN.decode()}' above it"
-            raise file.complaint(mark.line, wrong, "delete that line")
+            raise file.error_at(mark.line, wrong, "delete that line")
         if mark.word != wanted:
             wrong = f"a second '{BEGIN.decode()}': the first is in line {marks[0].line}"
-            raise file.complaint(mark.line, wrong, "delete one of the two blocks, with both of its marks")
+            raise file.error_at(mark.line, wrong, "delete one of the two blocks, with both of its marks")
     if not marks:
         return None
     begin, end = marks
@@ -157,7 +157,7 @@ def _end(file: IniFile, mark: _Mark) -> int:
             break
         if line.lstrip().startswith(b"["):
             wrong = "is indented, so that it continues the profile above it"
-            raise file.complaint(number, wrong, "remove the spaces before the '['")
+            raise file.error_at(number, wrong, "remove the spaces before the '['")
         offset += len(line)
         if line.strip() and not line.lstrip().startswith((b"#", b";")):
             end = offset
@@ -189,7 +189,7 @@ def _check_names(file: IniFile, block: _Block | None, names: Collection[str]) ->
     for section in sections(file.text):
         inside = block is not None and block.first < section.line < block.last
         if not inside and section.is_profile and section.name in names:
-            raise file.complaint(
+            raise file.error_at(
                 section.line,
                 f"profile '{section.name}' is there already, and not written by credhelper",
                 "rename or remove it, or write credhelper's profiles under other names with --prefix",

@@ -33,7 +33,7 @@ _IN_ENVIRONMENT: Final = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Conflict:
     """Something that an SDK would use instead of us: a sentence with its place, and what to do about it."""
 
     sentence: str
@@ -42,11 +42,11 @@ class Neighbour:
     line: int | None = None
 
 
-def neighbours(
+def find_conflicts(
     config: IniFile, credentials: IniFile, names: Collection[str], environ: Mapping[str, str]
-) -> list[Neighbour]:
+) -> list[Conflict]:
     """What would win over credhelper in the profiles `names` of ~/.aws/config, in some SDK or in all."""
-    found: list[Neighbour] = []
+    found: list[Conflict] = []
     for section in sections(config.text):
         if section.is_profile and section.name in names:
             found += _rivals(config, section, _IN_CONFIG)
@@ -57,7 +57,7 @@ def neighbours(
         if not section.kind and section.name in names:
             found += _rivals(credentials, section, _IN_CREDENTIALS)
     found += [
-        Neighbour(
+        Conflict(
             f"the SDKs for JavaScript, Rust and C++ do not find profile '{name}': its name has a '='",
             "give it another name",
         )
@@ -65,7 +65,7 @@ def neighbours(
         if "=" in name
     ]
     found += [
-        Neighbour(
+        Conflict(
             f"{variable} is set, and wins over credhelper in most SDKs where AWS_PROFILE names the profile",
             f"unset {variable}",
         )
@@ -75,12 +75,12 @@ def neighbours(
     return found
 
 
-def _rivals(file: IniFile, section: Section, known: Mapping[str, str]) -> Iterator[Neighbour]:
+def _rivals(file: IniFile, section: Section, known: Mapping[str, str]) -> Iterator[Conflict]:
     for key, (_, line) in section.keys.items():
         if key in known:
             wrong = f"'{key}' of profile '{section.name}' {known[key]}"
             yield _neighbour(file, line, wrong, "remove it, or let credhelper's profile have another name")
 
 
-def _neighbour(file: IniFile, line: int, wrong: str, hint: str) -> Neighbour:
-    return Neighbour(f"'{file.path}' line {line}: {wrong}", hint, file.path, line)
+def _neighbour(file: IniFile, line: int, wrong: str, hint: str) -> Conflict:
+    return Conflict(f"'{file.path}' line {line}: {wrong}", hint, file.path, line)

@@ -23,7 +23,7 @@ class IniFile:
     text: bytes = field(repr=False)
     exists: bool = True
 
-    def complaint(self, line: int, problem: str, *hints: str) -> ConfigError:
+    def error_at(self, line: int, problem: str, *hints: str) -> ConfigError:
         """An error with its place."""
         return ConfigError(f"'{self.path}' line {line}: {problem}", *hints)
 

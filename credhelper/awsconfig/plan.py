@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from credhelper.awsconfig.block import Entry
 from credhelper.awsconfig.command import command_line
-from credhelper.awsconfig.conflicts import Neighbour
+from credhelper.awsconfig.conflicts import Conflict
 from credhelper.config.toml import nearest
 from credhelper.errors import ConfigError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Wish:
+class SetupOptions:
     """What was asked for: no names, all profiles.
 
     `accounts` are targets for profiles that leave theirs open: each is `ID,ALIAS,...`, `@FILE` or `all`.
@@ -47,7 +47,7 @@ class Plan:
 
     before: Mapping[str, Entry]
     made: Mapping[str, Entry]
-    doubts: tuple[Neighbour, ...]
+    doubts: tuple[Conflict, ...]
 
     @property
     def profiles(self) -> list[str]:
@@ -60,31 +60,35 @@ class Plan:
         return tuple({**self.before, **self.made}.values())
 
 
-def asked_for(config: Config, wish: Wish, targets: Callable[[str], Iterable[str]]) -> Asked:
+def asked_for(config: Config, options: SetupOptions, targets: Callable[[str], Iterable[str]]) -> Asked:
     """What a wish comes to; `targets` names the accounts of a profile whose target is open.
 
     Raises CredhelperError: no profile takes accounts, or what `targets` raises.
     """
-    names = wish.names or config.names
+    names = options.names or config.names
     untargeted = [name for name in names if _is_untargeted(config, name)]
-    if wish.accounts and not untargeted:
+    if options.accounts and not untargeted:
         raise ConfigError("'--accounts' is for profiles without a target of their own, and here is none")
-    if wish.accounts:
+    if options.accounts:
         aimed = {name: [f"{name}@{target}" for target in targets(name)] for name in untargeted}
         return Asked(tuple(each for name in names for each in aimed.get(name, [name])))
-    if wish.names:  # where a target is missing, the configuration says so
-        return Asked(wish.names)
+    if options.names:  # where a target is missing, the configuration says so
+        return Asked(options.names)
     return Asked(tuple(name for name in names if name not in untargeted), tuple(untargeted))
 
 
-def planned(config: Config, wish: Wish, asked: Asked, there: Sequence[Entry], program: Sequence[str]) -> Plan:
+def planned(
+    config: Config, options: SetupOptions, asked: Asked, there: Sequence[Entry], program: Sequence[str]
+) -> Plan:
     """What the block will hold; all profiles include those that it has already, each made anew.
 
     Raises ConfigError: a profile that there is not, or one that is not complete.
     """
-    made = {wish.prefix + name: _entry(config, name, wish.prefix + name, program) for name in asked.names}
+    made = {
+        options.prefix + name: _entry(config, name, options.prefix + name, program) for name in asked.names
+    }
     doubts = []
-    for entry in there if not wish.names else ():
+    for entry in there if not options.names else ():
         if entry.name not in made:
             renewed = _renewed(config, entry, program)
             if isinstance(renewed, Entry):
@@ -96,10 +100,10 @@ def planned(config: Config, wish: Wish, asked: Asked, there: Sequence[Entry], pr
     return Plan({entry.name: entry for entry in there}, made, tuple(doubts))
 
 
-def chosen(there: Sequence[Entry], wish: Wish, path: str) -> list[Entry]:
+def chosen(there: Sequence[Entry], options: SetupOptions, path: str) -> list[Entry]:
     """The entries to remove; a name stands for all its targets. Raises ConfigError: no entry of that name."""
     found = []
-    for name in (wish.prefix + name for name in wish.names):
+    for name in (options.prefix + name for name in options.names):
         meant = [entry for entry in there if name in (entry.name, entry.name.partition("@")[0])]
         if not meant:
             hints = nearest(name, [entry.name for entry in there])
@@ -123,13 +127,13 @@ def _profile_of(entry: Entry) -> str:
     return entry.command.rsplit(maxsplit=1)[-1]
 
 
-def _renewed(config: Config, entry: Entry, program: Sequence[str]) -> Entry | Neighbour:
+def _renewed(config: Config, entry: Entry, program: Sequence[str]) -> Entry | Conflict:
     """The entry made anew; what is wrong with it where its profile is gone or may not be used so any more."""
     try:
         return _entry(config, _profile_of(entry), entry.name, program)
     except ConfigError as error:
         wrong = f"'{entry.name}' does not work any more: {error.sentence}"
-        return Neighbour(wrong, f"'credhelper setup --remove {entry.name}' takes it out")
+        return Conflict(wrong, f"'credhelper setup --remove {entry.name}' takes it out")
 
 
 def _nothing(config: Config) -> ConfigError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from credhelper.cache.locks import Locks
-    from credhelper.log import Journal
+    from credhelper.log import Log
 
 LOCK = "items"
 LOCK_SECONDS = 5.0
@@ -79,10 +79,10 @@ _KINDS: Final[dict[object, type[SavedKey | Rotation]]] = {"key": SavedKey, "rota
 class Index:
     """The file, and the lock that its rewriting needs."""
 
-    def __init__(self, path: str, locks: Locks, journal: Journal) -> None:
+    def __init__(self, path: str, locks: Locks, log: Log) -> None:
         self._path = path
         self._locks = locks
-        self._journal = journal
+        self._log = log
 
     def items(self) -> list[Item]:
         """The sessions, a key once, with the most parts that it ever had."""
@@ -118,7 +118,7 @@ class Index:
             with self._locks.hold(LOCK, LOCK_SECONDS):
                 paths.append_line(self._path, json.dumps(asdict(entry)))
         except OSError as error:
-            self._journal.warn(f"the index of keyring items cannot be written: {error.strerror or error}")
+            self._log.warning(f"the index of keyring items cannot be written: {error.strerror or error}")
             return False
         return True
 
@@ -146,7 +146,7 @@ class Index:
                 left = [entry for entry in self._entries() if entry not in struck]
                 paths.replace_lines(self._path, [json.dumps(asdict(entry)) for entry in left])
         except OSError as error:
-            self._journal.warn(f"the index of keyring items cannot be rewritten: {error.strerror or error}")
+            self._log.warning(f"the index of keyring items cannot be rewritten: {error.strerror or error}")
 
 
 def _parse(line: str) -> Entry | None:

@@ -25,7 +25,7 @@ State = Literal["open", "locked", "silent", "absent", "unwanted"]
 
 USERNAME: Final = "credhelper"
 PROOF: Final = "credhelper:doctor"
-"""How the item is called that `look` keeps for a moment; nothing is in it."""
+"""How the item is called that `probe` keeps for a moment; nothing is in it."""
 SECRET_SERVICE: Final = "keyring.backends.SecretService"  # noqa: S105 - the name of a module
 UNLOCK_SECONDS: Final = 25.0
 """Time for a person to unlock a collection that has said it is locked, where they can see the dialog."""
@@ -90,7 +90,7 @@ class Look:
 class OsKeyring:
     """The one keyring of this process.
 
-    `choice` is auto, none or module.Class; nobody is waited for past `until`, and where it is `hushed`,
+    `choice` is auto, none or module.Class; nobody is waited for past `until`, and where it is `background`,
     nobody is asked to unlock anything. Calls raise NoKeyringError when it cannot be used; after one call that
     did not come back in time, or that found it locked, all of them do, at once: nobody is to be asked a
     second time for what they have just declined.
@@ -103,9 +103,9 @@ class OsKeyring:
         *,
         timeout: float = 2.0,
         until: Deadline | None = None,
-        hushed: bool = False,
+        background: bool = False,
     ) -> None:
-        self._hushed = hushed
+        self._hushed = background
         self._environ = environ
         self._until = until or Deadline(UNLOCK_SECONDS)
         self._timeout = timeout
@@ -140,7 +140,7 @@ class OsKeyring:
             return False
         return True
 
-    def look(self) -> Look:
+    def probe(self) -> Look:
         """How it is, by keeping something in it for a moment. Raises ConfigError.
 
         Nobody is asked to unlock it: one that would ask is left alone by this process from now on.
@@ -156,7 +156,7 @@ class OsKeyring:
             return Look("absent" if self._state == "open" else self._state, None, str(error))
         return Look("open", name) if kept == PROOF else Look("absent", name, "it keeps nothing")
 
-    def glance(self) -> Look:
+    def status(self) -> Look:
         """How it is, as far as it says so by itself: nothing is written or read. Raises ConfigError.
 
         One that would ask somebody for a password, or may, is left alone by this process from now on.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from filelock import FileLock
 
-    from credhelper.log import Journal
+    from credhelper.log import Log
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class Failure:
 class Locks:
     """File locks in one directory; None where there is no directory to have them in."""
 
-    def __init__(self, directory: str | None, journal: Journal) -> None:
+    def __init__(self, directory: str | None, log: Log) -> None:
         self._directory = directory
-        self._journal = journal
+        self._log = log
 
     @property
     def usable(self) -> bool:
@@ -66,10 +66,10 @@ class Locks:
         try:
             lock.acquire()
         except filelock.Timeout:
-            self._journal.warn(f"gave up waiting for the lock of {name} after {seconds:.0f} s")
+            self._log.warning(f"gave up waiting for the lock of {name} after {seconds:.0f} s")
             return None
         except OSError as error:
-            self._journal.warn(f"no lock for {name}: {error.strerror or error}")
+            self._log.warning(f"no lock for {name}: {error.strerror or error}")
             return None
         return lock
 

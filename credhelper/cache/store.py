@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 from credhelper import expiry
 from credhelper.cache.index import MAXIMUM_PARTS, Index, Item
 from credhelper.cache.keyring import Look, NoKeyringError, OsKeyring
-from credhelper.credentials import Credentials, Keys
+from credhelper.credentials import AccessKey, Credentials
 
 if TYPE_CHECKING:
-    from credhelper.log import Journal
+    from credhelper.log import Log
 
 FORMAT: Final = "credhelper/1"
 SWEEP_AT_MOST: Final = 10
@@ -28,10 +28,10 @@ SWEEP_AT_MOST: Final = 10
 class Store:
     """What the rest of the house sees of the keyring: one that fails is one in which nothing is found."""
 
-    def __init__(self, keyring: OsKeyring, index: Index, journal: Journal) -> None:
+    def __init__(self, keyring: OsKeyring, index: Index, log: Log) -> None:
         self._keyring = keyring
         self._index = index
-        self._journal = journal
+        self._log = log
         self._said = False
 
     def can_keep(self) -> bool:
@@ -39,16 +39,16 @@ class Store:
         there = self._keyring.is_there()
         if not there and not self._said:
             self._said = True
-            self._journal.warn(f"not cached: {self._keyring.gone}")
+            self._log.warning(f"not cached: {self._keyring.gone}")
         return there
 
-    def look(self) -> Look:
+    def probe(self) -> Look:
         """How the keyring is; nobody is asked to unlock it. Raises ConfigError."""
-        return self._keyring.look()
+        return self._keyring.probe()
 
-    def glance(self) -> Look:
+    def status(self) -> Look:
         """How the keyring says it is; it is not used, and nobody is asked. Raises ConfigError."""
-        return self._keyring.glance()
+        return self._keyring.status()
 
     def get(self, key: str) -> Credentials | None:
         """The credentials stored under a KEY."""
@@ -62,7 +62,7 @@ class Store:
         """What there is in the keyring."""
         return self._index
 
-    def saved_key(self, name: str) -> Keys | None:
+    def saved_key(self, name: str) -> AccessKey | None:
         """The long-lived access key saved under a name.
 
         Some keyrings replace an item by deleting it first: in that moment, the key that takes its place is
@@ -71,18 +71,18 @@ class Store:
         try:
             return self.read_key(name) or self.read_key(successor(name))
         except NoKeyringError as error:
-            self._journal.debug(f"no keyring: {error}")
+            self._log.debug(f"no keyring: {error}")
             return None
 
-    def read_key(self, name: str) -> Keys | None:
+    def read_key(self, name: str) -> AccessKey | None:
         """The key of exactly that name. Raises NoKeyringError."""
         try:
             document = json.loads(self._load(_key_service(name)) or "")
-            return Keys(document["AccessKeyId"], document["SecretAccessKey"])
+            return AccessKey(document["AccessKeyId"], document["SecretAccessKey"])
         except (ValueError, KeyError, TypeError):
             return None
 
-    def save_key(self, name: str, keys: Keys) -> None:
+    def save_key(self, name: str, keys: AccessKey) -> None:
         """Put a key into the keyring, in one item: 500 characters at most. Raises NoKeyringError."""
         document = {"AccessKeyId": keys.access_key_id, "SecretAccessKey": keys.secret_access_key}
         service, text = _key_service(name), json.dumps(document)
@@ -95,12 +95,12 @@ class Store:
     def put(self, key: str, credentials: Credentials, *, profile: str, kind: str) -> bool:
         """Store credentials, after writing down that they will be there; False where it did not work."""
         if self._keyring.gone is not None:
-            self._journal.warn(f"not cached: {self._keyring.gone}")
+            self._log.warning(f"not cached: {self._keyring.gone}")
             return False
         service = _service(key)
         parts = self._cut(service, credentials.to_json())
         if len(parts) > MAXIMUM_PARTS:
-            self._journal.warn(f"not cached: {len(parts)} parts are more than this keyring is asked to hold")
+            self._log.warning(f"not cached: {len(parts)} parts are more than this keyring is asked to hold")
             return False
         expires = int(credentials.expiration - credentials.skew)  # as this machine's clock will show it
         item = Item(key, profile, kind, expires, len(parts))
@@ -132,7 +132,7 @@ class Store:
                 for part in range(item.parts):
                     self._keyring.delete(_service(item.key, part))
             except NoKeyringError as error:
-                self._journal.warn(f"cannot delete from the keyring: {error}")
+                self._log.warning(f"cannot delete from the keyring: {error}")
                 break
             done.append(item)
         self._index.remove(done)
@@ -149,7 +149,7 @@ class Store:
             for number in reversed(range(len(parts))):
                 self._keyring.set(service if number == 0 else f"{service}.{number}", parts[number])
         except NoKeyringError as error:
-            self._journal.warn(f"not cached: {error}")
+            self._log.warning(f"not cached: {error}")
             return False
         return True
 
@@ -157,7 +157,7 @@ class Store:
         try:
             return self._load(service)
         except NoKeyringError as error:
-            self._journal.debug(f"no keyring: {error}")
+            self._log.debug(f"no keyring: {error}")
             return None
 
     def _load(self, service: str) -> str | None:

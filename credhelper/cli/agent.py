@@ -10,13 +10,13 @@ import click
 from credhelper.agent import admin, client
 from credhelper.app import agent_directory
 from credhelper.cli import log_run
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import help_option
 from credhelper.cli.output import emit
 from credhelper.errors import ConfigError, CredhelperError
 
 if TYPE_CHECKING:
-    from credhelper.app import House
+    from credhelper.app import App
 
 NO_PLACE: Final = (
     "there is no place for the agent's socket: no runtime directory of ours that is closed to others"
@@ -49,7 +49,7 @@ def agent_run() -> None:
       systemctl --user enable --now credhelper-agent.socket
       credhelper agent run
     """
-    _become(open_house())
+    _become(open_app())
 
 
 @agent.command("start")
@@ -61,7 +61,7 @@ def agent_start() -> None:
     Examples:
       credhelper agent start
     """
-    emit(_start(open_house()).encode())
+    emit(_start(open_app()).encode())
 
 
 @agent.command("stop")
@@ -73,7 +73,7 @@ def agent_stop() -> None:
     Examples:
       credhelper agent stop
     """
-    emit(_stop(open_house()).encode())
+    emit(_stop(open_app()).encode())
 
 
 @agent.command("status")
@@ -87,38 +87,38 @@ def agent_status(*, as_json: bool) -> None:
       credhelper agent status
       credhelper agent status --json | jq .sessions
     """
-    house = open_house()
-    found = admin.Remote(agent_directory(house.environ)).status()
+    app = open_app()
+    found = admin.AgentAdmin(agent_directory(app.environ)).status()
     emit(log_run.agent(found, as_json=as_json).encode())
 
 
-def _become(house: House) -> NoReturn:
+def _become(app: App) -> NoReturn:
     """Become the agent, with the socket that a supervisor has handed over where there is one."""
-    directory = agent_directory(house.environ)
+    directory = agent_directory(app.environ)
     if directory is None:
         raise CredhelperError(NO_PLACE)
-    sockets = house.environ.get("LISTEN_FDS", "0")
-    mine = house.environ.get("LISTEN_PID") == str(os.getpid()) and sockets != "0"
+    sockets = app.environ.get("LISTEN_FDS", "0")
+    mine = app.environ.get("LISTEN_PID") == str(os.getpid()) and sockets != "0"
     if mine and sockets != "1":
         raise ConfigError(f"the agent listens at one socket, and was handed over {sockets}")
-    command = client.command(directory, house.idle_seconds, *(["3"] if mine else []))  # SD_LISTEN_FDS_START
+    command = client.command(directory, app.idle_seconds, *(["3"] if mine else []))  # SD_LISTEN_FDS_START
     os.execve(command[0], command, {})  # noqa: S606 - no shell
 
 
-def _start(house: House) -> str:
+def _start(app: App) -> str:
     """Start the agent where none runs; returns what to tell the person."""
-    directory = agent_directory(house.environ)
-    there = admin.Remote(directory)
+    directory = agent_directory(app.environ)
+    there = admin.AgentAdmin(directory)
     found = there.status()
     if found is not None:
         return f"running already, process {found[0]}\n"
-    client.Agent(directory, house.journal, idle_seconds=house.idle_seconds).start()
+    client.Agent(directory, app.log, idle_seconds=app.idle_seconds).start()
     found = there.status()
     if found is None:
         raise CredhelperError("the agent did not start" if directory else NO_PLACE)
     return f"started, process {found[0]}\n"
 
 
-def _stop(house: House) -> str:
+def _stop(app: App) -> str:
     """End the agent and all it remembers; returns what to tell the person."""
-    return "stopped\n" if admin.Remote(agent_directory(house.environ)).stop() else "no agent is running\n"
+    return "stopped\n" if admin.AgentAdmin(agent_directory(app.environ)).stop() else "no agent is running\n"

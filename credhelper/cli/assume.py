@@ -22,13 +22,13 @@ from credhelper.cli.options import EXIT_STATUSES, help_option, version_option
 from credhelper.cli.output import emit, refuse_terminal
 from credhelper.config.keys import API, ROLE, ROOT, ROOT_TASKS
 from credhelper.errors import ConfigError
-from credhelper.sessions.consent import Said
+from credhelper.sessions.consent import UserInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from credhelper.agent.client import Wish
-    from credhelper.app import House
+    from credhelper.agent.client import CacheMode
+    from credhelper.app import App
     from credhelper.config.keys import Key, Kind
     from credhelper.credentials import Credentials
 
@@ -111,17 +111,17 @@ def _run(kind: Kind, options: Mapping[str, Any]) -> None:
     if wanted.is_for_many:
         many.answer(opened, wanted, functools.partial(_said, query=query, output=options["output"]))
         return
-    wish: Wish = "mint" if options["refresh"] else "get"
-    credentials = wanted.answer(opened, wish=wish, cache=not options["no_cache"])
+    mode: CacheMode = "mint" if options["refresh"] else "get"
+    credentials = wanted.answer(opened, mode=mode, cache=not options["no_cache"])
     as_envelope = query is None and options["output"] is None
     emit(credentials.envelope() if as_envelope else _printed(assume_output.of(credentials), query, options))
 
 
-def _warn(wanted: assume_request.OneOff, opened: House) -> None:
+def _warn(wanted: assume_request.OneOff, opened: App) -> None:
     """Be loud about an STS that nobody has checked."""
     if wanted.verified:
         return
-    opened.journal.warn(f"{assume_request.VERBS[wanted.kind]}: --no-verify-ssl, so nobody knows who answers")
+    opened.log.warning(f"{assume_request.VERBS[wanted.kind]}: --no-verify-ssl, so nobody knows who answers")
     if os.isatty(2):
         os.write(2, UNVERIFIED)
 
@@ -144,13 +144,13 @@ def _printed(document: Any, query: assume_output.Query | None, options: Mapping[
     return assume_output.rendered(found, options["output"] or "json", color=COLORS[options["color"]])
 
 
-def _open(options: Mapping[str, Any]) -> House:
+def _open(options: Mapping[str, Any]) -> App:
     if options["credential_stdin"]:
         os.environ.pop("AWS_SECURITY_TOKEN", None)
         os.environ.update(assume_request.variables(sys.stdin.buffer.read(assume_options.FILE_LIMIT)))
     environ = {**os.environ, "CREDHELPER_LOG": "debug"} if options["debug"] else os.environ
-    said = Said(options["reason"], options["yes"])
-    return app.open_house(environ, started(), said, optional=True)
+    said = UserInput(options["reason"], options["yes"])
+    return app.open_app(environ, started(), said, optional=True)
 
 
 def _one_off(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from credhelper.cli.clear_run import clear as forget
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_profile, help_option
 from credhelper.cli.output import emit
 
@@ -32,4 +32,4 @@ def clear(names: tuple[str, ...], *, everything: bool) -> None:
     """
     if bool(names) == everything:
         raise click.UsageError("name the profiles to clear, or say --all")
-    emit(forget(open_house(), names).encode())
+    emit(forget(open_app(), names).encode())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from click.shell_completion import CompletionItem
 
 from credhelper.cli import completers_run as fitting  # a verb of this package has the same name
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.config import keys
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def account(_ctx: click.Context, _: click.Parameter, begun: str) -> list[Complet
 
 def saved_key(_ctx: click.Context, _: click.Parameter, begun: str) -> list[CompletionItem[str]]:
     """For what names a saved key; the index knows them, and no keyring is opened."""
-    saved = open_house().store.index.saved_keys()
+    saved = open_app().store.index.saved_keys()
     return [CompletionItem(key.name, help=key.access_key_id) for key in saved if key.name.startswith(begun)]
 
 

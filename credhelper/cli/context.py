@@ -7,15 +7,15 @@ import os
 import click
 
 from credhelper import app
-from credhelper.sessions.consent import Said
+from credhelper.sessions.consent import UserInput
 
 
-def started() -> app.Start:
+def started() -> app.Invocation:
     """How the program has started."""
-    start: app.Start = click.get_current_context().find_object(app.Start) or app.Start(0.0)
+    start: app.Invocation = click.get_current_context().find_object(app.Invocation) or app.Invocation(0.0)
     return start
 
 
-def open_house(*, reason: str | None = None, yes: bool = False, login: bool = False) -> app.House:
+def open_app(*, reason: str | None = None, yes: bool = False, login: bool = False) -> app.App:
     """The parts of the house, for this command."""
-    return app.open_house(os.environ, started(), Said(reason, yes, login))
+    return app.open_app(os.environ, started(), UserInput(reason, yes, login))

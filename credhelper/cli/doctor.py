@@ -6,7 +6,7 @@ import click
 
 from credhelper import doctor as practice
 from credhelper.cli import doctor_page
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_profile, consent_flags, help_option
 from credhelper.cli.output import emit
 from credhelper.errors import CredhelperError
@@ -42,8 +42,8 @@ def doctor(name: str | None, *, probe: bool, as_json: bool, reason: str | None, 
       credhelper doctor unlock-bucket --probe --reason 'first use'
       credhelper doctor --json | jq '.findings[] | select(.level == "problem")'
     """
-    house = open_house(reason=reason, yes=yes)
-    findings = practice.examine(house, [] if name is None else [name], probe=probe)
+    app = open_app(reason=reason, yes=yes)
+    findings = practice.examine(app, [] if name is None else [name], probe=probe)
     emit((doctor_page.document if as_json else doctor_page.table)(findings).encode())
     problems = sum(finding.level == "problem" for finding in findings)
     if problems:

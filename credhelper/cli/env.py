@@ -45,5 +45,5 @@ def env(name: str, *, form: str, show: bool, **flags: Any) -> None:
       docker run --env-file <(credhelper env developer --format docker) IMAGE
     """
     refuse_terminal(show=show, use=f'it is meant for eval "$(credhelper env {name})"')
-    house, request = wanted(name, flags)
-    emit(shell_formats.render(environment.exports(house, request), form).encode())
+    app, request = wanted(name, flags)
+    emit(shell_formats.render(environment.exports(app, request), form).encode())

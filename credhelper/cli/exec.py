@@ -79,8 +79,8 @@ def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the ve
         return 0
     refuse_alone(flags)
     run_command.find(command, os.environ)  # there is no point in a session that nobody uses
-    house, request = wanted(name, flags)
+    app, request = wanted(name, flags)
     if not serve:
-        return run_command.run(command, environment.environment(house, request), replace=True)
-    with environment.served(house, request) as environ:
+        return run_command.run(command, environment.environment(app, request), replace=True)
+    with environment.served(app, request) as environ:
         return run_command.run(command, environ)

@@ -10,7 +10,7 @@ import click
 from credhelper.cli.options import complete_account, wanted
 from credhelper.cli.output import Crowd, emit, tell
 from credhelper.errors import ConfigError
-from credhelper.run.everywhere import Errand
+from credhelper.run.everywhere import BatchRun
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def sweep(name: str, command: Sequence[str], flags: dict[str, Any]) -> None:
     if not (command or dry_run):
         raise ConfigError("'--accounts' needs a command", "put it behind '--'")
     opened, request = wanted(name, flags)
-    errand = Errand(opened, opened.config.open_profile(name, request.flags), command)
+    errand = BatchRun(opened, opened.config.open_profile(name, request.flags), command)
     accounts = errand.accounts(chosen, left_out)
     if dry_run:
         lines = (json.dumps({"account": each.id, "name": each.name}) + "\n" for each in accounts)

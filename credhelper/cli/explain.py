@@ -9,7 +9,7 @@ import click
 
 from credhelper.cli import explain_run as room
 from credhelper.cli import screens
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_profile, given, help_option, profile_flags
 from credhelper.cli.output import emit
 
@@ -32,5 +32,5 @@ def explain(name: str, *, as_json: bool, reason: str | None, **flags: Any) -> No
       credhelper explain audit-root@payments-prod
       credhelper explain developer --json | jq .call.parameters
     """
-    found = room.explain(open_house(reason=reason), name, given(flags))
+    found = room.explain(open_app(reason=reason), name, given(flags))
     emit(((json.dumps(found) + "\n") if as_json else screens.explain(found)).encode())

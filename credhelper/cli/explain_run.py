@@ -16,14 +16,14 @@ from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, ROOT_TAS
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.sessions import caller, calls, parameters, series
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.config.keys import Kind
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 Document = dict[str, Any]
 
@@ -44,26 +44,26 @@ class Found:
     """
 
     profile: Profile
-    call: Call | None = None
+    call: StsCall | None = None
     problem: CredhelperError | None = None
     is_whole: bool = True
     wants_reason: bool = False
 
 
-def explain(house: House, name: str, flags: Mapping[str, Any]) -> Document:
+def explain(app: App, name: str, flags: Mapping[str, Any]) -> Document:
     """What `explain --json` prints. Raises ConfigError for a name that the file does not have."""
-    found = _find(house, name, flags)
-    profile, places = found.profile, provenance.Places(house, flags)
-    human = _human(house, found)
+    found = _find(app, name, flags)
+    profile, places = found.profile, provenance.Places(app, flags)
+    human = _human(app, found)
     try:
-        call, problem = _call(house, found), found.problem
+        call, problem = _call(app, found), found.problem
     except CredhelperError as error:  # such as a CA bundle that is not there
         call, problem = None, found.problem or error
     settings = places.settings(profile)
     settings += places.around(found.call) if found.call else ()
     return {
         "profile": name,
-        "file": house.config.path,
+        "file": app.config.path,
         "kind": profile.kind or None,
         "description": provenance.shown("description", profile.get("description")),
         "account": profile.account_id if profile.kind else None,
@@ -78,66 +78,66 @@ def explain(house: House, name: str, flags: Mapping[str, Any]) -> Document:
     }
 
 
-def _find(house: House, name: str, flags: Mapping[str, Any]) -> Found:
+def _find(app: App, name: str, flags: Mapping[str, Any]) -> Found:
     try:
-        profile = house.config.unaimed(name, flags)
+        profile = app.config.unaimed(name, flags)
     except ConfigError as error:
-        return Found(_unread(house, name, flags), problem=error)
+        return Found(_unread(app, name, flags), problem=error)
     is_open = profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None
     try:
-        profile = profile if is_open else house.config.profile(name, flags)
-        return _follow(house, profile, is_whole=not is_open)
+        profile = profile if is_open else app.config.profile(name, flags)
+        return _follow(app, profile, is_whole=not is_open)
     except CredhelperError as error:
         return Found(profile, problem=error, is_whole=False)
 
 
-def _follow(house: House, profile: Profile, *, is_whole: bool) -> Found:
+def _follow(app: App, profile: Profile, *, is_whole: bool) -> Found:
     """The call of a profile. For a {reason} that nobody has given, UNSAID stands in it."""
     try:
-        return Found(profile, house.chains(by_index=True).call(profile), is_whole=is_whole)
+        return Found(profile, app.planner(by_index=True).call(profile), is_whole=is_whole)
     except HumanNeededError:
-        told = replace(house, said=replace(house.said, reason=UNSAID))
-        call = told.chains(by_index=True).call(profile)
+        told = replace(app, said=replace(app.said, reason=UNSAID))
+        call = told.planner(by_index=True).call(profile)
         return Found(profile, call, is_whole=False, wants_reason=True)
 
 
-def _human(house: House, found: Found) -> list[Document]:
+def _human(app: App, found: Found) -> list[Document]:
     """What all the mints that it takes ask a human for."""
     if found.call is None:
-        return _asks(house, found.profile, None)
-    human = [asked for hop in _hops(found.call) for asked in _asks(house, hop.profile, hop)]
+        return _asks(app, found.profile, None)
+    human = [asked for hop in _hops(found.call) for asked in _asks(app, hop.profile, hop)]
     if found.wants_reason and not any(each["what"] == "reason" for each in human):
         sentence = "for a reason, which is a part of the call"
         human.append({"what": "reason", "now": True, "profile": found.profile.name, "sentence": sentence})
     return human
 
 
-def _unread(house: House, name: str, flags: Mapping[str, Any]) -> Profile:
+def _unread(app: App, name: str, flags: Mapping[str, Any]) -> Profile:
     """A profile that is not valid, as it is written and said. Raises ConfigError where there is none."""
     bare = name.partition("@")[0]
-    table = house.config.table("profiles").get(bare)
+    table = app.config.table("profiles").get(bare)
     if not isinstance(table, dict):
-        house.config.profile(name)
+        app.config.profile(name)
         raise ConfigError(f"'{name}' is not a profile")
-    layers = ((house.config.table("defaults"), "defaults"), (table, f"profiles.{bare}"), (flags, FLAG))
+    layers = ((app.config.table("defaults"), "defaults"), (table, f"profiles.{bare}"), (flags, FLAG))
     written = {key: Setting(value, origin) for layer, origin in layers for key, value in layer.items()}
     return Profile(name, cast("Kind", ""), written)
 
 
-def _hops(call: Call | None) -> Iterator[Call]:
+def _hops(call: StsCall | None) -> Iterator[StsCall]:
     """The calls that a mint takes, the one that was asked for first."""
     while call is not None:
         yield call
-        call = None if isinstance(call.source, Origin) else call.source
+        call = None if isinstance(call.source, CredentialSource) else call.source
 
 
-def _call(house: House, found: Found) -> Document | None:
+def _call(app: App, found: Found) -> Document | None:
     """The call with its parameters as they would be sent, as far as the profile can be followed."""
     profile, call = found.profile, found.call
     if not profile.kind:
         return None
     if call is None:
-        person = parameters.Person(caller.user(house.environ), caller.host(house.environ), lambda _: UNSAID)
+        person = parameters.NameContext(caller.user(app.environ), caller.host(app.environ), lambda _: UNSAID)
         region = profile.get("sts_region") or profile.get("region")
         sent = parameters.of(profile, region or calls.FALLBACK_REGION["aws"], person)
         return {"api": API[profile.kind], "parameters": provenance.sent(sent), "region": region} | _NOWHERE
@@ -147,7 +147,7 @@ def _call(house: House, found: Found) -> Document | None:
         "api": call.api,
         "parameters": provenance.sent(call.parameters),
         "region": call.endpoint.region,
-        "endpoint": provenance.without_password(Aws(house.environ).address(call)),
+        "endpoint": provenance.without_password(Aws(app.environ).address(call)),
         "key": call.key if found.is_whole else None,
     }
 
@@ -174,7 +174,7 @@ def _task(profile: Profile) -> Document | None:
     }
 
 
-def _asks(house: House, profile: Profile, call: Call | None) -> list[Document]:
+def _asks(app: App, profile: Profile, call: StsCall | None) -> list[Document]:
     """What a mint asks a human for, and whether the next one does. Without a call the keys alone tell."""
     found = []
     device = profile.get("mfa_serial") if call is None else call.parameters.get("SerialNumber")
@@ -188,7 +188,7 @@ def _asks(house: House, profile: Profile, call: Call | None) -> list[Document]:
         found.append(("reason", f"for a reason{matching}"))
     if seconds := series.renew_for(profile):
         found.append(("renewal", f"to log in again when it has been renewing itself for {seconds:.0f} s"))
-    now = {"mfa", *(house.consent.wants(profile) if call else ())}
+    now = {"mfa", *(app.consent.wants(profile) if call else ())}
     return [
         {"what": what, "now": what in now, "profile": profile.name, "sentence": sentence}
         for what, sentence in found

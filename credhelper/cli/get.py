@@ -11,7 +11,7 @@ import click
 
 from credhelper import wire
 from credhelper.app import GET_SECONDS, agent_directory
-from credhelper.cli.context import open_house, started
+from credhelper.cli.context import open_app, started
 from credhelper.cli.options import (
     EXIT_STATUSES,
     cache_flags,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from credhelper.agent import client
-    from credhelper.app import House
+    from credhelper.app import App
 
 RENEWAL_SPARE: Final = 5
 """Seconds after its deadline at which the system ends a renewal that has not ended itself."""
@@ -57,8 +57,8 @@ def get(
       credhelper get audit-root@payments-prod --reason 'ticket 4711' | jq .AccountId
     """
     refuse_terminal(show=show)
-    wish: client.Wish = "mint" if refresh else "get"
-    emit(answer(open_house(reason=reason, yes=yes), name, flags, wish=wish, cache=not no_cache))
+    mode: client.CacheMode = "mint" if refresh else "get"
+    emit(answer(open_app(reason=reason, yes=yes), name, flags, mode=mode, cache=not no_cache))
 
 
 def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
@@ -71,39 +71,39 @@ def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGALRM])
         signal.alarm(int(GET_SECONDS) + RENEWAL_SPARE)
-    start.ticket = renewal(os.environ, start.arguments)
-    start.hushed = True
-    if start.ticket is not None:
+    start.pending = renewal(os.environ, start.arguments)
+    start.background = True
+    if start.pending is not None:
         keys = {key: flag for key, flag in flags.items() if key in config_keys.BY_NAME}
-        answer(open_house(reason=reason, yes=yes), name, keys, wish="renew")
+        answer(open_app(reason=reason, yes=yes), name, keys, mode="renew")
 
 
 renew = click.Command("renew", params=get.params, callback=_renew, hidden=True)
 
 
 def answer(
-    house: House, name: str, flags: Mapping[str, Any], *, wish: client.Wish = "get", cache: bool = True
+    app: App, name: str, flags: Mapping[str, Any], *, mode: client.CacheMode = "get", cache: bool = True
 ) -> bytes:
     """The envelope for a profile; the agent gets it too, for all who ask in the same way.
 
     Raises CredhelperError; `client.settle` tells those who wait.
     """
-    profile = house.config.profile(name, given(flags))
+    profile = app.config.profile(name, given(flags))
     shared = cache and profile.get("cache", True) is not False
     if shared:
-        house.agent.take()
+        app.agent.take()
     else:
-        house.agent.decline()
-    call = house.call(profile)
-    resolver = house.resolver()
-    credentials = resolver.get(call, wish=wish, cache=cache)
+        app.agent.decline()
+    call = app.call(profile)
+    provider = app.provider()
+    credentials = provider.get(call, mode=mode, cache=cache)
     envelope = credentials.envelope()
     if shared:
-        house.agent.hit.put(envelope, resolver.instants(call, credentials), call.key, profile.name)
+        app.agent.hit.put(envelope, provider.thresholds(call, credentials), call.key, profile.name)
     return envelope
 
 
-def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.Ticket | None:
+def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.PendingRequest | None:
     """The lease for a mint ahead of need, for a `get` that has been answered; None: nothing to do."""
     directory, key = agent_directory(environ), wire.hit_key(arguments, environ)
     if directory is None or key is None:
@@ -115,4 +115,4 @@ def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.Ticket | N
         word, lease, _ = connection.ask(b"renew %s\n" % key)
     except (OSError, ValueError):  # it has gone, or somebody else is at it
         return None
-    return wire.Ticket(connection, lease, key) if word == "mint" else None
+    return wire.PendingRequest(connection, lease, key) if word == "mint" else None

@@ -10,15 +10,15 @@ import click
 
 from credhelper import prompts
 from credhelper.access_keys import manage, parse
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_saved_key, help_option
 from credhelper.cli.output import emit
-from credhelper.credentials import Keys, utc
+from credhelper.credentials import AccessKey, utc
 from credhelper.errors import ConfigError
 from credhelper.prompts import Question
 
 if TYPE_CHECKING:
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.cache.index import SavedKey
 
 PROMPT_SECONDS: Final = 300.0
@@ -84,12 +84,12 @@ def key_add(
             "'credhelper key add' takes a name and nothing else: a secret is never an argument",
             "it is asked for, or read from stdin; one that was typed here stands in the shell's history",
         )
-    house = open_house()
-    manage.check_free(house, name, force=force)  # before anybody types anything
+    app = open_app()
+    manage.check_free(app, name, force=force)  # before anybody types anything
     if access_key_id is not None:
         parse.check_id(access_key_id)
     new = _asked_for(name, access_key_id) if os.isatty(0) else parse.parse(_stdin(), access_key_id)
-    emit(manage.add(house, name, new, region=region, check=not no_check, force=force).encode())
+    emit(manage.add(app, name, new, region=region, check=not no_check, force=force).encode())
 
 
 @key.command("list")
@@ -108,7 +108,7 @@ def key_list(*, as_json: bool) -> None:
       credhelper key list
       credhelper key list --json | jq -r .keys[].arn
     """
-    emit(_listing(open_house(), as_json=as_json).encode())
+    emit(_listing(open_app(), as_json=as_json).encode())
 
 
 @key.command("remove")
@@ -125,10 +125,10 @@ def key_remove(name: str, *, yes: bool) -> None:
       credhelper key remove me
       credhelper key remove ci --yes
     """
-    house = open_house()
-    saved = manage.find(house, name)
+    app = open_app()
+    saved = manage.find(app, name)
     if not yes:
-        used = manage.users(house, name)
+        used = manage.users(app, name)
         lines = (
             f"{saved.access_key_id} of {saved.arn or 'somebody whom nobody has asked for'}",
             *([f"used by {', '.join(used)}"] if used else []),
@@ -136,7 +136,7 @@ def key_remove(name: str, *, yes: bool) -> None:
         )
         title = f"the saved key '{name}' is to be removed"
         _ask(Question("confirm", title, lines, "remove it?", hint="--yes removes it without asking"))
-    emit(manage.remove(house, saved).encode())
+    emit(manage.remove(app, saved).encode())
 
 
 @key.command("rotate")
@@ -168,16 +168,16 @@ def key_rotate(name: str, *, mfa_serial: str | None, wait: float, region: str | 
     """
     from credhelper.access_keys import rotate
 
-    emit(rotate.rotate(open_house(), name, region=region, mfa_serial=mfa_serial, seconds=wait).encode())
+    emit(rotate.rotate(open_app(), name, region=region, mfa_serial=mfa_serial, seconds=wait).encode())
 
 
-def _asked_for(name: str, access_key_id: str | None) -> Keys:
+def _asked_for(name: str, access_key_id: str | None) -> AccessKey:
     """The key that a person types."""
     if access_key_id is None:
         title = f"a key is to be saved as '{name}'"
         access_key_id = parse.check_id(_ask(Question("reason", title, (), "access key id")))
     secret = _ask(Question("secret", f"the secret of {access_key_id} is needed", (), "secret access key"))
-    return Keys(access_key_id, parse.check_secret(secret))
+    return AccessKey(access_key_id, parse.check_secret(secret))
 
 
 def _ask(question: Question) -> str:
@@ -197,10 +197,10 @@ def _stdin() -> bytes:
     return content
 
 
-def _listing(house: House, *, as_json: bool) -> str:
+def _listing(app: App, *, as_json: bool) -> str:
     """The saved keys; as JSON: `keys` with `name`, `access_key_id`, `account`, `arn`, `saved`, `rotating`."""
-    saved = sorted(house.store.index.saved_keys(), key=lambda each: each.name)
-    rotating = {rotation.name for rotation in house.store.index.rotations()}
+    saved = sorted(app.store.index.saved_keys(), key=lambda each: each.name)
+    rotating = {rotation.name for rotation in app.store.index.rotations()}
     if as_json:
         return json.dumps({"keys": [_as_json(each, rotating) for each in saved]}) + "\n"
     if not saved:

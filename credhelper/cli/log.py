@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from credhelper.cli import log_run
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_account, help_option
 from credhelper.cli.output import emit
 from credhelper.config import keys
@@ -42,9 +42,9 @@ def log(
       credhelper log --json | jq 'select(.outcome != "minted")'
       credhelper log --cloudtrail ASIAIOSFODNN7EXAMPLE
     """
-    house = open_house()
+    app = open_app()
     if cloudtrail is not None:
-        emit(log_run.cloudtrail(house.audit.lines(), cloudtrail).encode())
+        emit(log_run.cloudtrail(app.audit.lines(), cloudtrail).encode())
         return
-    lines = log_run.select(house.audit.lines(), since=since, kind=kind, account=account)
+    lines = log_run.select(app.audit.lines(), since=since, kind=kind, account=account)
     emit(log_run.render(lines, form or "table").encode())

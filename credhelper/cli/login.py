@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from credhelper.cli import login_run as room
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import (
     EXIT_STATUSES,
     complete_profile,
@@ -19,7 +19,7 @@ from credhelper.cli.options import (
 from credhelper.cli.output import emit
 
 if TYPE_CHECKING:
-    from credhelper.agent.client import Wish
+    from credhelper.agent.client import CacheMode
 
 
 @click.command("login", epilog=EXIT_STATUSES)
@@ -44,9 +44,9 @@ def login(names: tuple[str, ...], *, refresh: bool, reason: str | None, yes: boo
       credhelper login unlock-bucket --reason 'ticket 4711'
       credhelper login audit-root@payments-prod --yes
     """
-    wish: Wish = "mint" if refresh else "get"
+    mode: CacheMode = "mint" if refresh else "get"
     said = []
     for name in names:
-        house = open_house(reason=reason, yes=yes, login=True)
-        said.append(room.login(house, house.config.profile(name, given(flags)), wish=wish))
+        app = open_app(reason=reason, yes=yes, login=True)
+        said.append(room.login(app, app.config.profile(name, given(flags)), mode=mode))
     emit("".join(said).encode())

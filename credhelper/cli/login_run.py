@@ -10,38 +10,38 @@ from credhelper.app import agent_directory
 from credhelper.credentials import utc
 from credhelper.sessions import series
 from credhelper.sessions.questions import spell
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credhelper.agent.client import Wish
-    from credhelper.app import House
+    from credhelper.agent.client import CacheMode
+    from credhelper.app import App
     from credhelper.config.profiles import Profile
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 
-def login(house: House, profile: Profile, *, wish: Wish = "get") -> str:
+def login(app: App, profile: Profile, *, mode: CacheMode = "get") -> str:
     """Ask what has to be asked, mint what is missing; returns what lasts how long. Raises CredhelperError."""
-    house.agent.decline()  # its answer to `get` is none to this
-    call, resolver = house.call(profile), house.resolver()
-    credentials = resolver.get(call, wish=wish)
-    if expiry.since(house.started, credentials.minted) < 0:  # nobody has been asked: it was there
-        resolver.permit(call)
+    app.agent.decline()  # its answer to `get` is none to this
+    call, provider = app.call(profile), app.provider()
+    credentials = provider.get(call, mode=mode)
+    if expiry.since(app.started, credentials.minted) < 0:  # nobody has been asked: it was there
+        provider.permit(call)
     left = expiry.remaining(credentials, expiry.read_clocks())
-    return "".join(line + "\n" for line in _lines(house, call, left))
+    return "".join(line + "\n" for line in _lines(app, call, left))
 
 
-def _lines(house: House, call: Call, left: float) -> Iterator[str]:
-    kept = _kept(house)
+def _lines(app: App, call: StsCall, left: float) -> Iterator[str]:
+    kept = _kept(app)
     where = "" if call.key in kept else "; nothing keeps it: there is neither a keyring nor an agent"
     yield f"{call.profile.name}: {_until(left)}{where}"
     hop = call.source
-    while not isinstance(hop, Origin):
+    while not isinstance(hop, CredentialSource):
         if hop.key in kept:
             yield f"  {hop.profile.name}: {_until(kept[hop.key])}"
         hop = hop.source
-    running, limit = series.under_way(house.locks, call.profile), series.renew_for(call.profile)
+    running, limit = series.under_way(app.locks, call.profile), series.renew_for(call.profile)
     if running is None:
         return
     if call.profile.get("confirm", False):
@@ -55,11 +55,11 @@ def _until(seconds: float) -> str:
     return f"{spell(seconds)}, until {utc(moment)}"
 
 
-def _kept(house: House) -> dict[str, float]:
+def _kept(app: App) -> dict[str, float]:
     """The seconds that are left of each session that is cached, by its KEY."""
     now = expiry.read_clocks().wall
-    found = {item.key: item.expires - now for item in house.store.items()}
-    status = admin.Remote(agent_directory(house.environ)).status()
+    found = {item.key: item.expires - now for item in app.store.items()}
+    status = admin.AgentAdmin(agent_directory(app.environ)).status()
     for each in status[1] if status else ():
         found.setdefault(each.key, each.seconds)
     return {key: left for key, left in found.items() if left > 0}

@@ -19,10 +19,10 @@ import click
 from credhelper import app
 from credhelper.agent import client
 from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, help_option, version_option
-from credhelper.errors import ConfigError, CredhelperError, spoken
+from credhelper.errors import ConfigError, CredhelperError, render
 
 if TYPE_CHECKING:
-    from credhelper.wire import Ticket
+    from credhelper.wire import PendingRequest
 
 VERBS: Final = {
     "get": "get",
@@ -55,13 +55,13 @@ SECTIONS: Final = {
 HIDDEN: Final = {"renew": "get", "complete": "completion"}
 
 
-def main(arguments: list[str], began: float | None = None, ticket: Ticket | None = None) -> int:
+def main(arguments: list[str], began: float | None = None, pending: PendingRequest | None = None) -> int:
     """Run one command; returns its exit status and never raises.
 
-    `began` is when the program started, on the monotonic clock; `ticket` is what asking the agent has left.
+    `began` is when the program started, on the monotonic clock; `pending` is what asking the agent has left.
     """
     warnings.simplefilter("ignore")  # whatever PYTHONWARNINGS says: stderr has to stay empty
-    start = app.Start(time.monotonic() if began is None else began, arguments[1:], ticket)
+    start = app.Invocation(time.monotonic() if began is None else began, arguments[1:], pending)
     try:
         return _run(arguments, start)
     except CredhelperError as error:
@@ -70,15 +70,15 @@ def main(arguments: list[str], began: float | None = None, ticket: Ticket | None
         return _fail(_internal(error), start)
 
 
-def _fail(error: CredhelperError, start: app.Start) -> int:
-    if start.ticket is not None:
-        client.settle(start.ticket, error)
+def _fail(error: CredhelperError, start: app.Invocation) -> int:
+    if start.pending is not None:
+        client.settle(start.pending, error)
     with contextlib.suppress(OSError):  # nobody is listening; the exit status still says it
-        os.write(2, spoken(error))
+        os.write(2, render(error))
     return error.status
 
 
-def _run(arguments: list[str], start: app.Start) -> int:
+def _run(arguments: list[str], start: app.Invocation) -> int:
     try:
         # No variable has the name "=": click's completion must not answer in the place of a command.
         status = program.main(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from credhelper import __version__
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.output import emit
 from credhelper.config import keys
 from credhelper.config.keys import BY_NAME
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from credhelper import app
-    from credhelper.agent.client import Wish
+    from credhelper.agent.client import CacheMode
     from credhelper.config.keys import Key
     from credhelper.run.environment import Request
 
@@ -133,14 +133,14 @@ _METAVARS: Final = {
 }
 
 
-def wanted(name: str, flags: dict[str, Any]) -> tuple[app.House, Request]:
+def wanted(name: str, flags: dict[str, Any]) -> tuple[app.App, Request]:
     """Whose session a command wants and how, as `session_flags` say, and the house to get it from."""
     from credhelper.run.environment import Request
 
-    opened = open_house(reason=flags.pop("reason"), yes=flags.pop("yes"))
-    wish: Wish = "mint" if flags.pop("refresh") else "get"
+    opened = open_app(reason=flags.pop("reason"), yes=flags.pop("yes"))
+    mode: CacheMode = "mint" if flags.pop("refresh") else "get"
     cache = not flags.pop("no_cache")
-    return opened, Request(name, given(flags), wish, cache)
+    return opened, Request(name, given(flags), mode, cache)
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:

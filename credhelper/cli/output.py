@@ -26,7 +26,7 @@ if TYPE_CHECKING:
         def to_json(self) -> bytes:
             """Its line."""
 
-    class Errand(Protocol):
+    class BatchRun(Protocol):
         """What is done for each: it may be stopped, or turn out to be hopeless for all that are left."""
 
         stop: Stop
@@ -65,7 +65,7 @@ class Crowd:
     hint: str
 
 
-def tell(crowd: Crowd, errand: Errand, results: Generator[Result, None, None]) -> None:
+def tell(crowd: Crowd, errand: BatchRun, results: Generator[Result, None, None]) -> None:
     """Print each result as it comes. Raises CredhelperError where one has failed, or not all have come."""
     from credhelper.cli.tables import Bar
 

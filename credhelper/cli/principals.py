@@ -13,7 +13,7 @@ from credhelper.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.assume.request import OneOff
     from credhelper.credentials import Credentials
 
@@ -28,7 +28,7 @@ def refuse(options: Mapping[str, Any]) -> None:
         raise ConfigError("'--refresh' does not go with principals from stdin, for whom all is minted")
 
 
-def answer(opened: House, wanted: OneOff, say: Callable[[Credentials], Mapping[str, Any]]) -> None:
+def answer(opened: App, wanted: OneOff, say: Callable[[Credentials], Mapping[str, Any]]) -> None:
     """Print what `say` makes of each principal's credentials. Raises CredhelperError where one has failed."""
     errand = principals.Errand(opened, wanted, say)
     named = errand.once_each(principals.read(sys.stdin.buffer.read(principals.LIMIT + 1)))

@@ -14,11 +14,11 @@ from credhelper.config.toml import line_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.awsconfig.profiles import AwsFiles
     from credhelper.config.profiles import Profile, Setting
-    from credhelper.sessions.calls import Call
-    from credhelper.sessions.sources import Origin
+    from credhelper.sessions.calls import StsCall
+    from credhelper.sessions.sources import CredentialSource
 
 Document = dict[str, Any]
 
@@ -68,14 +68,14 @@ def entry(
 class Places:
     """Where everything stands: the flags, our file, and AWS's."""
 
-    def __init__(self, house: House, flags: Mapping[str, Any]) -> None:
-        self._house = house
+    def __init__(self, app: App, flags: Mapping[str, Any]) -> None:
+        self._app = app
         self._flags = flags
-        self._config = house.config
+        self._config = app.config
 
     @cached_property
     def _files(self) -> AwsFiles:
-        return profiles.read(self._house.environ)
+        return profiles.read(self._app.environ)
 
     def _line(self, table: str, key: str = "") -> tuple[str, int]:
         return self._config.path, line_of(self._config.text, table, key)
@@ -94,9 +94,9 @@ class Places:
         origin = "defaults" if setting.table == "defaults" else "profile"
         return entry(key, setting.value, origin, self._line(setting.table, key), setting.table)
 
-    def around(self, call: Call) -> Iterator[Document]:
+    def around(self, call: StsCall) -> Iterator[Document]:
         """What is set, but not by the profile: the region, the endpoint."""
-        environ, settings = self._house.environ, call.profile.settings
+        environ, settings = self._app.environ, call.profile.settings
         if not {"sts_region", "region"} & settings.keys():
             name = next((name for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if environ.get(name)), None)
             origin = "environment" if name else "source" if call.origin.region else "built-in"
@@ -106,7 +106,7 @@ class Places:
             name = next((name for name in names if environ.get(name)), None)
             yield entry("endpoint_url", call.endpoint.url, "environment" if name else "source", within=name)
 
-    def hop(self, call: Call, *, has_key: bool) -> Document:
+    def hop(self, call: StsCall, *, has_key: bool) -> Document:
         """One call of the chain, and where it is written down."""
         profile = call.profile
         place = self._line(f"profiles.{profile.name.partition('@')[0]}")
@@ -122,7 +122,7 @@ class Places:
             "line": place[1],
         }
 
-    def source(self, origin: Origin) -> Document:
+    def source(self, origin: CredentialSource) -> Document:
         """Whose credentials the first call is made with."""
         place = profiles.place_of(self._files, origin.name) if origin.place == "aws profile" else None
         return {

@@ -7,10 +7,10 @@ import sys
 
 import click
 
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_account, complete_profile, help_option
 from credhelper.cli.output import emit
-from credhelper.cli.setup_run import Wish, remove
+from credhelper.cli.setup_run import SetupOptions, remove
 from credhelper.cli.setup_run import setup as write
 
 
@@ -48,9 +48,9 @@ def setup(
     """
     if removing and accounts:
         raise click.UsageError("--remove takes names: PROFILE@ACCOUNT, or PROFILE for all its accounts")
-    wish = Wish(names, accounts, prefix, dry_run)
-    house = open_house()
-    emit((remove(house, wish) if removing else write(house, wish, _directories())).encode())
+    options = SetupOptions(names, accounts, prefix, dry_run)
+    app = open_app()
+    emit((remove(app, options) if removing else write(app, options, _directories())).encode())
 
 
 def _directories() -> list[str]:

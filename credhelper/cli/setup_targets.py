@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 from credhelper.run import accounts
 
 if TYPE_CHECKING:
-    from credhelper.app import House
-    from credhelper.awsconfig.plan import Wish
+    from credhelper.app import App
+    from credhelper.awsconfig.plan import SetupOptions
     from credhelper.run.accounts import Account
 
 
-def targets(house: House, wish: Wish, name: str) -> list[str]:
+def targets(app: App, options: SetupOptions, name: str) -> list[str]:
     """Their aliases where they have one, else their ids. Raises CredhelperError."""
-    config = house.config
+    config = app.config
     profile = config.open_profile(name)
 
     def members() -> list[Account]:
         from credhelper.aws.services import Services
 
-        call = house.chains().call(profile)
+        call = app.planner().call(profile)
         return accounts.of_organization(
-            Services(call.endpoint, call.origin), house.resolver().source_keys(call)
+            Services(call.endpoint, call.origin), app.provider().source_keys(call)
         )
 
-    picked = accounts.pick(config, profile, wish.accounts, (), members)
+    picked = accounts.pick(config, profile, options.accounts, (), members)
     return [config.account_name(each.id) or each.id for each in picked]

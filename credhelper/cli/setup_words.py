@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper.awsconfig import command
 from credhelper.awsconfig import file as config_file
-from credhelper.awsconfig.conflicts import Neighbour
+from credhelper.awsconfig.conflicts import Conflict
 from credhelper.errors import printable
 
 if TYPE_CHECKING:
@@ -60,14 +60,14 @@ def keeping(kept: str | None) -> Iterator[str]:
         yield f"what it held before is in '{kept}'"
 
 
-def warnings(found: Iterable[Neighbour]) -> Iterator[str]:
+def warnings(found: Iterable[Conflict]) -> Iterator[str]:
     """What stands in the way, and what to do about it."""
     for each in found:
         yield f"warning: {each.sentence}"
         yield f"  hint: {each.hint}"
 
 
-def verdict(findings: Iterable[Finding], told: Iterable[Neighbour]) -> Iterator[str]:
+def verdict(findings: Iterable[Finding], told: Iterable[Conflict]) -> Iterator[str]:
     """What the doctor says, without what has been told already."""
     known = {each.sentence for each in told}
     problems = [each for each in findings if each.level == "problem"]
@@ -78,13 +78,13 @@ def verdict(findings: Iterable[Finding], told: Iterable[Neighbour]) -> Iterator[
             yield from (f"    hint: {hint}" for hint in each.hints if hint)
 
 
-def about(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Neighbour]:
+def about(program: Sequence[str], environ: Mapping[str, str]) -> Iterator[Conflict]:
     """What may keep the command from working later, or elsewhere."""
     if not os.path.isabs(program[0]):
-        yield Neighbour(f"'{program[0]}' is found only by programs that have it on their PATH", INSTALL)
+        yield Conflict(f"'{program[0]}' is found only by programs that have it on their PATH", INSTALL)
     elif not command.is_stable(program[0]):
         wrong = f"'{program[0]}' may not stay there: it is in a virtual environment, a version or a shim"
-        yield Neighbour(wrong, INSTALL)
+        yield Conflict(wrong, INSTALL)
     if environ.get("CREDHELPER_CONFIG"):
         wrong = "CREDHELPER_CONFIG is set, and programs that do not have it find another configuration"
-        yield Neighbour(wrong, "set it for all of them")
+        yield Conflict(wrong, "set it for all of them")

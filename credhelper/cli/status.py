@@ -6,11 +6,11 @@ import json
 
 import click
 
-from credhelper.cli.context import open_house
+from credhelper.cli.context import open_app
 from credhelper.cli.options import help_option
 from credhelper.cli.output import emit
 from credhelper.cli.screens import status as render
-from credhelper.cli.status_run import look
+from credhelper.cli.status_run import probe
 
 
 @click.command("status")
@@ -28,5 +28,5 @@ def status(*, as_json: bool) -> None:
       credhelper status
       credhelper status --json | jq '.profiles[] | select(.cached != []) | .profile'
     """
-    found = look(open_house())
+    found = probe(open_app())
     emit(((json.dumps(found) + "\n") if as_json else render(found)).encode())

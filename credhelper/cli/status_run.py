@@ -21,9 +21,9 @@ from credhelper.errors import ConfigError, CredhelperError, printable
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.config.profiles import Profile
-    from credhelper.sessions.calls import Call, Chains
+    from credhelper.sessions.calls import CallPlanner, StsCall
 
 Document = dict[str, Any]
 
@@ -45,7 +45,7 @@ class Asked:
 
     name: str
     profile: Profile | None = None
-    call: Call | None = None
+    call: StsCall | None = None
     problem: str | None = None
 
     @property
@@ -58,15 +58,15 @@ class Asked:
         return found
 
 
-def look(house: House) -> Document:
+def probe(app: App) -> Document:
     """What `status --json` prints."""
     now = expiry.read_clocks().wall
-    agent, remembered = _agent(house)
-    cached = _cached(house, remembered, now)
-    asked = list(_asked(house, cached.values()))
-    minted = _minted(house, cached)
+    agent, remembered = _agent(app)
+    cached = _cached(app, remembered, now)
+    asked = list(_asked(app, cached.values()))
+    minted = _minted(app, cached)
     used = {key for each in asked for key in each.keys}
-    broken = house.loaded if isinstance(house.loaded, ConfigError) else None
+    broken = app.loaded if isinstance(app.loaded, ConfigError) else None
     rows: list[Document] = []
     placed: set[str] = set()
     for each in asked:
@@ -79,13 +79,13 @@ def look(house: House) -> Document:
             rows.append({**row, "in_use": session.key in used if broken is None else None})
     return {
         "config": {
-            "path": house.places.config,
+            "path": app.places.config,
             "problem": _sentence(broken) if broken else None,
             "hints": [printable(hint) for hint in broken.hints] if broken else [],
         },
         "profiles": rows,
         "agent": agent,
-        "keyring": _keyring(house),
+        "keyring": _keyring(app),
     }
 
 
@@ -93,28 +93,28 @@ def _sentence(error: CredhelperError) -> str:
     return printable(error.sentence)
 
 
-def _agent(house: House) -> tuple[Document, list[admin.Remembered]]:
+def _agent(app: App) -> tuple[Document, list[admin.Remembered]]:
     try:
-        found = admin.Remote(agent_directory(house.environ)).status()
+        found = admin.AgentAdmin(agent_directory(app.environ)).status()
     except CredhelperError as error:
         return {"running": True, "pid": None, "problem": _sentence(error)}, []
     pid, remembered = found or (None, [])
     return {"running": pid is not None, "pid": pid, "problem": None}, remembered
 
 
-def _keyring(house: House) -> Document:
+def _keyring(app: App) -> Document:
     try:
-        found = house.store.glance()
+        found = app.store.status()
     except CredhelperError as error:
         return {"backend": None, "state": "absent", "problem": _sentence(error)}
     return {"backend": found.backend, "state": found.state, "problem": printable(found.why) or None}
 
 
-def _cached(house: House, remembered: Iterable[admin.Remembered], now: float) -> dict[str, Cached]:
+def _cached(app: App, remembered: Iterable[admin.Remembered], now: float) -> dict[str, Cached]:
     """Every session that has not expired, by KEY."""
     found = {
         item.key: Cached(item.key, item.profile, item.kind, item.expires, ("keyring",))
-        for item in house.store.items()
+        for item in app.store.items()
         if item.expires > now
     }
     for each in remembered:
@@ -124,33 +124,33 @@ def _cached(house: House, remembered: Iterable[admin.Remembered], now: float) ->
     return found
 
 
-def _asked(house: House, cached: Iterable[Cached]) -> Iterator[Asked]:
+def _asked(app: App, cached: Iterable[Cached]) -> Iterator[Asked]:
     """The profiles of the file, and the open ones on each account that something is cached for."""
-    if isinstance(house.loaded, ConfigError):
+    if isinstance(app.loaded, ConfigError):
         return
-    chains: Chains | CredhelperError
+    planner: CallPlanner | CredhelperError
     try:
-        chains = house.chains(by_index=True)
+        planner = app.planner(by_index=True)
     except CredhelperError as error:  # such as an AWS config that nobody can read
-        chains = error
+        planner = error
     aimed: dict[str, list[str]] = defaultdict(list)
     for session in cached:
         aimed[session.label.partition("@")[0]].append(session.label)
-    for name in house.config.names:
+    for name in app.config.names:
         for each in dict.fromkeys((name, *sorted(aimed.get(name, ())))):
-            yield _resolved(house, chains, each)
+            yield _resolved(app, planner, each)
 
 
-def _resolved(house: House, chains: Chains | CredhelperError, name: str) -> Asked:
+def _resolved(app: App, planner: CallPlanner | CredhelperError, name: str) -> Asked:
     profile = None
     try:
-        profile = house.config.unaimed(name)
+        profile = app.config.unaimed(name)
         if profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None:
             return Asked(name, profile)
-        profile = house.config.profile(name)
-        if isinstance(chains, CredhelperError):
-            raise chains
-        return Asked(name, profile, chains.call(profile))
+        profile = app.config.profile(name)
+        if isinstance(planner, CredhelperError):
+            raise planner
+        return Asked(name, profile, planner.call(profile))
     except CredhelperError as error:
         return Asked(name, profile, problem=_sentence(error))
 
@@ -164,10 +164,10 @@ def _sessions_of(asked: Asked, cached: Mapping[str, Cached], used: Collection[st
     return [each for each in cached.values() if each.label == asked.name and each.key not in used]
 
 
-def _minted(house: House, cached: Mapping[str, Cached]) -> dict[str, Mapping[str, object]]:
+def _minted(app: App, cached: Mapping[str, Cached]) -> dict[str, Mapping[str, object]]:
     """The record's line about each session: of those about the same call, the one that expires with it."""
     found: dict[str, tuple[float, Mapping[str, object]]] = {}
-    for line in house.audit.lines(cached) if cached else ():
+    for line in app.audit.lines(cached) if cached else ():
         session, expires = cached.get(str(line.get("key"))), _moment(line.get("expires"))
         if session is None or expires is None or line.get("outcome") != "minted":
             continue

@@ -59,13 +59,13 @@ class Profile:
         account = str(arn).split(":")[4] if str(arn).startswith("arn:") else ""
         return account or None
 
-    def complaint(self, key: str, problem: str, *hints: str) -> ConfigError:
+    def error_at(self, key: str, problem: str, *hints: str) -> ConfigError:
         """An error about this profile's value of `key`, with the place where it stands."""
         setting = self.settings.get(key)
         table = f"profiles.{self.name}" if setting is None else setting.table
         if self.config is None:
             return ConfigError(f"'{key}' of '{self.name}' {problem}", *hints)
-        return self.config.complaint(table, key, problem, *hints)
+        return self.config.error_at(table, key, problem, *hints)
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,9 @@ class Config:
             if not validation.matches(config_keys.NAME, alias) or validation.matches(
                 config_keys.ACCOUNT_ID, alias
             ):
-                raise self.complaint("accounts", alias, "is not a name for an account")
+                raise self.error_at("accounts", alias, "is not a name for an account")
             if not isinstance(account_id, str) or not validation.matches(config_keys.ACCOUNT_ID, account_id):
-                raise self.complaint("accounts", alias, "must be an account id, 12 digits in quotes")
+                raise self.error_at("accounts", alias, "must be an account id, 12 digits in quotes")
         return MappingProxyType(accounts)
 
     @property
@@ -102,14 +102,14 @@ class Config:
         """A top-level table, empty where the file has none."""
         found = self.tables.get(name, {})
         if not isinstance(found, dict):
-            raise self.complaint("", name, f"must be a table: [{name}]")
+            raise self.error_at("", name, f"must be a table: [{name}]")
         return found
 
     def account_name(self, account_id: str | None) -> str | None:
         """The alias of an account id."""
         return next((alias for alias, known in self.accounts.items() if known == account_id), None)
 
-    def complaint(self, table: str, key: str, problem: str, *hints: str) -> ConfigError:
+    def error_at(self, table: str, key: str, problem: str, *hints: str) -> ConfigError:
         """An error with its place: flag, or file, line, table and key."""
         if table in (FLAG, OPTION):
             name = BY_NAME[key].flag if table == FLAG else BY_NAME[key].option
@@ -165,11 +165,11 @@ class Config:
         for each in (asked, name):
             if each in tables and not validation.matches(config_keys.NAME, each):
                 wrong = "is not a profile name (letters, digits and . _ = + -)"
-                raise self.complaint("profiles", each, wrong)
+                raise self.error_at("profiles", each, wrong)
         if name not in tables:
             raise self._unknown_profile(name)
         if not isinstance(tables[name], dict):
-            raise self.complaint("profiles", name, "must be a table")
+            raise self.error_at("profiles", name, "must be a table")
         return self._assemble(name, tables[name], flags)
 
     def one_off(self, name: str, values: Mapping[str, Any]) -> Profile:
@@ -207,16 +207,16 @@ class Config:
         self._check_layer(defaults)
         for key in defaults:
             if not BY_NAME[key].inherited:
-                raise self.complaint("defaults", key, "is a profile's own and cannot be inherited")
+                raise self.error_at("defaults", key, "is a profile's own and cannot be inherited")
         return defaults
 
     def check(self, known: Mapping[str, Key], table: str, name: str, value: object) -> None:
         """Raise ConfigError where `name` is no known key of a table, or `value` no value for it."""
         if name not in known:
             quoted = (QUOTED,) if isinstance(value, dict) else ()  # to TOML, [profiles.a.b] is 'b' in 'a'
-            raise self.complaint(table, name, "is not a known key", *(nearest(name, known) or quoted))
+            raise self.error_at(table, name, "is not a known key", *(nearest(name, known) or quoted))
         if wrong := validation.problem(known[name], value):
-            raise self.complaint(table, name, wrong)
+            raise self.error_at(table, name, wrong)
 
     def _check_layer(self, settings: Mapping[str, Setting]) -> None:
         for name, setting in settings.items():
@@ -227,7 +227,7 @@ class Config:
         sources = [name for name in SOURCES if name in settings]
         if len(sources) > 1:
             table = settings[sources[1]].table
-            raise self.complaint(table, sources[1], f"is a second source beside '{sources[0]}'")
+            raise self.error_at(table, sources[1], f"is a second source beside '{sources[0]}'")
 
     @staticmethod
     def _lay_over(*layers: Mapping[str, Setting]) -> dict[str, Setting]:
@@ -242,7 +242,7 @@ class Config:
     def _kind(self, name: str, settings: Mapping[str, Setting]) -> Kind:
         if "task_policy_arn" in settings and "role_arn" in settings:
             where = settings["role_arn"].table
-            raise self.complaint(where, "role_arn", "and 'task_policy_arn' make two kinds of one profile")
+            raise self.error_at(where, "role_arn", "and 'task_policy_arn' make two kinds of one profile")
         if "task_policy_arn" in settings:
             return ROOT
         if "role_arn" in settings:
@@ -250,7 +250,7 @@ class Config:
         if "target_principal" in settings:
             hint = f"AssumeRoot needs a root task: one of {', '.join(config_keys.ROOT_TASKS)}"
             where = settings["target_principal"].table
-            raise self.complaint(where, "target_principal", "has no 'task_policy_arn' beside it", hint)
+            raise self.error_at(where, "target_principal", "has no 'task_policy_arn' beside it", hint)
         if "mfa_serial" in settings and any(source in settings for source in SOURCES):
             return SESSION
         line = line_of(self.text, f"profiles.{name}", "")
@@ -274,13 +274,13 @@ class Config:
             if kind not in BY_NAME[name].kinds:
                 elsewhere = " or ".join(config_keys.API[other] for other in BY_NAME[name].kinds)
                 wrong = f"does not go with {config_keys.API[kind]}: it belongs to {elsewhere}"
-                raise self.complaint(setting.table, name, wrong)
+                raise self.error_at(setting.table, name, wrong)
         duration = settings.get("duration_seconds")
         problem = duration and validation.duration_problem(
             kind, duration.value, one_off=duration.table == OPTION
         )
         if duration and problem:
-            raise self.complaint(duration.table, "duration_seconds", problem)
+            raise self.error_at(duration.table, "duration_seconds", problem)
 
     def _aim(self, profile: Profile, asked: str, target: str) -> Profile:
         """The profile with its target account filled in and allowed."""
@@ -322,7 +322,7 @@ class Config:
         hints = nearest(target, self.accounts)
         if table is None:
             raise ConfigError(f"target {problem}", *hints)
-        raise self.complaint(table, key, f"names an unknown account: {problem}", *hints)
+        raise self.error_at(table, key, f"names an unknown account: {problem}", *hints)
 
     def _check_targets(self, profile: Profile, account: str) -> None:
         for key, refused_when in (("allow_targets", False), ("deny_targets", True)):
@@ -332,7 +332,7 @@ class Config:
             listed = {self._account(target, setting.table, key) for target in setting.value}
             if (account in listed) is refused_when:
                 verb = "denies" if refused_when else "does not allow"
-                raise self.complaint(setting.table, key, f"{verb} the target '{account}'")
+                raise self.error_at(setting.table, key, f"{verb} the target '{account}'")
 
 
 def load(path: str, *, optional: bool = False) -> Config:
@@ -344,7 +344,7 @@ def load(path: str, *, optional: bool = False) -> Config:
     config = Config(path, text, tables)
     for name in tables:
         if name not in TABLES:
-            raise config.complaint("", name, "is not a known table", *nearest(name, TABLES))
+            raise config.error_at("", name, "is not a known table", *nearest(name, TABLES))
     for section, keys in config_keys.SECTIONS.items():
         known = {key.name: key for key in keys}
         for name, value in config.table(section).items():
@@ -367,4 +367,4 @@ def check_partition(profile: Profile, region: str) -> None:
         value = profile.get(key, "")
         arns = [value] if isinstance(value, str) else value
         if any(arn.startswith("arn:") and arn.split(":")[1] != partition for arn in arns):
-            raise profile.complaint(key, f"is not in the partition of region '{region}' ({partition})")
+            raise profile.error_at(key, f"is not in the partition of region '{region}' ({partition})")

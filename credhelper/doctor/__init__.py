@@ -20,7 +20,7 @@ from credhelper.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.doctor.runner import Round
 
 __all__ = ["Finding", "examine", "quick"]
@@ -41,23 +41,23 @@ _PROFILES: Final[Round] = (("profile", profiles.calls),)
 _NETWORK: Final[Round] = (("source", source.checks), ("probe", doctor_probe.checks))
 
 
-def examine(house: House, names: Iterable[str], *, probe: bool = False) -> list[Finding]:
+def examine(app: App, names: Iterable[str], *, probe: bool = False) -> list[Finding]:
     """All checks, for these profiles or (no names) for every one.
 
     Raises ConfigError for a name that the configuration does not have.
     """
-    visit = _visit(house, names, SECONDS, probe=probe)
+    visit = _visit(app, names, SECONDS, probe=probe)
     _check_known(visit)
     return walk(visit, (_FILES, _AWS, (*_KEYRING, *_PROFILES, *_NETWORK)))
 
 
-def quick(house: House, names: Iterable[str] = ()) -> list[Finding]:
+def quick(app: App, names: Iterable[str] = ()) -> list[Finding]:
     """The checks that take no network and mint nothing: what `setup` ends with."""
-    return walk(_visit(house, names, QUICK_SECONDS), (_FILES, _AWS, (*_KEYRING, *_PROFILES)))
+    return walk(_visit(app, names, QUICK_SECONDS), (_FILES, _AWS, (*_KEYRING, *_PROFILES)))
 
 
 def _check_known(visit: Visit) -> None:
-    loaded = visit.house.loaded
+    loaded = visit.app.loaded
     if isinstance(loaded, ConfigError):
         return
     for name in visit.names:
@@ -65,6 +65,6 @@ def _check_known(visit: Visit) -> None:
             loaded.profile(name)
 
 
-def _visit(house: House, names: Iterable[str], seconds: float, *, probe: bool = False) -> Visit:
-    until = Deadline(min(seconds, house.deadline.left()))
-    return Visit(replace(house, deadline=until, may_ask=False), tuple(names), until, probe)
+def _visit(app: App, names: Iterable[str], seconds: float, *, probe: bool = False) -> Visit:
+    until = Deadline(min(seconds, app.deadline.left()))
+    return Visit(replace(app, deadline=until, may_ask=False), tuple(names), until, probe)

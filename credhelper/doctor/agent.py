@@ -15,7 +15,7 @@ from credhelper.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.doctor.findings import Finding
     from credhelper.doctor.runner import Visit
 
@@ -24,11 +24,11 @@ RESTART: Final = "run 'credhelper agent stop': the next caller starts the new on
 
 def state(visit: Visit) -> Iterator[Finding]:
     """Running or about to; off, nowhere to be, silent, or of another version."""
-    if why := switched_off(visit.house):
+    if why := switched_off(visit.app):
         sentence = f"{why}: a cached answer takes longer, and nothing is minted ahead of need"
         yield note("agent", sentence, 'leave it to mode = "auto" in [agent], where nothing speaks against it')
         return
-    directory = agent_directory(visit.house.environ)
+    directory = agent_directory(visit.app.environ)
     if directory is None:
         yield problem(
             "agent",
@@ -36,7 +36,7 @@ def state(visit: Visit) -> Iterator[Finding]:
             "let XDG_RUNTIME_DIR name a directory of yours with mode 700",
         )
         return
-    found = admin.Remote(directory).status()
+    found = admin.AgentAdmin(directory).status()
     if found is None:
         yield fine("agent", "not running; the next caller that needs it starts it")
     else:
@@ -45,14 +45,14 @@ def state(visit: Visit) -> Iterator[Finding]:
     yield from _others(directory)
 
 
-def switched_off(house: House) -> str:
+def switched_off(app: App) -> str:
     """Why there is to be no agent; empty where there may be one."""
     if sys.platform == "win32":
         return wire.NOT_HERE
-    if chosen := house.environ.get("CREDHELPER_AGENT"):
+    if chosen := app.environ.get("CREDHELPER_AGENT"):
         return "CREDHELPER_AGENT switches the agent off" if chosen == "off" else ""
     try:
-        mode = house.config.option("agent", "mode", "auto")
+        mode = app.config.option("agent", "mode", "auto")
     except ConfigError:
         return ""
     return "'mode' in [agent] switches the agent off" if mode == "off" else ""

@@ -38,7 +38,7 @@ class Entry:
 
 def files(visit: Visit) -> Iterator[Finding]:
     """Read by botocore, with nothing in them or in the environment that wins over us."""
-    found = profiles.read(visit.house.environ)
+    found = profiles.read(visit.app.environ)
     for path in (found.config_path, found.credentials_path):
         if os.path.exists(path) and not config_file.reads_config(path):
             yield problem("aws files", f"neither boto3 nor the AWS CLI reads '{path}'", "repair it")
@@ -57,7 +57,7 @@ def files(visit: Visit) -> Iterator[Finding]:
 
 def _rivals(found: AwsFiles, names: list[str], visit: Visit) -> Iterator[Finding]:
     config, credentials = config_file.read(found.config_path), config_file.read(found.credentials_path)
-    for each in conflicts.neighbours(config, credentials, names, visit.house.environ):
+    for each in conflicts.find_conflicts(config, credentials, names, visit.app.environ):
         if each.path is None:  # it depends on who asks, and how
             yield note("aws files", each.sentence, each.hint)
         else:
@@ -67,13 +67,13 @@ def _rivals(found: AwsFiles, names: list[str], visit: Visit) -> Iterator[Finding
 def commands(visit: Visit) -> Iterator[Finding]:
     """Every command that ~/.aws/config runs for us answers, and means a profile that there is."""
     try:
-        entries = list(_entries(profiles.read(visit.house.environ), visit))
+        entries = list(_entries(profiles.read(visit.app.environ), visit))
     except ConfigError:  # said by the check of the files
         return
     yield from _strangers(entries, visit)
     answering: dict[str, Running[bool]] = {}
     for program in dict.fromkeys(entry.program for entry in entries):
-        path = shutil.which(program, path=visit.house.environ.get("PATH"))
+        path = shutil.which(program, path=visit.app.environ.get("PATH"))
         if path is None:
             yield problem("commands", f"there is no program '{program}', which ~/.aws/config runs", SETUP)
         else:
@@ -93,7 +93,7 @@ def commands(visit: Visit) -> Iterator[Finding]:
 
 def aws_cli(visit: Visit) -> Iterator[Finding]:
     """The AWS CLI, for logins and for whoever asks credhelper through it."""
-    path = shutil.which("aws", path=visit.house.environ.get("PATH"))
+    path = shutil.which("aws", path=visit.app.environ.get("PATH"))
     if path is None:
         yield note(
             "aws", "there is no 'aws' on the PATH", "install the AWS CLI, where you need 'aws sso login'"
@@ -103,7 +103,7 @@ def aws_cli(visit: Visit) -> Iterator[Finding]:
 
 
 def _start(path: str, visit: Visit) -> Running[bool]:
-    return Running(lambda: command.answers_version(path, visit.house.environ))
+    return Running(lambda: command.answers_version(path, visit.app.environ))
 
 
 def _entries(found: AwsFiles, visit: Visit) -> Iterator[Entry]:
@@ -134,7 +134,7 @@ def _entry(name: str, command: str) -> Entry | None:
 def _strangers(entries: list[Entry], visit: Visit) -> Iterator[Finding]:
     """Commands for profiles that there are none of."""
     try:
-        config = visit.house.config
+        config = visit.app.config
     except ConfigError:
         return
     for entry in entries:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper.config.keys import ROOT
 from credhelper.errors import ConfigError, CredhelperError
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from credhelper.config.profiles import Config, Profile
     from credhelper.doctor.runner import Visit
-    from credhelper.sessions.calls import Call, Chains
+    from credhelper.sessions.calls import CallPlanner, StsCall
 
 NOBODY: Final = "000000000000"
 """Stands for the target of a profile that has none, where only the caller's side is looked at."""
@@ -25,7 +25,7 @@ class Case:
     """A profile and the call that answers for it; `aimed` unless the target is made up."""
 
     name: str
-    call: Call
+    call: StsCall
     aimed: bool
 
     @property
@@ -50,17 +50,17 @@ def sound(visit: Visit) -> Iterator[Case]:
 def every(visit: Visit) -> Iterator[Case | Broken]:
     """The profiles asked for, or all; none where a file cannot be read, which is said elsewhere."""
     try:
-        config, chains = visit.house.config, visit.house.chains()
+        config, planner = visit.app.config, visit.app.planner()
     except ConfigError:
         return
     for name in visit.names or config.names:
-        yield _case(name, config, chains)
+        yield _case(name, config, planner)
 
 
-def _case(name: str, config: Config, chains: Chains) -> Case | Broken:
+def _case(name: str, config: Config, planner: CallPlanner) -> Case | Broken:
     try:
         profile, aimed = _aim(name, config)
-        return Case(name, chains.call(profile), aimed)
+        return Case(name, planner.call(profile), aimed)
     except CredhelperError as error:
         return Broken(name, error)
 
@@ -76,9 +76,9 @@ def _aim(name: str, config: Config) -> tuple[Profile, bool]:
     return config.profile(f"{name}@{target}"), False
 
 
-def hops(call: Call) -> Iterator[Call]:
+def hops(call: StsCall) -> Iterator[StsCall]:
     """The call and those that it rests on, outermost first."""
     yield call
-    while not isinstance(call.source, Origin):
+    while not isinstance(call.source, CredentialSource):
         call = call.source
         yield call

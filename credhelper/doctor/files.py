@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def configuration(visit: Visit) -> Iterator[Finding]:
     """Found, and valid as a whole; its profiles are looked at one by one elsewhere."""
     try:
-        config = visit.house.config
+        config = visit.app.config
         accounts = len(config.accounts)
     except ConfigError as error:
         yield trouble("config", error)
@@ -43,8 +43,8 @@ def modes(visit: Visit) -> Iterator[Finding]:
 
 
 def _modes(visit: Visit) -> Iterator[Finding]:
-    places = visit.house.places
-    runtime = app.agent_directory(visit.house.environ)
+    places = visit.app.places
+    runtime = app.agent_directory(visit.app.environ)
     for path in (os.path.dirname(places.config), places.config):
         yield from _read_from(path)
     for path in _aws_files(visit):
@@ -64,7 +64,7 @@ def _modes(visit: Visit) -> Iterator[Finding]:
 
 def _aws_files(visit: Visit) -> tuple[str, ...]:
     try:
-        files = profiles.read(visit.house.environ)
+        files = profiles.read(visit.app.environ)
     except ConfigError:  # said by the check of these files
         return ()
     return files.config_path, files.credentials_path

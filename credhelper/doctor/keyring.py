@@ -29,19 +29,19 @@ _ADVICE: Final[dict[State, str]] = {
 
 def state(visit: Visit) -> Iterator[Finding]:
     """Open, locked, absent or silent. Nobody is asked to unlock it, and nobody waited for."""
-    look = visit.house.store.look()
-    if look.state == "open":
-        yield fine("keyring", f"'{look.backend}' keeps what it is given")
+    probe = visit.app.store.probe()
+    if probe.state == "open":
+        yield fine("keyring", f"'{probe.backend}' keeps what it is given")
         return
     memory = "sessions are kept in the agent's memory alone"
-    outcome = "every call mints anew" if switched_off(visit.house) else memory
-    say = problem if look.state == "silent" else note  # the others may be as their owner wants them
-    yield say("keyring", f"no keyring is used ({look.why}): {outcome}", _ADVICE[look.state])
+    outcome = "every call mints anew" if switched_off(visit.app) else memory
+    say = problem if probe.state == "silent" else note  # the others may be as their owner wants them
+    yield say("keyring", f"no keyring is used ({probe.why}): {outcome}", _ADVICE[probe.state])
 
 
 def rivals(visit: Visit) -> Iterator[Finding]:
     """What the keyring library would follow, and credhelper does not."""
-    environ = visit.house.environ
+    environ = visit.app.environ
     said = "credhelper does not follow it, other programs do"
     for package, names in _plugins().items():
         yield note(

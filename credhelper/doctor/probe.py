@@ -18,10 +18,10 @@ from credhelper.errors import CredhelperError, HumanNeededError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credhelper.credentials import Keys
+    from credhelper.credentials import AccessKey
     from credhelper.doctor.findings import Finding
     from credhelper.doctor.runner import Visit
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 MINT_SECONDS: Final = 10.0
 ASK_SECONDS: Final = 4.0
@@ -49,10 +49,10 @@ def checks(visit: Visit) -> Iterator[Finding]:
             yield replace(finding, profile=case.name)
 
 
-def _probe(call: Call, visit: Visit) -> Iterator[Finding]:
-    house = replace(visit.house, deadline=Deadline(visit.seconds(MINT_SECONDS)))
+def _probe(call: StsCall, visit: Visit) -> Iterator[Finding]:
+    app = replace(visit.app, deadline=Deadline(visit.seconds(MINT_SECONDS)))
     try:
-        keys = house.resolver().get(call, wish="mint").keys
+        keys = app.provider().get(call, mode="mint").keys
         yield from _try(call, keys, visit)
     except HumanNeededError as error:
         yield note("probe", f"not probed: {error.sentence}", *advice(error))
@@ -60,7 +60,7 @@ def _probe(call: Call, visit: Visit) -> Iterator[Finding]:
         yield trouble("probe", error)
 
 
-def _try(call: Call, keys: Keys, visit: Visit) -> Iterator[Finding]:
+def _try(call: StsCall, keys: AccessKey, visit: Visit) -> Iterator[Finding]:
     from credhelper.aws.services import Services
 
     region = call.profile.get("region") or call.endpoint.region

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from credhelper.doctor.cases import Case
     from credhelper.doctor.runner import Visit
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 CHAINED_ROLE_SECONDS: Final = 3600
 """What a session lasts at most that the session of another role has assumed (AssumeRole, API reference)."""
@@ -62,14 +62,14 @@ def _spell(case: Case) -> str:
     return f"GetSessionToken {where}"
 
 
-def _bundle(call: Call) -> Iterator[Finding]:
+def _bundle(call: StsCall) -> Iterator[Finding]:
     path = call.endpoint.ca_bundle
     if path is not None and not os.path.exists(path):
-        yield trouble("endpoint", call.profile.complaint("ca_bundle", f"names no file: '{path}'"))
+        yield trouble("endpoint", call.profile.error_at("ca_bundle", f"names no file: '{path}'"))
 
 
-def _region(call: Call, visit: Visit) -> Iterator[Finding]:
-    environ, profile = visit.house.environ, call.profile
+def _region(call: StsCall, visit: Visit) -> Iterator[Finding]:
+    environ, profile = visit.app.environ, call.profile
     named = (profile.get("sts_region"), profile.get("region"), call.origin.region, environ.get("AWS_REGION"))
     if not any((*named, environ.get("AWS_DEFAULT_REGION"))):
         sentence = f"nothing names a region, so '{call.endpoint.region}' is used"
@@ -92,7 +92,7 @@ def _is_this_machine(host: str) -> bool:
         return host == "localhost"
 
 
-def _duration(call: Call) -> Iterator[Finding]:
+def _duration(call: StsCall) -> Iterator[Finding]:
     seconds = call.parameters.get("DurationSeconds", 0)
     chained = call.source is not call.origin and any(hop.profile.kind == ROLE for hop in [*hops(call)][1:])
     if call.profile.kind == ROLE and chained and seconds > CHAINED_ROLE_SECONDS:
@@ -103,7 +103,7 @@ def _duration(call: Call) -> Iterator[Finding]:
         )
 
 
-def _people(call: Call) -> Iterator[Finding]:
+def _people(call: StsCall) -> Iterator[Finding]:
     """What a mint would ask of a person."""
     ahead = f"'credhelper login {call.profile.name}' asks ahead of time"
     for hop in hops(call):
@@ -115,9 +115,9 @@ def _people(call: Call) -> Iterator[Finding]:
         yield note("human", "a mint needs a reason", "give it with --reason or in CREDHELPER_REASON")
 
 
-def _cache(call: Call, visit: Visit) -> Iterator[Finding]:
+def _cache(call: StsCall, visit: Visit) -> Iterator[Finding]:
     kept = call.profile.get("cache", True)
-    if kept == "memory" and (why := switched_off(visit.house)):
+    if kept == "memory" and (why := switched_off(visit.app)):
         yield note(
             "cache",
             f"it is to be kept in the agent's memory, and {why}: every call mints",

@@ -18,9 +18,9 @@ from credhelper.errors import CredhelperError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.aws.services import Services
-    from credhelper.credentials import Keys
+    from credhelper.credentials import AccessKey
 
     Check = Callable[["Visit"], Iterator[Finding]]
     Round = Sequence[tuple[str, Check]]
@@ -37,7 +37,7 @@ ASK_SECONDS: Final = 4.0
 class Visit:
     """What is looked at: the profiles `names` (none: every one), until the time is over."""
 
-    house: House
+    app: App
     names: tuple[str, ...]
     until: Deadline
     probe: bool = False
@@ -109,7 +109,7 @@ class Caller:
     """
 
     services: Services
-    keys: Keys
+    keys: AccessKey
     account: str
     arn: str
     visit: Visit

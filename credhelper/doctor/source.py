@@ -15,7 +15,7 @@ from credhelper.doctor.cases import sound
 from credhelper.doctor.findings import advice, fine, note, problem, trouble
 from credhelper.doctor.runner import ASK_SECONDS, Caller
 from credhelper.errors import CredhelperError, HumanNeededError, UnreachableError
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from credhelper.doctor.cases import Case
     from credhelper.doctor.findings import Finding
     from credhelper.doctor.runner import Visit
-    from credhelper.sessions.calls import Call, Endpoint
+    from credhelper.sessions.calls import Endpoint, StsCall
 
 SOURCE_SECONDS: Final = 8.0
 MACHINE: Final = re.compile(
@@ -53,12 +53,12 @@ def _by_source(cases: Iterable[Case]) -> list[list[Case]]:
     found: dict[tuple[str, Endpoint], list[Case]] = {}
     for case in cases:
         source = case.call.source
-        identity = source.identity if isinstance(source, Origin) else source.key
+        identity = source.identity if isinstance(source, CredentialSource) else source.key
         found.setdefault((identity, case.call.endpoint), []).append(case)
     return list(found.values())
 
 
-def _clock(call: Call, visit: Visit) -> Generator[Finding, None, bool]:
+def _clock(call: StsCall, visit: Visit) -> Generator[Finding, None, bool]:
     """STS's clock, which it tells anybody; returns whether STS was there to tell it."""
     from credhelper.aws.services import Services
 
@@ -82,22 +82,26 @@ def _clock(call: Call, visit: Visit) -> Generator[Finding, None, bool]:
 
 
 def _caller(
-    call: Call, visit: Visit, silent: dict[str, UnreachableError]
+    call: StsCall, visit: Visit, silent: dict[str, UnreachableError]
 ) -> Generator[Finding, None, Caller | None]:
     """The keys that would sign the call; returns whom AWS knows by them."""
     from credhelper.aws.services import Services
 
-    source = str(call.source) if isinstance(call.source, Origin) else f"profile '{call.source.profile.name}'"
-    if not isinstance(call.source, Origin) and call.source.profile.kind == ROOT:
+    source = (
+        str(call.source)
+        if isinstance(call.source, CredentialSource)
+        else f"profile '{call.source.profile.name}'"
+    )
+    if not isinstance(call.source, CredentialSource) and call.source.profile.kind == ROOT:
         yield note(
             "source",
             f"{source} is a root session: it is not minted for a look",
             "add --probe, which mints it",
         )
         return None
-    house = replace(visit.house, deadline=Deadline(visit.seconds(SOURCE_SECONDS)))
+    app = replace(visit.app, deadline=Deadline(visit.seconds(SOURCE_SECONDS)))
     try:
-        keys = house.resolver().source_keys(call)
+        keys = app.provider().source_keys(call)
         services = Services(call.endpoint, call.origin)
         who = services.ask(keys, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
     except HumanNeededError as error:
@@ -112,7 +116,7 @@ def _caller(
     return None
 
 
-def _person(call: Call, caller: Caller) -> Finding:
+def _person(call: StsCall, caller: Caller) -> Finding:
     """Whether the session that calls AssumeRoot says who it was: AssumeRoot itself takes no name."""
     kind, _, name = caller.arn.split(":", 5)[-1].partition("/")
     if kind == "root":
@@ -131,9 +135,9 @@ def _person(call: Call, caller: Caller) -> Finding:
     )
 
 
-def _fixed_name(call: Call) -> str | None:
+def _fixed_name(call: StsCall) -> str | None:
     """The session name that stands before AssumeRoot where it is the same for everybody."""
-    if isinstance(call.source, Origin) or call.source.profile.kind != ROLE:
+    if isinstance(call.source, CredentialSource) or call.source.profile.kind != ROLE:
         return None
     profile = call.source.profile
     names = [profile.get("role_session_name", "{user}"), profile.get("source_identity", "")]

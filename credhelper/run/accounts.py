@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from credhelper.aws.services import Services
     from credhelper.config.profiles import Config, Profile
-    from credhelper.credentials import Keys
+    from credhelper.credentials import AccessKey
 
 ALL: Final = "all"
 FILE_LIMIT: Final = 4 * 1024 * 1024
@@ -60,7 +60,7 @@ def pick(
     return picked
 
 
-def of_organization(services: Services, keys: Keys) -> list[Account]:
+def of_organization(services: Services, keys: AccessKey) -> list[Account]:
     """The active member accounts of the organization that these keys belong to.
 
     The management account is not among them: AssumeRoot does not work there. Raises CredhelperError.

@@ -23,16 +23,16 @@ from credhelper.run import accounts
 from credhelper.run.capture import KILL
 from credhelper.sessions.consent import Permission
 from credhelper.sessions.provider import STALE_SOURCE
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from credhelper.agent.client import Wish
-    from credhelper.app import House
-    from credhelper.credentials import Credentials, Keys
+    from credhelper.agent.client import CacheMode
+    from credhelper.app import App
+    from credhelper.credentials import AccessKey, Credentials
     from credhelper.run.accounts import Account
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 Target = TypeVar("Target")
 Result = TypeVar("Result")
@@ -122,14 +122,14 @@ def each(
 class Source:
     """The keys that sign all calls of a sweep: resolved by one thread for all, and again when they expire."""
 
-    def __init__(self, opened: House, template: Call) -> None:
+    def __init__(self, opened: App, template: StsCall) -> None:
         self._opened = opened
         self._template = template
         self._lock = threading.Lock()
-        self._keys: Keys | None = None
+        self._keys: AccessKey | None = None
         self._session: Credentials | None = None
 
-    def keys(self, gone: Keys | None = None) -> Keys:
+    def keys(self, gone: AccessKey | None = None) -> AccessKey:
         """The keys; new ones where STS says that these are `gone`. Raises CredhelperError."""
         with self._lock:
             if self._keys is None or self._keys == gone:
@@ -138,35 +138,35 @@ class Source:
                 self._keys = self._resolve("get")
             return self._keys
 
-    def _resolve(self, wish: Wish) -> Keys:
+    def _resolve(self, mode: CacheMode) -> AccessKey:
         """In a house of its own, whose deadline counts from now. Who has begun already asks nobody."""
-        start = app.Start(time.monotonic(), hushed=self._keys is not None)
-        newly = app.open_house(self._opened.environ, start, self._opened.said)
+        start = app.Invocation(time.monotonic(), background=self._keys is not None)
+        newly = app.open_app(self._opened.environ, start, self._opened.said)
         with contextlib.closing(newly.agent):
-            resolver, source = newly.resolver(), self._template.source
-            if isinstance(source, Origin):
-                return resolver.source_keys(self._template)
-            self._session = resolver.get(source, wish=wish)
+            provider, source = newly.provider(), self._template.source
+            if isinstance(source, CredentialSource):
+                return provider.source_keys(self._template)
+            self._session = provider.get(source, mode=mode)
             return self._session.keys
 
 
 class Sessions:
     """Sessions for accounts of one open profile, minted by any thread at the pace that STS bears."""
 
-    def __init__(self, opened: House, template: Call, stop: Stop) -> None:
+    def __init__(self, opened: App, template: StsCall, stop: Stop) -> None:
         from credhelper.aws.sts import Aws
 
         self._opened = opened
         self._template = template
         self._source = Source(opened, template)
-        self._resolver = opened.resolver(Paced(Aws(opened.environ, attempts=1), stop.event))
+        self._provider = opened.provider(Paced(Aws(opened.environ, attempts=1), stop.event))
         self._permission = Permission()
 
     def open(self, chosen: Sequence[Account]) -> None:
         """Have a person say once what has to be said, and resolve the source. Raises CredhelperError."""
         ids = ", ".join(account.id for account in chosen)
         profile = replace(self._template.profile, target_account=f"{len(chosen)} accounts: {ids}")
-        asking = replace(self._opened, deadline=Deadline(app.GET_SECONDS)).resolver()
+        asking = replace(self._opened, deadline=Deadline(app.GET_SECONDS)).provider()
         try:
             self._permission = asking.permit(replace(self._template, profile=profile))
         except HumanNeededError as error:
@@ -181,19 +181,19 @@ class Sessions:
         services = Services(self._template.endpoint, self._template.origin)
         return accounts.of_organization(services, self._source.keys())
 
-    def call(self, account_id: str) -> Call:
+    def call(self, account_id: str) -> StsCall:
         """The call for an account; those of a sweep differ in nothing else. Raises ConfigError."""
         template = self._template
         profile = self._opened.config.aim(template.profile, account_id)
         parameters = {**template.parameters, "TargetPrincipal": account_id}
         return replace(template, profile=profile, parameters=parameters)
 
-    def mint(self, call: Call) -> Credentials:
+    def mint(self, call: StsCall) -> Credentials:
         """A session that nobody else gets. Raises CredhelperError."""
         keys = self._source.keys()
         try:
-            return self._resolver.mint(call, keys, self._permission)
+            return self._provider.mint(call, keys, self._permission)
         except CredhelperError as error:
             if error.code not in STALE_SOURCE:
                 raise
-        return self._resolver.mint(call, self._source.keys(gone=keys), self._permission)
+        return self._provider.mint(call, self._source.keys(gone=keys), self._permission)

@@ -30,7 +30,7 @@ from credhelper.errors import BY_STATUS, CredhelperError, UnreachableError, prin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from credhelper.agent.client import Wish
+    from credhelper.agent.client import CacheMode
     from credhelper.credentials import Clocks
 
 PATH: Final = "/credentials"
@@ -64,7 +64,7 @@ class _Supply:
     def __init__(
         self,
         credentials: Credentials,
-        get: Callable[[Wish], Credentials],
+        get: Callable[[CacheMode], Credentials],
         read_clocks: Callable[[], Clocks],
         min_remaining: float | None,
         finished: Callable[[], None],
@@ -92,16 +92,16 @@ class _Supply:
         """What can be handed out where nothing newer is to be had in time."""
         return self._kept if expiry.is_servable(self._kept, self._read_clocks()) else None
 
-    def renew(self, wish: Wish) -> None:
+    def renew(self, mode: CacheMode) -> None:
         """Ask for newer ones, in a thread of its own, unless somebody has: a mint may take a while."""
         if not self._is_renewing or time.monotonic() - self._asked > LOST_SECONDS:
-            threading.Thread(target=self._run, args=(wish,), daemon=True).start()
+            threading.Thread(target=self._run, args=(mode,), daemon=True).start()
             self._is_renewing, self._asked = True, time.monotonic()
 
-    def _run(self, wish: Wish) -> None:
+    def _run(self, mode: CacheMode) -> None:
         outcome: Credentials | CredhelperError
         try:
-            outcome = self._get(wish)
+            outcome = self._get(mode)
         except CredhelperError as error:
             outcome = error
         except Exception as error:  # noqa: BLE001 - those who wait are told, and by no text that may be secret
@@ -148,7 +148,7 @@ class Endpoint:
     def __init__(
         self,
         credentials: Credentials,
-        get: Callable[[Wish], Credentials],
+        get: Callable[[CacheMode], Credentials],
         *,
         min_remaining: float | None = None,
         read_clocks: Callable[[], Clocks] = expiry.read_clocks,

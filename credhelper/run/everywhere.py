@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from credhelper import hardening
-from credhelper.errors import CredhelperError, HumanNeededError, SourceError, spoken
+from credhelper.errors import CredhelperError, HumanNeededError, SourceError, render
 from credhelper.run import accounts as run_accounts
 from credhelper.run import command as run_command
 from credhelper.run import environment
@@ -23,7 +23,7 @@ from credhelper.run.capture import OUTPUT_LIMIT, Commands
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
 
-    from credhelper.app import House
+    from credhelper.app import App
     from credhelper.config.profiles import Profile
     from credhelper.credentials import Credentials
     from credhelper.run.accounts import Account
@@ -54,10 +54,10 @@ class Outcome:
         return json.dumps(asdict(self)).encode() + b"\n"
 
 
-class Errand:
+class BatchRun:
     """A command, and the open profile with whose sessions it runs. Raises ConfigError, run.NotFoundError."""
 
-    def __init__(self, opened: House, profile: Profile, command: Sequence[str]) -> None:
+    def __init__(self, opened: App, profile: Profile, command: Sequence[str]) -> None:
         self._opened = opened
         self._profile = profile
         self._words = command
@@ -96,7 +96,7 @@ class Errand:
         except CredhelperError as failure:
             if isinstance(failure, (SourceError, HumanNeededError, run_command.NotExecutableError)):
                 self.hopeless = failure
-            rc, stdout, stderr, error = failure.status, "", spoken(failure).decode(), failure.sentence
+            rc, stdout, stderr, error = failure.status, "", render(failure).decode(), failure.sentence
         return Outcome(
             account.id, account.name, rc, stdout, stderr, round(time.monotonic() - began, 3), error
         )

@@ -21,13 +21,13 @@ from credhelper.config.toml import nearest
 from credhelper.errors import ConfigError
 from credhelper.sessions import parameters as sessions_parameters
 from credhelper.sessions import sources
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from credhelper.awsconfig.profiles import AwsFiles, Section
-    from credhelper.sessions.parameters import Person
+    from credhelper.sessions.parameters import NameContext
 
 Node = tuple[str, str]
 """A step of a chain: the file that a profile is in, and its name."""
@@ -75,12 +75,12 @@ class Endpoint:
 
 
 @dataclass(frozen=True)
-class Call:
+class StsCall:
     """One STS call, as it will be made. `path` is how the chain came here, this call's profile included."""
 
     profile: Profile
     parameters: Mapping[str, Any]
-    source: Call | Origin
+    source: StsCall | CredentialSource
     endpoint: Endpoint
     path: tuple[Node, ...] = field(repr=False)
     generated_name: bool = False
@@ -96,9 +96,9 @@ class Call:
         return "SerialNumber" in self.parameters
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> CredentialSource:
         """Where the chain begins."""
-        return self.source if isinstance(self.source, Origin) else self.source.origin
+        return self.source if isinstance(self.source, CredentialSource) else self.source.origin
 
     @cached_property
     def key(self) -> str:
@@ -110,14 +110,14 @@ class Call:
         }
         if self.profile.kind == ROOT:
             sent.setdefault("DurationSeconds", DURATIONS[ROOT][1])  # the API's own default: the same session
-        source = self.source.identity if isinstance(self.source, Origin) else self.source.key
+        source = self.source.identity if isinstance(self.source, CredentialSource) else self.source.key
         document = [self.api, sent, source, self.endpoint.url]
         if self.profile.get("confirm", False) or self.profile.get("require_reason", False):
             document.append("deliberate")  # what nobody was asked about is no answer
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
-class Chains:
+class CallPlanner:
     """Builds the chain of calls for profiles of one configuration."""
 
     def __init__(
@@ -125,7 +125,7 @@ class Chains:
         config: Config,
         files: AwsFiles,
         environ: Mapping[str, str],
-        person: Person,
+        person: NameContext,
         saved_key_id: Callable[[str], str | None],
         came_from: tuple[Node, ...] = (),
     ) -> None:
@@ -136,18 +136,18 @@ class Chains:
         self._saved_key_id = saved_key_id
         self._came_from = came_from
 
-    def call(self, profile: Profile) -> Call:
+    def call(self, profile: Profile) -> StsCall:
         """The call that answers for `profile`, with all that it rests on.
 
         Raises ConfigError, SourceError, HumanNeededError.
         """
         return self._call(profile, self._step(self._came_from, (self._config.path, profile.name)))
 
-    def _call(self, profile: Profile, path: tuple[Node, ...], own: Section | None = None) -> Call:
+    def _call(self, profile: Profile, path: tuple[Node, ...], own: Section | None = None) -> StsCall:
         source = self._source(profile, path, own)
         profile, source = self._with_mfa(profile, source, path)
         endpoint = self.endpoint(profile, source)
-        return Call(
+        return StsCall(
             profile,
             sessions_parameters.of(profile, endpoint.region, self._person),
             source,
@@ -156,7 +156,9 @@ class Chains:
             generated_name=profile.kind == ROLE and "role_session_name" not in profile.settings,
         )
 
-    def _source(self, profile: Profile, path: tuple[Node, ...], own: Section | None) -> Call | Origin:
+    def _source(
+        self, profile: Profile, path: tuple[Node, ...], own: Section | None
+    ) -> StsCall | CredentialSource:
         """Whose credentials make the call; `own` is the section of a profile that is its own source."""
         name = profile.get("source_profile")
         if own is not None and name == path[-1][1] and "aws_access_key_id" in own:
@@ -171,7 +173,7 @@ class Chains:
             return sources.of_place(place, self._environ)
         return self._default_chain(profile, path)
 
-    def _aws_profile(self, name: str, served: Profile, path: tuple[Node, ...]) -> Call | Origin:
+    def _aws_profile(self, name: str, served: Profile, path: tuple[Node, ...]) -> StsCall | CredentialSource:
         section = self._files.profiles.get(name)
         if section is None:
             hint = nearest(name, {*self._files.profiles, *self._config.names})
@@ -181,7 +183,7 @@ class Chains:
         path = self._step(path, (self._files.config_path, name))
         return self._call(self._aws_role(name, section, served), path, own=section)
 
-    def _default_chain(self, profile: Profile, path: tuple[Node, ...]) -> Call | Origin:
+    def _default_chain(self, profile: Profile, path: tuple[Node, ...]) -> StsCall | CredentialSource:
         """The SDK's default chain, without AWS_PROFILE: that names the profile we are answering for."""
         section = self._files.profiles.get("default", {})
         if not self._environ.get("AWS_ACCESS_KEY_ID") and sources.is_role(section):
@@ -211,8 +213,8 @@ class Chains:
         return Profile(f"AWS profile {name}", ROLE, settings)
 
     def _with_mfa(
-        self, profile: Profile, source: Call | Origin, path: tuple[Node, ...]
-    ) -> tuple[Profile, Call | Origin]:
+        self, profile: Profile, source: StsCall | CredentialSource, path: tuple[Node, ...]
+    ) -> tuple[Profile, StsCall | CredentialSource]:
         """Put one shared MFA session under a role, where that works.
 
         Only a long-lived key can call GetSessionToken. A session or a role cannot send a code at all, so
@@ -221,7 +223,7 @@ class Chains:
         device = profile.settings.get("mfa_serial")
         if profile.kind != ROLE or device is None:
             return profile, source
-        if isinstance(source, Call):
+        if isinstance(source, StsCall):
             inherited = device.table == "defaults"
             return (
                 _without(profile, "mfa_serial") if inherited or _has_device(source, device.value) else profile
@@ -232,7 +234,9 @@ class Chains:
             return _without(profile, "mfa_serial"), self._mfa_session(profile, device, source, path)
         return profile, source
 
-    def _mfa_session(self, role: Profile, device: Setting, source: Origin, path: tuple[Node, ...]) -> Call:
+    def _mfa_session(
+        self, role: Profile, device: Setting, source: CredentialSource, path: tuple[Node, ...]
+    ) -> StsCall:
         settings = {
             key: role.settings[key]
             for key in _PASSED_ON
@@ -242,7 +246,7 @@ class Chains:
         settings |= {"mfa_serial": device, "duration_seconds": seconds}
         session = Profile(f"MFA session of {device.value}", SESSION, settings)
         endpoint = self.endpoint(session, source)
-        return Call(
+        return StsCall(
             session, sessions_parameters.of(session, endpoint.region, self._person), source, endpoint, path
         )
 
@@ -263,10 +267,10 @@ class Chains:
     def _spell(self, node: Node) -> str:
         return f"AWS profile '{node[1]}'" if node[0] == self._files.config_path else f"'{node[1]}'"
 
-    def endpoint(self, profile: Profile, source: Call | Origin) -> Endpoint:
+    def endpoint(self, profile: Profile, source: StsCall | CredentialSource) -> Endpoint:
         """Where the calls of a profile go, whose credentials come from that source."""
-        origin = source if isinstance(source, Origin) else source.origin
-        source_region = source.region if isinstance(source, Origin) else source.endpoint.region
+        origin = source if isinstance(source, CredentialSource) else source.origin
+        source_region = source.region if isinstance(source, CredentialSource) else source.endpoint.region
         candidates = (
             profile.get("sts_region"),
             profile.get("region"),
@@ -304,11 +308,11 @@ def _without(profile: Profile, key: str) -> Profile:
     return replace(profile, settings={name: value for name, value in profile.settings.items() if name != key})
 
 
-def _has_device(source: Call, device: str) -> bool:
+def _has_device(source: StsCall, device: str) -> bool:
     """Whether a session under this call was made with that MFA device already."""
     if source.parameters.get("SerialNumber") == device:
         return True
-    return isinstance(source.source, Call) and _has_device(source.source, device)
+    return isinstance(source.source, StsCall) and _has_device(source.source, device)
 
 
 def read_path(text: str) -> tuple[Node, ...]:

@@ -10,7 +10,7 @@ from credhelper import expiry
 from credhelper.errors import CredhelperError, HumanNeededError, NobodyError
 from credhelper.sessions import series
 from credhelper.sessions.parameters import needs_reason
-from credhelper.sessions.series import Series
+from credhelper.sessions.series import ApprovalState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from credhelper.config.profiles import Profile
     from credhelper.credentials import Credentials
     from credhelper.prompts import Answer, Question
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 ANOTHER_ONES_ANSWER = 42.0
 """Seconds to wait for what somebody else is asking a person: who has 40."""
@@ -28,7 +28,7 @@ Matter = Literal["reason", "confirm", "renewal"]
 
 
 @dataclass(frozen=True)
-class Said:
+class UserInput:
     """What the person has said on the command line: why, that they mean it, and that they are here.
 
     `codes` are MFA codes, by their device.
@@ -52,14 +52,14 @@ class Permission:
 class Asking:
     """How a person is asked: `ask` raises NobodyError and CancelledError; `by` is the program that asks."""
 
-    ask: Callable[[Question, Call | None], Answer]
+    ask: Callable[[Question, StsCall | None], Answer]
     by: Callable[[], str]
 
 
 class Consent:
     """Knows what has to be said, and by whom it was: `user`. No `asking`: nobody is to be disturbed."""
 
-    def __init__(self, said: Said, locks: Locks, user: str, asking: Asking | None = None) -> None:
+    def __init__(self, said: UserInput, locks: Locks, user: str, asking: Asking | None = None) -> None:
         self.said = said
         self._locks = locks
         self._user = user
@@ -85,12 +85,12 @@ class Consent:
             wanted.append("renewal")
         return wanted
 
-    def needs_person(self, call: Call) -> bool:
+    def needs_person(self, call: StsCall) -> bool:
         """Whether a mint of this call waits for somebody. A person at `login` is there already."""
         asks_code = call.needs_code and call.parameters["SerialNumber"] not in self.said.codes
         return not self.said.login and (asks_code or bool(self.wants(call.profile)))
 
-    def permit(self, call: Call, waiting: Callable[[], int]) -> Permission:
+    def permit(self, call: StsCall, waiting: Callable[[], int]) -> Permission:
         """See that all has been said; `waiting` tells how many wait for it. Raises HumanNeededError."""
         profile, now = call.profile, expiry.read_clocks()
         wanted = self.wants(profile)
@@ -101,7 +101,7 @@ class Consent:
             and "confirm" not in wanted
         ):
             wanted.append("confirm")
-        found = series.under_way(self._locks, profile) or Series(now)
+        found = series.under_way(self._locks, profile) or ApprovalState(now)
         if self.said.login:
             found = replace(found, began=now)
         if self.said.reason:
@@ -120,7 +120,9 @@ class Consent:
             )
         return Permission(found.reason, found.by)
 
-    def _answered(self, matter: Matter, found: Series, call: Call, waiting: Callable[[], int]) -> Series:
+    def _answered(
+        self, matter: Matter, found: ApprovalState, call: StsCall, waiting: Callable[[], int]
+    ) -> ApprovalState:
         from credhelper.sessions import questions
 
         by = "" if self._asking is None else self._asking.by()
@@ -138,17 +140,17 @@ class Consent:
             return self._told(found, answer, yes=expiry.read_clocks())
         return self._told(found, self._ask(questions.renewal(call, by, waiting(), found.age), call))
 
-    def _told(self, found: Series, answer: Answer, **what: object) -> Series:
+    def _told(self, found: ApprovalState, answer: Answer, **what: object) -> ApprovalState:
         """The series begins anew with what somebody has just said."""
         by = f"{self._user} by {answer.driver}"
         return replace(found, began=expiry.read_clocks(), by=by, **what)  # type: ignore[arg-type]
 
-    def _ask(self, question: Question, call: Call | None) -> Answer:
+    def _ask(self, question: Question, call: StsCall | None) -> Answer:
         if self._asking is None:
             raise NobodyError(f"{question.title}, and nobody can be asked", question.hint)
         return self._asking.ask(question, call)
 
-    def code(self, call: Call, waiting: Callable[[], int], *, rejected: bool = False) -> str:
+    def code(self, call: StsCall, waiting: Callable[[], int], *, rejected: bool = False) -> str:
         """An MFA code, the next one after a `rejected` one; one that was given is the only one.
 
         Raises HumanNeededError.
@@ -182,12 +184,12 @@ class Consent:
             known = self.known_reason(profile)  # somebody else may have been asked meanwhile
             if known is None:
                 answer = self._ask(question, None)
-                found = series.under_way(self._locks, profile) or Series(expiry.read_clocks())
+                found = series.under_way(self._locks, profile) or ApprovalState(expiry.read_clocks())
                 series.note(self._locks, profile, self._told(found, answer, reason=answer.text))
                 known = answer.text
         return known
 
-    def minted(self, call: Call, credentials: Credentials) -> None:
+    def minted(self, call: StsCall, credentials: Credentials) -> None:
         """The series goes on for as long as this session lives."""
         running = series.under_way(self._locks, call.profile)
         if running is not None:

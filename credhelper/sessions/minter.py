@@ -16,55 +16,55 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from credhelper.audit import Audit
-    from credhelper.credentials import Credentials, Keys, Minted
+    from credhelper.credentials import AccessKey, Credentials, Minted
     from credhelper.deadline import Deadline
-    from credhelper.log import Journal
-    from credhelper.sessions.calls import Call, Node
+    from credhelper.log import Log
+    from credhelper.sessions.calls import Node, StsCall
     from credhelper.sessions.consent import Consent
-    from credhelper.sessions.sources import Origin
+    from credhelper.sessions.sources import CredentialSource
 
 
 class Aws(Protocol):
     """What asks AWS."""
 
-    def source_keys(self, origin: Origin, path: tuple[Node, ...], deadline: Deadline) -> Keys:
+    def source_keys(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with."""
 
-    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         """Make one STS call."""
 
 
 @dataclass(frozen=True)
-class Asker:
+class Requester:
     """Who wants to know: the program that made an SDK run us, and its process id."""
 
     program: str
     pid: int
 
 
-class Mints:
+class Minter:
     """Makes calls and puts them on record. `waiting` tells how many others wait while a person is asked."""
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of the house that a mint needs, once
         self,
         aws: Callable[[], Aws],
         audit: Audit,
-        journal: Journal,
+        log: Log,
         deadline: Deadline,
-        asker: Callable[[], Asker],
+        requester: Callable[[], Requester],
         consent: Consent,
         waiting: Callable[[], int],
     ) -> None:
         self._aws = aws
         self._audit = audit
-        self._journal = journal
+        self._log = log
         self._deadline = deadline
-        self._asker = asker
+        self._requester = requester
         self._consent = consent
         self._waiting = waiting
         self._codes: set[str] = set()
 
-    def permit(self, call: Call) -> Permission:
+    def permit(self, call: StsCall) -> Permission:
         """See that a person has said everything that a mint needs. Raises HumanNeededError."""
         try:
             return self._consent.permit(call, self._waiting)
@@ -72,7 +72,7 @@ class Mints:
             self._record(call, None, "declined", Permission(), sentence=error.sentence)
             raise
 
-    def once(self, call: Call, keys: Keys, permission: Permission) -> Credentials:
+    def once(self, call: StsCall, keys: AccessKey, permission: Permission) -> Credentials:
         """Make the call, with an MFA code where it needs one: if AWS rejects one, with another.
 
         Raises CredhelperError; nothing is minted where the record is required and cannot be written.
@@ -86,7 +86,7 @@ class Mints:
             code = self._code(call, rejected=error)
         return self._send(call, keys, code, permission)
 
-    def _code(self, call: Call, rejected: CodeRejectedError | None = None) -> str:
+    def _code(self, call: StsCall, rejected: CodeRejectedError | None = None) -> str:
         """A code that was not sent yet: each works only once. Raises HumanNeededError, or the rejection."""
         try:
             code = self._consent.code(call, self._waiting, rejected=rejected is not None)
@@ -102,20 +102,20 @@ class Mints:
         self._codes.add(code)
         return code
 
-    def _send(self, call: Call, keys: Keys, code: str | None, permission: Permission) -> Credentials:
+    def _send(self, call: StsCall, keys: AccessKey, code: str | None, permission: Permission) -> Credentials:
         name = call.profile.name
         sent = f"{call.api}{_on(call)} in {call.endpoint.region}, signed with {keys.access_key_id}"
-        self._journal.debug(f"{name}: {sent}{' and an MFA code' if code else ''}")
+        self._log.debug(f"{name}: {sent}{' and an MFA code' if code else ''}")
         try:
             minted = self._aws().mint(call, keys, code, self._deadline)
         except CredhelperError as error:
-            self._journal.debug(f"{name}: {error.code or 'failed'}: {error.sentence}")
+            self._log.debug(f"{name}: {error.code or 'failed'}: {error.sentence}")
             outcome = "refused" if error.code else "failed"
             self._record(call, keys, outcome, permission, error=error.code, sentence=error.sentence)
             raise
         credentials = minted.credentials
         ends = utc(credentials.expiration)
-        self._journal.debug(f"{name}: {minted.host} answered request {minted.request_id}, valid until {ends}")
+        self._log.debug(f"{name}: {minted.host} answered request {minted.request_id}, valid until {ends}")
         self._record(
             call,
             keys,
@@ -131,9 +131,9 @@ class Mints:
         return credentials
 
     def _record(
-        self, call: Call, keys: Keys | None, outcome: str, permission: Permission, **more: Any
+        self, call: StsCall, keys: AccessKey | None, outcome: str, permission: Permission, **more: Any
     ) -> None:
-        asker = self._asker()
+        requester = self._requester()
         task = call.parameters.get("TaskPolicyArn", {}).get("arn")
         self._audit.write(
             Line(
@@ -150,8 +150,8 @@ class Mints:
                 source_arn=None if keys is None else keys.source_arn,
                 reason=permission.reason,
                 confirmed_by=permission.confirmed_by,
-                program=asker.program or None,
-                program_pid=asker.pid,
+                program=requester.program or None,
+                program_pid=requester.pid,
                 **more,
             )
         )
@@ -159,15 +159,15 @@ class Mints:
     def _warn_of_skew(self, credentials: Credentials) -> None:
         if abs(credentials.skew) > expiry.SKEW_WORTH_SAYING:
             direction = "behind" if credentials.skew > 0 else "ahead of"
-            self._journal.warn(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
+            self._log.warning(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
 
 
-def _target(call: Call) -> str | None:
+def _target(call: StsCall) -> str | None:
     """The role, or the account; a session for MFA has none."""
     target: str | None = call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal")
     return target
 
 
-def _on(call: Call) -> str:
+def _on(call: StsCall) -> str:
     target = _target(call)
     return f" on {target}" if target else ""

@@ -26,7 +26,7 @@ def _no_reason(_profile: Profile) -> str | None:
 
 
 @dataclass(frozen=True)
-class Person:
+class NameContext:
     """What the placeholders of names and tags stand for; `reason` finds the one for a profile."""
 
     user: str
@@ -34,7 +34,7 @@ class Person:
     reason: Callable[[Profile], str | None] = _no_reason
 
 
-def of(profile: Profile, region: str, person: Person) -> dict[str, Any]:
+def of(profile: Profile, region: str, person: NameContext) -> dict[str, Any]:
     """The request's members, as botocore takes them."""
     settings = {name: setting.value for name, setting in profile.settings.items()}
     if profile.kind == ROLE:
@@ -48,7 +48,7 @@ def of(profile: Profile, region: str, person: Person) -> dict[str, Any]:
     }
 
 
-def _member(profile: Profile, name: str, value: Any, region: str, person: Person) -> Any:
+def _member(profile: Profile, name: str, value: Any, region: str, person: NameContext) -> Any:
     if name == "task_policy_arn":
         return {"arn": _task_policy(profile, value, region)}
     if name == "policy_arns":
@@ -70,13 +70,13 @@ def _task_policy(profile: Profile, value: str, region: str) -> str:
     if value in keys.ROOT_TASKS:
         return f"arn:{partition}:iam::aws:policy/root-task/{value}"
     if value.split(":")[1] != partition:
-        raise profile.complaint(
+        raise profile.error_at(
             "task_policy_arn", f"is not in the partition of region '{region}' ({partition})"
         )
     return value
 
 
-def _fill(profile: Profile, template: str, person: Person, unfit: str) -> str:
+def _fill(profile: Profile, template: str, person: NameContext, unfit: str) -> str:
     """The template with who, where and why in it, cleaned to what the API takes."""
     reason = person.reason(profile) if "{reason}" in template else ""
     if reason is None:

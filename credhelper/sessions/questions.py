@@ -9,12 +9,12 @@ from credhelper.prompts.question import Question
 
 if TYPE_CHECKING:
     from credhelper.config.profiles import Profile
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 MINUTE: Final = 60
 
 
-def code(call: Call, asked_by: str, waiting: int, *, rejected: bool) -> Question:
+def code(call: StsCall, asked_by: str, waiting: int, *, rejected: bool) -> Question:
     """For an MFA code; `rejected` after one that AWS did not accept."""
     device = call.parameters["SerialNumber"]
     again = ("AWS did not accept the last code: wait for the next one",) if rejected else ()
@@ -27,7 +27,7 @@ def code(call: Call, asked_by: str, waiting: int, *, rejected: bool) -> Question
     )
 
 
-def reason(call: Call, asked_by: str, waiting: int, pattern: str | None) -> Question:
+def reason(call: StsCall, asked_by: str, waiting: int, pattern: str | None) -> Question:
     """Why."""
     return Question(
         "reason",
@@ -51,7 +51,7 @@ def reason_in_advance(profile: Profile, asked_by: str) -> Question:
     )
 
 
-def confirm(call: Call, asked_by: str, waiting: int, seconds: float) -> Question:
+def confirm(call: StsCall, asked_by: str, waiting: int, seconds: float) -> Question:
     """Whether a session is wanted at all; the yes holds for so many seconds."""
     return Question(
         "confirm",
@@ -62,7 +62,7 @@ def confirm(call: Call, asked_by: str, waiting: int, seconds: float) -> Question
     )
 
 
-def renewal(call: Call, asked_by: str, waiting: int, age: float) -> Question:
+def renewal(call: StsCall, asked_by: str, waiting: int, age: float) -> Question:
     """Whether a session may go on renewing itself."""
     return Question(
         "confirm",
@@ -73,17 +73,17 @@ def renewal(call: Call, asked_by: str, waiting: int, age: float) -> Question:
     )
 
 
-def name(call: Call) -> str:
+def name(call: StsCall) -> str:
     """The profile that was asked for: what is minted may be a step on the way there."""
     return call.path[0][1]
 
 
-def hint(call: Call, more: str = "") -> str:
+def hint(call: StsCall, more: str = "") -> str:
     """What to do where nobody can be asked."""
     return f"run 'credhelper login {name(call)}{more}'"
 
 
-def _about(call: Call, asked_by: str, waiting: int) -> tuple[str, ...]:
+def _about(call: StsCall, asked_by: str, waiting: int) -> tuple[str, ...]:
     lines = [_target(call)]
     task = short_task(call.parameters.get("TaskPolicyArn", {}).get("arn", ""))
     if task:
@@ -97,7 +97,7 @@ def _about(call: Call, asked_by: str, waiting: int) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _target(call: Call) -> str:
+def _target(call: StsCall) -> str:
     profile = call.profile
     account = profile.account_id or ""
     named = f"{profile.account_name} ({account})" if profile.account_name else account

@@ -28,7 +28,7 @@ _PARTS: Final = 5
 
 
 @dataclass(frozen=True)
-class Series:
+class ApprovalState:
     """What is known of it: when it `began`, and the seconds that its last session has had left when noted.
 
     `yes` is when somebody confirmed, `by` who was asked and how, `reason` what they said why.
@@ -65,7 +65,7 @@ def renew_for(profile: Profile) -> float | None:
     return limit
 
 
-def under_way(locks: Locks, profile: Profile) -> Series | None:
+def under_way(locks: Locks, profile: Profile) -> ApprovalState | None:
     """The series that this profile's sessions are in, if they are in one."""
     noted = locks.noted(_name(profile), _PARTS)
     if noted is None:
@@ -77,10 +77,10 @@ def under_way(locks: Locks, profile: Profile) -> Series | None:
         return None
     if not 0 <= since <= rest + max(PAUSE, renew_for(profile) or 0.0):
         return None
-    return Series(first, rest, Clocks.from_list(yes), reason and str(reason), by and str(by))
+    return ApprovalState(first, rest, Clocks.from_list(yes), reason and str(reason), by and str(by))
 
 
-def note(locks: Locks, profile: Profile, series: Series) -> bool:
+def note(locks: Locks, profile: Profile, series: ApprovalState) -> bool:
     """Keep it, and say whether that was possible. What nobody will ask for is not kept."""
     if renew_for(profile) is None and series.yes is None and series.reason is None:
         return True

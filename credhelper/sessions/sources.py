@@ -36,7 +36,7 @@ _ENVIRONMENT: Final = (
 
 
 @dataclass(frozen=True)
-class Origin:
+class CredentialSource:
     """Source credentials by where they are, `name` being the AWS profile's or the saved key's."""
 
     place: Place
@@ -58,10 +58,10 @@ def is_role(section: Section) -> bool:
     return bool(section.get("role_arn")) and "web_identity_token_file" not in section
 
 
-def of_section(name: str, section: Section, files: AwsFiles) -> Origin:
+def of_section(name: str, section: Section, files: AwsFiles) -> CredentialSource:
     """The origin that a profile of the AWS files stands for."""
     identity, lifetime = _of_profile(section, files)
-    return Origin("aws profile", name, identity, lifetime, section.get("region"), _login(section))
+    return CredentialSource("aws profile", name, identity, lifetime, section.get("region"), _login(section))
 
 
 def _of_profile(section: Section, files: AwsFiles) -> tuple[str, Lifetime]:
@@ -98,21 +98,21 @@ def _token(environ: Mapping[str, str]) -> str | None:
     return environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN")
 
 
-def default_chain(section: Section, files: AwsFiles, environ: Mapping[str, str]) -> Origin:
+def default_chain(section: Section, files: AwsFiles, environ: Mapping[str, str]) -> CredentialSource:
     """The SDK's default chain: environment, [default] (`section`), container, instance."""
     region = section.get("region")
     if access_key_id := environ.get("AWS_ACCESS_KEY_ID"):
         identity, lifetime = _of_key(access_key_id, _token(environ))
-        return Origin("default chain", "default", identity, lifetime, region)
+        return CredentialSource("default chain", "default", identity, lifetime, region)
     identity, lifetime = _of_profile(section, files)
     if not identity.startswith("key:"):
         identity = _digest(identity, *(environ.get(name, "") for name in _ENVIRONMENT))
-    return Origin("default chain", "default", identity, lifetime, region, _login(section))
+    return CredentialSource("default chain", "default", identity, lifetime, region, _login(section))
 
 
 def of_place(
     place: Literal["Environment", "Ec2InstanceMetadata", "EcsContainer"], environ: Mapping[str, str]
-) -> Origin:
+) -> CredentialSource:
     """The origin that `credential_source` names."""
     if place == "Environment":
         access_key_id = environ.get("AWS_ACCESS_KEY_ID")
@@ -121,18 +121,20 @@ def of_place(
                 "credential_source 'Environment': AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
             )
         identity, lifetime = _of_key(access_key_id, _token(environ))
-        return Origin(place, "", identity, lifetime)
-    return Origin(place, "", _digest(place, *(environ.get(name, "") for name in _ENVIRONMENT)), "temporary")
+        return CredentialSource(place, "", identity, lifetime)
+    return CredentialSource(
+        place, "", _digest(place, *(environ.get(name, "") for name in _ENVIRONMENT)), "temporary"
+    )
 
 
-def saved_key(name: str, access_key_id: str | None) -> Origin:
+def saved_key(name: str, access_key_id: str | None) -> CredentialSource:
     """The origin that `source_key` names. Raises SourceError where no such key can be read."""
     if access_key_id is None:
         raise SourceError(
             f"saved key '{name}' is not in the OS keyring, or the keyring cannot be read now",
             f"'credhelper key list' shows what is there; 'credhelper key add {name}' saves it",
         )
-    return Origin("saved key", name, f"key:{access_key_id}", "long")
+    return CredentialSource("saved key", name, f"key:{access_key_id}", "long")
 
 
 def missing_profile(name: str, files: AwsFiles, *hints: str) -> SourceError:
@@ -142,7 +144,7 @@ def missing_profile(name: str, files: AwsFiles, *hints: str) -> SourceError:
     )
 
 
-def endpoint_url(environ: Mapping[str, str], files: AwsFiles, origin: Origin) -> str | None:
+def endpoint_url(environ: Mapping[str, str], files: AwsFiles, origin: CredentialSource) -> str | None:
     """The STS endpoint that the environment or the AWS config overrides, in the SDKs' order."""
     section = files.profiles.get(origin.name if origin.place == "aws profile" else "default", {})
     ignored = environ.get("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") or section.get(

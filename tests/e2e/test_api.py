@@ -26,16 +26,16 @@ from credhelper.aws.quiet import LIBRARIES
 from credhelper.config.keys import BY_NAME
 from credhelper.credentials import Clocks
 from credhelper.deadline import Deadline
-from credhelper.errors import BY_STATUS, spoken
-from credhelper.sessions.provider import Resolver
+from credhelper.errors import BY_STATUS, render
+from credhelper.sessions.provider import SessionProvider
 
 import requirements
 import sts_faults as faults
 from clocks import Clock
 from installing import build_wheel, installed_venv
-from sandbox import PROFILES, Laptop, agents_in
+from sandbox import PROFILES, Sandbox, agents_in
 from sts import SOURCE_SECRET
-from terminal import Seat
+from terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,13 +58,13 @@ source_profile = "nowhere"
 
 
 @pytest.fixture(name="laptop")
-def _laptop(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Laptop:
+def _laptop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The laptop, and this process as a program on it."""
-    laptop.configure(PROFILES + MORE)
-    for name, value in laptop.environ.items():
+    sandbox.configure(PROFILES + MORE)
+    for name, value in sandbox.environ.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(in_process, "_entries", {})
-    return laptop
+    return sandbox
 
 
 def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
@@ -87,39 +87,39 @@ def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
     return outcomes
 
 
-def host(laptop: Laptop, text: str, **environ: str) -> str:
+def host(sandbox: Sandbox, text: str, **environ: str) -> str:
     """A program of somebody else's, as a process: what it prints; stderr is its own and stays empty."""
     command = [sys.executable, "-W", "error", "-c", text]
     done = subprocess.run(
-        command, env={**laptop.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
+        command, env={**sandbox.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
 
 
 class TestGet:
-    def test_is_what_the_command_prints(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_is_what_the_command_prints(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """The two share what is cached."""
-        os.environ["DBUS_SESSION_BUS_ADDRESS"] = laptop.environ["DBUS_SESSION_BUS_ADDRESS"]
-        envelope = laptop.get("unlock-bucket")
+        os.environ["DBUS_SESSION_BUS_ADDRESS"] = sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
+        envelope = sandbox.get("unlock-bucket")
         credentials = credhelper.get("unlock-bucket")
 
         assert json.loads(credentials.envelope()) == envelope
         assert credentials.access_key_id == envelope["AccessKeyId"]
         assert sts.count() == 1
 
-    def test_uses_the_agent_that_runs(self, laptop: Laptop, sts: LoopbackSts, monkeypatch) -> None:
+    def test_uses_the_agent_that_runs(self, sandbox: Sandbox, sts: LoopbackSts, monkeypatch) -> None:
         """Without a keyring it is what both have in common."""
-        with laptop.use_agent():
-            for name, value in laptop.environ.items():
+        with sandbox.use_agent():
+            for name, value in sandbox.environ.items():
                 monkeypatch.setenv(name, value)
-            envelope = laptop.get("developer")
+            envelope = sandbox.get("developer")
 
             assert credhelper.get("developer").access_key_id == envelope["AccessKeyId"]
             assert in_process._entries == {}
         assert sts.count() == 1
 
-    def test_overrides(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_overrides(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """They are the keys of a profile, as TOML or Python would have them; None is none."""
         credentials = credhelper.get(
             "developer",
@@ -141,11 +141,11 @@ class TestGet:
             "Tags": [{"Key": "team", "Value": "blue"}],
         }
 
-    def test_of_a_target(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_of_a_target(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """PROFILE@TARGET, as everywhere."""
         assert credhelper.get("audit-root@payments-prod").account_id == "111122223333"
 
-    def test_is_remembered_by_the_process(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_is_remembered_by_the_process(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Without keyring and agent, and the session that a chain rests on with it."""
         first = credhelper.get("hop")
 
@@ -153,13 +153,13 @@ class TestGet:
         credhelper.get("developer")
         assert sts.count() == 2
 
-    def test_without_a_cache(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_without_a_cache(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """`cache=False` mints every time."""
         keys = {credhelper.get("developer", cache=False).access_key_id for _ in range(3)}
 
         assert len(keys) == sts.count() == 3
 
-    def test_shows_no_secret(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_shows_no_secret(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Neither its repr nor that of a session has one."""
         credentials = credhelper.get("developer")
 
@@ -167,11 +167,11 @@ class TestGet:
         for shown in (repr(credentials), str(credentials), repr(credhelper.session("developer"))):
             assert sts.secret_marker not in shown
 
-    def test_is_recorded(self, laptop: Laptop, monkeypatch) -> None:
+    def test_is_recorded(self, sandbox: Sandbox, monkeypatch) -> None:
         """The line names the program itself, the reason and who confirmed."""
         monkeypatch.setattr(sys, "argv", ["/opt/deploy.py"])
         credhelper.get("careful", reason="ticket 4711", yes=True)
-        (line,) = laptop.audit()
+        (line,) = sandbox.audit()
 
         assert (line["program"], line["program_pid"]) == ("deploy.py", os.getpid())
         assert line["reason"] == "ticket 4711"
@@ -191,21 +191,21 @@ class TestErrors:
         ],
     )
     def test_say_what_the_command_says(
-        self, laptop: Laptop, sts: LoopbackSts, name: str, kind: type[credhelper.CredhelperError], mode: Any
+        self, sandbox: Sandbox, sts: LoopbackSts, name: str, kind: type[credhelper.CredhelperError], mode: Any
     ) -> None:
         """The same sentence and hints, as an exception of the class that the exit status stands for."""
         sts.mode = mode
-        said = laptop.refuses(kind.status, "get", name)
+        said = sandbox.refuses(kind.status, "get", name)
         with pytest.raises(credhelper.CredhelperError) as caught:
             credhelper.get(name)
 
         assert isinstance(caught.value, kind)
-        assert spoken(caught.value).decode() == said
+        assert render(caught.value).decode() == said
         assert str(caught.value) in said
         assert str(caught.value).isascii()
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
-    def test_have_their_hints_in_a_traceback(self, laptop: Laptop) -> None:
+    def test_have_their_hints_in_a_traceback(self, sandbox: Sandbox) -> None:
         """Once, however often they are raised."""
         with pytest.raises(credhelper.ConfigError) as caught:
             credhelper.session("develper")
@@ -236,7 +236,7 @@ class TestErrors:
     )
     @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
     def test_of_overrides(
-        self, laptop: Laptop, sts: LoopbackSts, front: Any, overrides: Any, said: str, hints: Any
+        self, sandbox: Sandbox, sts: LoopbackSts, front: Any, overrides: Any, said: str, hints: Any
     ) -> None:
         """A wrong key names the nearest one, before anything is asked."""
         with pytest.raises(credhelper.ConfigError) as caught:
@@ -247,7 +247,7 @@ class TestErrors:
 
     @pytest.mark.parametrize(("name", "kind"), [(None, "None"), (5, "a number"), (b"x", "bytes")])
     @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
-    def test_of_names(self, laptop: Laptop, front: Any, name: Any, kind: str) -> None:
+    def test_of_names(self, sandbox: Sandbox, front: Any, name: Any, kind: str) -> None:
         """What cannot be one is said to be none."""
         with pytest.raises(credhelper.ConfigError) as caught:
             front(name)
@@ -258,7 +258,7 @@ class TestErrors:
 class TestMemory:
     """What a process without an agent keeps, and for how long."""
 
-    def test_of_what_has_expired(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_of_what_has_expired(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It goes with the next request, unless a thread is about to mint it again."""
         credhelper.get("developer")
         ((place, entry),) = in_process._entries.items()
@@ -273,7 +273,7 @@ class TestMemory:
         assert len(in_process._entries) == 1
         assert credhelper.get("developer").access_key_id == sts.issued[-1]["AccessKeyId"]
 
-    def test_of_failures(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_of_failures(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """They are kept for those who wait, and nobody waits for longer than a minute."""
         sts.script.append(faults.refuse("AccessDenied", "no"))
         with pytest.raises(credhelper.RefusedError):
@@ -287,7 +287,7 @@ class TestMemory:
 
         assert place not in in_process._entries
 
-    def test_of_the_parent_of_a_fork(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_of_the_parent_of_a_fork(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Is not the child's, whoever held what."""
         place = os.getpid() + 1, "key"
         in_process._entries[place] = in_process._Entry()
@@ -296,7 +296,7 @@ class TestMemory:
 
         assert place not in in_process._entries
 
-    def test_dropped_while_waited_for(self, laptop: Laptop) -> None:
+    def test_dropped_while_waited_for(self, sandbox: Sandbox) -> None:
         """Whoever comes to hold an entry that has been dropped goes on to the one that others meet at."""
         dropped = in_process._entry("key")
         held: list[Any] = []
@@ -314,7 +314,7 @@ class TestThreads:
     """Sixteen at once."""
 
     @pytest.mark.parametrize("profile", ["developer", "unlock-bucket", "hop"])
-    def test_mint_once(self, laptop: Laptop, sts: LoopbackSts, profile: str) -> None:
+    def test_mint_once(self, sandbox: Sandbox, sts: LoopbackSts, profile: str) -> None:
         """Without keyring and agent, each call of a chain."""
         sts.script.append(faults.slow(0.5))
         answers = at_once(16, lambda: credhelper.get(profile))
@@ -322,15 +322,15 @@ class TestThreads:
         assert {answer.access_key_id for answer in answers} == {sts.issued[-1]["AccessKeyId"]}
         assert sts.count() == (2 if profile == "hop" else 1)
 
-    def test_mint_once_for_the_keyring(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_mint_once_for_the_keyring(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """And store it once."""
-        os.environ["DBUS_SESSION_BUS_ADDRESS"] = laptop.environ["DBUS_SESSION_BUS_ADDRESS"]
+        os.environ["DBUS_SESSION_BUS_ADDRESS"] = sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
         at_once(16, lambda: credhelper.get("developer"))
 
-        assert laptop.get("developer")["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
+        assert sandbox.get("developer")["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
         assert sts.count() == 1
 
-    def test_with_a_session_each(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_with_a_session_each(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """As boto3 wants it: they share one mint all the same."""
         sts.script.append(faults.slow(0.5))
         arns = at_once(16, lambda: credhelper.session("developer").client("sts").get_caller_identity()["Arn"])
@@ -338,7 +338,7 @@ class TestThreads:
         assert len(set(arns)) == 1
         assert sts.count() == 1
 
-    def test_with_one_session_that_is_not_cached(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_with_one_session_that_is_not_cached(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """What a session holds is no cache."""
         client = credhelper.session("developer", cache=False).client("sts")
         at_once(16, client.get_caller_identity)
@@ -346,7 +346,7 @@ class TestThreads:
         assert sts.count() == 1
 
     @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no place for locks"])
-    def test_are_refused_once(self, laptop: Laptop, sts: LoopbackSts, locks: bool, monkeypatch) -> None:
+    def test_are_refused_once(self, sandbox: Sandbox, sts: LoopbackSts, locks: bool, monkeypatch) -> None:
         """One asks, and all are told what AWS said; whoever comes later asks again."""
         if not locks:
             monkeypatch.setattr("credhelper.wire.runtime_directory", lambda _: None)
@@ -359,14 +359,14 @@ class TestThreads:
         sts.mode = faults.NORMAL
         assert credhelper.get("developer").account_id == "222233334444"
 
-    def test_one_of_them_interrupted(self, laptop: Laptop, sts: LoopbackSts, monkeypatch) -> None:
+    def test_one_of_them_interrupted(self, sandbox: Sandbox, sts: LoopbackSts, monkeypatch) -> None:
         """Whatever ends a request, the next one does not wait for it."""
 
         def interrupted(*_: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(Resolver, "_get", interrupted)
+            patch.setattr(SessionProvider, "_get", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 credhelper.get("developer")
         began = time.monotonic()
@@ -388,7 +388,7 @@ STARTING = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.e
 
 
 class TestSession:
-    def test_is_of_the_profile(self, laptop: Laptop, sts: LoopbackSts, monkeypatch) -> None:
+    def test_is_of_the_profile(self, sandbox: Sandbox, sts: LoopbackSts, monkeypatch) -> None:
         """Region and account are; AWS_PROFILE, which may name the profile that runs us, has no say."""
         monkeypatch.setenv("AWS_PROFILE", "nowhere")
         session = credhelper.session("unlock-bucket")
@@ -404,22 +404,22 @@ class TestSession:
         assert session.client("sts").get_caller_identity()["Arn"] == "arn:aws:iam::111122223333:root"
         assert sts.count() == 1
 
-    def test_thirty_calls_start_no_process(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_thirty_calls_start_no_process(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """They make one mint."""
-        assert host(laptop, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
+        assert host(sandbox, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
         assert sts.count() == 1
 
-    def test_thirty_calls_start_no_agent(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_thirty_calls_start_no_agent(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Where one is wanted and none runs, the commands start it; a program does without."""
-        with laptop.use_agent() as runtime:
-            assert laptop.environ["CREDHELPER_AGENT"] == "auto"
-            assert host(laptop, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
+        with sandbox.use_agent() as runtime:
+            assert sandbox.environ["CREDHELPER_AGENT"] == "auto"
+            assert host(sandbox, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
             assert agents_in(runtime) == []
             assert sts.count() == 1
-            laptop.get("developer")
+            sandbox.get("developer")
             assert len(agents_in(runtime)) == 1
 
-    def test_says_what_is_refused(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_says_what_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """The request that needs the credentials raises it; the next one asks again."""
         client = credhelper.session("developer").client("sts")
         sts.mode = faults.refuse("AccessDenied", "no")
@@ -464,13 +464,13 @@ class Program:
 
 
 @pytest.fixture(name="program")
-def _program(laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> Iterator[Program]:
+def _program(sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Program]:
     requirements.faketime()
     sts.clock_skew_minutes = 10
     clock = Clock(tmp_path / "clock")
     with subprocess.Popen(
         [sys.executable, "-c", ASKS_ON_DEMAND],
-        env={**laptop.environ, **clock.environ},
+        env={**sandbox.environ, **clock.environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # botocore says there what it could not renew
@@ -522,15 +522,15 @@ class TestRenewing:
         """These credentials, and the ones after them; each 900 s long."""
         given = iter([credentials, *more])
 
-        def answer(wish: str) -> Any:
-            wishes.append(wish)
+        def answer(mode: str) -> Any:
+            wishes.append(mode)
             found = next(given, [credentials, *more][-1])
             now = expiry.read_clocks()
-            return found, expiry.instants(found, now, None, ahead=True, failed=False)
+            return found, expiry.thresholds(found, now, None, ahead=True, failed=False)
 
         return boto3_session.open_session(answer, None).get_credentials()
 
-    def test_not_at_every_request(self, laptop: Laptop) -> None:
+    def test_not_at_every_request(self, sandbox: Sandbox) -> None:
         """Where no new ones are to be had, and nothing remembers that a mint has failed: after 30 s again."""
         wishes: list[str] = []
         credentials = self.supply(minted(400), wishes)
@@ -539,7 +539,7 @@ class TestRenewing:
 
         assert wishes == ["get"]
 
-    def test_by_the_clock_that_nobody_can_set(self, laptop: Laptop) -> None:
+    def test_by_the_clock_that_nobody_can_set(self, sandbox: Sandbox) -> None:
         """The wall clock, set back, says that there is an hour left; the clock since boot that it is over."""
         wishes: list[str] = []
         over = replace(minted(3600), life=10.0)
@@ -671,9 +671,9 @@ credhelper.sesion  # wrong
 class TestHosts:
     """A program that is not ours stays as it is."""
 
-    def test_nothing_of_theirs_changes(self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> None:
+    def test_nothing_of_theirs_changes(self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> None:
         """Signals, collector, warnings, hooks, loggers, environment, descriptors; nothing is printed."""
-        assert host(laptop, SURROUNDINGS.format(log=tmp_path / "log")) == ""
+        assert host(sandbox, SURROUNDINGS.format(log=tmp_path / "log")) == ""
 
         log = (tmp_path / "log").read_text()
         for secret in (sts.secret_marker, SOURCE_SECRET, *(keys["SessionToken"] for keys in sts.issued)):
@@ -681,7 +681,7 @@ class TestHosts:
         assert re.findall("DEBUG:botocore.parsers:(.*)", log) == ["and what botocore logs for it"]
 
     def test_a_logger_in_debug_is_left_so(
-        self, laptop: Laptop, sts: LoopbackSts, caplog: pytest.LogCaptureFixture
+        self, sandbox: Sandbox, sts: LoopbackSts, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The answer to its own request is logged while in another thread the one to ours is not."""
         caplog.set_level(logging.DEBUG)
@@ -699,21 +699,21 @@ class TestHosts:
         assert "GetCallerIdentityResponse" in answers[0].getMessage()
         assert sts.secret_marker not in caplog.text
 
-    def test_a_fork_in_the_middle_of_a_mint(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_fork_in_the_middle_of_a_mint(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """What a thread of the parent holds does not stop the child, whose copy nobody ever lets go."""
         sts.script.extend([faults.NORMAL, faults.slow(1)])
 
-        assert host(laptop, FORKS) == "both have it\n"
+        assert host(sandbox, FORKS) == "both have it\n"
 
-    def test_a_fork_while_a_session_renews(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_fork_while_a_session_renews(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Nor does the lock that botocore has for it."""
         sts.script.extend([faults.NORMAL, faults.slow(1)])
 
-        assert host(laptop, RENEWS_AND_FORKS) == "both have it\n"
+        assert host(sandbox, RENEWS_AND_FORKS) == "both have it\n"
 
-    def test_all_of_botocore_is_quiet(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_all_of_botocore_is_quiet(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """From its import on: the making of its session and clients, the calls and their answers."""
-        assert host(laptop, LOGS_ALL.format(libraries=LIBRARIES)) == ""
+        assert host(sandbox, LOGS_ALL.format(libraries=LIBRARIES)) == ""
         assert sts.count() == 2
 
 
@@ -727,9 +727,9 @@ EXAMPLES = [
 
 class TestDocuments:
     @pytest.mark.parametrize("example", EXAMPLES)
-    def test_examples_run(self, laptop: Laptop, example: str) -> None:
+    def test_examples_run(self, sandbox: Sandbox, example: str) -> None:
         """As they stand there."""
-        host(laptop, example)
+        host(sandbox, example)
 
     def test_there_are_examples(self) -> None:
         """One in the README, three in the document."""
@@ -744,12 +744,14 @@ class TestDocuments:
 
 
 class TestPeople:
-    def test_at_the_program_s_terminal(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_at_the_program_s_terminal(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """They are asked once, by the program's name, and its signals are its own again."""
-        seat = Seat(laptop, [sys.executable, "-c", f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"])
-        assert "asked by deploy.py" in seat.sees(r"(?s)asks for your confirmation.*\?").group()
-        seat.types("yes\n")
-        status, shown = seat.leaves()
+        terminal = Terminal(
+            sandbox, [sys.executable, "-c", f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"]
+        )
+        assert "asked by deploy.py" in terminal.sees(r"(?s)asks for your confirmation.*\?").group()
+        terminal.types("yes\n")
+        status, shown = terminal.leaves()
 
         assert status == 0, shown
         assert shown.count("assumed-role/Careful") == 16
@@ -814,13 +816,14 @@ class TestTypes:
         with pytest.raises(AttributeError, match="module 'credhelper' has no attribute 'sesion'"):
             credhelper.sesion  # noqa: B018 - it is looked up
 
-    def test_nothing_is_loaded_before_it_is_used(self, laptop: Laptop) -> None:
+    def test_nothing_is_loaded_before_it_is_used(self, sandbox: Sandbox) -> None:
         """`import credhelper` is one module, `get` goes without boto3."""
         shown = host(
-            laptop, "import sys; before = {*sys.modules}; import credhelper; print({*sys.modules} - before)"
+            sandbox, "import sys; before = {*sys.modules}; import credhelper; print({*sys.modules} - before)"
         )
 
         assert shown == "{'credhelper'}\n"
         assert (
-            host(laptop, "import credhelper, sys; credhelper.get; print('boto3' in sys.modules)") == "False\n"
+            host(sandbox, "import credhelper, sys; credhelper.get; print('boto3' in sys.modules)")
+            == "False\n"
         )

@@ -10,25 +10,25 @@ from credhelper import app, wire
 if TYPE_CHECKING:
     import pytest
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 
 def test_without_a_runtime_directory_locks_are_kept_with_the_state(
-    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine on which no runtime directory is safe still mints once."""
-    monkeypatch.setenv("HOME", str(laptop.home))
+    monkeypatch.setenv("HOME", str(sandbox.home))
     monkeypatch.setattr(wire, "runtime_directory", lambda _: None)
-    opened = app.open_house(laptop.environ, app.Start(time.monotonic()))
+    opened = app.open_app(sandbox.environ, app.Invocation(time.monotonic()))
     with opened.locks.hold("x", 0) as held, opened.locks.hold("x", 0) as again:
         assert (held, again) == (True, False)
 
-    assert (laptop.state / "locks/x.lock").exists()
-    laptop.check_modes()
+    assert (sandbox.state / "locks/x.lock").exists()
+    sandbox.check_modes()
 
 
-def test_the_deadline_counts_from_the_start_of_the_program(laptop: Laptop) -> None:
+def test_the_deadline_counts_from_the_start_of_the_program(sandbox: Sandbox) -> None:
     """What the imports took is not given twice: SDKs count too."""
-    opened = app.open_house(laptop.environ, app.Start(time.monotonic() - 20))
+    opened = app.open_app(sandbox.environ, app.Invocation(time.monotonic() - 20))
 
     assert 29 < opened.deadline.left() <= 30

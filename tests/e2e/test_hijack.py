@@ -17,7 +17,7 @@ from secrets_scan import find_secret
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox import Laptop, SecretService
+    from sandbox import Sandbox, SecretService
     from sts import LoopbackSts
 
 MARKER = f"HIJACKMARKER{uuid.uuid4().hex[:16]}"  # of this process: others run these tests beside it
@@ -53,52 +53,52 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def hostile(crowded: Path, laptop: Laptop, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hostile(crowded: Path, sandbox: Sandbox, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a hostile module leaves when it is imported; keyring itself is led to import it."""
     monkeypatch.setattr(laptops, "PROGRAM", str(crowded / "credhelper"))
     sts.secret_marker = MARKER
-    directory = laptop.home / "hostile"
+    directory = sandbox.home / "hostile"
     directory.mkdir()
     (directory / "hostile.py").write_text(HOSTILE)
-    config = laptop.home / ".config/python_keyring/keyringrc.cfg"
+    config = sandbox.home / ".config/python_keyring/keyringrc.cfg"
     config.parent.mkdir(parents=True)
     config.write_text(f"[backend]\ndefault-keyring=hostile.Keyring\nkeyring-path={directory}\n")
     ask = [crowded / "python", "-c", "import keyring; keyring.get_keyring()"]
-    subprocess.run(ask, env=laptop.environ, check=True)
+    subprocess.run(ask, env=sandbox.environ, check=True)
     left = directory / "imported"
     left.unlink()  # so the trap works, for those who walk into it
     return left
 
 
-def places(laptop: Laptop) -> list[str]:
+def places(sandbox: Sandbox) -> list[str]:
     """Where such a keyring would write."""
-    return [str(laptop.home), "/var/tmp"]
+    return [str(sandbox.home), "/var/tmp"]
 
 
 @pytest.mark.parametrize("environ", ENVIRONMENTS, ids=["rc", "alt", "named"])
 def test_secrets_go_to_the_secret_service_and_nowhere_else(
-    laptop: Laptop, sts: LoopbackSts, hostile: Path, secret_service: SecretService, environ: dict[str, str]
+    sandbox: Sandbox, sts: LoopbackSts, hostile: Path, secret_service: SecretService, environ: dict[str, str]
 ) -> None:
     """With a Secret Service, the second answer comes from it, and no file or process shows the secret."""
     assert secret_service.daemon is not None
-    laptop.environ["PYTHONPATH"] = str(hostile.parent)
-    first = laptop.get("developer", **environ)
+    sandbox.environ["PYTHONPATH"] = str(hostile.parent)
+    first = sandbox.get("developer", **environ)
     assert first["SecretAccessKey"].startswith(MARKER)
-    assert laptop.get("developer", **environ) == first
+    assert sandbox.get("developer", **environ) == first
     assert sts.count() == 1
-    assert find_secret(places(laptop), MARKER) == []
+    assert find_secret(places(sandbox), MARKER) == []
     assert not hostile.exists()
 
 
 @pytest.mark.parametrize("environ", ENVIRONMENTS, ids=["rc", "alt", "named"])
 def test_without_a_keyring_nothing_is_kept(
-    laptop: Laptop, sts: LoopbackSts, hostile: Path, environ: dict[str, str]
+    sandbox: Sandbox, sts: LoopbackSts, hostile: Path, environ: dict[str, str]
 ) -> None:
     """Without a Secret Service every call mints, and nothing is written in its place."""
-    laptop.environ["PYTHONPATH"] = str(hostile.parent)
-    assert laptop.get("developer", **environ) != laptop.get("developer", **environ)
+    sandbox.environ["PYTHONPATH"] = str(hostile.parent)
+    assert sandbox.get("developer", **environ) != sandbox.get("developer", **environ)
     assert sts.count() == 2
-    assert find_secret(places(laptop), MARKER) == []
+    assert find_secret(places(sandbox), MARKER) == []
     assert not hostile.exists()
 
 

@@ -18,7 +18,7 @@ import pytest
 from credhelper import wire
 
 from installing import build_wheel, installed_venv, packages_of
-from sandbox import PROFILES, Laptop
+from sandbox import PROFILES, Sandbox
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
@@ -47,18 +47,21 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def machine(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Laptop]:
+def machine(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
     """A laptop whose agent has an answer for `developer` and a longer one for `verbose`."""
-    laptop = Laptop(tmp_path_factory.mktemp("laptop") / "home")
-    with LoopbackSts() as sts, laptop.use_agent():
-        laptop.configure(CONFIG, endpoint=sts.url)
-        laptop.settle()
+    sandbox = Sandbox(tmp_path_factory.mktemp("laptop") / "home")
+    with LoopbackSts() as sts, sandbox.use_agent():
+        sandbox.configure(CONFIG, endpoint=sts.url)
+        sandbox.settle()
         for profile in ("developer", "verbose"):
             subprocess.run(
-                through_the_launcher(venv, profile), env=laptop.environ, check=True, stdout=subprocess.DEVNULL
+                through_the_launcher(venv, profile),
+                env=sandbox.environ,
+                check=True,
+                stdout=subprocess.DEVNULL,
             )
         minted = sts.count()
-        yield laptop
+        yield sandbox
         assert sts.count() == minted
 
 
@@ -99,14 +102,14 @@ class TestImports:
         return home
 
     @FORMS
-    def test_of_a_hit(self, form: Any, listing: Path, machine: Laptop) -> None:
+    def test_of_a_hit(self, form: Any, listing: Path, machine: Sandbox) -> None:
         """The exact list; whoever adds to it measures what that costs."""
         bare = imported([str(listing / "bin/python"), "-IS", "-c", "pass"])
         assert "codecs" in bare
         assert imported(form(listing, "developer"), env=machine.environ) - bare == OF_A_HIT
 
     @FORMS
-    def test_of_a_hit_without_a_home(self, form: Any, listing: Path, machine: Laptop) -> None:
+    def test_of_a_hit_without_a_home(self, form: Any, listing: Path, machine: Sandbox) -> None:
         """Whoever has no HOME has it no slower, as long as the files have their places."""
         files = {"CREDHELPER_CONFIG": machine.config, "AWS_CONFIG_FILE": machine.home / ".aws/config"}
         files |= {
@@ -120,7 +123,7 @@ class TestImports:
         assert imported(form(listing, "developer"), env=environ) - bare == OF_A_HIT
 
     @FORMS
-    def test_of_a_miss(self, form: Any, listing: Path, machine: Laptop) -> None:
+    def test_of_a_miss(self, form: Any, listing: Path, machine: Sandbox) -> None:
         """The list above is that of a hit: a mint would add to it."""
         assert {"site", "click"} <= imported(form(listing, "--help"), env=machine.environ)
 
@@ -147,7 +150,7 @@ class TestAnswer:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="a pipe in packet mode is Linux's")
     @FORMS
-    def test_is_one_write(self, form: Any, venv: Path, machine: Laptop) -> None:
+    def test_is_one_write(self, form: Any, venv: Path, machine: Sandbox) -> None:
         """A reader that takes a short read for the whole answer has it all."""
         reader, writer = os.pipe2(os.O_DIRECT)  # each read returns what one write has written
         subprocess.run(form(venv, "developer"), env=machine.environ, stdout=writer, check=True)
@@ -162,7 +165,7 @@ class TestAnswer:
     @pytest.mark.parametrize("profile", ["developer", "verbose"])
     @FORMS
     def test_waits_for_a_pipe_that_does_not_block(
-        self, form: Any, profile: str, filled: int, venv: Path, machine: Laptop
+        self, form: Any, profile: str, filled: int, venv: Path, machine: Sandbox
     ) -> None:
         """Whatever fits into it, every byte arrives."""
         command = form(venv, profile)
@@ -194,7 +197,7 @@ class TestAnswer:
     )
     @FORMS
     def test_that_cannot_be_written(
-        self, form: Any, redirection: str, said: str, venv: Path, machine: Laptop
+        self, form: Any, redirection: str, said: str, venv: Path, machine: Sandbox
     ) -> None:
         """One sentence says so, with exit status 1."""
         done = redirected(redirection, form(venv, "developer"), machine)
@@ -202,7 +205,7 @@ class TestAnswer:
         assert done.stderr.decode() == f"credhelper: error: cannot write the answer to stdout: {said}\n"
 
     @FORMS
-    def test_that_nobody_reads(self, form: Any, venv: Path, machine: Laptop) -> None:
+    def test_that_nobody_reads(self, form: Any, venv: Path, machine: Sandbox) -> None:
         """It is no different where the reader has gone."""
         reader, writer = os.pipe()
         os.close(reader)
@@ -220,7 +223,7 @@ class TestAnswer:
     @pytest.mark.parametrize("hit", [True, False], ids=["hit", "miss"])
     @FORMS
     def test_under_closed_streams(
-        self, form: Any, hit: bool, redirection: str, status: int, venv: Path, machine: Laptop
+        self, form: Any, hit: bool, redirection: str, status: int, venv: Path, machine: Sandbox
     ) -> None:
         """Only stdout is needed, and nothing that is opened takes its place."""
         arguments = () if hit else ("--reason", f"never asked: {form.__name__} {redirection}")
@@ -229,7 +232,7 @@ class TestAnswer:
         assert (json.loads(done.stdout)["Version"] == 1) if status == 0 else done.stdout == b""
 
 
-def redirected(redirection: str, command: list[str], machine: Laptop) -> subprocess.CompletedProcess[bytes]:
+def redirected(redirection: str, command: list[str], machine: Sandbox) -> subprocess.CompletedProcess[bytes]:
     """What becomes of a command whose streams a shell has redirected."""
     shell = ["sh", "-c", f'exec "$@" {redirection}', "sh"]
     return subprocess.run([*shell, *command], env=machine.environ, capture_output=True, check=False)

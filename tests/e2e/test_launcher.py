@@ -22,7 +22,7 @@ from sandbox import PROFILES, write_files
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 LAUNCHER = ROOT / "packaging/credhelper-get"
@@ -75,16 +75,16 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def answers(
-    laptop: Laptop, sts: LoopbackSts, files: Path, monkeypatch: pytest.MonkeyPatch
+    sandbox: Sandbox, sts: LoopbackSts, files: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., None]:
     """Check that a launcher prints a session, by a mint and from memory."""
 
     def check(launcher: Path | str, **environ: str) -> None:
         monkeypatch.setattr(laptops, "PROGRAM", str(launcher))
-        laptop.use_files(files)
-        laptop.settle()
-        with laptop.use_agent():
-            missed, hit = (laptop.run("developer", **environ) for _ in range(2))
+        sandbox.use_files(files)
+        sandbox.settle()
+        with sandbox.use_agent():
+            missed, hit = (sandbox.run("developer", **environ) for _ in range(2))
         assert (missed.status, hit.status) == (0, 0), (missed, hit)
         assert missed.envelope == hit.envelope
         assert sts.count() == 1
@@ -199,11 +199,11 @@ class TestCommandLine:
     """What `credhelper get` would say."""
 
     @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["nobody"], ["developer", "--nonsense"]])
-    def test_is_that_of_get(self, arguments: list[str], laptop: Laptop, venv: Path) -> None:
+    def test_is_that_of_get(self, arguments: list[str], sandbox: Sandbox, venv: Path) -> None:
         """Help, usage errors and refusals are the same."""
         by_launcher, by_console_script = (
             subprocess.run(
-                [venv / "bin" / name, *arguments], env=laptop.environ, capture_output=True, check=False
+                [venv / "bin" / name, *arguments], env=sandbox.environ, capture_output=True, check=False
             )
             for name, *arguments in (["credhelper-get", *arguments], ["credhelper", "get", *arguments])
         )
@@ -256,7 +256,7 @@ class Installation:
         """The program in the package for one Python."""
         return f"{self.home}/lib/python{version}/site-packages/credhelper/__main__.py"
 
-    def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> Said:
+    def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> UserInput:
         """What the interpreter says that it was started with."""
         done = subprocess.run(
             [*(by or [self.launcher]), *arguments], capture_output=True, check=True, **options
@@ -264,10 +264,10 @@ class Installation:
         assert done.stderr == b""
         stat, directory, *words = done.stdout.split(b"\0")[:-1]
         children = stat.rpartition(b")")[2].split()[8:9]  # cminflt: page faults of children that have ended
-        return Said(directory, words, started_none=children == [b"0"])
+        return UserInput(directory, words, started_none=children == [b"0"])
 
 
-class Said:
+class UserInput:
     """What an interpreter was given: working directory, arguments, and whether it had children before."""
 
     def __init__(self, directory: bytes, words: list[bytes], *, started_none: bool) -> None:

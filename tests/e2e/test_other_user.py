@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 OTHER = 65534
@@ -31,33 +31,33 @@ def _give_away(root: Path) -> None:
         os.lchown(path, OTHER, OTHER)
 
 
-def test_root_in_a_users_home_leaves_no_trace(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_root_in_a_users_home_leaves_no_trace(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """No state, no lock, no log where the directories are somebody else's, and the envelope comes."""
-    _give_away(laptop.home)
-    before = _snapshot(laptop.home)
-    laptop.get("developer")
+    _give_away(sandbox.home)
+    before = _snapshot(sandbox.home)
+    sandbox.get("developer")
 
-    assert _snapshot(laptop.home) == before
+    assert _snapshot(sandbox.home) == before
     assert sts.count() == 1
 
 
-def test_files_of_the_user_are_left_as_they_are(laptop: Laptop, secret_service, sts: LoopbackSts) -> None:
+def test_files_of_the_user_are_left_as_they_are(sandbox: Sandbox, secret_service, sts: LoopbackSts) -> None:
     """State that the user's own runs have made is not added to, and an index of theirs is not believed."""
-    laptop.get("developer")
-    _give_away(laptop.home)
-    before = _snapshot(laptop.home)
-    laptop.get("developer")
-    laptop.refuses(2, "get", "nobody")
+    sandbox.get("developer")
+    _give_away(sandbox.home)
+    before = _snapshot(sandbox.home)
+    sandbox.get("developer")
+    sandbox.refuses(2, "get", "nobody")
 
-    assert _snapshot(laptop.home) == before
+    assert _snapshot(sandbox.home) == before
     assert sts.count() == 2
 
 
-def test_a_runtime_directory_of_somebody_else_is_not_used(laptop: Laptop) -> None:
+def test_a_runtime_directory_of_somebody_else_is_not_used(sandbox: Sandbox) -> None:
     """XDG_RUNTIME_DIR kept from another user: locks go to a place of our own."""
-    runtime = Path(laptop.environ["XDG_RUNTIME_DIR"])
+    runtime = Path(sandbox.environ["XDG_RUNTIME_DIR"])
     os.chown(runtime, OTHER, OTHER)
     runtime.chmod(0o777)
-    laptop.get("developer")
+    sandbox.get("developer")
 
     assert list(runtime.iterdir()) == []

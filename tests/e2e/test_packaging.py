@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import credhelper
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,16 +41,16 @@ def test_the_wheel_has_all_that_the_program_needs(tmp_path: Path) -> None:
     assert {name for name in names if ".data/" in name} == {f"{stem}.data/{name}" for name in data}
 
 
-def test_a_cached_answer_imports_nothing_that_only_a_mint_needs(laptop: Laptop, secret_service) -> None:
+def test_a_cached_answer_imports_nothing_that_only_a_mint_needs(sandbox: Sandbox, secret_service) -> None:
     """botocore alone would cost more than all the rest."""
-    laptop.get("developer")
+    sandbox.get("developer")
     script = (
         "import sys; from credhelper.cli import main as cli; "
         "status = cli.main(['get', 'developer']); "
         "sys.stderr.write(' '.join({name.split('.')[0] for name in sys.modules})); sys.exit(status)"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], env=laptop.environ, capture_output=True, text=True, check=True
+        [sys.executable, "-c", script], env=sandbox.environ, capture_output=True, text=True, check=True
     )
 
     assert not NOT_FOR_A_CACHED_ANSWER & set(done.stderr.split())

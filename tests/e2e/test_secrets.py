@@ -17,7 +17,7 @@ from secrets_scan import find_secret
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 CHAIN = """
@@ -29,11 +29,11 @@ source_profile = "developer"
 BOTO3 = "import boto3; boto3.Session(profile_name='auditor').client('sts').get_caller_identity()"
 
 
-def _places(laptop: Laptop) -> list[str]:
-    return [str(laptop.home), "/tmp", "/var/tmp", "/dev/shm"]
+def _places(sandbox: Sandbox) -> list[str]:
+    return [str(sandbox.home), "/tmp", "/var/tmp", "/dev/shm"]
 
 
-def test_the_scan_finds_what_is_there(laptop: Laptop, tmp_path: Path) -> None:
+def test_the_scan_finds_what_is_there(sandbox: Sandbox, tmp_path: Path) -> None:
     """A scan that finds nothing proves something only if it finds a marker that is there."""
     marker, began = f"MARKER{uuid.uuid4().hex}", time.time() - 1
     (tmp_path / "leak").write_text(f"x{marker}")
@@ -49,44 +49,44 @@ def test_the_scan_finds_what_is_there(laptop: Laptop, tmp_path: Path) -> None:
         sleeper.wait()
 
 
-def test_a_secret_is_nowhere_else(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+def test_a_secret_is_nowhere_else(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
     """Herds, boto3, 200 KB, a stopped keyring, refusals and failures, with everything logged."""
     sts.secret_marker, began = f"MARKER{uuid.uuid4().hex}", time.time() - 1
-    laptop.configure(PROFILES + CHAIN)
+    sandbox.configure(PROFILES + CHAIN)
     line = f"\n[profile auditor]\ncredential_process = {PROGRAM} get auditor\nregion = eu-west-1\n"
-    laptop.aws_config(AWS_CONFIG + line)
-    laptop.environ["CREDHELPER_LOG"] = "debug"
+    sandbox.aws_config(AWS_CONFIG + line)
+    sandbox.environ["CREDHELPER_LOG"] = "debug"
     sts.script.append(faults.slow(1))
-    callers = [laptop.start("get", name) for name in ("unlock-bucket", "auditor") for _ in range(20)]
+    callers = [sandbox.start("get", name) for name in ("unlock-bucket", "auditor") for _ in range(20)]
     while any(caller.poll() is None for caller in callers):
-        assert find_secret([laptop.state, laptop.home / "run"], sts.secret_marker) == []
+        assert find_secret([sandbox.state, sandbox.home / "run"], sts.secret_marker) == []
         time.sleep(0.2)
     for caller in callers:
-        assert sts.secret_marker in laptop.finish(caller).envelope["SecretAccessKey"]
-    subprocess.run([sys.executable, "-c", BOTO3], env=laptop.environ, check=True)
+        assert sts.secret_marker in sandbox.finish(caller).envelope["SecretAccessKey"]
+    subprocess.run([sys.executable, "-c", BOTO3], env=sandbox.environ, check=True)
     sts.token_size = 200_000
-    laptop.get("developer", "--refresh")
+    sandbox.get("developer", "--refresh")
     secret_service.signal(signal.SIGSTOP)
-    laptop.get("developer", "--refresh")
+    sandbox.get("developer", "--refresh")
     secret_service.signal(signal.SIGCONT)
-    laptop.get("auditor", "--refresh")
+    sandbox.get("auditor", "--refresh")
     for mode, status in (
         (faults.CUT_XML, 6),
         (faults.MISSING_FIELDS, 6),
         (faults.refuse("AccessDenied", "no"), 4),
     ):
         sts.mode = mode
-        assert sts.secret_marker not in laptop.refuses(status, "get", "audit-root@111122223333")
+        assert sts.secret_marker not in sandbox.refuses(status, "get", "audit-root@111122223333")
     for verb in (["log"], ["log", "--json"], ["log", "--csv"], ["clear", "--all"]):
-        assert sts.secret_marker.encode() not in laptop.run(*verb).stdout
+        assert sts.secret_marker.encode() not in sandbox.run(*verb).stdout
 
-    assert find_secret(_places(laptop), sts.secret_marker, began) == []
-    laptop.check_modes()
+    assert find_secret(_places(sandbox), sts.secret_marker, began) == []
+    sandbox.check_modes()
 
 
-def test_without_a_keyring_a_secret_is_nowhere_at_all(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_without_a_keyring_a_secret_is_nowhere_at_all(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """No Secret Service: nothing is written to a file instead."""
     sts.secret_marker, began = f"MARKER{uuid.uuid4().hex}", time.time() - 1
-    laptop.get("developer", CREDHELPER_LOG="debug")
+    sandbox.get("developer", CREDHELPER_LOG="debug")
 
-    assert find_secret(_places(laptop), sts.secret_marker, began) == []
+    assert find_secret(_places(sandbox), sts.secret_marker, began) == []

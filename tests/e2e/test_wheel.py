@@ -14,7 +14,7 @@ from sandbox import PROFILES
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 ROLE = "arn:aws:iam::222233334444:role/Developer"
@@ -55,29 +55,29 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(name="laptop")
-def _laptop(laptop: Laptop, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Laptop:
+def _laptop(sandbox: Sandbox, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The laptop, whose program is the one from the wheel."""
     monkeypatch.setattr(machine, "PROGRAM", str(installed / "credhelper"))
-    laptop.environ["PATH"] = f"{installed}:/usr/bin:/bin"
-    laptop.configure(PROFILES)
-    return laptop
+    sandbox.environ["PATH"] = f"{installed}:/usr/bin:/bin"
+    sandbox.configure(PROFILES)
+    return sandbox
 
 
 @pytest.mark.parametrize("verb", RUNS)
-def test_each_verb(laptop: Laptop, sts: LoopbackSts, verb: str) -> None:
+def test_each_verb(sandbox: Sandbox, sts: LoopbackSts, verb: str) -> None:
     """It does what it is for, with what the wheel has brought along."""
     arguments, said = RUNS[verb]
-    result = laptop.run(*arguments, CREDHELPER_CONFIG=str(laptop.config))
+    result = sandbox.run(*arguments, CREDHELPER_CONFIG=str(sandbox.config))
 
     assert result.status == 0, result
     assert said in result.stdout
 
 
-def test_the_doctor(laptop: Laptop) -> None:
+def test_the_doctor(sandbox: Sandbox) -> None:
     """It finds a machine like this one fit, or says what is not."""
     done = subprocess.run(
         [machine.PROGRAM, "doctor", "--json"],
-        env=laptop.environ,
+        env=sandbox.environ,
         capture_output=True,
         timeout=60,
         check=False,

@@ -558,21 +558,21 @@ class TestApproach:
         gives_up = threading.Timer(1, os.close, [self.start_lock(directory)])
         gives_up.start()
         try:
-            ticket = wire.ask(["dev"], environ)
+            pending = wire.ask(["dev"], environ)
         finally:
             gives_up.join()
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        assert isinstance(ticket, wire.Ticket)
-        assert (ticket.connection, ticket.starting, ticket.stuck) == (None, None, True)
+        assert isinstance(pending, wire.PendingRequest)
+        assert (pending.connection, pending.starting, pending.stuck) == (None, None, True)
         assert signal.getsignal(signal.SIGALRM) is before
         assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
     def test_the_lock_is_a_link(self, directory: str, environ: dict[str, str], tmp_path: Path) -> None:
         """A link in the place of the lock is not followed; there is no agent then."""
         (Path(directory) / "start.lock").symlink_to(tmp_path / "victim")
-        ticket = wire.ask(["dev"], environ)
-        assert isinstance(ticket, wire.Ticket)
-        assert (ticket.connection, ticket.starting) == (None, None)
+        pending = wire.ask(["dev"], environ)
+        assert isinstance(pending, wire.PendingRequest)
+        assert (pending.connection, pending.starting) == (None, None)
         assert not (tmp_path / "victim").exists()
 
 
@@ -613,10 +613,10 @@ class TestAsk:
     def test_mint(self, directory: str, environ: dict[str, str], pretend) -> None:
         """A lease is ours as long as the connection is."""
         pretend(says_and_stays(b"mint 7 0\n"))
-        ticket = wire.ask(["dev"], environ)
-        assert isinstance(ticket, wire.Ticket)
-        assert ticket.connection is not None
-        assert (ticket.lease, ticket.key) == (7, wire.hit_key(["dev"], environ))
+        pending = wire.ask(["dev"], environ)
+        assert isinstance(pending, wire.PendingRequest)
+        assert pending.connection is not None
+        assert (pending.lease, pending.key) == (7, wire.hit_key(["dev"], environ))
 
     @pytest.mark.parametrize("status", [0, -1, 256, 2**31, 10**30])
     def test_a_failure_with_no_exit_status(
@@ -624,14 +624,14 @@ class TestAsk:
     ) -> None:
         """A failure whose status is none that a process can exit with is no answer."""
         pretend(says(b"fail %d 5\nhello" % status))
-        assert isinstance(wire.ask(["dev"], environ), wire.Ticket)
+        assert isinstance(wire.ask(["dev"], environ), wire.PendingRequest)
 
     def test_wedged(self, directory: str, environ: dict[str, str], pretend) -> None:
         """An agent that does not answer is not asked again."""
         pretend(says_and_stays(b""))
-        ticket = wire.ask(["dev"], environ)
-        assert isinstance(ticket, wire.Ticket)
-        assert (ticket.connection, ticket.lease, ticket.stuck) == (None, 0, True)
+        pending = wire.ask(["dev"], environ)
+        assert isinstance(pending, wire.PendingRequest)
+        assert (pending.connection, pending.lease, pending.stuck) == (None, 0, True)
 
     @pytest.mark.parametrize("given_", [{"CREDHELPER_AGENT": "off"}, {"CREDHELPER_CHAIN": "x"}, {}])
     def test_not_asked(
@@ -639,18 +639,18 @@ class TestAsk:
     ) -> None:
         """Where the agent is not wanted, in a chain, and for help, it is not asked."""
         pretend(says(b"hit 0 5\nhello"))
-        ticket = wire.ask(["dev"] if given_ else ["dev", "--help"], {**environ, **given_})
-        assert isinstance(ticket, wire.Ticket)
-        assert (ticket.connection, ticket.starting, ticket.stuck) == (None, None, False)
+        pending = wire.ask(["dev"] if given_ else ["dev", "--help"], {**environ, **given_})
+        assert isinstance(pending, wire.PendingRequest)
+        assert (pending.connection, pending.starting, pending.stuck) == (None, None, False)
 
     def test_a_path_too_long_for_a_socket(
         self, tmp_path: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A runtime directory whose path is too long for a socket has no agent, and none is started."""
         monkeypatch.setattr(wire, "_candidates", lambda _: [(str(tmp_path), "x" * 120)])
-        ticket = wire.ask(["dev"], environ)
-        assert isinstance(ticket, wire.Ticket)
-        assert (ticket.connection, ticket.starting) == (None, None)
+        pending = wire.ask(["dev"], environ)
+        assert isinstance(pending, wire.PendingRequest)
+        assert (pending.connection, pending.starting) == (None, None)
         with pytest.raises(OSError, match="too long"):
             wire.connect(str(found()))
 

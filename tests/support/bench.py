@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import bench_house
-from bench_house import CannotMeasureError, Command, House
+import bench_home
+from bench_home import CannotMeasureError, Command, Home
 from sandbox import agents_in
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ SOME_SESSIONS = 5
 BARE_BOTO3 = f"""\
 import boto3
 session = boto3.Session(profile_name="org-admin", region_name="eu-west-1")
-session.client("sts").assume_role(RoleArn="{bench_house.ROLE}", RoleSessionName="bench")
+session.client("sts").assume_role(RoleArn="{bench_home.ROLE}", RoleSessionName="bench")
 """
 
 BARE_KEYRING = """\
@@ -73,88 +73,86 @@ class Row:
 
     name: str
     at_most: float | None
-    measure: Callable[[House, int], Figures]
+    measure: Callable[[Home, int], Figures]
     fewer: int = 1
 
 
 # What is measured ------------------------------------------------------------------------------------------
 
 
-def hit_beside_python(house: House, pairs: int) -> Figures:
+def hit_beside_python(home: Home, pairs: int) -> Figures:
     """A hit through the launcher, against a bare interpreter."""
-    return _hit(house, pairs, house.get("developer"), house.python("-c", "pass"))
+    return _hit(home, pairs, home.get("developer"), home.python("-c", "pass"))
 
 
-def hit_beside_isolated_python(house: House, pairs: int) -> Figures:
+def hit_beside_isolated_python(home: Home, pairs: int) -> Figures:
     """A hit through the launcher, against a bare interpreter that is started as the launcher does."""
-    return _hit(house, pairs, house.get("developer"), house.python("-IS", "-c", "pass"))
+    return _hit(home, pairs, home.get("developer"), home.python("-IS", "-c", "pass"))
 
 
-def hit_through_console_script(house: House, pairs: int) -> Figures:
+def hit_through_console_script(home: Home, pairs: int) -> Figures:
     """A hit through what pip writes for an entry point."""
-    console = Command([*house.programs.console, "developer"])
-    return _hit(house, pairs, console, house.python("-c", "pass"))
+    console = Command([*home.programs.console, "developer"])
+    return _hit(home, pairs, console, home.python("-c", "pass"))
 
 
-def hit_with_many_profiles(house: House, pairs: int) -> Figures:
+def hit_with_many_profiles(home: Home, pairs: int) -> Figures:
     """A hit with a long configuration, against one with a short one."""
-    many, one = (
-        house.get("developer", CREDHELPER_CONFIG=str(house.config(name))) for name in ("many", "one")
-    )
-    with house.laptop.use_agent():
-        house.warm_up(many, one)
-        return _in_turn(house, pairs, lambda: many, lambda: one)
+    many, one = (home.get("developer", CREDHELPER_CONFIG=str(home.config(name))) for name in ("many", "one"))
+    with home.sandbox.use_agent():
+        home.warm_up(many, one)
+        return _in_turn(home, pairs, lambda: many, lambda: one)
 
 
-def calls_of_a_herd(house: House, pairs: int) -> Figures:
+def calls_of_a_herd(home: Home, pairs: int) -> Figures:
     """How often STS is asked when everybody comes at once and there is no agent yet."""
-    with house.keyring():
-        _, calls, herd = _herd(house)
+    with home.keyring():
+        _, calls, herd = _herd(home)
     return Figures("", calls, None, None, {"measured": herd})
 
 
-def herd(house: House, pairs: int) -> Figures:
+def herd(home: Home, pairs: int) -> Figures:
     """How long that takes, against as many bare interpreters and one mint."""
-    python = house.python("-c", "pass")
+    python = home.python("-c", "pass")
     timed = []
-    with house.keyring():
+    with home.keyring():
         for _ in range(pairs):
-            ours, _, shown = _herd(house)
-            with house.laptop.use_agent():
-                mint = _seconds(house, house.get_cold())
-            timed.append((ours, _together(house, python) + mint))
-    shown_mint = f"{house.get_cold()} (once)"
-    return _figures(timed, shown, f"{house.crowd} x {python}, and {shown_mint}")
+            ours, _, shown = _herd(home)
+            with home.sandbox.use_agent():
+                mint = _seconds(home, home.get_cold())
+            timed.append((ours, _together(home, python) + mint))
+    shown_mint = f"{home.get_cold()} (once)"
+    return _figures(timed, shown, f"{home.crowd} x {python}, and {shown_mint}")
 
 
-def cold_mint(house: House, pairs: int) -> Figures:
+def cold_mint(home: Home, pairs: int) -> Figures:
     """A call to STS with everything around it, against the same call alone."""
-    bare = house.python("-c", BARE_BOTO3)
-    with house.keyring(), house.laptop.use_agent():
-        house.run(house.get_cold())
-        return _in_turn(house, pairs, house.get_cold, lambda: bare)
+    bare = home.python("-c", BARE_BOTO3)
+    with home.keyring(), home.sandbox.use_agent():
+        home.run(home.get_cold())
+        return _in_turn(home, pairs, home.get_cold, lambda: bare)
 
 
-def keyring_hit(house: House, pairs: int) -> Figures:
+def keyring_hit(home: Home, pairs: int) -> Figures:
     """An answer from the keyring where no agent is wanted, against a script that reads the same item."""
-    ours = house.get("developer", CREDHELPER_AGENT="off")
-    with house.keyring():
-        house.run(Command([*ours.words, "--refresh"], ours.environ))
-        words = (house.laptop.state / "items.jsonl").read_text().split('"')
+    ours = home.get("developer", CREDHELPER_AGENT="off")
+    with home.keyring():
+        home.run(Command([*ours.words, "--refresh"], ours.environ))
+        words = (home.sandbox.state / "items.jsonl").read_text().split('"')
         key = [word for word in words if re.fullmatch("[0-9a-z]{32}", word)][-1]
-        bare = house.python("-c", BARE_KEYRING.replace("KEY", key))
-        return _in_turn(house, pairs, lambda: ours, lambda: bare)
+        bare = home.python("-c", BARE_KEYRING.replace("KEY", key))
+        return _in_turn(home, pairs, lambda: ours, lambda: bare)
 
 
-def memory_of_the_agent(house: House, pairs: int) -> Figures:
+def memory_of_the_agent(home: Home, pairs: int) -> Figures:
     """What the agent keeps resident with some sessions, against an interpreter that waits."""
-    bare = house.python("-c", "import sys; sys.stdin.read()")
-    with house.laptop.use_agent() as directory:
+    bare = home.python("-c", "import sys; sys.stdin.read()")
+    with home.sandbox.use_agent() as directory:
         for _ in range(SOME_SESSIONS):
-            command = house.get_cold()
-            house.run(command)
+            command = home.get_cold()
+            home.run(command)
         ours = _resident(_agent(directory))
-    with subprocess.Popen(bare.words, env=house.environ(bare), stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(bare.words, env=home.environ(bare), stdin=subprocess.PIPE) as process:
         _wait_until_asleep(process.pid)
         theirs = _resident(process.pid)
         process.communicate()
@@ -162,44 +160,44 @@ def memory_of_the_agent(house: House, pairs: int) -> Figures:
     return Figures("MB", ours, theirs, ours / theirs, {"measured": shown, "baseline": str(bare)})
 
 
-def wake_ups_of_the_agent(house: House, pairs: int) -> Figures:
+def wake_ups_of_the_agent(home: Home, pairs: int) -> Figures:
     """How often the agent runs while nobody asks."""
-    with house.laptop.use_agent() as directory:
-        house.run(house.get("developer"))
+    with home.sandbox.use_agent() as directory:
+        home.run(home.get("developer"))
         agent = _agent(directory)
         _wait_until_asleep(agent)
         before = _switches(agent)
-        time.sleep(house.idle)
+        time.sleep(home.idle)
         count = _switches(agent) - before
     return Figures("", count, None, None, {"measured": "voluntary_ctxt_switches of the agent"})
 
 
-def calls_with_a_hit(house: House, pairs: int) -> Figures:
+def calls_with_a_hit(home: Home, pairs: int) -> Figures:
     """An API call of an SDK that runs credhelper before each."""
-    return _series(house, pairs, lambda: {"AWS_PROFILE": "unlock-bucket"})
+    return _series(home, pairs, lambda: {"AWS_PROFILE": "unlock-bucket"})
 
 
-def calls_with_exported_keys(house: House, pairs: int) -> Figures:
+def calls_with_exported_keys(home: Home, pairs: int) -> Figures:
     """An API call of an SDK that has a root profile's session in its environment."""
-    return _series(house, pairs, lambda: exported(house))
+    return _series(home, pairs, lambda: exported(home))
 
 
-def aws_export_credentials(house: House, pairs: int) -> Figures:
+def aws_export_credentials(home: Home, pairs: int) -> Figures:
     """aws-export-credentials with a cache file."""
-    words = ["--profile", "developer-role", "--cache-file", str(house.laptop.home / "cache.json")]
-    theirs = Command([bench_house.helper("aws-export-credentials"), *words])
-    return _hit(house, pairs, theirs, house.get("developer"))
+    words = ["--profile", "developer-role", "--cache-file", str(home.sandbox.home / "cache.json")]
+    theirs = Command([bench_home.helper("aws-export-credentials"), *words])
+    return _hit(home, pairs, theirs, home.get("developer"))
 
 
-def elhaz(house: House, pairs: int) -> Figures:
+def elhaz(home: Home, pairs: int) -> Figures:
     """Elhaz with its daemon."""
-    with house.elhaz() as theirs:
-        return _hit(house, pairs, theirs, house.get("developer"))
+    with home.elhaz() as theirs:
+        return _hit(home, pairs, theirs, home.get("developer"))
 
 
-def aws_cli(house: House, pairs: int) -> Figures:
+def aws_cli(home: Home, pairs: int) -> Figures:
     """The AWS CLI with its cache of roles."""
-    return _hit(house, pairs, house.aws_cli(), house.get("developer"))
+    return _hit(home, pairs, home.aws_cli(), home.get("developer"))
 
 
 ROWS = (
@@ -224,29 +222,29 @@ ROWS = (
 # How it is measured ----------------------------------------------------------------------------------------
 
 
-def _hit(house: House, pairs: int, measured: Command, baseline: Command) -> Figures:
+def _hit(home: Home, pairs: int, measured: Command, baseline: Command) -> Figures:
     """Two commands in turn, where the agent has the session and nothing is to be minted."""
-    with house.laptop.use_agent():
-        house.warm_up(house.get("developer"), measured, baseline)
-        minted = house.sts.count()
-        figures = _in_turn(house, pairs, lambda: measured, lambda: baseline)
-    if house.sts.count() != minted:
+    with home.sandbox.use_agent():
+        home.warm_up(home.get("developer"), measured, baseline)
+        minted = home.sts.count()
+        figures = _in_turn(home, pairs, lambda: measured, lambda: baseline)
+    if home.sts.count() != minted:
         raise CannotMeasureError("what was measured was no hit: it asked STS")
     return figures
 
 
 def _in_turn(
-    house: House, pairs: int, measured: Callable[[], Command], baseline: Callable[[], Command]
+    home: Home, pairs: int, measured: Callable[[], Command], baseline: Callable[[], Command]
 ) -> Figures:
     """Two commands in turn, after a run of each that does not count; every other pair the other way round."""
     for make in (measured, baseline):
-        _seconds(house, make())
+        _seconds(home, make())
     timed = []
     for number in range(pairs):
         if number % 2:
-            theirs, ours = _seconds(house, baseline()), _seconds(house, measured())
+            theirs, ours = _seconds(home, baseline()), _seconds(home, measured())
         else:
-            ours, theirs = _seconds(house, measured()), _seconds(house, baseline())
+            ours, theirs = _seconds(home, measured()), _seconds(home, baseline())
         timed.append((ours, theirs))
     return _figures(timed, str(measured()), str(baseline()))
 
@@ -257,8 +255,8 @@ def _figures(timed: list[tuple[float, float]], measured: str, baseline: str) -> 
     return Figures("ms", ours, theirs, ratio, {"measured": measured, "baseline": baseline})
 
 
-def _seconds(house: House, command: Command) -> float:
-    environ = house.environ(command)
+def _seconds(home: Home, command: Command) -> float:
+    environ = home.environ(command)
     begun = time.perf_counter()
     status = subprocess.call(command.words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     taken = time.perf_counter() - begun
@@ -267,48 +265,48 @@ def _seconds(house: House, command: Command) -> float:
     return taken
 
 
-def _herd(house: House) -> tuple[float, int, str]:
+def _herd(home: Home) -> tuple[float, int, str]:
     """Everybody at once for a session that nobody has: the seconds, the calls to STS, the command."""
-    command = house.get_cold()
-    minted = house.sts.count()
-    with house.laptop.use_agent():
-        taken = _together(house, command)
-    return taken, house.sts.count() - minted, f"{house.crowd} x {command}"
+    command = home.get_cold()
+    minted = home.sts.count()
+    with home.sandbox.use_agent():
+        taken = _together(home, command)
+    return taken, home.sts.count() - minted, f"{home.crowd} x {command}"
 
 
-def _together(house: House, command: Command) -> float:
-    environ = house.environ(command)
+def _together(home: Home, command: Command) -> float:
+    environ = home.environ(command)
     begun = time.perf_counter()
     processes = [
         subprocess.Popen(command.words, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        for _ in range(house.crowd)
+        for _ in range(home.crowd)
     ]
     statuses = [process.wait() for process in processes]
     taken = time.perf_counter() - begun
     if any(statuses):
-        raise CannotMeasureError(f"{len(statuses) - statuses.count(0)} of {house.crowd} x '{command}' fail")
+        raise CannotMeasureError(f"{len(statuses) - statuses.count(0)} of {home.crowd} x '{command}' fail")
     return taken
 
 
-def _series(house: House, pairs: int, measured: Callable[[], dict[str, str]]) -> Figures:
+def _series(home: Home, pairs: int, measured: Callable[[], dict[str, str]]) -> Figures:
     """Seconds a call that a program of ours has counted itself, with these variables and with static keys."""
-    script = CALLS.replace("COUNT", str(house.calls))
-    static = house.python("-c", script, AWS_PROFILE="org-admin")
-    with house.laptop.use_agent():
-        house.warm_up(house.get("unlock-bucket"))
-        ours = house.python("-c", script, **measured())
-        minted = house.sts.count()
-        timed = [(float(house.run(ours)), float(house.run(static))) for _ in range(pairs)]
-    if house.sts.count() != minted:
+    script = CALLS.replace("COUNT", str(home.calls))
+    static = home.python("-c", script, AWS_PROFILE="org-admin")
+    with home.sandbox.use_agent():
+        home.warm_up(home.get("unlock-bucket"))
+        ours = home.python("-c", script, **measured())
+        minted = home.sts.count()
+        timed = [(float(home.run(ours)), float(home.run(static))) for _ in range(pairs)]
+    if home.sts.count() != minted:
         raise CannotMeasureError("what was measured were no hits: they asked STS")
     return _figures(timed, str(ours), str(static))
 
 
-def exported(house: House) -> dict[str, str]:
+def exported(home: Home) -> dict[str, str]:
     """A root profile's session as `exec` hands it to a program."""
     import json
 
-    envelope = json.loads(house.run(house.get("unlock-bucket")))
+    envelope = json.loads(home.run(home.get("unlock-bucket")))
     return {
         "AWS_ACCESS_KEY_ID": envelope["AccessKeyId"],
         "AWS_SECRET_ACCESS_KEY": envelope["SecretAccessKey"],
@@ -357,10 +355,10 @@ def main() -> None:
     show = _markdown if options.markdown else _line
     print(*_head(markdown=options.markdown), sep="\n", flush=True)
     found: list[tuple[Row, Figures]] = []
-    with bench_house.opened(bench_house.from_a_wheel()) as house:
+    with bench_home.opened(bench_home.from_a_wheel()) as home:
         for row in rows:
             try:
-                figures = row.measure(house, max(1, options.n // row.fewer))
+                figures = row.measure(home, max(1, options.n // row.fewer))
             except CannotMeasureError as error:
                 print(f"{row.name}: not measured: {error}", flush=True)
                 continue

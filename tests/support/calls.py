@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from credhelper.aws.sts import Aws
 from credhelper.awsconfig import profiles
 from credhelper.config import profiles as config_profiles
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline
-from credhelper.sessions.calls import Call, Chains
-from credhelper.sessions.parameters import Person
+from credhelper.sessions.calls import CallPlanner, StsCall
+from credhelper.sessions.parameters import NameContext
 
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
     from credhelper.credentials import Minted
     from credhelper.sessions.calls import Node
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
-SOURCE_KEYS = Keys(SOURCE_KEY_ID, SOURCE_SECRET)
+SOURCE_KEYS = AccessKey(SOURCE_KEY_ID, SOURCE_SECRET)
 
 
 @dataclass
 class Desk:
     """A laptop's files and environment, read in this process; botocore reads the same ones."""
 
-    laptop: Laptop
+    sandbox: Sandbox
     monkeypatch: pytest.MonkeyPatch
-    person: Person = field(default_factory=lambda: Person("alice", "desk"))
+    person: NameContext = field(default_factory=lambda: NameContext("alice", "desk"))
     saved_keys: dict[str, str] = field(default_factory=dict)
     came_from: tuple[Node, ...] = ()
 
     def setenv(self, **variables: str) -> None:
         """Set variables here and for every program that the laptop starts."""
-        self.laptop.environ.update(variables)
+        self.sandbox.environ.update(variables)
 
-    def call(self, name: str, **flags: Any) -> Call:
+    def call(self, name: str, **flags: Any) -> StsCall:
         """The call that answers for a profile."""
-        loaded = config_profiles.load(str(self.laptop.config))
-        chains = Chains(
+        loaded = config_profiles.load(str(self.sandbox.config))
+        planner = CallPlanner(
             loaded,
             profiles.read(self._environ()),
             self._environ(),
@@ -54,19 +54,24 @@ class Desk:
             self.saved_keys.get,
             self.came_from,
         )
-        return chains.call(loaded.profile(name, flags))
+        return planner.call(loaded.profile(name, flags))
 
     def key(self, name: str, **flags: Any) -> str:
         """The KEY of that call."""
         return self.call(name, **flags).key
 
-    def source_keys(self, name: str, seconds: float = 20) -> Keys:
+    def source_keys(self, name: str, seconds: float = 20) -> AccessKey:
         """The source credentials of a profile whose chain has one call."""
         call = self.call(name)
         return Aws(self._environ()).source_keys(call.origin, call.path, Deadline(seconds))
 
     def mint(
-        self, name: str, keys: Keys = SOURCE_KEYS, code: str | None = None, seconds: float = 50, **flags: Any
+        self,
+        name: str,
+        keys: AccessKey = SOURCE_KEYS,
+        code: str | None = None,
+        seconds: float = 50,
+        **flags: Any,
     ) -> Minted:
         """Make the call of a profile, with these keys."""
         return self.aws().mint(self.call(name, **flags), keys, code, Deadline(seconds))
@@ -81,9 +86,9 @@ class Desk:
 
     def _environ(self) -> Mapping[str, str]:
         """The laptop's environment, which os.environ becomes until the test is over."""
-        for name in set(os.environ) - set(self.laptop.environ):
+        for name in set(os.environ) - set(self.sandbox.environ):
             if not name.startswith("PYTEST"):
                 self.monkeypatch.delenv(name)
-        for name, value in self.laptop.environ.items():
+        for name, value in self.sandbox.environ.items():
             self.monkeypatch.setenv(name, value)
         return os.environ

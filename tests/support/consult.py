@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 BOUND = 20.0
 """Seconds that it takes at most, whatever hangs."""
@@ -44,10 +44,10 @@ class Diagnosis:
         return found[0]
 
 
-def consult(laptop: Laptop, *arguments: str, **environ: str) -> Diagnosis:
+def consult(sandbox: Sandbox, *arguments: str, **environ: str) -> Diagnosis:
     """Run `doctor --json`, and check what holds for every run of it."""
     began = time.monotonic()
-    result = laptop.run_unchecked("doctor", "--json", *arguments, **environ)
+    result = sandbox.run_unchecked("doctor", "--json", *arguments, **environ)
     assert time.monotonic() - began < BOUND
     document = json.loads(result.stdout)
     diagnosis = Diagnosis(document["findings"])

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import lent_keyring
 import sts as loopback
 import sts_faults as faults
-from sandbox import HAS_SECRET_SERVICE, PROGRAM, Laptop
+from sandbox import HAS_SECRET_SERVICE, PROGRAM, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,8 +56,8 @@ print(boto3.Session(profile_name="{profile}").client("sts").get_caller_identity(
 class Story:
     """Says what happens, and lets it happen."""
 
-    def __init__(self, laptop: Laptop, sts: loopback.LoopbackSts) -> None:
-        self._laptop = laptop
+    def __init__(self, sandbox: Sandbox, sts: loopback.LoopbackSts) -> None:
+        self._laptop = sandbox
         self._sts = sts
         self._step = 0
         self.as_told = True
@@ -115,11 +115,11 @@ class Story:
 def main() -> int:
     """Tell the story; returns 1 where something did not happen as told."""
     with tempfile.TemporaryDirectory(prefix="credhelper-demo-") as place, loopback.LoopbackSts() as sts:
-        laptop = Laptop(Path(place) / "home")
-        laptop.configure(CONFIG)
-        laptop.aws_config(_aws_config(sts.url))
-        with _keyring(laptop) as keyring, laptop.use_agent():
-            story = Story(laptop, sts)
+        sandbox = Sandbox(Path(place) / "home")
+        sandbox.configure(CONFIG)
+        sandbox.aws_config(_aws_config(sts.url))
+        with _keyring(sandbox) as keyring, sandbox.use_agent():
+            story = Story(sandbox, sts)
             _tell(story, sts, keyring)
     print("\nEverything above happened in a temporary home, which is gone now. Next: README.md, 'Configure'.")
     return 0 if story.as_told else 1
@@ -140,14 +140,14 @@ def _aws_config(endpoint: str) -> str:
 
 
 @contextlib.contextmanager
-def _keyring(laptop: Laptop) -> Iterator[str]:
+def _keyring(sandbox: Sandbox) -> Iterator[str]:
     """The machine's own Secret Service started for this home, or a keyring lent by this process."""
     if HAS_SECRET_SERVICE:
-        with laptop.secret_service():
+        with sandbox.secret_service():
             yield "gnome-keyring, a Secret Service started for this home"
         return
-    with lent_keyring.lend(str(laptop.home / "keyring.sock")) as environ:
-        laptop.environ.update(environ)
+    with lent_keyring.lend(str(sandbox.home / "keyring.sock")) as environ:
+        sandbox.environ.update(environ)
         yield "one that this demonstration lends from its memory (there is no gnome-keyring here)"
 
 

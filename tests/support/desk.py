@@ -15,19 +15,19 @@ from credhelper.cache.keyring import OsKeyring
 from credhelper.cache.locks import Locks
 from credhelper.cache.store import Store
 from credhelper.config.profiles import Config
-from credhelper.credentials import Clocks, Credentials, Keys, Minted
+from credhelper.credentials import AccessKey, Clocks, Credentials, Minted
 from credhelper.deadline import Deadline
 from credhelper.errors import (
     CredhelperError,
     RefusedError,
 )
-from credhelper.log import Journal
+from credhelper.log import Log
 from credhelper.prompts import Answer
-from credhelper.sessions.calls import Call, Chains
-from credhelper.sessions.consent import Asking, Consent, Said
-from credhelper.sessions.minter import Asker
-from credhelper.sessions.parameters import Person
-from credhelper.sessions.provider import Resolver
+from credhelper.sessions.calls import CallPlanner, StsCall
+from credhelper.sessions.consent import Asking, Consent, UserInput
+from credhelper.sessions.minter import Requester
+from credhelper.sessions.parameters import NameContext
+from credhelper.sessions.provider import SessionProvider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,10 +65,10 @@ class ScriptedAws:
     script: deque[CredhelperError] = field(default_factory=deque)
     minted: list[tuple[str, str, str | None]] = field(default_factory=list)
 
-    def source_keys(self, *_: object) -> Keys:
-        return Keys("AKIASOURCE", "source-secret")
+    def source_keys(self, *_: object) -> AccessKey:
+        return AccessKey("AKIASOURCE", "source-secret")
 
-    def mint(self, call: Call, keys: Keys, code: str | None, deadline: Deadline) -> Minted:
+    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         if self.script:
             raise self.script.popleft()
         self.minted.append((call.profile.name, keys.access_key_id, code))
@@ -96,29 +96,29 @@ class Desk:
         self.loaded = 0
         self.required = False
         self.locks_in: str | None = str(place)
-        self.said = Said()
-        self.ask_code: Callable[[Call], str] | None = None
+        self.said = UserInput()
+        self.ask_code: Callable[[StsCall], str] | None = None
 
-    def resolver(self, started: Clocks | None = None) -> Resolver:
-        journal = Journal(str(self.place / "state/credhelper.log"))
-        locks = Locks(self.locks_in, journal)
+    def provider(self, started: Clocks | None = None) -> SessionProvider:
+        log = Log(str(self.place / "state/credhelper.log"))
+        locks = Locks(self.locks_in, log)
         keyring = OsKeyring("memory_keyring.MemoryKeyring", {})
-        self.store = Store(keyring, Index(str(self.place / "state/items.jsonl"), locks, journal), journal)
-        return Resolver(
+        self.store = Store(keyring, Index(str(self.place / "state/items.jsonl"), locks, log), log)
+        return SessionProvider(
             aws=self._load,
             store=self.store,
-            agent=Agent(None, journal, idle_seconds=900),
+            agent=Agent(None, log, idle_seconds=900),
             locks=locks,
-            audit=Audit(str(self.place / "state/audit.jsonl"), journal, required=self.required),
-            journal=journal,
+            audit=Audit(str(self.place / "state/audit.jsonl"), log, required=self.required),
+            log=log,
             deadline=Deadline(50),
-            asker=lambda: Asker("terraform", 4711),
+            requester=lambda: Requester("terraform", 4711),
             started=started or self.time.read(),
             consent=self.consent(locks),
         )
 
     def consent(self, locks: Locks) -> Consent:
-        def answer(_question: Question, call: Call | None) -> Answer:
+        def answer(_question: Question, call: StsCall | None) -> Answer:
             assert self.ask_code is not None
             assert call is not None
             return Answer(self.ask_code(call), "test")
@@ -130,16 +130,16 @@ class Desk:
         self.loaded += 1
         return self.aws
 
-    def call(self, name: str = "dev") -> Call:
+    def call(self, name: str = "dev") -> StsCall:
         config = Config("config.toml", "", {"defaults": {"region": "eu-west-1"}, "profiles": self.profiles})
         static = {"aws_access_key_id": "AKIASOURCE", "aws_secret_access_key": "s"}
         files = AwsFiles("aws-config", "aws-credentials", {"default": static}, {}, {})
-        person = Person("ana", "laptop", lambda _: self.said.reason)
-        chains = Chains(config, files, {}, person, lambda saved: f"AKIA{saved}")
-        return chains.call(config.profile(name))
+        person = NameContext("ana", "laptop", lambda _: self.said.reason)
+        planner = CallPlanner(config, files, {}, person, lambda saved: f"AKIA{saved}")
+        return planner.call(config.profile(name))
 
     def get(self, name: str = "dev", started: Clocks | None = None, **how: Any) -> Credentials:
-        return self.resolver(started).get(self.call(name), **how)
+        return self.provider(started).get(self.call(name), **how)
 
     def log(self) -> str:
         return (self.place / "state/credhelper.log").read_text()

@@ -24,12 +24,12 @@ from moto.iam.models import iam_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
-    from moto.iam.models import AccessKey, IAMBackend
+    from moto.iam.models import IAMBackend
 
 ACCOUNT = "123456789012"
 LOST = "lost"
@@ -101,27 +101,27 @@ class LoopbackIam:
         """Stop."""
         self._stack.close()
 
-    def user(self, name: str) -> Keys:
+    def user(self, name: str) -> AccessKey:
         """A new user with one access key."""
         backend().create_user(region_name="us-east-1", user_name=name)
         return self.make_key(name)
 
-    def make_key(self, user: str) -> Keys:
+    def make_key(self, user: str) -> AccessKey:
         """Another key for a user, known at once."""
         made = backend().create_access_key(user)
         self._known[made.access_key_id] = 0
         self.sts.users[made.access_key_id] = user
-        return Keys(made.access_key_id, made.secret_access_key)
+        return AccessKey(made.access_key_id, made.secret_access_key)
 
     def keys(self, user: str) -> dict[str, str]:
         """A user's keys: status by id."""
         return {key.access_key_id: key.status for key in backend().list_access_keys(user)}
 
-    def key(self, key_id: str) -> AccessKey:
+    def key(self, key_id: str) -> SavedAccessKey:
         """moto's own record of a key, to be changed at will."""
         return backend().access_keys[key_id]
 
-    def works(self, keys: Keys | None) -> bool:
+    def works(self, keys: AccessKey | None) -> bool:
         """Whether such a key signs requests."""
         record = backend().access_keys.get(keys.access_key_id) if keys else None
         return bool(

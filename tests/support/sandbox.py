@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper import wire
 from credhelper.agent.client import Lease
-from credhelper.wire import Instants
+from credhelper.wire import ExpiryThresholds
 
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
@@ -65,7 +65,7 @@ role_arn = "arn:aws:iam::222233334444:role/Developer"
 
 
 @dataclass
-class Laptop:
+class Sandbox:
     """One HOME, and the environment of a program started there: nothing of the real one's."""
 
     home: Path
@@ -115,7 +115,7 @@ class Laptop:
         }
 
     @contextmanager
-    def settled(self, directory: Path) -> Iterator[Laptop]:
+    def settled(self, directory: Path) -> Iterator[Sandbox]:
         """With that configuration, old enough for hits, and an agent that comes when it is needed."""
         self.use_files(directory)
         self.settle()
@@ -287,7 +287,7 @@ HAS_SECRET_SERVICE = all(shutil.which(name) for name in ("gnome-keyring-daemon",
 class SecretService:
     """gnome-keyring under dbus-run-session, started for one laptop."""
 
-    def __init__(self, laptop: Laptop, password: str | None) -> None:
+    def __init__(self, sandbox: Sandbox, password: str | None) -> None:
         unlock = "--start" if password is None else "--unlock"
         daemon = f"gnome-keyring-daemon {unlock} --components=secrets >/dev/null"
         typed = "" if password is None else f"printf %s {password} | "
@@ -299,15 +299,15 @@ class SecretService:
                 "-c",
                 f"{typed}{daemon}; echo $DBUS_SESSION_BUS_ADDRESS; exec cat",
             ],
-            env=laptop.environ,
+            env=sandbox.environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
         )
         assert self._process.stdout is not None
-        laptop.environ["DBUS_SESSION_BUS_ADDRESS"] = self._process.stdout.readline().strip()
-        self._laptop = laptop
+        sandbox.environ["DBUS_SESSION_BUS_ADDRESS"] = self._process.stdout.readline().strip()
+        self._laptop = sandbox
 
     @property
     def daemon(self) -> int | None:
@@ -345,7 +345,7 @@ class SecretService:
 def write_files(directory: Path, text: str) -> Path:
     """A configuration that several laptops may use one after the other, so that it has to settle once."""
     for name, content in (("config.toml", text), ("aws-config", AWS_CONFIG)):
-        Laptop._write(directory / name, content)
+        Sandbox._write(directory / name, content)
     return directory
 
 
@@ -359,7 +359,7 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
 
 
 def plant(  # noqa: PLR0917 - as the test says them
-    laptop: Laptop,
+    sandbox: Sandbox,
     key: bytes,
     body: bytes,
     seconds: float,
@@ -368,12 +368,12 @@ def plant(  # noqa: PLR0917 - as the test says them
     servable: float = 0.0,
 ) -> None:
     """Put bytes into the agent that expire in so many seconds; the other numbers are those of `put`."""
-    connection = wire.connect(str(laptop.runtime))
+    connection = wire.connect(str(sandbox.runtime))
     assert connection is not None
     with closing(connection):
-        lease = Lease(wire.Ticket(connection, connection.ask(b"mint %s\n" % key)[1]))
-        instants = Instants(time.time() + seconds, None, refresh, fresh, servable)
-        assert lease.put(body, instants, "planted", "planted")
+        lease = Lease(wire.PendingRequest(connection, connection.ask(b"mint %s\n" % key)[1]))
+        thresholds = ExpiryThresholds(time.time() + seconds, None, refresh, fresh, servable)
+        assert lease.put(body, thresholds, "planted", "planted")
 
 
 def is_alive(pid: int) -> bool:

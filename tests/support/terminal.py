@@ -17,21 +17,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 DIALOGS = Path(__file__).with_name("fake_dialogs.py")
 
 
-class Seat:
+class Terminal:
     """A program on a terminal of its own, in whose foreground it runs."""
 
-    def __init__(self, laptop: Laptop, command: Iterable[str], **environ: str) -> None:
+    def __init__(self, sandbox: Sandbox, command: Iterable[str], **environ: str) -> None:
         words = list(command)
         self.shown = ""
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
-            os.chdir(laptop.home)
-            os.execvpe(words[0], words, {**laptop.environ, "COLUMNS": "80", **environ})
+            os.chdir(sandbox.home)
+            os.execvpe(words[0], words, {**sandbox.environ, "COLUMNS": "80", **environ})
 
     def sees(self, pattern: str, seconds: float = 60) -> re.Match[str]:
         """Wait until it is on the screen, below what was seen before."""
@@ -69,16 +69,16 @@ class Seat:
 class Dialogs:
     """A display without a terminal, and somebody in front of pinentry who does what they are told."""
 
-    def __init__(self, laptop: Laptop, *acts: str) -> None:
-        self._place = laptop.home / "person"
+    def __init__(self, sandbox: Sandbox, *acts: str) -> None:
+        self._place = sandbox.home / "person"
         self._place.mkdir()
         program = self._place / "pinentry"
         program.write_text(f"#!{sys.executable} -IS\n{DIALOGS.read_text()}")
         program.chmod(0o755)
         self.does(*acts)
         (self._place / "saw").write_text("")
-        laptop.environ |= {
-            "PATH": f"{self._place}:{laptop.environ['PATH']}",
+        sandbox.environ |= {
+            "PATH": f"{self._place}:{sandbox.environ['PATH']}",
             "FAKE_PERSON": str(self._place),
             "DISPLAY": ":0",
         }

@@ -11,14 +11,14 @@ import pytest
 
 from credhelper.audit import Audit, Line
 from credhelper.errors import CredhelperError
-from credhelper.log import Journal
+from credhelper.log import Log
 
 from sandbox import PROFILES, PROGRAM
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 MINTED = Line("minted", "unlock", "AssumeRoot", account="111122223333", reason="ticket \N{KEY}\n4711")
@@ -32,19 +32,19 @@ def path(tmp_path: Path) -> Path:
 
 def record(path: Path, *, required: bool = False) -> Audit:
     """The record, with a log beside its directory."""
-    return Audit(str(path), Journal(str(path.parent.parent / "log")), required=required)
+    return Audit(str(path), Log(str(path.parent.parent / "log")), required=required)
 
 
-def test_on_a_full_disk_nothing_is_minted(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_on_a_full_disk_nothing_is_minted(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """Where the record is required, its line has to fit before AWS is asked."""
-    laptop.configure(PROFILES + "\n[audit]\nrequired = true\n")
+    sandbox.configure(PROFILES + "\n[audit]\nrequired = true\n")
     command = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get developer"]
-    done = subprocess.run(command, env=laptop.environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=sandbox.environ, capture_output=True, text=True, check=False)
 
     assert (done.returncode, sts.count()) == (1, 0)
     assert "nothing is minted: '[audit] required' is set" in done.stderr
-    laptop.get("developer")
-    laptop.check_modes()
+    sandbox.get("developer")
+    sandbox.check_modes()
 
 
 def test_a_line(path: Path) -> None:

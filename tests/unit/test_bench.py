@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import bench
-import bench_house
+import bench_home
 import requirements
 from bench import ROWS, Figures, Row
-from bench_house import CannotMeasureError, Command, House
+from bench_home import CannotMeasureError, Command, Home
 from sandbox import HAS_SECRET_SERVICE
 
 if TYPE_CHECKING:
@@ -25,21 +25,21 @@ NEED_A_KEYRING = (bench.calls_of_a_herd, bench.herd, bench.cold_mint, bench.keyr
 
 
 @pytest.fixture(name="house", scope="module")
-def _house() -> Iterator[House]:
+def _app() -> Iterator[Home]:
     """A house where everything is small, for credhelper as the tests have it."""
-    with bench_house.opened(bench_house.from_this_environment()) as house:
-        house.crowd, house.idle, house.calls = 4, 0.5, 2
-        yield house
+    with bench_home.opened(bench_home.from_this_environment()) as home:
+        home.crowd, home.idle, home.calls = 4, 0.5, 2
+        yield home
 
 
 @pytest.mark.parametrize(
     "row", [row for row in ROWS if row.measure not in OF_OTHERS], ids=lambda row: row.name
 )
-def test_a_row_can_be_measured(row: Row, house: House) -> None:
+def test_a_row_can_be_measured(row: Row, home: Home) -> None:
     """Its commands work and have figures; what is a count keeps its limit."""
     if row.measure in NEED_A_KEYRING and not HAS_SECRET_SERVICE:
         requirements.missing("gnome-keyring")
-    figures = row.measure(house, 1)
+    figures = row.measure(home, 1)
 
     assert "measured" in figures.commands
     if figures.unit:
@@ -49,40 +49,40 @@ def test_a_row_can_be_measured(row: Row, house: House) -> None:
         assert figures.measured == row.at_most
 
 
-def test_what_asks_sts_is_no_hit(house: House) -> None:
+def test_what_asks_sts_is_no_hit(home: Home) -> None:
     """A row of hits that are none has no figures."""
     with pytest.raises(CannotMeasureError, match="asked STS"):
-        bench._hit(house, 1, house.get("developer", "--no-cache"), house.python("-c", "pass"))
+        bench._hit(home, 1, home.get("developer", "--no-cache"), home.python("-c", "pass"))
 
 
-def test_a_command_that_fails_is_not_measured(house: House) -> None:
+def test_a_command_that_fails_is_not_measured(home: Home) -> None:
     """Its row says which one."""
     with pytest.raises(CannotMeasureError, match="nobody' ends with 2"):
-        bench._seconds(house, house.get("nobody"))
+        bench._seconds(home, home.get("nobody"))
 
 
 def test_a_helper_that_pip_cannot_install_has_a_row_that_says_so(
-    house: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With pip's own reason."""
 
     def fail(*_: object) -> None:
         raise subprocess.CalledProcessError(1, "pip", stderr="trying\nERROR: no matching distribution\n")
 
-    monkeypatch.setattr(bench_house, "VENVS", tmp_path)
-    monkeypatch.setattr(bench_house, "_install", fail)
+    monkeypatch.setattr(bench_home, "VENVS", tmp_path)
+    monkeypatch.setattr(bench_home, "_install", fail)
     with pytest.raises(CannotMeasureError, match="cannot be installed: ERROR: no matching distribution"):
-        bench.elhaz(house, 1)
+        bench.elhaz(home, 1)
 
 
-def test_a_command_is_shown_without_secrets_and_places(house: House) -> None:
+def test_a_command_is_shown_without_secrets_and_places(home: Home) -> None:
     """What a person would type."""
     words = ["/somewhere/bin/python", "-IS", "/somewhere/site-packages/credhelper/__main__.py", "get", "x"]
-    shown = str(Command(words, bench.exported(house)))
+    shown = str(Command(words, bench.exported(home)))
 
     assert shown.endswith(" python -IS .../credhelper/__main__.py get x")
     assert "AWS_SECRET_ACCESS_KEY=... " in shown
-    assert house.sts.secret_marker not in shown
+    assert home.sts.secret_marker not in shown
 
 
 @pytest.fixture(name="no_wheel")
@@ -98,7 +98,7 @@ def _no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
         Row("stars", 0, lambda *_: Figures("", 0, None, None, {"measured": "count"})),
     )
     monkeypatch.setattr(bench, "ROWS", rows)
-    monkeypatch.setattr(bench_house, "from_a_wheel", bench_house.from_this_environment)
+    monkeypatch.setattr(bench_home, "from_a_wheel", bench_home.from_this_environment)
 
 
 def _printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from credhelper.credentials import LAST_SECOND, Clocks, Credentials, Keys, utc
+from credhelper.credentials import LAST_SECOND, AccessKey, Clocks, Credentials, utc
 
 CREDENTIALS = Credentials(
     access_key_id="ASIAEXAMPLE",
@@ -36,7 +36,7 @@ class TestSecrecy:
 
     def test_what_signs_the_next_call(self) -> None:
         """A session's keys are its key, secret and token, and whose they are."""
-        assert CREDENTIALS.keys == Keys("ASIAEXAMPLE", "SECRETKEY", "SECRETTOKEN", CREDENTIALS.arn)
+        assert CREDENTIALS.keys == AccessKey("ASIAEXAMPLE", "SECRETKEY", "SECRETTOKEN", CREDENTIALS.arn)
 
 
 class TestEnvelope:

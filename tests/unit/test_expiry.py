@@ -17,7 +17,7 @@ from credhelper.agent.memory import Now
 from credhelper.credentials import Clocks, Credentials
 
 if TYPE_CHECKING:
-    from credhelper.wire import Instants
+    from credhelper.wire import ExpiryThresholds
 
 MINTED = Clocks(1_000_000.0, 5_000.0, "this boot")
 HOUR = 3600.0
@@ -150,14 +150,14 @@ def now(clocks: Clocks) -> Now:
     return Now(clocks.wall, clocks.boot, 0.0)
 
 
-def as_tuple(instants: Instants) -> tuple[Any, ...]:
+def as_tuple(thresholds: ExpiryThresholds) -> tuple[Any, ...]:
     """All of it, to compare."""
-    return instants.ends, instants.boot_ends, instants.refresh, instants.fresh, instants.servable
+    return thresholds.ends, thresholds.boot_ends, thresholds.refresh, thresholds.fresh, thresholds.servable
 
 
-def instants(minted: Credentials, clocks: Clocks, **how: Any) -> Instants:
+def thresholds(minted: Credentials, clocks: Clocks, **how: Any) -> ExpiryThresholds:
     """The moments of a credential, computed at these clocks; nothing special unless said."""
-    return expiry.instants(minted, clocks, **{"min_remaining": None, "ahead": True, "failed": False, **how})
+    return expiry.thresholds(minted, clocks, **{"min_remaining": None, "ahead": True, "failed": False, **how})
 
 
 class TestInstants:
@@ -175,13 +175,13 @@ class TestInstants:
         self, life: float, refresh: float, fresh: float, servable: float
     ) -> None:
         """The thresholds are those of the table, in seconds left; a short life serves while it is fresh."""
-        found = instants(credentials(life), after(0))
+        found = thresholds(credentials(life), after(0))
 
         assert as_tuple(found)[2:] == (refresh, fresh, servable)
 
     def test_the_ends(self) -> None:
         """A credential ends by the wall clock when it expires, and by the clock since boot a life later."""
-        found = instants(credentials(900), after(100))
+        found = thresholds(credentials(900), after(100))
 
         assert as_tuple(found)[:2] == (MINTED.wall + 900, 5_000.0 + 900)
 
@@ -189,7 +189,7 @@ class TestInstants:
     def test_the_end_on_this_machines_clock(self, skew: float) -> None:
         """With a clock that is wrong all along, the end is told on that clock, not on that of STS."""
         minted = credentials(900, skew)
-        found = instants(minted, after(0))
+        found = thresholds(minted, after(0))
 
         assert minted.expiration == MINTED.wall + skew + 900
         assert found.ends == MINTED.wall + 900
@@ -202,7 +202,7 @@ class TestInstants:
     )
     def test_another_boot(self, clocks: Clocks) -> None:
         """What was minted before this boot has an end by the wall clock alone."""
-        found = instants(credentials(900), clocks)
+        found = thresholds(credentials(900), clocks)
 
         assert (found.boot_ends, memory.left(found, now(clocks))) == (None, 600)
 
@@ -212,27 +212,29 @@ class TestInstants:
     )
     def test_min_remaining(self, min_remaining: float, refresh: float, fresh: float, servable: float) -> None:
         """`min_remaining` moves what is fresh, and the refresh with it, and never serves longer than that."""
-        found = instants(credentials(900), after(0), min_remaining=min_remaining)
+        found = thresholds(credentials(900), after(0), min_remaining=min_remaining)
 
         assert as_tuple(found)[2:] == (refresh, fresh, servable)
 
     def test_a_mint_that_needs_a_person(self) -> None:
         """It is never begun ahead of need, however little is left."""
-        found = instants(credentials(900), after(0), ahead=False)
+        found = thresholds(credentials(900), after(0), ahead=False)
 
         assert (found.refresh, found.fresh) == (float("-inf"), 630)
 
     def test_after_a_failure(self) -> None:
         """What still serves is handed out at once, and the next attempt comes after 30 s."""
-        found = instants(credentials(900), after(400), failed=True)
+        found = thresholds(credentials(900), after(400), failed=True)
 
         assert as_tuple(found)[2:] == (500 - 30, 60, 60)
-        assert as_tuple(instants(credentials(900), after(400), failed=True, ahead=False))[2] == float("-inf")
+        assert as_tuple(thresholds(credentials(900), after(400), failed=True, ahead=False))[2] == float(
+            "-inf"
+        )
 
     @pytest.mark.parametrize("left", [89, 60, 59, -10])
     def test_after_a_failure_near_the_end(self, left: float) -> None:
         """No attempt is put off until the credential no longer serves."""
-        found = instants(credentials(900), after(900 - left), failed=True)
+        found = thresholds(credentials(900), after(900 - left), failed=True)
 
         assert as_tuple(found)[2:] == (60, 60, 60)
 
@@ -258,7 +260,7 @@ class TestInstants:
     ) -> None:
         """Whenever it was put and however the clock jumps: left, fresh and due are what this room says."""
         minted = credentials(life, skew, replace(MINTED, boot_id=boot_id))
-        found = instants(minted, after(put, jumps[0]), min_remaining=min_remaining)
+        found = thresholds(minted, after(put, jumps[0]), min_remaining=min_remaining)
         then = after(put + asked, jumps[1])
         left = memory.left(found, now(then))
 

@@ -23,9 +23,9 @@ from credhelper import app, paths, wire
 from credhelper.agent.memory import Memory, Now
 from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.config.profiles import Config
-from credhelper.sessions.calls import Chains
-from credhelper.sessions.parameters import Person
-from credhelper.wire import Instants
+from credhelper.sessions.calls import CallPlanner
+from credhelper.sessions.parameters import NameContext
+from credhelper.wire import ExpiryThresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -380,12 +380,12 @@ class TestPlaces:
         """Where platformdirs has it elsewhere all the same, nothing is put under the key."""
         environ = in_home(changes, monkeypatch)
         files, places = wire.configuration_files(environ), paths.find(environ)
-        ticket = app._checked(wire.Ticket(key=b"key"), environ, places)
+        pending = app._checked(wire.PendingRequest(key=b"key"), environ, places)
 
         assert files is not None
-        assert ticket is not None
-        assert ticket.key in (None, b"key")
-        assert (ticket.key is not None) == (os.path.abspath(files[0]) == places.config)
+        assert pending is not None
+        assert pending.key in (None, b"key")
+        assert (pending.key is not None) == (os.path.abspath(files[0]) == places.config)
 
     def test_the_mac_has_it_in_its_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """On a Mac the usual place is ~/Library/Application Support."""
@@ -478,7 +478,9 @@ def test_nobody_gets_an_answer_of_another_world(place: Place) -> None:
         if caller.word == "mint":
             lease = agent.lease(caller, caller.number)
             assert lease is not None
-            agent.put(lease, bytearray(world.answer(arguments)), Instants(900, 900, 690, 630, 60), "", "")
+            agent.put(
+                lease, bytearray(world.answer(arguments)), ExpiryThresholds(900, 900, 690, 630, 60), "", ""
+            )
         else:
             hits += 1
             assert (caller.word, caller.body) == ("hit", world.answer(arguments))
@@ -558,8 +560,8 @@ def test_no_two_calls_share_a_key() -> None:
     document = {"defaults": {"region": "eu-west-1"}, "profiles": {**tables, "hop": hop}}
     config = Config("config.toml", "", document)
     files = AwsFiles("aws-config", "aws-credentials", AWS_PROFILES, {}, {})
-    chains = Chains(config, files, {}, Person("ana", "laptop"), lambda saved: f"AKIA{saved}")
-    keys = {name: chains.call(config.profile(name)).key for name in [*tables, "hop"]}
+    planner = CallPlanner(config, files, {}, NameContext("ana", "laptop"), lambda saved: f"AKIA{saved}")
+    keys = {name: planner.call(config.profile(name)).key for name in [*tables, "hop"]}
     pairs = list(combinations(keys, 2))
 
     assert len(pairs) > 100_000

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from credhelper import paths
-from credhelper.log import Journal
+from credhelper.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def test_a_line(tmp_path: Path) -> None:
     """A line has the time, the process and how bad it is, in a file that only the user can read."""
     log = tmp_path / "state" / "log"
-    Journal(str(log)).warn("the keyring is away")
+    Log(str(log)).warning("the keyring is away")
     expected = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ {os.getpid()} warning: the keyring is away\n"
     assert re.fullmatch(expected, log.read_text())
     assert log.stat().st_mode & 0o777 == 0o600
@@ -25,16 +25,16 @@ def test_a_line(tmp_path: Path) -> None:
 def test_steps_only_where_asked(tmp_path: Path) -> None:
     """Steps on the way are written for CREDHELPER_LOG=debug alone."""
     log = tmp_path / "log"
-    Journal(str(log)).debug("a step")
+    Log(str(log)).debug("a step")
     assert not log.exists()
-    Journal(str(log), debug=True).debug("a step")
+    Log(str(log), debug=True).debug("a step")
     assert log.read_text().endswith(" debug: a step\n")
 
 
 def test_one_line_whatever_is_said(tmp_path: Path) -> None:
     """Line breaks, control characters and other scripts cannot make a second line or move a cursor."""
     log = tmp_path / "log"
-    Journal(str(log)).warn("a\nb\r\x1b[2J\x00 \N{KEY} \ud800")
+    Log(str(log)).warning("a\nb\r\x1b[2J\x00 \N{KEY} \ud800")
     content = log.read_bytes()
     assert content.count(b"\n") == 1
     assert content.endswith(b"a\\x0ab\\x0d\\x1b[2J\\x00 \\U0001f511 \\ud800\n")
@@ -43,9 +43,9 @@ def test_one_line_whatever_is_said(tmp_path: Path) -> None:
 def test_nowhere_to_write(tmp_path: Path) -> None:
     """Where the log cannot be written, nothing is raised and nothing said."""
     (tmp_path / "file").touch()
-    Journal(str(tmp_path / "file" / "log")).warn("lost")
+    Log(str(tmp_path / "file" / "log")).warning("lost")
     (tmp_path / "log").mkdir()
-    Journal(str(tmp_path / "log")).warn("lost")
+    Log(str(tmp_path / "log")).warning("lost")
 
 
 def test_rotation(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_rotation(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for number in range(3):
         log.write_bytes(b"%d" % number * (paths.LOG_LIMIT + 1))
-        Journal(str(log)).warn("new")
+        Log(str(log)).warning("new")
         assert len(log.read_text().splitlines()) == 1
         assert (tmp_path / "log.1").read_bytes()[:1] == b"%d" % number
     assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1"]

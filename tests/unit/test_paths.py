@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 NOBODY = 65534
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
@@ -135,18 +135,18 @@ class TestOwnership:
         assert not paths.may_write_in(str(tmp_path / "link"))
 
     def test_the_program_in_somebody_elses_home(
-        self, laptop: Laptop, foreign: Callable[[Path], None]
+        self, sandbox: Sandbox, foreign: Callable[[Path], None]
     ) -> None:
         """Under sudo the answer still comes, and nothing is left in the home of who called."""
         if os.geteuid():
             pytest.skip("only root runs programs in somebody else's home")
-        before = sorted(laptop.home.rglob("*"))
-        for path in (*before, laptop.home):
+        before = sorted(sandbox.home.rglob("*"))
+        for path in (*before, sandbox.home):
             foreign(path)
-        laptop.environ["CREDHELPER_KEYRING"] = "none"
-        laptop.environ["XDG_RUNTIME_DIR"] = str(laptop.home / "run")
-        assert laptop.get("developer")["AccountId"] == "222233334444"
-        assert sorted(laptop.home.rglob("*")) == before
+        sandbox.environ["CREDHELPER_KEYRING"] = "none"
+        sandbox.environ["XDG_RUNTIME_DIR"] = str(sandbox.home / "run")
+        assert sandbox.get("developer")["AccountId"] == "222233334444"
+        assert sorted(sandbox.home.rglob("*")) == before
 
 
 class TestFiles:
@@ -190,11 +190,11 @@ class TestFiles:
         assert paths.read_lines(str(path)) == []
 
     @pytest.mark.parametrize("name", ["audit.jsonl", "credhelper.log", "items.jsonl"])
-    def test_the_program_and_a_fifo(self, laptop: Laptop, name: str) -> None:
+    def test_the_program_and_a_fifo(self, sandbox: Sandbox, name: str) -> None:
         """The answer comes although a file of ours has turned into a FIFO."""
-        laptop.state.mkdir(parents=True)
-        os.mkfifo(laptop.state / name)
-        laptop.get("developer")
+        sandbox.state.mkdir(parents=True)
+        os.mkfifo(sandbox.state / name)
+        sandbox.get("developer")
 
     def test_a_cut_line_does_not_swallow_the_next(self, tmp_path: Path) -> None:
         """After a line without its end, the next one begins on its own."""
@@ -261,16 +261,16 @@ class TestDisk:
         assert sorted(os.listdir(small)) == ["filler", "items"]
 
     @pytest.mark.parametrize("trouble", ["full", "read-only"])
-    def test_the_program(self, laptop: Laptop, small: Path, trouble: str) -> None:
+    def test_the_program(self, sandbox: Sandbox, small: Path, trouble: str) -> None:
         """On a disk that is full or read-only the answer still comes."""
-        laptop.environ["XDG_STATE_HOME"] = str(small / "state")
-        laptop.environ["XDG_RUNTIME_DIR"] = str(small)
+        sandbox.environ["XDG_STATE_HOME"] = str(small / "state")
+        sandbox.environ["XDG_RUNTIME_DIR"] = str(small)
         if trouble == "full":
             fill(small)
         else:
             assert as_root("mount", "-o", "remount,ro", str(small)).returncode == 0
-        laptop.environ["CREDHELPER_KEYRING"] = "none"
-        assert laptop.get("developer")["AccountId"] == "222233334444"
+        sandbox.environ["CREDHELPER_KEYRING"] = "none"
+        assert sandbox.get("developer")["AccountId"] == "222233334444"
 
 
 class TestRotation:

@@ -32,7 +32,7 @@ if sys.platform != "linux":
 
 from credhelper.agent.memory import MOST, Memory, Now
 from credhelper.agent.server import MOST_CLIENTS, REQUEST_SECONDS
-from credhelper.wire import Instants
+from credhelper.wire import ExpiryThresholds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -317,9 +317,9 @@ class TestAnotherUser:
             os.read(reader, 1)
             with pytest.raises(PermissionError):
                 wire.connect(str(directory))
-            ticket = wire.ask(["dev"], {"XDG_RUNTIME_DIR": str(home), "HOME": str(tmp_path)})
-            assert isinstance(ticket, wire.Ticket)
-            assert (ticket.connection, ticket.stuck) == (None, True)
+            pending = wire.ask(["dev"], {"XDG_RUNTIME_DIR": str(home), "HOME": str(tmp_path)})
+            assert isinstance(pending, wire.PendingRequest)
+            assert (pending.connection, pending.stuck) == (None, True)
             assert ended(pid) == 0
         finally:
             listener.close()
@@ -762,7 +762,7 @@ class TestOverwriting:
             assert lease is not None
             if meanwhile:
                 memory.clear(["label"])
-            memory.put(lease, body, Instants(2000, None, 0, 0, 0), "of", "label")
+            memory.put(lease, body, ExpiryThresholds(2000, None, 0, 0, 0), "of", "label")
 
         put(b"key", secret, meanwhile=way == "cleared meanwhile")
         assert way == "cleared meanwhile" or secret == BODY

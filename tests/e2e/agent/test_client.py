@@ -15,14 +15,14 @@ import pytest
 
 from credhelper import expiry, wire
 from credhelper.agent import client, daemon, server
-from credhelper.agent.admin import Remote
+from credhelper.agent.admin import AgentAdmin
 from credhelper.agent.client import Agent, Lease
 from credhelper.agent.memory import Now
 from credhelper.credentials import Credentials
 from credhelper.errors import CancelledError, HumanNeededError, RefusedError, UnreachableError
-from credhelper.log import Journal
-from credhelper.sessions.calls import Call
-from credhelper.sessions.consent import Said
+from credhelper.log import Log
+from credhelper.sessions.calls import StsCall
+from credhelper.sessions.consent import UserInput
 
 from desk import Desk, Time, refused
 from memory_keyring import MemoryKeyring
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from credhelper.credentials import Clocks
-    from credhelper.sessions.provider import Resolver
+    from credhelper.sessions.provider import SessionProvider
 
 
 class RunningAgent:
@@ -60,21 +60,21 @@ class SharedDesk(Desk):
         self.directory = directory
         self.agents: list[Agent] = []
 
-    def resolver(self, started: Clocks | None = None) -> Resolver:
-        resolver = super().resolver(started)
-        resolver._agent = Agent(self.directory, Journal(str(self.place / "log")), idle_seconds=60)
-        self.agents.append(resolver._agent)
-        return resolver
+    def provider(self, started: Clocks | None = None) -> SessionProvider:
+        provider = super().provider(started)
+        provider._agent = Agent(self.directory, Log(str(self.place / "log")), idle_seconds=60)
+        self.agents.append(provider._agent)
+        return provider
 
     def get(self, name: str = "dev", started: Clocks | None = None, **how: Any) -> Credentials:
-        resolver = self.resolver(started)
+        provider = self.provider(started)
         try:
-            return resolver.get(self.call(name), **how)
+            return provider.get(self.call(name), **how)
         finally:
-            resolver._agent.close()
+            provider._agent.close()
 
-    def remote(self) -> Remote:
-        return Remote(self.directory)
+    def remote(self) -> AgentAdmin:
+        return AgentAdmin(self.directory)
 
     def remembered(self) -> list[tuple[str, float]]:
         """What the agent has: for whom, and the seconds left."""
@@ -226,9 +226,9 @@ def test_a_missing_human_passes_the_lease_on(desk: SharedDesk) -> None:
 def test_a_person_who_does_not_want_to_has_said_so_for_all(desk: SharedDesk) -> None:
     """Those who wait fail with the same sentence, and ask nobody."""
     asked = threading.Event()
-    calls: list[Call] = []
+    calls: list[StsCall] = []
 
-    def declined(call: Call) -> str:
+    def declined(call: StsCall) -> str:
         calls.append(call)
         asked.wait(10)
         raise CancelledError("cancelled")
@@ -259,7 +259,7 @@ def test_after_a_failure_what_serves_is_served_at_once(desk: SharedDesk) -> None
     desk.time.passes(10)
     assert desk.get() == first
     assert len(desk.aws.script) == 7
-    assert desk.get(wish="renew") == first
+    assert desk.get(mode="renew") == first
     assert len(desk.aws.script) == 7
 
 
@@ -267,10 +267,10 @@ def test_renewing_mints_only_where_it_is_due(desk: SharedDesk) -> None:
     """Ahead of need begins a fifteenth of the life above the floor."""
     first = desk.get()
     desk.time.passes(3600 - 960 - 240)
-    assert desk.get(wish="renew") == first
+    assert desk.get(mode="renew") == first
     desk.time.passes(1)
     assert desk.get() == first
-    assert desk.get(wish="renew").access_key_id == "ASIA2"
+    assert desk.get(mode="renew").access_key_id == "ASIA2"
     assert desk.get().access_key_id == "ASIA2"
 
 
@@ -278,15 +278,15 @@ def test_renewing_mints_only_where_it_is_due(desk: SharedDesk) -> None:
 def test_a_person_is_not_disturbed_while_anything_serves(desk: SharedDesk, human: dict[str, object]) -> None:
     """A mint that somebody has to say something to is begun below 60 s, and never ahead of need."""
     desk.profiles["dev"] |= human
-    desk.said = Said(reason="OPS-12", yes=True)
+    desk.said = UserInput(reason="OPS-12", yes=True)
     first = desk.get()
-    desk.said = Said()
+    desk.said = UserInput()
     for note in desk.place.glob("**/series-*.note"):
         note.unlink()  # what was said is forgotten
     desk.time.passes(3600 - 60)
 
     assert desk.get() == first
-    assert desk.resolver().instants(desk.call(), first).refresh == float("-inf")
+    assert desk.provider().thresholds(desk.call(), first).refresh == float("-inf")
     desk.time.passes(1)
     with pytest.raises(HumanNeededError):
         desk.get()
@@ -297,7 +297,7 @@ def test_a_refresh_mints_although_the_agent_has_a_session(desk: SharedDesk) -> N
     desk.get()
     desk.time.passes(1)
 
-    assert desk.get(wish="mint").access_key_id == "ASIA2"
+    assert desk.get(mode="mint").access_key_id == "ASIA2"
     assert desk.get().access_key_id == "ASIA2"
 
 
@@ -380,8 +380,8 @@ def test_an_answer_that_nobody_can_have_put_is_not_taken(desk: SharedDesk) -> No
     assert connection is not None
     key = desk.call().key
     _, lease, _ = connection.ask(f"get {key}\n".encode())
-    instants = expiry.Instants(desk.time.wall + 3600, None, 0, 0, 0)
-    assert Lease(wire.Ticket(connection, lease)).put(b"{}", instants, key, "dev")
+    thresholds = expiry.ExpiryThresholds(desk.time.wall + 3600, None, 0, 0, 0)
+    assert Lease(wire.PendingRequest(connection, lease)).put(b"{}", thresholds, key, "dev")
 
     assert desk.get().access_key_id == "ASIA1"
     connection.close()
@@ -394,18 +394,18 @@ def test_a_lease_of_nobody_is_told_to_nobody() -> None:
     lease.open()
     lease.drop()
 
-    assert lease.put(b"", expiry.Instants(0, None, 0, 0, 0), "K", "dev") is None
+    assert lease.put(b"", expiry.ExpiryThresholds(0, None, 0, 0, 0), "K", "dev") is None
 
 
 def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
     """Whoever has put something cannot fail afterwards."""
     connection = wire.connect(desk.directory)
     assert connection is not None
-    lease = Lease(wire.Ticket(connection, connection.ask(b"get K\n")[1]))
-    instants = expiry.Instants(desk.time.wall + 3600, None, 0, 0, 0)
+    lease = Lease(wire.PendingRequest(connection, connection.ask(b"get K\n")[1]))
+    thresholds = expiry.ExpiryThresholds(desk.time.wall + 3600, None, 0, 0, 0)
 
-    assert lease.put(b"x", instants, "K", "dev\nwith a line") is True
-    assert lease.put(b"y", instants, "K", "dev") is None
+    assert lease.put(b"x", thresholds, "K", "dev\nwith a line") is True
+    assert lease.put(b"y", thresholds, "K", "dev") is None
     lease.fail(refused(), b"no")
     assert connection.ask(b"get K\n") == ("hit", 0, b"x")
     assert desk.remembered()[0][0] == "dev?with a line"
@@ -434,29 +434,29 @@ def test_a_renewal_that_needs_a_person_is_not_tried_again(desk: SharedDesk) -> N
     desk.ask_code = lambda _: "654321"
     first = desk.get()
     desk.ask_code = None
-    assert isinstance(desk.call().source, Call)
+    assert isinstance(desk.call().source, StsCall)
     desk.remote().clear([desk.call().source.key])
     MemoryKeyring.items.clear()
     desk.time.passes(3600 - 960 - 100)
-    resolver = desk.resolver()
+    provider = desk.provider()
 
-    assert resolver.get(desk.call(), wish="renew") == first
-    until = resolver.instants(desk.call(), first)
+    assert provider.get(desk.call(), mode="renew") == first
+    until = provider.thresholds(desk.call(), first)
     assert (until.refresh, until.fresh) == (float("-inf"), expiry.SERVABLE)
-    resolver._agent.close()
+    provider._agent.close()
 
 
 def test_without_starting_one(tmp_path: Path, running: tuple[RunningAgent, Time], monkeypatch) -> None:
     """One that runs is used; where none does, nobody is told and no process started."""
     started: list[object] = []
     monkeypatch.setattr("subprocess.run", lambda *arguments, **_: started.append(arguments))
-    journal = Journal(str(tmp_path / "log"))
-    with contextlib.closing(Agent(running[0].directory, journal, idle_seconds=60, starts=False)) as agent:
+    log = Log(str(tmp_path / "log"))
+    with contextlib.closing(Agent(running[0].directory, log, idle_seconds=60, starts=False)) as agent:
         lease = agent.ask("f" * 64, "get", 5)
         assert isinstance(lease, Lease)
         assert lease.is_shared
     for nowhere in (str(tmp_path), str(tmp_path / "missing"), "/" + "x" * 200):
-        lease = Agent(nowhere, journal, idle_seconds=60, starts=False).ask("f" * 64, "get", 5)
+        lease = Agent(nowhere, log, idle_seconds=60, starts=False).ask("f" * 64, "get", 5)
         assert isinstance(lease, Lease)
         assert not lease.is_shared
     assert started == os.listdir(tmp_path) == []
@@ -473,7 +473,7 @@ def test_a_program_that_is_no_interpreter(tmp_path: Path, program: str, monkeypa
     else:
         monkeypatch.setattr(sys, "executable", str(started))
     directory = tempfile.mkdtemp(prefix="ch-")
-    agent = Agent(directory, Journal(str(tmp_path / "log")), idle_seconds=1)
+    agent = Agent(directory, Log(str(tmp_path / "log")), idle_seconds=1)
     agent.start()
     agent.close()
     listening = wire.connect(directory)

@@ -19,7 +19,7 @@ import requirements
 from sandbox import AWS_CONFIG, PROGRAM, agents_in, is_alive
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 SECONDS = 60
@@ -51,26 +51,26 @@ CLIENTS = {
 
 
 @pytest.fixture(name="aws")
-def _aws(laptop: Laptop):
+def _aws(sandbox: Sandbox):
     """The laptop with a line for the SDKs, on which no agent is running yet."""
     profile = f"[profile developer]\ncredential_process = {PROGRAM} get developer\nregion = eu-west-1\n"
-    laptop.aws_config(f"{AWS_CONFIG}\n{profile}")
-    with laptop.use_agent():
-        yield laptop
+    sandbox.aws_config(f"{AWS_CONFIG}\n{profile}")
+    with sandbox.use_agent():
+        yield sandbox
 
 
-def run(laptop: Laptop, command: tuple[str, ...], **options) -> str:
+def run(sandbox: Sandbox, command: tuple[str, ...], **options) -> str:
     """What the command prints until nobody has its stdout or stderr open any more."""
     requirements.program(command[0])
     done = subprocess.run(
-        command, env=laptop.environ, capture_output=True, text=True, timeout=SECONDS, check=False, **options
+        command, env=sandbox.environ, capture_output=True, text=True, timeout=SECONDS, check=False, **options
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_that_starts_the_agent_ends(aws: Laptop, sts: LoopbackSts, name: str) -> None:
+def test_a_client_that_starts_the_agent_ends(aws: Sandbox, sts: LoopbackSts, name: str) -> None:
     """Its answer comes to an end while the agent lives; the next client is answered without STS."""
     for _ in range(2):
         endpoint = ("--endpoint-url", sts.url) if name.startswith("AWS CLI") else ()
@@ -81,7 +81,7 @@ def test_a_client_that_starts_the_agent_ends(aws: Laptop, sts: LoopbackSts, name
     assert is_alive(agent)
 
 
-def test_nothing_inherited_stays_open(aws: Laptop) -> None:
+def test_nothing_inherited_stays_open(aws: Sandbox) -> None:
     """A pipe that the caller has inherited besides ends with it, although the agent that it started stays."""
     reader, writer = os.pipe()
     run(aws, (PROGRAM, "get", "developer"), pass_fds=[writer])
@@ -95,7 +95,7 @@ def test_nothing_inherited_stays_open(aws: Laptop) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the agent")
-def test_what_the_agent_has_open(aws: Laptop, tmp_path: Path) -> None:
+def test_what_the_agent_has_open(aws: Sandbox, tmp_path: Path) -> None:
     """/dev/null as its standard streams, its lock, sockets, and a pipe and a selector of its own."""
     reader, writer = os.pipe()
     ours = {os.fstat(number).st_ino for number in (reader, writer)}

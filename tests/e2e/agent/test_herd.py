@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import expiry, wire
-from credhelper.agent.admin import Remote
+from credhelper.agent.admin import AgentAdmin
 from credhelper.agent.client import Lease
 from credhelper.credentials import Clocks, Credentials
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox import Laptop, Result
+    from sandbox import Result, Sandbox
     from sts import LoopbackSts
 
 TEN = range(10)
@@ -54,20 +54,20 @@ def _quiet_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(name="laptop")
-def _laptop(laptop: Laptop, files: Path):
+def _laptop(sandbox: Sandbox, files: Path):
     """The laptop with all these profiles, on which no agent is running yet."""
-    with laptop.settled(files):
-        yield laptop
+    with sandbox.settled(files):
+        yield sandbox
 
 
-def herd(laptop: Laptop, count: int, *names: str) -> list[Result]:
+def herd(sandbox: Sandbox, count: int, *names: str) -> list[Result]:
     """As many callers at once, of each profile in turn."""
-    return gather(laptop, [laptop.start("get", names[number % len(names)]) for number in range(count)])
+    return gather(sandbox, [sandbox.start("get", names[number % len(names)]) for number in range(count)])
 
 
-def gather(laptop: Laptop, callers: list[Any]) -> list[Result]:
+def gather(sandbox: Sandbox, callers: list[Any]) -> list[Result]:
     """How they ended, one for each."""
-    return [laptop.finish(caller) for caller in callers]
+    return [sandbox.finish(caller) for caller in callers]
 
 
 def keys(results: list[Result]) -> set[str]:
@@ -80,47 +80,47 @@ class TestCold:
     """No agent runs, nothing is cached."""
 
     @pytest.mark.parametrize("profile", ["developer", "unlock-bucket", "memory"])
-    def test_two_hundred_mint_once(self, laptop: Laptop, sts: LoopbackSts, profile: str) -> None:
+    def test_two_hundred_mint_once(self, sandbox: Sandbox, sts: LoopbackSts, profile: str) -> None:
         """Without a keyring the agent's memory alone is what they share, and one agent is left."""
-        assert len(keys(herd(laptop, 200, profile))) == 1
+        assert len(keys(herd(sandbox, 200, profile))) == 1
         assert sts.count() == 1
-        assert len(agents_in(laptop.runtime)) == 1
+        assert len(agents_in(sandbox.runtime)) == 1
 
     @pytest.mark.parametrize("profile", ["developer", "memory"])
     def test_two_hundred_with_a_keyring_mint_once(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service, profile: str
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, profile: str
     ) -> None:
         """What may be stored is stored once, what may not is not."""
-        assert len(keys(herd(laptop, 200, profile))) == 1
+        assert len(keys(herd(sandbox, 200, profile))) == 1
         assert sts.count() == 1
-        assert (laptop.state / "items.jsonl").exists() == (profile == "developer")
+        assert (sandbox.state / "items.jsonl").exists() == (profile == "developer")
 
-    def test_ten_profiles_are_ten_mints(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_ten_profiles_are_ten_mints(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Two hundred callers of ten profiles, all mixed: nobody gets another profile's session."""
         names = [f"single-{number}" for number in TEN]
-        results = herd(laptop, 200, *names)
+        results = herd(sandbox, 200, *names)
 
         assert len(keys(results)) == sts.count() == 10
         for offset in TEN:
             assert len(keys(results[offset::10])) == 1
 
-    def test_ten_roles_share_the_session_they_rest_on(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_ten_roles_share_the_session_they_rest_on(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Two hundred callers of ten roles with one source: it is minted once, and each role once."""
-        assert len(keys(herd(laptop, 200, *(f"hop-{number}" for number in TEN)))) == 10
+        assert len(keys(herd(sandbox, 200, *(f"hop-{number}" for number in TEN)))) == 10
         assert sts.count() == 11
 
-    def test_a_slow_mint_is_waited_for(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_slow_mint_is_waited_for(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """STS takes 5 s: nobody loses patience and asks it again."""
         sts.mode = faults.slow(5)
 
-        assert len(keys(herd(laptop, 60, "slow"))) == 1
+        assert len(keys(herd(sandbox, 60, "slow"))) == 1
         assert sts.count() == 1
 
     @pytest.mark.parametrize("profile", ["developer", "hop-1"])
-    def test_a_refusal_is_everybodys(self, laptop: Laptop, sts: LoopbackSts, profile: str) -> None:
+    def test_a_refusal_is_everybodys(self, sandbox: Sandbox, sts: LoopbackSts, profile: str) -> None:
         """STS says no once; all two hundred say the same, with exit 4."""
         sts.mode = faults.refuse("AccessDenied", "no")
-        results = herd(laptop, 200, profile)
+        results = herd(sandbox, 200, profile)
 
         assert {(result.status, result.stderr) for result in results} == {(4, results[0].stderr)}
         assert "not allowed: sts:AssumeRole" in results[0].stderr
@@ -130,90 +130,96 @@ class TestCold:
 class TestNothingToShare:
     """Where nothing is to be remembered, nobody waits for anybody, and no agent comes."""
 
-    def test_fifty_callers_are_fifty_mints(self, laptop: Laptop, sts: LoopbackSts, quiet_files: Path) -> None:
+    def test_fifty_callers_are_fifty_mints(
+        self, sandbox: Sandbox, sts: LoopbackSts, quiet_files: Path
+    ) -> None:
         """Half of them with `cache = false`, half with `[agent] mode = "off"` and without a keyring."""
         quiet = {"CREDHELPER_CONFIG": str(quiet_files / "config.toml"), "CREDHELPER_AGENT": ""}
-        callers = [laptop.start("get", "uncached") for _ in range(25)]
-        callers += [laptop.start("get", "developer", **quiet) for _ in range(25)]
+        callers = [sandbox.start("get", "uncached") for _ in range(25)]
+        callers += [sandbox.start("get", "developer", **quiet) for _ in range(25)]
 
-        assert len(keys(gather(laptop, callers))) == sts.count() == 50
-        assert agents_in(laptop.runtime) == []
+        assert len(keys(gather(sandbox, callers))) == sts.count() == 50
+        assert agents_in(sandbox.runtime) == []
 
-    def test_not_wanted_now(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_not_wanted_now(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """`--no-cache`, with an agent that has a session: it is neither given nor replaced."""
-        cached = laptop.get("developer")
-        callers = [laptop.start("get", "developer", "--no-cache") for _ in range(5)]
+        cached = sandbox.get("developer")
+        callers = [sandbox.start("get", "developer", "--no-cache") for _ in range(5)]
 
-        assert len(keys(gather(laptop, callers)) | {cached["AccessKeyId"]}) == 6
-        assert laptop.get("developer") == cached
+        assert len(keys(gather(sandbox, callers)) | {cached["AccessKeyId"]}) == 6
+        assert sandbox.get("developer") == cached
 
 
 class TestMixed:
     """Callers that have the agent, callers that do not want it, callers that have lost it."""
 
-    def test_half_without_the_agent(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_half_without_the_agent(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """The file lock of the mint keeps order among all of them."""
         callers = [
-            laptop.start("get", "developer", CREDHELPER_AGENT="off" if number % 2 else "auto")
+            sandbox.start("get", "developer", CREDHELPER_AGENT="off" if number % 2 else "auto")
             for number in range(40)
         ]
 
-        assert len(keys(gather(laptop, callers))) == 1
+        assert len(keys(gather(sandbox, callers))) == 1
         assert sts.count() == 1
 
-    def test_an_agent_killed_during_the_mint(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_an_agent_killed_during_the_mint(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
         """Those who waited find what was minted, through the next agent or the keyring."""
         sts.mode = faults.slow(3)
-        callers = [laptop.start("get", "developer") for _ in range(40)]
+        callers = [sandbox.start("get", "developer") for _ in range(40)]
         until(lambda: sts.calls)
-        for pid in agents_in(laptop.runtime):
+        for pid in agents_in(sandbox.runtime):
             os.kill(pid, signal.SIGKILL)
 
-        assert len(keys(gather(laptop, callers))) == 1
+        assert len(keys(gather(sandbox, callers))) == 1
         assert sts.count() == 1
 
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-    def test_a_killed_minter_hands_over(self, laptop: Laptop, sts: LoopbackSts, how: signal.Signals) -> None:
+    def test_a_killed_minter_hands_over(
+        self, sandbox: Sandbox, sts: LoopbackSts, how: signal.Signals
+    ) -> None:
         """kill -9 or Ctrl-C of the one that mints: its twelve waiters get credentials one mint later."""
         sts.script.append(faults.slow(30))
-        minter = laptop.start("get", "developer")
+        minter = sandbox.start("get", "developer")
         until(lambda: sts.calls)
-        waiting = [laptop.start("get", "developer") for _ in range(12)]
-        until(lambda: connections_in(laptop.runtime) == 13)
+        waiting = [sandbox.start("get", "developer") for _ in range(12)]
+        until(lambda: connections_in(sandbox.runtime) == 13)
         minter.send_signal(how)
         minter.communicate()
 
-        assert len(keys(gather(laptop, waiting))) == 1
+        assert len(keys(gather(sandbox, waiting))) == 1
         assert sts.count() == 2
 
 
 class TestOutage:
     """STS is down, and an older session still serves."""
 
-    def test_every_caller_is_answered(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_every_caller_is_answered(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Call after call for half of the pause between two attempts: one attempt."""
-        cached = laptop.get("short")
-        self._age(laptop, 400)
+        cached = sandbox.get("short")
+        self._age(sandbox, 400)
         sts.mode = faults.status_xml(503)
         answers: list[Result] = []
         ends = time.monotonic() + expiry.BACK_OFF / 2
 
         def ask_again_and_again() -> None:
             while time.monotonic() < ends:
-                answers.append(laptop.run("get", "short"))
+                answers.append(sandbox.run("get", "short"))
                 time.sleep(0.075)
 
         _all_at_once([ask_again_and_again] * 4)
 
         assert keys(answers) == {cached["AccessKeyId"]}
         assert len(answers) > 30
-        assert [line["outcome"] for line in laptop.audit()] == ["minted", "refused"]
+        assert [line["outcome"] for line in sandbox.audit()] == ["minted", "refused"]
 
     @staticmethod
-    def _age(laptop: Laptop, seconds: float) -> None:
+    def _age(sandbox: Sandbox, seconds: float) -> None:
         """Let the one session that the agent has be so much older: not fresh any more."""
-        connection = wire.connect(str(laptop.runtime))
-        status = Remote(str(laptop.runtime)).status()
+        connection = wire.connect(str(sandbox.runtime))
+        status = AgentAdmin(str(sandbox.runtime)).status()
         assert connection is not None
         assert status is not None
         key = status[1][0].key.encode()
@@ -223,27 +229,27 @@ class TestOutage:
         assert found.minted.boot is not None
         minted = Clocks(found.minted.wall - seconds, found.minted.boot - seconds, found.minted.boot_id)
         older = replace(found, expiration=int(found.expiration - seconds), minted=minted)
-        instants = expiry.instants(older, expiry.read_clocks(), None, ahead=True, failed=False)
-        lease = Lease(wire.Ticket(connection, connection.ask(b"mint %s\n" % key)[1]))
-        assert lease.put(older.to_json().encode(), instants, key.decode(), "short")
+        thresholds = expiry.thresholds(older, expiry.read_clocks(), None, ahead=True, failed=False)
+        lease = Lease(wire.PendingRequest(connection, connection.ask(b"mint %s\n" % key)[1]))
+        assert lease.put(older.to_json().encode(), thresholds, key.decode(), "short")
         connection.close()
 
 
 class TestEdits:
     def test_an_edited_role_is_never_answered_with_the_old_one(
-        self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path
+        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path
     ) -> None:
         """A thousand calls from eight loops; now and then it is edited, and soon after once more."""
         mine = write_files(tmp_path / "mine", _role_in(0))
-        laptop.use_files(mine)
-        laptop.settle()
+        sandbox.use_files(mine)
+        sandbox.settle()
         calls: list[tuple[int, int, int]] = []
         begun, done = [0], [0]
 
         def ask_again_and_again() -> None:
             while len(calls) < 1000:
                 at_least = done[0]
-                answered = int(laptop.get("developer")["AccountId"])
+                answered = int(sandbox.get("developer")["AccountId"])
                 calls.append((at_least, answered, begun[0]))
 
         def edit() -> None:

@@ -29,7 +29,7 @@ from sandbox import PROFILES, PROGRAM, is_alive, plant, until, write_files
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import Laptop, SecretService
+    from sandbox import Sandbox, SecretService
     from sts import LoopbackSts
 
 PLANTED: Final = "ASIAPLANTED"
@@ -54,15 +54,15 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(name="laptop")
-def _laptop(laptop: Laptop, files: Path):
+def _laptop(sandbox: Sandbox, files: Path):
     """The laptop with an agent that knows nothing yet."""
-    with laptop.settled(files):
-        assert laptop.run("agent", "start").status == 0
-        yield laptop
+    with sandbox.settled(files):
+        assert sandbox.run("agent", "start").status == 0
+        yield sandbox
 
 
-def plant_answer(laptop: Laptop, name: str = "developer", **instants: float) -> None:
-    """What `get NAME` prints from now on: due for a mint ahead of need, unless `instants` say otherwise."""
+def plant_answer(sandbox: Sandbox, name: str = "developer", **thresholds: float) -> None:
+    """What `get NAME` prints from now on: due for a mint ahead of need, unless `thresholds` say otherwise."""
     envelope = {
         "Version": 1,
         "AccessKeyId": PLANTED,
@@ -70,71 +70,71 @@ def plant_answer(laptop: Laptop, name: str = "developer", **instants: float) -> 
         "SessionToken": "t",
         "Expiration": utc(time.time() + SECONDS),
     }
-    key = wire.hit_key([name], laptop.environ)
+    key = wire.hit_key([name], sandbox.environ)
     assert key is not None
     due = {"seconds": SECONDS, "refresh": SECONDS + 60, "fresh": 60.0, "servable": 60.0}
-    plant(laptop, key, json.dumps(envelope).encode() + b"\n", **(due | instants))
+    plant(sandbox, key, json.dumps(envelope).encode() + b"\n", **(due | thresholds))
 
 
-def answered(laptop: Laptop, name: str = "developer") -> str:
+def answered(sandbox: Sandbox, name: str = "developer") -> str:
     """The access key id that a `get` is answered with."""
-    key_id: str = laptop.get(name)["AccessKeyId"]
+    key_id: str = sandbox.get(name)["AccessKeyId"]
     return key_id
 
 
-def refreshed(laptop: Laptop, sts: LoopbackSts) -> None:
+def refreshed(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """Wait until callers are answered with what was minted last."""
-    until(lambda: answered(laptop) in [issued["AccessKeyId"] for issued in sts.issued[-1:]])
-    until(lambda: not laptop.refreshers())
+    until(lambda: answered(sandbox) in [issued["AccessKeyId"] for issued in sts.issued[-1:]])
+    until(lambda: not sandbox.refreshers())
 
 
 class TestAhead:
-    def test_a_hit_is_answered_at_once_and_minted_anew(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_hit_is_answered_at_once_and_minted_anew(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """The caller gets what is there although STS is slow; later ones get what the refresher minted."""
-        plant_answer(laptop)
+        plant_answer(sandbox)
         sts.mode = faults.slow(2)
 
-        assert answered(laptop) == PLANTED
+        assert answered(sandbox) == PLANTED
         until(lambda: sts.calls)
-        assert answered(laptop) == PLANTED
-        refreshed(laptop, sts)
+        assert answered(sandbox) == PLANTED
+        refreshed(sandbox, sts)
         assert sts.count() == 1
 
-    def test_twenty_hits_at_once_start_one(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_twenty_hits_at_once_start_one(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Whoever is told first does it."""
-        plant_answer(laptop)
+        plant_answer(sandbox)
         sts.mode = faults.slow(2)
-        callers = [laptop.start("get", "developer") for _ in range(20)]
+        callers = [sandbox.start("get", "developer") for _ in range(20)]
         seen: set[int] = set()
 
         def all_have_ended() -> bool:
-            seen.update(laptop.refreshers())
+            seen.update(sandbox.refreshers())
             return bool(sts.calls) and all(caller.poll() is not None for caller in callers)
 
         until(all_have_ended)
 
-        assert {laptop.finish(caller).envelope["AccessKeyId"] for caller in callers} == {PLANTED}
+        assert {sandbox.finish(caller).envelope["AccessKeyId"] for caller in callers} == {PLANTED}
         assert len(seen) == 1
-        refreshed(laptop, sts)
+        refreshed(sandbox, sts)
         assert sts.count() == 1
 
-    def test_before_its_time_nobody_mints(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_before_its_time_nobody_mints(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """A renewal that comes too early, or too late, finds nothing to do."""
-        plant_answer(laptop, refresh=SECONDS - 60)
+        plant_answer(sandbox, refresh=SECONDS - 60)
 
-        assert laptop.run("renew", "developer").status == 0
-        assert answered(laptop) == PLANTED
+        assert sandbox.run("renew", "developer").status == 0
+        assert answered(sandbox) == PLANTED
         assert sts.count() == 0
 
-    def test_what_was_said_once_is_said_again(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_what_was_said_once_is_said_again(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """The refresher has the arguments of the `get` that started it."""
         arguments = ["developer", "--reason", "ticket 1"]
-        key = wire.hit_key(arguments, laptop.environ)
+        key = wire.hit_key(arguments, sandbox.environ)
         assert key is not None
         body = b'{"Version": 1, "Expiration": "2099-01-01T00:00:00Z"}\n'
-        plant(laptop, key, body, seconds=SECONDS, refresh=SECONDS + 60)
-        laptop.get(*arguments)
-        (line,) = until(laptop.audit)
+        plant(sandbox, key, body, seconds=SECONDS, refresh=SECONDS + 60)
+        sandbox.get(*arguments)
+        (line,) = until(sandbox.audit)
 
         assert line["reason"] == "ticket 1"
 
@@ -142,41 +142,41 @@ class TestAhead:
 class TestNobodyIsDisturbed:
     @pytest.mark.parametrize("name", ["plain", "confirmed", "reasoned", "coded"])
     def test_a_mint_that_needs_a_human_waits_for_one(
-        self, laptop: Laptop, monkeypatch: pytest.MonkeyPatch, name: str
+        self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
         """What a person has to confirm, explain or type a code for is not minted ahead; the rest is."""
-        monkeypatch.setenv("HOME", str(laptop.home))
-        call_key = Desk(laptop, monkeypatch).key(name).encode()
+        monkeypatch.setenv("HOME", str(sandbox.home))
+        call_key = Desk(sandbox, monkeypatch).key(name).encode()
         clocks = expiry.read_clocks()
         assert clocks.boot is not None
         older = Clocks(clocks.wall - 800, clocks.boot - 800, clocks.boot_id)
         session = Credentials("ASIAOLD", "s", "t", int(clocks.wall) + 100, 900, 0, older)
         shared = call_key + b" 60"  # as callers with a `min_remaining` of their own know it
-        plant(laptop, shared, session.to_json().encode(), seconds=100, fresh=60, servable=60)
+        plant(sandbox, shared, session.to_json().encode(), seconds=100, fresh=60, servable=60)
 
-        assert answered(laptop, name) == "ASIAOLD"  # for all who ask, 120 s are left when it is due
-        hit_key, connection = wire.hit_key([name], laptop.environ), wire.connect(str(laptop.runtime))
+        assert answered(sandbox, name) == "ASIAOLD"  # for all who ask, 120 s are left when it is due
+        hit_key, connection = wire.hit_key([name], sandbox.environ), wire.connect(str(sandbox.runtime))
         assert hit_key is not None
         assert connection is not None
         with closing(connection):
             word = connection.ask(b"get %s\n" % hit_key)[0]
         assert word == ("refresh" if name == "plain" else "hit")
 
-    def test_it_is_detached_from_whoever_started_it(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_it_is_detached_from_whoever_started_it(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """A session of its own, nothing but /dev/null and sockets open; the caller's pipes end with it."""
-        plant_answer(laptop)
+        plant_answer(sandbox)
         sts.mode = faults.slow(3)
         reader, writer = os.pipe()
         done = subprocess.run(
             [PROGRAM, "get", "developer"],
-            env=laptop.environ,
+            env=sandbox.environ,
             capture_output=True,
             pass_fds=[writer],
             check=True,
         )
         os.close(writer)
         until(lambda: sts.calls)
-        (pid,) = laptop.refreshers()
+        (pid,) = sandbox.refreshers()
         with open(reader, "rb") as pipe:
             os.set_blocking(reader, False)
             assert pipe.read() == b""
@@ -185,25 +185,25 @@ class TestNobodyIsDisturbed:
         assert os.getsid(pid) == pid
         standard = {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in range(3)}
         assert standard == {os.devnull}
-        refreshed(laptop, sts)
+        refreshed(sandbox, sts)
 
     def test_a_locked_keyring_stays_locked(
         self,
-        laptop: Laptop,
+        sandbox: Sandbox,
         sts: LoopbackSts,
         secret_service: SecretService,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """Nobody is asked to unlock it, although there is a display; the agent has the new session."""
-        bus = laptop.environ["DBUS_SESSION_BUS_ADDRESS"]
+        bus = sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus)
-        laptop.get("developer", CREDHELPER_AGENT="off")
+        sandbox.get("developer", CREDHELPER_AGENT="off")
         lock_keyring()
-        laptop.environ["DISPLAY"] = ":99"
-        plant_answer(laptop)
+        sandbox.environ["DISPLAY"] = ":99"
+        plant_answer(sandbox)
         with overheard(bus) as calls:
-            assert answered(laptop) == PLANTED
-            refreshed(laptop, sts)
+            assert answered(sandbox) == PLANTED
+            refreshed(sandbox, sts)
 
         assert sts.count() == 2
         assert calls.count("member=SearchItems") == calls.count("member=Unlock") == 0
@@ -213,61 +213,61 @@ class TestNobodyIsDisturbed:
 class TestFaults:
     """Whatever becomes of the refresher: whoever asks is answered, and somebody mints in the end."""
 
-    def test_killed(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_killed(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """kill -9 in the middle of the mint: another hit starts another one."""
         sts.script.append(faults.slow(30))
-        plant_answer(laptop)
-        answered(laptop)
+        plant_answer(sandbox)
+        answered(sandbox)
         until(lambda: sts.calls)
-        kill_refresher(laptop, signal.SIGKILL)
+        kill_refresher(sandbox, signal.SIGKILL)
 
-        assert answered(laptop) == PLANTED
-        refreshed(laptop, sts)
+        assert answered(sandbox) == PLANTED
+        refreshed(sandbox, sts)
         assert sts.count() == 2
 
-    def test_refused(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """STS says no: the answer that is there goes on being one, and it is tried again later."""
         sts.script.append(faults.refuse("AccessDenied", "no"))
-        plant_answer(laptop)
-        answered(laptop)
-        until(laptop.audit)
+        plant_answer(sandbox)
+        answered(sandbox)
+        until(sandbox.audit)
 
-        assert answered(laptop) == PLANTED
-        refreshed(laptop, sts)
-        assert [line["outcome"] for line in laptop.audit()] == ["refused", "minted"]
+        assert answered(sandbox) == PLANTED
+        refreshed(sandbox, sts)
+        assert [line["outcome"] for line in sandbox.audit()] == ["refused", "minted"]
 
-    def test_sts_hangs(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_sts_hangs(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It waits for STS; nobody waits for it."""
         sts.script.append(faults.HANG)
-        plant_answer(laptop)
-        answered(laptop)
+        plant_answer(sandbox)
+        answered(sandbox)
         until(lambda: sts.calls)
 
-        assert {answered(laptop) for _ in range(10)} == {PLANTED}
-        refreshed(laptop, sts)
+        assert {answered(sandbox) for _ in range(10)} == {PLANTED}
+        refreshed(sandbox, sts)
 
-    def test_stopped_until_the_answer_is_old(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_stopped_until_the_answer_is_old(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """SIGSTOP with the lease in its hand: past fresh, callers wait a while, and get what still serves."""
         sts.script.append(faults.slow(30))
-        plant_answer(laptop, fresh=SECONDS - 4)
+        plant_answer(sandbox, fresh=SECONDS - 4)
         old = time.monotonic() + 4
-        answered(laptop)
+        answered(sandbox)
         until(lambda: sts.calls)
-        kill_refresher(laptop, signal.SIGSTOP)
+        kill_refresher(sandbox, signal.SIGSTOP)
 
-        assert answered(laptop) == PLANTED
+        assert answered(sandbox) == PLANTED
         time.sleep(max(0.0, old - time.monotonic()))
-        callers = [laptop.start("get", "developer") for _ in range(5)]
-        answers = {laptop.finish(caller).envelope["AccessKeyId"] for caller in callers}
+        callers = [sandbox.start("get", "developer") for _ in range(5)]
+        answers = {sandbox.finish(caller).envelope["AccessKeyId"] for caller in callers}
         assert (answers, sts.count()) == ({PLANTED}, 1)
-        kill_refresher(laptop, signal.SIGKILL)
-        refreshed(laptop, sts)
+        kill_refresher(sandbox, signal.SIGKILL)
+        refreshed(sandbox, sts)
         assert sts.count() == 2
 
-    def test_none_outlives_its_deadline(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_none_outlives_its_deadline(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """The system ends it whatever it hangs in; here after 2 s. It says nothing."""
         sts.mode = faults.HANG
-        plant_answer(laptop)
+        plant_answer(sandbox)
         hurried = (
             "from credhelper.cli import main as cli\nfrom credhelper.cli import get\n"
             "get.RENEWAL_SPARE = 2 - int(get.GET_SECONDS)\n"
@@ -275,8 +275,8 @@ class TestFaults:
         )
         done = subprocess.run(
             [sys.executable, "-c", hurried],
-            cwd=laptop.home,
-            env=laptop.environ,
+            cwd=sandbox.home,
+            env=sandbox.environ,
             capture_output=True,
             timeout=30,
             check=False,
@@ -284,12 +284,12 @@ class TestFaults:
 
         assert sts.count() == 1
         assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGALRM, b"", b"")
-        assert answered(laptop) == PLANTED
+        assert answered(sandbox) == PLANTED
 
 
-def kill_refresher(laptop: Laptop, number: signal.Signals) -> None:
+def kill_refresher(sandbox: Sandbox, number: signal.Signals) -> None:
     """Send a signal to the one that there is."""
-    (pid,) = laptop.refreshers()
+    (pid,) = sandbox.refreshers()
     os.kill(pid, number)
     until(lambda: number != signal.SIGKILL or not is_alive(pid))
 

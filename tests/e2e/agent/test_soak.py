@@ -24,10 +24,10 @@ import pytest
 
 from credhelper import expiry, wire
 from credhelper.agent import client
-from credhelper.app import Start, open_house
+from credhelper.app import Invocation, open_app
 from credhelper.cli import get as cli_get
-from credhelper.credentials import Credentials, Keys
-from credhelper.sessions.consent import Said
+from credhelper.credentials import AccessKey, Credentials
+from credhelper.sessions.consent import UserInput
 
 import requirements
 from sandbox import PROFILES
@@ -35,7 +35,7 @@ from sandbox import PROFILES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 HOUR = 3600
 HOURS = 30
@@ -189,7 +189,7 @@ class Diary:
 
 
 @linux
-def test_thirty_hours(faketime: str, laptop: Laptop, tmp_path: Path) -> None:
+def test_thirty_hours(faketime: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """An AssumeRoot session that is asked for twice a minute, for 30 hours.
 
     Nobody ever waits again after the first one, mints are as many as the thresholds say, and the agent
@@ -204,16 +204,16 @@ def test_thirty_hours(faketime: str, laptop: Laptop, tmp_path: Path) -> None:
         "NO_FAKE_STAT": "1",
     }
     rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nrenew_for = 2592000\n'  # nobody is asked for 30 hours
-    laptop.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
-    with laptop.use_agent() as directory, agent_in(directory, **environ) as agent:
-        asker = subprocess.run(
+    sandbox.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
+    with sandbox.use_agent() as directory, agent_in(directory, **environ) as agent:
+        requester = subprocess.run(
             [sys.executable, __file__, str(directory), str(clock), str(agent.pid)],
-            env={**laptop.environ, **environ, "CREDHELPER_KEYRING": "none"},
+            env={**sandbox.environ, **environ, "CREDHELPER_KEYRING": "none"},
             stdout=subprocess.PIPE,
             timeout=300,
             check=True,
         )
-    diary = Diary(**json.loads(asker.stdout))
+    diary = Diary(**json.loads(requester.stdout))
     late = (
         (SHORTEST**2 + SHORTEST * LONGEST + LONGEST**2) / 3 / (2 * step)
     )  # from a moment to the next question
@@ -239,8 +239,8 @@ class ScriptedAws:
     def close(self) -> None:
         """There is nothing to hang up."""
 
-    def source_keys(self, *_: object) -> Keys:
-        return Keys("AKIASOURCE", "source-secret")
+    def source_keys(self, *_: object) -> AccessKey:
+        return AccessKey("AKIASOURCE", "source-secret")
 
     def mint(self, *_: object) -> Any:
         ScriptedAws.minted += 1
@@ -256,7 +256,7 @@ class ScriptedAws:
         return SimpleNamespace(credentials=credentials, request_id="request", host="sts")
 
 
-class Asker:
+class Requester:
     """Asks as `get` does, and is the refresher when told to send one."""
 
     def __init__(self, directory: Path, clock: Path, pid: int) -> None:
@@ -286,7 +286,7 @@ class Asker:
     def ask(self) -> None:
         self.diary.asked += 1
         answer = wire.ask(ARGUMENTS, os.environ)
-        if isinstance(answer, wire.Ticket):
+        if isinstance(answer, wire.PendingRequest):
             self.diary.missed += 1
             self.look_at(self.mint("get", answer))
             return
@@ -294,17 +294,17 @@ class Asker:
         self.look_at(answer.body)
         if answer.refresh:
             self.diary.refreshed += 1
-            ticket = cli_get.renewal(os.environ, ARGUMENTS)
-            assert ticket is not None, "nobody else renews"
-            self.mint("renew", ticket)
+            pending = cli_get.renewal(os.environ, ARGUMENTS)
+            assert pending is not None, "nobody else renews"
+            self.mint("renew", pending)
 
     @staticmethod
-    def mint(wish: client.Wish, ticket: wire.Ticket) -> bytes:
-        start = Start(time.monotonic(), ARGUMENTS, ticket, hushed=wish == "renew")
-        house = open_house(os.environ, start, Said(reason="soak"))
-        envelope = cli_get.answer(house, "unlock-bucket", {}, wish=wish)
-        assert ticket.connection is not None
-        ticket.connection.close()
+    def mint(mode: client.CacheMode, pending: wire.PendingRequest) -> bytes:
+        start = Invocation(time.monotonic(), ARGUMENTS, pending, background=mode == "renew")
+        app = open_app(os.environ, start, UserInput(reason="soak"))
+        envelope = cli_get.answer(app, "unlock-bucket", {}, mode=mode)
+        assert pending.connection is not None
+        pending.connection.close()
         return envelope
 
     def look_at(self, envelope: bytes) -> None:
@@ -325,5 +325,5 @@ class Asker:
 
 if __name__ == "__main__":
     sys.modules["credhelper.aws.sts"] = SimpleNamespace(Aws=ScriptedAws)  # type: ignore[assignment]
-    diary = Asker(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).spend(HOURS)
+    diary = Requester(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).spend(HOURS)
     sys.stdout.write(json.dumps(asdict(diary)))

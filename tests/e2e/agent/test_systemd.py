@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credhelper import wire
-from credhelper.agent.admin import Remote
+from credhelper.agent.admin import AgentAdmin
 
 import requirements
 from sandbox import PROGRAM, agents_in
@@ -23,7 +23,7 @@ from sandbox import PROGRAM, agents_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 UNITS = Path(__file__).parents[3] / "packaging/systemd"
@@ -44,46 +44,46 @@ def until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 
 @pytest.fixture
-def units(laptop: Laptop) -> Path:
+def units(sandbox: Sandbox) -> Path:
     """The units in the place where a user puts theirs, and the program where pipx and uv put it."""
-    place = laptop.home / ".config/systemd/user"
+    place = sandbox.home / ".config/systemd/user"
     shutil.copytree(UNITS, place)
-    program = laptop.home / ".local/bin/credhelper"
+    program = sandbox.home / ".local/bin/credhelper"
     program.parent.mkdir(parents=True)
     program.symlink_to(PROGRAM)
     return place
 
 
-def analyzed(laptop: Laptop, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def analyzed(sandbox: Sandbox, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """What systemd says of files as units of the laptop's user."""
     command = [requirements.program("systemd-analyze"), "--user", "--no-pager", *map(str, arguments)]
-    return subprocess.run(command, env=laptop.environ, capture_output=True, text=True, check=False)
+    return subprocess.run(command, env=sandbox.environ, capture_output=True, text=True, check=False)
 
 
 class TestUnits:
     """What systemd itself says of them."""
 
-    def test_no_mistake(self, laptop: Laptop, units: Path) -> None:
+    def test_no_mistake(self, sandbox: Sandbox, units: Path) -> None:
         """Systemd has nothing to say of them: no misspelt key, no missing program."""
-        found = analyzed(laptop, "verify", *sorted(units.iterdir()))
+        found = analyzed(sandbox, "verify", *sorted(units.iterdir()))
         assert (found.stdout + found.stderr, found.returncode) == ("", 0)
 
     @pytest.mark.parametrize("name", ["credhelper-agent.service", "credhelper-agent.socket"])
-    def test_every_key_is_read(self, laptop: Laptop, units: Path, name: str) -> None:
+    def test_every_key_is_read(self, sandbox: Sandbox, units: Path, name: str) -> None:
         """Each of their keys is one that systemd knows: misspelt, it is complained of."""
         text = (UNITS / name).read_text()
         for key in set(re.findall(r"^(\w+)=", text, re.MULTILINE)):
             (units / name).write_text(re.sub(f"^{key}=", f"{key}x=", text, flags=re.MULTILINE))
-            assert f"{key}x" in analyzed(laptop, "verify", units / name).stderr
+            assert f"{key}x" in analyzed(sandbox, "verify", units / name).stderr
 
-    def test_exposure(self, laptop: Laptop, units: Path) -> None:
+    def test_exposure(self, sandbox: Sandbox, units: Path) -> None:
         """What the service may do is rated no worse than it was; each restriction counts."""
         judge = ("security", "--offline=true", f"--threshold={EXPOSURE}", units / "credhelper-agent.service")
-        found = analyzed(laptop, *judge)
+        found = analyzed(sandbox, *judge)
         assert found.returncode == 0, found.stdout + found.stderr
         text = (UNITS / "credhelper-agent.service").read_text()
         judge[-1].write_text(text.replace("RestrictNamespaces=yes\n", ""))
-        assert analyzed(laptop, *judge).returncode == 1
+        assert analyzed(sandbox, *judge).returncode == 1
 
     @pytest.mark.parametrize("key", ENDS_IT)
     def test_nothing_that_a_user_may_not(self, key: str) -> None:
@@ -95,18 +95,18 @@ class TestHandedOver:
     """A socket that somebody else listens on until the agent is needed."""
 
     @pytest.fixture
-    def directory(self, laptop: Laptop) -> Iterator[Path]:
+    def directory(self, sandbox: Sandbox) -> Iterator[Path]:
         """The agent's place, made by somebody else, and a configuration that is old enough for a hit."""
-        with laptop.use_agent() as directory:
+        with sandbox.use_agent() as directory:
             directory.mkdir(mode=0o700)
-            laptop.settle()
+            sandbox.settle()
             yield directory
 
     @contextmanager
-    def listening(self, laptop: Laptop, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
+    def listening(self, sandbox: Sandbox, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
         """What becomes the agent with the first connection, as a socket unit has it."""
         before = (directory / wire.SOCKET).stat().st_ino if (directory / wire.SOCKET).exists() else None
-        passed = [f"--setenv={name}={value}" for name, value in laptop.environ.items()]
+        passed = [f"--setenv={name}={value}" for name, value in sandbox.environ.items()]
         activate = [
             requirements.program("systemd-socket-activate"),
             "-l",
@@ -121,27 +121,27 @@ class TestHandedOver:
             finally:
                 process.kill()
 
-    def test_a_hit_from_it(self, laptop: Laptop, sts: LoopbackSts, directory: Path) -> None:
+    def test_a_hit_from_it(self, sandbox: Sandbox, sts: LoopbackSts, directory: Path) -> None:
         """The agent that was handed a socket remembers what is minted, and leaves the socket when it ends."""
-        with self.listening(laptop, directory) as process:
+        with self.listening(sandbox, directory) as process:
             until(lambda: answers(directory) == process.pid)
-            first = laptop.get("developer")
-            assert laptop.get("developer") == first
+            first = sandbox.get("developer")
+            assert sandbox.get("developer") == first
             assert sts.count() == 1
-            assert laptop.run("agent", "stop").status == 0
+            assert sandbox.run("agent", "stop").status == 0
             assert process.wait(30) == 0
         assert (directory / wire.SOCKET).is_socket()
 
-    def test_the_one_before_makes_way(self, laptop: Laptop, sts: LoopbackSts, directory: Path) -> None:
+    def test_the_one_before_makes_way(self, sandbox: Sandbox, sts: LoopbackSts, directory: Path) -> None:
         """An agent that ran before in the same place ends, and the new one has its lock and the callers."""
-        first = laptop.get("developer")
+        first = sandbox.get("developer")
         assert len(agents_in(directory)) == 1
-        with self.listening(laptop, directory) as process:
+        with self.listening(sandbox, directory) as process:
             until(lambda: answers(directory) == process.pid)
             assert (directory / wire.LOCK).read_text() == f"{process.pid}\n"
             until(lambda: agents_in(directory) == [process.pid])
-            second = laptop.get("developer")
-            assert laptop.get("developer") == second != first
+            second = sandbox.get("developer")
+            assert sandbox.get("developer") == second != first
             assert sts.count() == 2
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -151,7 +151,7 @@ class TestHandedOver:
 def answers(directory: Path) -> int | None:
     """The process id of the agent, once it does."""
     try:
-        found = Remote(str(directory)).status()
+        found = AgentAdmin(str(directory)).status()
     except Exception:  # noqa: BLE001 - not yet
         return None
     return found[0] if found else None
@@ -180,11 +180,11 @@ find $place -depth -type d -exec rmdir {} +
 class UserManager:
     """A user's systemd in mounts and control groups of its own."""
 
-    def __init__(self, laptop: Laptop, before: list[str]) -> None:
+    def __init__(self, sandbox: Sandbox, before: list[str]) -> None:
         program = next((path for path in MANAGERS if os.access(path, os.X_OK)), None) or requirements.program(
             "systemd"
         )
-        self.environ = {**laptop.environ, "XDG_RUNTIME_DIR": "/run/user/0", "CREDHELPER_AGENT": "auto"}
+        self.environ = {**sandbox.environ, "XDG_RUNTIME_DIR": "/run/user/0", "CREDHELPER_AGENT": "auto"}
         inside = [
             "unshare",
             "--mount",
@@ -226,11 +226,11 @@ MANAGERS = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd")
 
 
 @contextmanager
-def managing(laptop: Laptop, *before: str) -> Iterator[UserManager]:
+def managing(sandbox: Sandbox, *before: str) -> Iterator[UserManager]:
     """A user's systemd, started by way of a command."""
     if os.geteuid() != 0:
         pytest.skip("needs root for mounts of its own")
-    manager = UserManager(laptop, list(before))
+    manager = UserManager(sandbox, list(before))
     try:
         yield manager
     finally:
@@ -238,17 +238,17 @@ def managing(laptop: Laptop, *before: str) -> Iterator[UserManager]:
 
 
 @pytest.fixture
-def manager(laptop: Laptop, units: Path) -> Iterator[UserManager]:
+def manager(sandbox: Sandbox, units: Path) -> Iterator[UserManager]:
     """One that knows the units and, as usual, has no privileges."""
-    laptop.settle()
-    with managing(laptop, "setpriv", "--bounding-set=-all", "--inh-caps=-all") as manager:
+    sandbox.settle()
+    with managing(sandbox, "setpriv", "--bounding-set=-all", "--inh-caps=-all") as manager:
         yield manager
 
 
 @pytest.fixture
-def able_manager(laptop: Laptop, units: Path) -> Iterator[UserManager]:
+def able_manager(sandbox: Sandbox, units: Path) -> Iterator[UserManager]:
     """One that can make namespaces."""
-    with managing(laptop) as manager:
+    with managing(sandbox) as manager:
         yield manager
 
 

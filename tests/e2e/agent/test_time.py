@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sandbox import Laptop, Result
+    from sandbox import Result, Sandbox
     from sts import LoopbackSts
 
 HOUR = 3600
@@ -35,14 +35,14 @@ NIGHT = 8 * HOUR
 class Desk:
     """A laptop whose agent and callers have a clock of their own."""
 
-    laptop: Laptop
+    sandbox: Sandbox
     sts: LoopbackSts
     clock: Clock
     directory: Path
 
     def start(self) -> subprocess.Popen[bytes]:
         """A caller."""
-        return self.laptop.start("get", "developer")
+        return self.sandbox.start("get", "developer")
 
     def key(self, result: Result) -> str:
         """Whose credentials were printed; they have not expired on the clock of STS."""
@@ -53,7 +53,7 @@ class Desk:
     def get(self, count: int = 1) -> set[str]:
         """The credentials that so many callers at once are given."""
         callers = [self.start() for _ in range(count)]
-        return {self.key(self.laptop.finish(caller)) for caller in callers}
+        return {self.key(self.sandbox.finish(caller)) for caller in callers}
 
     def ask(self, request: str) -> tuple[str, int, bytes]:
         """One answer of the agent."""
@@ -92,12 +92,12 @@ def listens(directory: Path) -> bool:
 
 
 @contextmanager
-def desk_with(clock: Clock, laptop: Laptop, sts: LoopbackSts) -> Iterator[Desk]:
+def desk_with(clock: Clock, sandbox: Sandbox, sts: LoopbackSts) -> Iterator[Desk]:
     """A desk; at its end the agent is the one that it began with."""
-    with laptop.use_agent() as directory:
+    with sandbox.use_agent() as directory:
         directory.mkdir(0o700)
-        laptop.environ |= clock.environ
-        desk = Desk(laptop, sts, clock, directory)
+        sandbox.environ |= clock.environ
+        desk = Desk(sandbox, sts, clock, directory)
         with subprocess.Popen(client.command(str(directory), 900), env=clock.environ) as agent:
             try:
                 wait_until(lambda: listens(directory))
@@ -116,10 +116,10 @@ def faketime() -> None:
 
 
 @pytest.fixture
-def desk(faketime, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> Iterator[Desk]:
+def desk(faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Desk]:
     """A laptop whose wall clock is set while its agent runs; STS, whose clock is right, does not mind."""
     sts.check_clock = False
-    with desk_with(Clock(tmp_path / "clock"), laptop, sts) as found:
+    with desk_with(Clock(tmp_path / "clock"), sandbox, sts) as found:
         yield found
 
 
@@ -145,7 +145,7 @@ def test_a_clock_that_is_set_while_somebody_mints(desk: Desk) -> None:
     callers = [desk.start() for _ in range(3)]
     wait_until(desk.sts.count)
     desk.clock.jump(HOUR)
-    keys = {desk.key(desk.laptop.finish(caller)) for caller in callers}
+    keys = {desk.key(desk.sandbox.finish(caller)) for caller in callers}
 
     assert len(keys) == 1
     assert desk.get(2) == keys
@@ -155,7 +155,7 @@ def test_a_clock_that_is_set_while_somebody_mints(desk: Desk) -> None:
 def test_a_clock_set_back_does_not_keep_what_has_expired(desk: Desk) -> None:
     """An hour back, a session ends in its own time all the same, and another one is minted."""
     desk.sts.mode = expires_in(10)
-    first, expiration = opened(desk.laptop.finish(desk.start()))
+    first, expiration = opened(desk.sandbox.finish(desk.start()))
     desk.clock.jump(-HOUR)
     wait_until(lambda: desk.sts.now() > expiration - 3)  # half its life is 5 s, and STS tells whole seconds
     desk.sts.mode = NORMAL
@@ -186,10 +186,10 @@ def test_the_agent_reads_both_clocks(desk: Desk) -> None:
 
 @pytest.mark.parametrize("all_clocks", [False, True], ids=["the wall clock alone", "all clocks"])
 def test_a_night_asleep(
-    faketime, laptop: Laptop, sts: LoopbackSts, tmp_path: Path, *, all_clocks: bool
+    faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, *, all_clocks: bool
 ) -> None:
     """Eight hours later nothing of before is printed, and all who ask at once share one mint."""
-    with desk_with(Clock(tmp_path / "clock", all_clocks), laptop, sts) as desk:
+    with desk_with(Clock(tmp_path / "clock", all_clocks), sandbox, sts) as desk:
         before = desk.get(2)
         sts.clock_offset = NIGHT
         desk.clock.jump(NIGHT)
@@ -201,17 +201,17 @@ def test_a_night_asleep(
 
 
 def test_a_night_asleep_while_somebody_mints(
-    faketime, laptop: Laptop, sts: LoopbackSts, tmp_path: Path
+    faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path
 ) -> None:
     """A lid that is closed during a mint: whatever those callers get, the next one gets what is good."""
-    with desk_with(Clock(tmp_path / "clock", all_clocks=True), laptop, sts) as desk:
+    with desk_with(Clock(tmp_path / "clock", all_clocks=True), sandbox, sts) as desk:
         sts.script.append(slow(3))
         callers = [desk.start() for _ in range(2)]
         wait_until(sts.count)
         sts.clock_offset = NIGHT
         desk.clock.jump(NIGHT)
         for caller in callers:
-            laptop.finish(caller)
+            sandbox.finish(caller)
         after = desk.get(2)
 
         assert len(after) == 1

@@ -27,7 +27,7 @@ from credhelper.config.keys import API, ROLE, ROOT
 
 import requirements
 import sts_faults as faults
-from sandbox import AWS_CONFIG, PROFILES, PROGRAM, Laptop
+from sandbox import AWS_CONFIG, PROFILES, PROGRAM, Sandbox
 from sts import SOURCE_KEY_ID, SOURCE_SECRET, LoopbackSts
 
 if TYPE_CHECKING:
@@ -59,21 +59,21 @@ ROLE_EXAMPLE = (
 
 
 @pytest.fixture(name="bare")
-def _bare(laptop: Laptop) -> Laptop:
+def _bare(sandbox: Sandbox) -> Sandbox:
     """The laptop without a configuration of ours: what the AWS CLI has is enough."""
-    laptop.config.unlink()
-    laptop.environ |= {"AWS_PROFILE": "org-admin", "AWS_REGION": "eu-west-1"}
-    return laptop
+    sandbox.config.unlink()
+    sandbox.environ |= {"AWS_PROFILE": "org-admin", "AWS_REGION": "eu-west-1"}
+    return sandbox
 
 
-def _shell(laptop: Laptop, line: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["sh", "-c", line], env=laptop.environ, capture_output=True, check=False)
+def _shell(sandbox: Sandbox, line: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["sh", "-c", line], env=sandbox.environ, capture_output=True, check=False)
 
 
 class TestAnswers:
     """What is printed."""
 
-    def test_the_example_of_assume_root(self, bare: Laptop, sts: LoopbackSts) -> None:
+    def test_the_example_of_assume_root(self, bare: Sandbox, sts: LoopbackSts) -> None:
         """The documented line, word for word, gives the documented response."""
         sts.source_identity = "Alice"
         done = _shell(bare, EXAMPLE.replace("aws sts", "credhelper") + " --output response")
@@ -83,7 +83,7 @@ class TestAnswers:
         assert {**document, "Credentials": set(document["Credentials"])} == OUTPUT
         assert document["Credentials"] == sts.issued[0]
 
-    def test_the_example_of_assume_role(self, bare: Laptop, sts: LoopbackSts) -> None:
+    def test_the_example_of_assume_role(self, bare: Sandbox, sts: LoopbackSts) -> None:
         """The same for the role: the user is in the response."""
         line = ROLE_EXAMPLE.replace("aws sts", "credhelper")
         document = json.loads(_shell(bare, f"{line} --output response").stdout)
@@ -94,7 +94,7 @@ class TestAnswers:
             "arn:aws:sts::123456789012:assumed-role/xaccounts3access/s3-access-example"
         )
 
-    def test_without_output_it_is_what_sdks_read(self, bare: Laptop, sts: LoopbackSts) -> None:
+    def test_without_output_it_is_what_sdks_read(self, bare: Sandbox, sts: LoopbackSts) -> None:
         """The envelope, so that the line can stand behind credential_process."""
         envelope = bare.run(*AS_ROOT).envelope
 
@@ -116,11 +116,11 @@ class TestAnswers:
         names(shape, assume_output.SAMPLES[kind])
 
     def test_from_the_cache_it_is_the_same_response(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
         """Also the parts that no envelope has: packed size, role id, source identity."""
         line = (*SHOWN, "--source-identity", "alice", "--policy", '{"Statement": []}')
-        first, second = laptop.run(*line).stdout, laptop.run(*line).stdout
+        first, second = sandbox.run(*line).stdout, sandbox.run(*line).stdout
 
         assert first == second
         assert set(json.loads(first)) == {
@@ -139,33 +139,33 @@ class TestAnswers:
             ("length(@)", b"2\n"),
         ],
     )
-    def test_a_query_is_put_to_the_response(self, laptop: Laptop, query: str, printed: bytes) -> None:
+    def test_a_query_is_put_to_the_response(self, sandbox: Sandbox, query: str, printed: bytes) -> None:
         """JMESPath, printed as JSON where nothing else was asked for."""
-        assert laptop.run(*AS_ROLE, "--query", query).stdout == printed
+        assert sandbox.run(*AS_ROLE, "--query", query).stdout == printed
 
-    def test_a_table(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_table(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Every value with the path that leads to it, none cut off."""
         sts.token_size = 4000
-        shown = laptop.run(*AS_ROLE, "--output", "table").stdout.decode()
+        shown = sandbox.run(*AS_ROLE, "--output", "table").stdout.decode()
 
         lines = [line.split() for line in shown.splitlines()]
         assert ["Credentials.SessionToken", sts.issued[0]["SessionToken"]] in lines
         assert "\x1b" not in shown
 
-    def test_a_table_in_colour(self, laptop: Laptop) -> None:
+    def test_a_table_in_colour(self, sandbox: Sandbox) -> None:
         """--color beats the pipe; off beats the terminal."""
         query = ("--query", "AssumedRoleUser", "--output", "table")
 
-        assert b"\x1b[1m" in laptop.run(*AS_ROLE, *query, "--color", "on", TERM="xterm").stdout
-        assert "\x1b" not in laptop.on_a_terminal(*AS_ROLE, *query, "--color", "off", "--show")[1]
+        assert b"\x1b[1m" in sandbox.run(*AS_ROLE, *query, "--color", "on", TERM="xterm").stdout
+        assert "\x1b" not in sandbox.on_a_terminal(*AS_ROLE, *query, "--color", "off", "--show")[1]
 
-    def test_a_terminal_is_refused(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_terminal_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """As by `get`: --show says that it is meant, and nothing is asked of STS before."""
-        status, shown = laptop.on_a_terminal(*AS_ROLE)
+        status, shown = sandbox.on_a_terminal(*AS_ROLE)
 
         assert (status, sts.calls) == (2, [])
         assert "to see it all the same, add --show" in " ".join(shown.split())
-        assert laptop.on_a_terminal(*AS_ROLE, "--show")[0] == 0
+        assert sandbox.on_a_terminal(*AS_ROLE, "--show")[0] == 0
 
 
 DOCUMENTS = [
@@ -220,7 +220,7 @@ class TestForms:
             assert b"\x1b" not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
             assert "\x9b".encode() not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
 
-    def test_without_the_library(self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> None:
+    def test_without_the_library(self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> None:
         """YAML is an extra; that it is missing is said before anything is minted."""
         (tmp_path / "yaml.py").write_text("raise ImportError")
         for line in (
@@ -228,7 +228,7 @@ class TestForms:
             ["--cli-input-yaml", "{}"],
             ["--generate-cli-skeleton", "yaml-input"],
         ):
-            said = laptop.refuses(2, *AS_ROLE, *line, PYTHONPATH=str(tmp_path))
+            said = sandbox.refuses(2, *AS_ROLE, *line, PYTHONPATH=str(tmp_path))
             assert "install credhelper as 'credhelper[yaml]'" in said
 
         assert sts.calls == []
@@ -237,10 +237,10 @@ class TestForms:
 class TestLikeAProfile:
     """Cached, shared and recorded."""
 
-    def test_cached_and_recorded(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_cached_and_recorded(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """One STS call for two processes, and one line of the record, with the reason."""
-        assert laptop.run(*AS_ROOT, "--reason", "ticket 4711").stdout == laptop.run(*AS_ROOT).stdout
-        (line,) = laptop.audit()
+        assert sandbox.run(*AS_ROOT, "--reason", "ticket 4711").stdout == sandbox.run(*AS_ROOT).stdout
+        (line,) = sandbox.audit()
 
         assert sts.count() == 1
         assert (line["api"], line["account"], line["reason"]) == (
@@ -251,60 +251,60 @@ class TestLikeAProfile:
         assert line["profile"] == "assume-root S3UnlockBucketPolicy@111122223333"
 
     def test_the_session_of_a_profile_that_makes_the_same_call(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
         """They share it, whoever asked first; 900 seconds are the API's default."""
         line = ("assume-root", "--target-principal", "payments-prod", "--task-policy-arn")
-        envelope = laptop.run(*line, "S3UnlockBucketPolicy").envelope
+        envelope = sandbox.run(*line, "S3UnlockBucketPolicy").envelope
 
-        assert laptop.get("unlock-bucket") == envelope
-        assert laptop.run(*line, TASK, "--duration-seconds", "900").envelope == envelope
+        assert sandbox.get("unlock-bucket") == envelope
+        assert sandbox.run(*line, TASK, "--duration-seconds", "900").envelope == envelope
         assert sts.count() == 1
 
-    def test_many_at_once_mint_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_many_at_once_mint_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Ten processes, no keyring: the agent is where they meet."""
-        with laptop.use_agent():
+        with sandbox.use_agent():
             sts.script.append(faults.slow(1))
-            started = [laptop.start(*AS_ROLE) for _ in range(10)]
+            started = [sandbox.start(*AS_ROLE) for _ in range(10)]
 
-            assert len({laptop.finish(each).stdout for each in started}) == 1
+            assert len({sandbox.finish(each).stdout for each in started}) == 1
         assert sts.count() == 1
 
-    def test_clear_knows_it(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_clear_knows_it(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """By the name under which the record has it."""
-        laptop.run(*AS_ROLE)
+        sandbox.run(*AS_ROLE)
 
-        assert b"forgotten here" in laptop.run("clear", f"assume-role {ARN}").stdout
+        assert b"forgotten here" in sandbox.run("clear", f"assume-role {ARN}").stdout
 
-    def test_defaults_apply(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_defaults_apply(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """[defaults] is under it as under a profile: also what asks for a reason."""
-        laptop.configure(
+        sandbox.configure(
             PROFILES.replace("[defaults]", '[defaults]\nrequire_reason = true\nsource_identity = "{reason}"')
         )
 
-        assert "needs a reason" in laptop.refuses(5, *AS_ROLE)
-        laptop.run(*AS_ROLE, "--reason", "ticket-1")
+        assert "needs a reason" in sandbox.refuses(5, *AS_ROLE)
+        sandbox.run(*AS_ROLE, "--reason", "ticket-1")
         assert sts.calls[-1].parameters["SourceIdentity"] == "ticket-1"
 
-    def test_refresh_and_no_cache(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_refresh_and_no_cache(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """As for `get`."""
-        cached = laptop.run(*AS_ROLE).stdout
+        cached = sandbox.run(*AS_ROLE).stdout
 
-        assert laptop.run(*AS_ROLE, "--no-cache").stdout != cached
-        assert laptop.run(*AS_ROLE).stdout == cached
-        assert laptop.run(*AS_ROLE, "--refresh").stdout != cached
+        assert sandbox.run(*AS_ROLE, "--no-cache").stdout != cached
+        assert sandbox.run(*AS_ROLE).stdout == cached
+        assert sandbox.run(*AS_ROLE, "--refresh").stdout != cached
         assert sts.count() == 3
 
     @pytest.mark.parametrize("seconds", [0, 30])
     def test_a_root_session_of_less_than_a_minute(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service, seconds: int
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, seconds: int
     ) -> None:
         """The API has it, so the API form has it; a profile does not."""
         line = (*AS_ROOT, "--duration-seconds", str(seconds), "--output", "response")
-        document = json.loads(laptop.run(*line).stdout)
+        document = json.loads(sandbox.run(*line).stdout)
 
         assert document["Credentials"] == sts.issued[-1]
-        assert "must be 60 to 900" in laptop.refuses(2, "get", "unlock-bucket", "--duration-seconds", "30")
+        assert "must be 60 to 900" in sandbox.refuses(2, "get", "unlock-bucket", "--duration-seconds", "30")
 
 
 class TestSources:
@@ -328,35 +328,35 @@ class TestSources:
         ],
     )  # fmt: skip
     def test_in_the_order_of_the_aws_cli(
-        self, laptop: Laptop, sts: LoopbackSts, flags: list[str], environ: dict[str, str], signer: str
+        self, sandbox: Sandbox, sts: LoopbackSts, flags: list[str], environ: dict[str, str], signer: str
     ) -> None:
         """An option beats the environment, and that beats [defaults]."""
-        laptop.aws_config(AWS_CONFIG + self.OTHER)
-        laptop.run(*AS_ROLE, *flags, **environ)
+        sandbox.aws_config(AWS_CONFIG + self.OTHER)
+        sandbox.run(*AS_ROLE, *flags, **environ)
 
         assert sts.calls[-1].access_key_id == signer
 
-    def test_from_stdin(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_from_stdin(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """What `get` prints signs the next call, through a pipe and no argument."""
         line = f"{PROGRAM} get developer | {PROGRAM} {' '.join(AS_ROOT)} --credential-stdin"
-        done = _shell(laptop, line)
+        done = _shell(sandbox, line)
 
         assert json.loads(done.stdout)["AccountId"] == "111122223333"
         assert [call.action for call in sts.calls] == ["AssumeRole", "AssumeRoot"]
         assert sts.calls[1].access_key_id == sts.issued[0]["AccessKeyId"]
 
-    def test_a_long_lived_key_from_stdin(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_long_lived_key_from_stdin(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It has no session token, and the environment's is not used for it."""
         keys = json.dumps({"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET})
-        process = laptop.start(*AS_ROLE, "--credential-stdin", AWS_SESSION_TOKEN="another key's")
+        process = sandbox.start(*AS_ROLE, "--credential-stdin", AWS_SESSION_TOKEN="another key's")
         stdout, _ = process.communicate(keys.encode())
 
         assert json.loads(stdout)["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
 
     @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"AccessKeyId": 5, "SecretAccessKey": "x"}'])
-    def test_stdin_without_keys(self, laptop: Laptop, sts: LoopbackSts, text: bytes) -> None:
+    def test_stdin_without_keys(self, sandbox: Sandbox, sts: LoopbackSts, text: bytes) -> None:
         """Exit 2, and what came is not quoted."""
-        process = laptop.start(*AS_ROLE, "--credential-stdin")
+        process = sandbox.start(*AS_ROLE, "--credential-stdin")
         stdout, stderr = process.communicate(text)
 
         assert (process.returncode, stdout, sts.calls) == (2, b"", [])
@@ -369,30 +369,30 @@ class TestMfa:
     CODE = ("--serial-number", DEVICE, "--token-code", "123456")
 
     def test_the_code_goes_with_the_call_itself(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
         """Once: the next one finds the session, and the code is nowhere."""
         sts.mfa_codes = {DEVICE: "123456"}
-        laptop.run(*AS_ROLE, *self.CODE)
-        laptop.run(*AS_ROLE, *self.CODE)
-        laptop.run(*AS_ROLE, "--serial-number", DEVICE, "--token-code", "999999")
+        sandbox.run(*AS_ROLE, *self.CODE)
+        sandbox.run(*AS_ROLE, *self.CODE)
+        sandbox.run(*AS_ROLE, "--serial-number", DEVICE, "--token-code", "999999")
 
         assert [call.action for call in sts.calls] == ["AssumeRole"]
         assert sts.calls[0].parameters["TokenCode"] == "123456"
-        texts = [path.read_text() for path in laptop.files_of_ours() if path.is_file()]
+        texts = [path.read_text() for path in sandbox.files_of_ours() if path.is_file()]
         assert not any("123456" in text for text in texts)
 
-    def test_a_wrong_code_is_not_asked_for_again(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_wrong_code_is_not_asked_for_again(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It was an argument: exit 4 or 5, after one call."""
         sts.mfa_codes = {DEVICE: "654321"}
-        result = laptop.run(*AS_ROLE, *self.CODE)
+        result = sandbox.run(*AS_ROLE, *self.CODE)
 
         assert result.status in (4, 5)
         assert sts.count() == 1
 
-    def test_a_code_needs_a_device(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_code_needs_a_device(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Exit 2, before anything is sent."""
-        assert "needs '--serial-number'" in laptop.refuses(2, *AS_ROLE, "--token-code", "123456")
+        assert "needs '--serial-number'" in sandbox.refuses(2, *AS_ROLE, "--token-code", "123456")
         assert sts.calls == []
 
 
@@ -434,42 +434,42 @@ class TestTls:
             )
             yield server, server.url.replace("http:", "https:"), str(pem)
 
-    def test_is_checked_unless_it_is_said(self, laptop: Laptop, secure, secret_service) -> None:
+    def test_is_checked_unless_it_is_said(self, sandbox: Sandbox, secure, secret_service) -> None:
         """A certificate of nobody's is exit 6; the bundle that has it makes it good."""
         server, url, pem = secure
 
-        assert "TLS connection" in laptop.refuses(6, *AS_ROLE, "--endpoint-url", url)
+        assert "TLS connection" in sandbox.refuses(6, *AS_ROLE, "--endpoint-url", url)
         assert server.calls == []
-        assert laptop.run(*AS_ROLE, "--endpoint-url", url, "--ca-bundle", pem).envelope
+        assert sandbox.run(*AS_ROLE, "--endpoint-url", url, "--ca-bundle", pem).envelope
 
-    def test_is_never_cached_and_always_on_record(self, laptop: Laptop, secure, secret_service) -> None:
+    def test_is_never_cached_and_always_on_record(self, sandbox: Sandbox, secure, secret_service) -> None:
         """Nothing is stored, not by the agent either; the log and the record say it."""
         server, url, _ = secure
         line = (*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl")
-        with laptop.use_agent():
-            assert laptop.run(*line).stdout != laptop.run(*line).stdout
-            assert b'"sessions": []' in laptop.run("agent", "status", "--json").stdout
+        with sandbox.use_agent():
+            assert sandbox.run(*line).stdout != sandbox.run(*line).stdout
+            assert b'"sessions": []' in sandbox.run("agent", "status", "--json").stdout
 
         assert server.count() == 2
-        assert not (laptop.state / "items.jsonl").exists()
-        assert [each["certificate"] for each in laptop.audit()] == ["not verified"] * 2
-        assert "--no-verify-ssl, so nobody knows who answers" in laptop.log()
-        laptop.run(*AS_ROLE)
-        assert laptop.audit()[-1]["certificate"] is None
+        assert not (sandbox.state / "items.jsonl").exists()
+        assert [each["certificate"] for each in sandbox.audit()] == ["not verified"] * 2
+        assert "--no-verify-ssl, so nobody knows who answers" in sandbox.log()
+        sandbox.run(*AS_ROLE)
+        assert sandbox.audit()[-1]["certificate"] is None
 
-    def test_is_loud_on_a_terminal_alone(self, laptop: Laptop, secure) -> None:
+    def test_is_loud_on_a_terminal_alone(self, sandbox: Sandbox, secure) -> None:
         """A person sees a warning; an SDK's pipe stays empty, which every other run here checks."""
         _, url, _ = secure
-        status, shown = laptop.on_a_terminal(*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl", "--show")
+        status, shown = sandbox.on_a_terminal(*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl", "--show")
 
         assert status == 0
         assert "warning: --no-verify-ssl: nobody knows who answers" in " ".join(shown.split())
 
-    def test_does_not_exist_elsewhere(self, laptop: Laptop) -> None:
+    def test_does_not_exist_elsewhere(self, sandbox: Sandbox) -> None:
         """Neither as a flag of a profile nor in the file."""
-        assert "no such option" in laptop.refuses(2, "get", "developer", "--no-verify-ssl")
-        laptop.configure(PROFILES + "verify_ssl = false\n")
-        assert "is not a known key" in laptop.refuses(2, "get", "developer")
+        assert "no such option" in sandbox.refuses(2, "get", "developer", "--no-verify-ssl")
+        sandbox.configure(PROFILES + "verify_ssl = false\n")
+        assert "is not a known key" in sandbox.refuses(2, "get", "developer")
 
 
 MISTAKES = [
@@ -535,11 +535,11 @@ MISTAKES = [
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: " ".join(each[1])[:50])
 def test_mistakes_are_found_before_any_request(
-    laptop: Laptop, sts: LoopbackSts, monkeypatch, capfd, mistake: tuple[tuple[str, ...], list[str], str]
+    sandbox: Sandbox, sts: LoopbackSts, monkeypatch, capfd, mistake: tuple[tuple[str, ...], list[str], str]
 ) -> None:
     """Exit 2, a sentence that names the option, and STS has heard nothing."""
     line, more, said = mistake
-    for name, value in laptop.environ.items():
+    for name, value in sandbox.environ.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "")  # --credential-stdin sets them, and they are gone after the test
@@ -554,9 +554,9 @@ def test_mistakes_are_found_before_any_request(
     assert said in stderr.replace("\ncredhelper: hint: ", ", ")
 
 
-def test_an_error_of_the_query_quotes_no_secret(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_an_error_of_the_query_quotes_no_secret(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """jmespath's own words quote the value: what fits the sample and not the answer is said without them."""
-    said = laptop.refuses(
+    said = sandbox.refuses(
         1, *AS_ROLE, "--query", "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
     )
 
@@ -564,11 +564,11 @@ def test_an_error_of_the_query_quotes_no_secret(laptop: Laptop, sts: LoopbackSts
 
 
 @pytest.mark.parametrize("found", ["&SourceIdentity", "`1e999`"])
-def test_what_json_cannot_say_is_no_answer(laptop: Laptop, sts: LoopbackSts, found: str) -> None:
+def test_what_json_cannot_say_is_no_answer(sandbox: Sandbox, sts: LoopbackSts, found: str) -> None:
     """Also where only the answer leads to it: STS was asked, so it is exit 1."""
     query = f"SourceIdentity && 'fits the sample' || {found}"
 
-    assert "does not fit what STS has answered" in laptop.refuses(1, *AS_ROLE, "--query", query)
+    assert "does not fit what STS has answered" in sandbox.refuses(1, *AS_ROLE, "--query", query)
     assert sts.count() == 1
 
 
@@ -591,12 +591,12 @@ class TestTaskOfAws:
         ],
     )
     def test_a_refusal_names_the_task_that_was_meant(
-        self, laptop: Laptop, sts: LoopbackSts, policy: str, meant: str
+        self, sandbox: Sandbox, sts: LoopbackSts, policy: str, meant: str
     ) -> None:
         """Where STS says no, and the name comes near to one that we know."""
         sts.mode = faults.refuse("AccessDenied", "no")
         arn = f"arn:aws:iam::aws:policy/{policy}"
-        said = laptop.refuses(4, *AS_ROOT[:-1], f"arn={arn}")
+        said = sandbox.refuses(4, *AS_ROOT[:-1], f"arn={arn}")
 
         assert sts.calls[0].parameters["TaskPolicyArn"] == {"arn": arn}
         assert said.count("did you mean") == bool(meant)
@@ -607,10 +607,10 @@ class TestSkeletons:
     """--generate-cli-skeleton."""
 
     @pytest.mark.parametrize("verb", [AS_ROOT, AS_ROLE])
-    def test_a_request_to_fill_in(self, laptop: Laptop, sts: LoopbackSts, verb: tuple[str, ...]) -> None:
+    def test_a_request_to_fill_in(self, sandbox: Sandbox, sts: LoopbackSts, verb: tuple[str, ...]) -> None:
         """Every parameter of the API, in JSON and in YAML; 'input' may be left out."""
-        document = json.loads(laptop.run(verb[0], "--generate-cli-skeleton").stdout)
-        as_yaml = laptop.run(verb[0], "--generate-cli-skeleton", "yaml-input").stdout
+        document = json.loads(sandbox.run(verb[0], "--generate-cli-skeleton").stdout)
+        as_yaml = sandbox.run(verb[0], "--generate-cli-skeleton", "yaml-input").stdout
         kind = ROOT if verb is AS_ROOT else ROLE
         model = boto3.client("sts", region_name="us-east-1").meta.service_model
 
@@ -618,45 +618,45 @@ class TestSkeletons:
         assert yaml.safe_load(as_yaml) == document == options.skeleton(kind)
         assert sts.calls == []
 
-    def test_filled_in_it_is_a_request(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_filled_in_it_is_a_request(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """What was printed is understood."""
-        document = json.loads(laptop.run("assume-root", "--generate-cli-skeleton", "input").stdout)
+        document = json.loads(sandbox.run("assume-root", "--generate-cli-skeleton", "input").stdout)
         document |= {"TargetPrincipal": "111122223333", "TaskPolicyArn": {"arn": TASK}, "DurationSeconds": 60}
-        laptop.run("assume-root", "--cli-input-json", json.dumps(document))
+        sandbox.run("assume-root", "--cli-input-json", json.dumps(document))
 
         assert sts.calls[0].parameters == document
 
-    def test_the_shape_of_the_response(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_the_shape_of_the_response(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """After the request has been checked; nothing is sent. On a terminal too: it is no secret."""
         output = ("--generate-cli-skeleton", "output")
 
-        assert json.loads(laptop.run(*AS_ROOT, *output).stdout) == assume_output.SAMPLES[ROOT]
-        assert laptop.on_a_terminal(*AS_ROLE, *output)[0] == 0
-        laptop.refuses(2, *AS_ROLE, *output, "--duration-seconds", "1")
+        assert json.loads(sandbox.run(*AS_ROOT, *output).stdout) == assume_output.SAMPLES[ROOT]
+        assert sandbox.on_a_terminal(*AS_ROLE, *output)[0] == 0
+        sandbox.refuses(2, *AS_ROLE, *output, "--duration-seconds", "1")
         assert sts.calls == []
 
 
-def test_debug_writes_into_the_log_and_never_a_secret(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_debug_writes_into_the_log_and_never_a_secret(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """stderr stays empty, as for every success."""
-    with laptop.use_agent():
+    with sandbox.use_agent():
         for _ in range(2):
-            laptop.run(*AS_ROLE, "--debug")
+            sandbox.run(*AS_ROLE, "--debug")
 
-    assert "debug: " in laptop.log()
-    assert sts.secret_marker not in laptop.log()
+    assert "debug: " in sandbox.log()
+    assert sts.secret_marker not in sandbox.log()
 
 
 @pytest.mark.parametrize(("flags", "environ"), [(["--debug"], {}), ([], {"CREDHELPER_LOG": "debug"})])
 def test_debug_tells_the_steps_of_a_mint(
-    laptop: Laptop, sts: LoopbackSts, flags: list[str], environ: dict[str, str]
+    sandbox: Sandbox, sts: LoopbackSts, flags: list[str], environ: dict[str, str]
 ) -> None:
     """Whose keys sign what, for whom and where, and what came of it; none of the secrets."""
     code = "274911"
     mfa = ("--serial-number", DEVICE, "--token-code", code, "--external-id", "between-us")
-    laptop.run(*AS_ROLE, *mfa, *flags, **environ)
-    (record,) = laptop.audit()
+    sandbox.run(*AS_ROLE, *mfa, *flags, **environ)
+    (record,) = sandbox.audit()
     name = f"assume-role {ARN}"
-    steps = [line.partition(" debug: ")[2] for line in laptop.log().splitlines()]
+    steps = [line.partition(" debug: ")[2] for line in sandbox.log().splitlines()]
 
     assert f"{name}: the source is AWS profile 'org-admin'" in steps
     sent = f"{name}: AssumeRole on {ARN} in eu-west-1, signed with {SOURCE_KEY_ID} and an MFA code"
@@ -664,23 +664,23 @@ def test_debug_tells_the_steps_of_a_mint(
     answered = f"{name}: {host} answered request {record['request_id']}, valid until {record['expires']}"
     assert steps.index(sent) + 1 == steps.index(answered)
     for secret in (sts.secret_marker, SOURCE_SECRET, code, "between-us"):
-        assert secret not in laptop.log()
+        assert secret not in sandbox.log()
 
 
-def test_debug_tells_why_a_mint_has_failed(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_debug_tells_why_a_mint_has_failed(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """The code and the sentence."""
     sts.mode = faults.refuse("AccessDenied", "no")
-    laptop.refuses(4, *AS_ROOT, "--debug")
+    sandbox.refuses(4, *AS_ROOT, "--debug")
 
-    assert "assume-root S3UnlockBucketPolicy@111122223333: AccessDenied: not allowed: sts:A" in laptop.log()
+    assert "assume-root S3UnlockBucketPolicy@111122223333: AccessDenied: not allowed: sts:A" in sandbox.log()
 
 
-def test_what_is_missing_is_asked_for(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_what_is_missing_is_asked_for(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """--cli-auto-prompt asks at the terminal, and without one says so with exit 5."""
     line = ["assume-root", "--target-principal", "111122223333", "--cli-auto-prompt", "--show"]
     pid, terminal = pty.fork()
     if pid == 0:
-        os.execve(PROGRAM, [PROGRAM, *line], laptop.environ)
+        os.execve(PROGRAM, [PROGRAM, *line], sandbox.environ)
     shown = b""
     while b"--task-policy-arn: " not in shown:
         shown += os.read(terminal, 4096)
@@ -691,15 +691,15 @@ def test_what_is_missing_is_asked_for(laptop: Laptop, sts: LoopbackSts) -> None:
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert sts.calls[0].parameters["TaskPolicyArn"] == {"arn": TASK}
-    assert "nobody can be asked" in laptop.refuses(5, *line, CREDHELPER_PROMPT="none")
+    assert "nobody can be asked" in sandbox.refuses(5, *line, CREDHELPER_PROMPT="none")
 
 
-def test_help_shows_them_apart(laptop: Laptop) -> None:
+def test_help_shows_them_apart(sandbox: Sandbox) -> None:
     """They are no commands about profiles."""
-    text = laptop.run("--help").stdout.decode()
+    text = sandbox.run("--help").stdout.decode()
 
     commands, forms = text.split("API forms:")
     assert "assume-ro" not in commands
     assert "assume-root" in forms
     assert "assume-role" in forms
-    assert laptop.run(*AS_ROLE, "--version").stdout == laptop.run("--version").stdout
+    assert sandbox.run(*AS_ROLE, "--version").stdout == sandbox.run("--version").stdout

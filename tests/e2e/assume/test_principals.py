@@ -16,7 +16,7 @@ from sandbox import PROFILES, STDERR
 from secrets_scan import find_secret
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 LINE = ("assume-root", "--task-policy-arn", "IAMAuditRootUserCredentials", "--target-principal", "-")
@@ -24,10 +24,10 @@ IDS = [str(100000000000 + number) for number in range(300)]
 
 
 def answers(
-    laptop: Laptop, principals: list[str], *options: str, status: int = 0, **environ: str
+    sandbox: Sandbox, principals: list[str], *options: str, status: int = 0, **environ: str
 ) -> tuple[list[dict[str, Any]], str]:
     """The lines that come for these principals, and stderr; the exit status is as expected."""
-    process = laptop.start(*LINE, *options, **environ)
+    process = sandbox.start(*LINE, *options, **environ)
     stdout, stderr = process.communicate("".join(f"{each}\n" for each in principals).encode(), timeout=120)
 
     assert process.returncode == status, stderr
@@ -35,14 +35,14 @@ def answers(
     return [json.loads(line) for line in stdout.splitlines()], stderr.decode()
 
 
-def test_three_hundred_while_sts_throttles(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+def test_three_hundred_while_sts_throttles(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
     """Two in a hundred requests are throttled: 300 lines, each right, none minted twice, none kept."""
     modes = [faults.NORMAL] * 294 + [faults.THROTTLED] * 6
     random.Random(5).shuffle(modes)
     sts.script.extend(modes)
-    with laptop.use_agent():
-        lines, _ = answers(laptop, IDS)
-        assert b'"sessions": []' in laptop.run("agent", "status", "--json").stdout
+    with sandbox.use_agent():
+        lines, _ = answers(sandbox, IDS)
+        assert b'"sessions": []' in sandbox.run("agent", "status", "--json").stdout
 
     issued = {each["AccessKeyId"]: each for each in sts.issued}
     minted = [call.parameters["TargetPrincipal"] for call in sts.calls if call.outcome == "OK"]
@@ -56,16 +56,16 @@ def test_three_hundred_while_sts_throttles(laptop: Laptop, sts: LoopbackSts, sec
             credentials["SessionToken"],
         )
     assert len({line["AccessKeyId"] for line in lines}) == 300
-    assert sorted(line["account"] for line in laptop.audit()) == IDS
-    assert not (laptop.state / "items.jsonl").exists()
-    assert find_secret([laptop.home], sts.secret_marker) == []
+    assert sorted(line["account"] for line in sandbox.audit()) == IDS
+    assert not (sandbox.state / "items.jsonl").exists()
+    assert find_secret([sandbox.home], sts.secret_marker) == []
 
 
-def test_each_principal_has_its_own_error(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_each_principal_has_its_own_error(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """One that is none, one that is denied, one that STS refuses: the others get their sessions; exit 1."""
-    laptop.configure(PROFILES.replace("[defaults]", '[defaults]\ndeny_targets = ["222222222222"]'))
+    sandbox.configure(PROFILES.replace("[defaults]", '[defaults]\ndeny_targets = ["222222222222"]'))
     sts.script.append(faults.refuse("AccessDenied", "no"))
-    lines, said = answers(laptop, ["111122223333", "paymnts-prod", "222222222222", "333333333333"], status=1)
+    lines, said = answers(sandbox, ["111122223333", "paymnts-prod", "222222222222", "333333333333"], status=1)
     found = {line.pop("TargetPrincipal"): line for line in lines}
 
     assert said.startswith("credhelper: error: 3 of 4 principals failed\n")
@@ -76,37 +76,37 @@ def test_each_principal_has_its_own_error(laptop: Laptop, sts: LoopbackSts) -> N
     assert found[minted]["AccountId"] == minted
 
 
-def test_an_account_is_minted_once_however_it_is_named(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_an_account_is_minted_once_however_it_is_named(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """By its alias, its id and its ARN; blank lines and comments are none."""
     named = ["# the payments", "", "payments-prod", "111122223333 # again", "arn:aws:iam::111122223333:root"]
-    lines, _ = answers(laptop, named)
+    lines, _ = answers(sandbox, named)
 
     assert [line["TargetPrincipal"] for line in lines] == ["payments-prod"]
     assert sts.count() == 1
 
 
-def test_forms(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_forms(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """The envelope, the API's response, or what a query finds, beside the principal."""
     sts.source_identity = "Alice"
     (envelope,), (answer,), (found,) = (
-        answers(laptop, ["payments-prod"], *options)[0]
+        answers(sandbox, ["payments-prod"], *options)[0]
         for options in ([], ["--output", "response"], ["--query", "SourceIdentity"])
     )
 
-    assert set(envelope) == {*laptop.get("unlock-bucket"), "TargetPrincipal"}
+    assert set(envelope) == {*sandbox.get("unlock-bucket"), "TargetPrincipal"}
     assert set(answer) == {"TargetPrincipal", "Credentials", "SourceIdentity"}
     assert found == {"TargetPrincipal": "payments-prod", "Result": "Alice"}
 
 
-def test_a_query_that_does_not_fit_is_an_error_in_its_line(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_a_query_that_does_not_fit_is_an_error_in_its_line(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """It fits the sample and not this answer: every principal has its line all the same; exit 1."""
     query = "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
-    lines, said = answers(laptop, IDS[:3], "--query", query, status=1)
+    lines, said = answers(sandbox, IDS[:3], "--query", query, status=1)
 
     assert sorted(line["TargetPrincipal"] for line in lines) == IDS[:3]
     assert {line["Error"] for line in lines} == {"'--query' does not fit what STS has answered"}
     assert said.startswith("credhelper: error: 3 of 3 principals failed\n")
-    assert len(laptop.audit()) == 3
+    assert len(sandbox.audit()) == 3
 
 
 @pytest.mark.parametrize(
@@ -120,35 +120,35 @@ def test_a_query_that_does_not_fit_is_an_error_in_its_line(laptop: Laptop, sts: 
     ],
 )
 def test_mistakes(
-    laptop: Laptop, sts: LoopbackSts, principals: list[str], options: list[str], said: str
+    sandbox: Sandbox, sts: LoopbackSts, principals: list[str], options: list[str], said: str
 ) -> None:
     """Exit 2, before anything is sent."""
-    assert said in answers(laptop, principals, *options, status=2)[1]
+    assert said in answers(sandbox, principals, *options, status=2)[1]
     assert sts.calls == []
 
 
-def test_a_source_that_fails_fails_for_all(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_a_source_that_fails_fails_for_all(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """Exit 3, and nobody is asked three hundred times."""
-    lines, said = answers(laptop, IDS, "--profile", "nobody", status=3)
+    lines, said = answers(sandbox, IDS, "--profile", "nobody", status=3)
 
     assert (lines, sts.calls) == ([], [])
     assert "source_profile 'nobody'" in said
 
 
-def test_a_reason_is_asked_for_once(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_a_reason_is_asked_for_once(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """What [defaults] asks of a profile it asks here; it goes into every line of the record."""
-    laptop.configure(PROFILES.replace("[defaults]", "[defaults]\nrequire_reason = true"))
+    sandbox.configure(PROFILES.replace("[defaults]", "[defaults]\nrequire_reason = true"))
 
-    answers(laptop, IDS[:3], status=5)
+    answers(sandbox, IDS[:3], status=5)
     assert sts.calls == []
-    answers(laptop, IDS[:3], "--reason", "ticket 4711")
-    assert [line["reason"] for line in laptop.audit()] == ["ticket 4711"] * 3
+    answers(sandbox, IDS[:3], "--reason", "ticket 4711")
+    assert [line["reason"] for line in sandbox.audit()] == ["ticket 4711"] * 3
 
 
-def test_an_interrupt_ends_it_cleanly(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_an_interrupt_ends_it_cleanly(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """What is under way is finished and printed, nothing else is begun."""
     sts.mode = faults.slow(0.3)
-    process = laptop.start(*LINE)
+    process = sandbox.start(*LINE)
     process.stdin.write("".join(f"{each}\n" for each in IDS).encode())
     process.stdin.close()
     process.stdin = None
@@ -163,13 +163,13 @@ def test_an_interrupt_ends_it_cleanly(laptop: Laptop, sts: LoopbackSts) -> None:
     assert len(lines) == len(sts.issued) < 300
 
 
-def test_a_reader_who_leaves_stops_it(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_a_reader_who_leaves_stops_it(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """`| head -1`: no more is minted than was under way."""
     sts.mode = faults.slow(0.1)
     done = subprocess.run(
         f"seq 100000000000 100000000299 | credhelper {' '.join(LINE)} | head -1",
         shell=True,
-        env=laptop.environ,
+        env=sandbox.environ,
         capture_output=True,
         check=False,
         timeout=60,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import requirements
-from sandbox import AWS_CONFIG, PROGRAM, Laptop
+from sandbox import AWS_CONFIG, PROGRAM, Sandbox
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
@@ -126,9 +126,9 @@ V1 = Path(__file__).parents[3] / ".venv-awscli/bin/python"
 
 
 @pytest.fixture(name="machine")
-def _machine(tmp_path: Path) -> Laptop:
+def _machine(tmp_path: Path) -> Sandbox:
     """AWS files with two profiles, files that the command lines name, and no configuration of ours."""
-    machine = Laptop(tmp_path / "home")
+    machine = Sandbox(tmp_path / "home")
     machine.aws_config(AWS_CONFIG + OTHER)
     machine.environ |= {"AWS_PROFILE": "org-admin", "AWS_DEFAULT_REGION": "eu-west-1"}
     tags = json.dumps([{"Key": "From", "Value": "file"}])
@@ -148,7 +148,7 @@ def _sent(server: LoopbackSts, before: int) -> list[tuple[Any, ...]]:
     return [(call.action, call.parameters, call.access_key_id, call.region) for call in server.calls[before:]]
 
 
-def _by_the_aws_cli(machine: Laptop, python: str, lines: list[list[str]]) -> Iterator[Any]:
+def _by_the_aws_cli(machine: Sandbox, python: str, lines: list[list[str]]) -> Iterator[Any]:
     """What the AWS CLI sends for each line."""
     with (
         LoopbackSts(keys=_keys()) as server,
@@ -172,7 +172,7 @@ def _by_the_aws_cli(machine: Laptop, python: str, lines: list[list[str]]) -> Ite
             yield _sent(server, before)
 
 
-def _by_ours(machine: Laptop, lines: list[list[str]]) -> Iterator[Any]:
+def _by_ours(machine: Sandbox, lines: list[list[str]]) -> Iterator[Any]:
     """What credhelper sends for each line."""
     with LoopbackSts(keys=_keys()) as server:
         for line in lines:
@@ -191,7 +191,7 @@ def _keys() -> dict[str, str]:
     return {**LoopbackSts().keys, OTHER_KEY: OTHER_SECRET}
 
 
-def _compare(machine: Laptop, python: str, lines: list[list[str]]) -> None:
+def _compare(machine: Sandbox, python: str, lines: list[list[str]]) -> None:
     """Both send one request a line, and the same one."""
     with ThreadPoolExecutor() as pool:  # two cores: one for each program
         theirs = pool.submit(lambda: list(_by_the_aws_cli(machine, python, lines)))
@@ -205,7 +205,7 @@ def _compare(machine: Laptop, python: str, lines: list[list[str]]) -> None:
     assert different == []
 
 
-def test_as_version_2_of_the_aws_cli(machine: Laptop) -> None:
+def test_as_version_2_of_the_aws_cli(machine: Sandbox) -> None:
     """More than thirty command lines for AssumeRole: the same operation, parameters, signer and region."""
     requirements.program("/usr/bin/aws")
     assert len(ROLES) > 30
@@ -213,7 +213,7 @@ def test_as_version_2_of_the_aws_cli(machine: Laptop) -> None:
     _compare(machine, "/usr/bin/python3", [["assume-role", *line] for line in ROLES])
 
 
-def test_as_version_1_of_the_aws_cli(machine: Laptop) -> None:
+def test_as_version_1_of_the_aws_cli(machine: Sandbox) -> None:
     """The same for what Debian's version 2 does not know yet: provided contexts, and all of AssumeRoot."""
     requirements.program(str(V1))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper.aws import errors
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError, printable
 
 import sts_faults as faults
@@ -15,7 +15,7 @@ from calls import Desk
 from sts import SOURCE_KEY_ID
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 ADMIN = "arn:aws:sts::999988887777:assumed-role/Admin/alice"
@@ -35,11 +35,11 @@ mfa_serial = "arn:aws:iam::999988887777:mfa/me"
 
 
 @pytest.fixture
-def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Calls made in this process, with retries that do not wait."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
-    laptop.configure(laptop.config.read_text() + SESSION_PROFILE)
-    return Desk(laptop, monkeypatch)
+    sandbox.configure(sandbox.config.read_text() + SESSION_PROFILE)
+    return Desk(sandbox, monkeypatch)
 
 
 def failure(desk: Desk, name: str, **more: Any) -> CredhelperError:
@@ -185,7 +185,7 @@ def test_what_any_call_may_meet(
 
 def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
     """A key that AWS no longer knows is exit 3 and names where it came from."""
-    error = failure(desk, ROLE, keys=Keys("AKIAGONE", "x"))
+    error = failure(desk, ROLE, keys=AccessKey("AKIAGONE", "x"))
     assert (type(error), error.code) == (SourceError, "InvalidClientTokenId")
     assert error.sentence == (
         "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
@@ -194,7 +194,7 @@ def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
 
 def test_wrong_secret(desk: Desk) -> None:
     """A secret that does not belong to its key is exit 3."""
-    error = failure(desk, ROLE, keys=Keys(SOURCE_KEY_ID, "x"))
+    error = failure(desk, ROLE, keys=AccessKey(SOURCE_KEY_ID, "x"))
     assert type(error) is SourceError
     assert "the secret access key of AWS profile 'org-admin' does not belong to its" in error.sentence
 
@@ -233,7 +233,7 @@ def test_wrong_code(desk: Desk, sts: LoopbackSts) -> None:
 
 def test_expired_sso_login(desk: Desk, sts: LoopbackSts) -> None:
     """Where the expired source is an SSO login, the hint is the command that renews it."""
-    desk.laptop.aws_config(
+    desk.sandbox.aws_config(
         "[profile org-admin]\nsso_start_url = https://x/start\nsso_region = eu-west-1\n"
         "sso_account_id = 111122223333\nsso_role_name = Admin\n"
     )

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from credhelper.credentials import Credentials
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 PROFILES = """
 [defaults]
@@ -46,10 +46,10 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch, moto: str) -> Desk:
+def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, moto: str) -> Desk:
     """A laptop whose STS is moto's."""
-    laptop.configure(PROFILES, endpoint=moto)
-    return Desk(laptop, monkeypatch)
+    sandbox.configure(PROFILES, endpoint=moto)
+    return Desk(sandbox, monkeypatch)
 
 
 def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
@@ -83,7 +83,7 @@ def test_get_session_token(desk: Desk, moto: str) -> None:
     assert identity(desk, moto, credentials)["Account"] == "123456789012"
 
 
-def test_through_the_program(laptop: Laptop, moto: str) -> None:
+def test_through_the_program(sandbox: Sandbox, moto: str) -> None:
     """The program's envelope is one that moto knows."""
-    laptop.configure(PROFILES, endpoint=moto)
-    assert laptop.get("developer")["AccountId"] == "222233334444"
+    sandbox.configure(PROFILES, endpoint=moto)
+    assert sandbox.get("developer")["AccountId"] == "222233334444"

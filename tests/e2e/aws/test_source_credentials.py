@@ -26,7 +26,7 @@ from sts import SOURCE_KEY_ID, SOURCE_SECRET
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 ROLE = 'role_arn = "arn:aws:iam::222233334444:role/Developer"\nregion = "eu-west-1"\n'
@@ -35,17 +35,17 @@ ANSWER = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "MARKER
 
 
 @pytest.fixture
-def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Sources resolved in this process."""
-    return Desk(laptop, monkeypatch)
+    return Desk(sandbox, monkeypatch)
 
 
 def process(desk: Desk, shell: str) -> Path:
     """Make a shell script the credential_process of AWS profile x, which profile p rests on."""
-    script = desk.laptop.home / "script.sh"
+    script = desk.sandbox.home / "script.sh"
     script.write_text(shell)
-    desk.laptop.aws_config(f"[profile x]\ncredential_process = sh {script}\n")
-    desk.laptop.configure(PROCESS)
+    desk.sandbox.aws_config(f"[profile x]\ncredential_process = sh {script}\n")
+    desk.sandbox.configure(PROCESS)
     return script
 
 
@@ -74,7 +74,7 @@ def test_config_file_keys(desk: Desk) -> None:
 
 def test_credentials_file_wins(desk: Desk) -> None:
     """Keys of the credentials file win over the config's, in the KEY as in what signs."""
-    path = desk.laptop.home / ".aws/credentials"
+    path = desk.sandbox.home / ".aws/credentials"
     path.write_text("[org-admin]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
     assert desk.source_keys("developer").access_key_id == "AKIAOTHER"
     assert desk.call("developer").origin.identity == "key:AKIAOTHER"
@@ -83,7 +83,7 @@ def test_credentials_file_wins(desk: Desk) -> None:
 def test_nothing_found(desk: Desk) -> None:
     """An AWS profile without credentials is exit 3 that names it."""
     desk.setenv(AWS_EC2_METADATA_DISABLED="true")
-    desk.laptop.aws_config("[profile org-admin]\nregion = eu-west-1\n")
+    desk.sandbox.aws_config("[profile org-admin]\nregion = eu-west-1\n")
     assert failure(desk, "developer").sentence == "no credentials found in AWS profile 'org-admin'"
 
 
@@ -113,9 +113,9 @@ sso_start_url = https://corp.awsapps.com/start
 @pytest.mark.parametrize("token", ["absent", "expired", "broken"])
 def test_sso_login_is_over(desk: Desk, profile: str, cached: str, token: str) -> None:
     """An SSO login that has expired or was never made is exit 3 with the command that renews it."""
-    desk.laptop.aws_config(SSO)
-    desk.laptop.configure(f'[profiles.p]\nsource_profile = "{profile}"\n{ROLE}')
-    cache = desk.laptop.home / ".aws/sso/cache"
+    desk.sandbox.aws_config(SSO)
+    desk.sandbox.configure(f'[profiles.p]\nsource_profile = "{profile}"\n{ROLE}')
+    cache = desk.sandbox.home / ".aws/sso/cache"
     cache.mkdir(parents=True)
     expired = {
         "accessToken": "MARKERSECRET",
@@ -134,11 +134,11 @@ def test_sso_login_is_over(desk: Desk, profile: str, cached: str, token: str) ->
     assert error.hints == (f"run 'aws sso login --profile {profile}'",)
 
 
-def test_sso_through_the_program(laptop: Laptop) -> None:
+def test_sso_through_the_program(sandbox: Sandbox) -> None:
     """The program ends with status 3 and names the command, with no token cache at all."""
-    laptop.aws_config(SSO)
-    laptop.configure(f'[profiles.p]\nsource_profile = "corp-admin"\n{ROLE}')
-    stderr = laptop.refuses(3, "get", "p")
+    sandbox.aws_config(SSO)
+    sandbox.configure(f'[profiles.p]\nsource_profile = "corp-admin"\n{ROLE}')
+    stderr = sandbox.refuses(3, "get", "p")
     assert "credhelper: hint: run 'aws sso login --profile corp-admin'\n" in stderr
 
 
@@ -147,12 +147,12 @@ def test_sso_through_the_program(laptop: Laptop) -> None:
 
 def test_credential_process(desk: Desk, sts: LoopbackSts) -> None:
     """A credential process is a source, started with the chain so far in its environment."""
-    seen = desk.laptop.home / "seen"
+    seen = desk.sandbox.home / "seen"
     process(desk, f"echo $CREDHELPER_CHAIN > {seen}; echo '{json.dumps(ANSWER)}'")
     assert desk.source_keys("p").access_key_id == "AKIAPROCESS"
-    assert json.loads(seen.read_text()) == [[str(desk.laptop.config), "p"]]
+    assert json.loads(seen.read_text()) == [[str(desk.sandbox.config), "p"]]
     sts.keys["AKIAPROCESS"] = "MARKERSECRET"
-    assert desk.laptop.get("p")["AccessKeyId"] == sts.issued[-1]["AccessKeyId"]
+    assert desk.sandbox.get("p")["AccessKeyId"] == sts.issued[-1]["AccessKeyId"]
 
 
 @pytest.mark.parametrize(
@@ -186,18 +186,18 @@ def test_expired_answer(desk: Desk) -> None:
     assert failure(desk).sentence == "AWS profile 'x': its credentials have expired already"
 
 
-def test_control_characters_through_the_program(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_characters_through_the_program(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Control characters that a credential process wrote to stderr reach nobody's terminal."""
-    process(Desk(laptop, monkeypatch), "printf '\\033[31mred \\342\\200\\250 x\\nsecond' >&2; exit 1")
-    stderr = laptop.refuses(3, "get", "p")  # which checks that it is printable ASCII
+    process(Desk(sandbox, monkeypatch), "printf '\\033[31mred \\342\\200\\250 x\\nsecond' >&2; exit 1")
+    stderr = sandbox.refuses(3, "get", "p")  # which checks that it is printable ASCII
     assert "red" in stderr
     assert "second" not in stderr
 
 
 def test_missing_program(desk: Desk) -> None:
     """A credential process that does not exist is named."""
-    desk.laptop.aws_config("[profile x]\ncredential_process = no-such-program --flag\n")
-    desk.laptop.configure(PROCESS)
+    desk.sandbox.aws_config("[profile x]\ncredential_process = no-such-program --flag\n")
+    desk.sandbox.configure(PROCESS)
     assert failure(desk).sentence == "credential_process: there is no program 'no-such-program'"
 
 
@@ -207,10 +207,10 @@ def test_absolute_path(desk: Desk, tmp_path: Path) -> None:
     script = tmp_path / "bin/mine"
     script.write_text(f"#!/bin/sh\necho '{json.dumps(ANSWER)}'\n")
     script.chmod(0o700)
-    desk.laptop.aws_config("[profile x]\ncredential_process = mine\n")
-    desk.laptop.configure(PROCESS)
+    desk.sandbox.aws_config("[profile x]\ncredential_process = mine\n")
+    desk.sandbox.configure(PROCESS)
     desk.monkeypatch.chdir(tmp_path)
-    desk.setenv(PATH=f"bin:{desk.laptop.environ['PATH']}")
+    desk.setenv(PATH=f"bin:{desk.sandbox.environ['PATH']}")
     started: list[list[str]] = []
     popen = source_credentials.subprocess.Popen
     desk.monkeypatch.setattr(
@@ -303,13 +303,13 @@ def test_the_callers_deadline(desk: Desk) -> None:
 
 def test_web_identity(desk: Desk, sts: LoopbackSts) -> None:
     """Web identity is botocore's: it asks STS itself, by the regional endpoint, and we say what STS said."""
-    token = desk.laptop.home / "token"
+    token = desk.sandbox.home / "token"
     token.write_text("MARKERSECRET")
-    desk.laptop.aws_config(
+    desk.sandbox.aws_config(
         f"[profile x]\nrole_arn = arn:aws:iam::111122223333:role/Web\nweb_identity_token_file = {token}\n"
         "region = eu-west-1\n"
     )
-    desk.laptop.configure(PROCESS)
+    desk.sandbox.configure(PROCESS)
     assert desk.call("p").origin.lifetime == "temporary"
     error = failure(desk)
     assert [call.action for call in sts.calls] == ["AssumeRoleWithWebIdentity"]
@@ -323,7 +323,7 @@ def test_web_identity(desk: Desk, sts: LoopbackSts) -> None:
 
 def test_environment(desk: Desk) -> None:
     """credential_source Environment takes the keys of the environment."""
-    desk.laptop.configure(f'[profiles.p]\ncredential_source = "Environment"\n{ROLE}')
+    desk.sandbox.configure(f'[profiles.p]\ncredential_source = "Environment"\n{ROLE}')
     desk.setenv(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="x", AWS_SESSION_TOKEN="t")
     keys = desk.source_keys("p")
     assert (keys.access_key_id, keys.session_token) == ("AKIAENV", "t")
@@ -371,7 +371,7 @@ def answer(key_id: str) -> dict[str, str]:
 
 def test_container(desk: Desk) -> None:
     """credential_source EcsContainer asks the container's endpoint."""
-    desk.laptop.configure(f'[profiles.p]\ncredential_source = "EcsContainer"\n{ROLE}')
+    desk.sandbox.configure(f'[profiles.p]\ncredential_source = "EcsContainer"\n{ROLE}')
     with metadata({"/task": answer("ASIATASK")}) as url:
         desk.setenv(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/task")
         assert desk.source_keys("p").access_key_id == "ASIATASK"
@@ -380,7 +380,7 @@ def test_container(desk: Desk) -> None:
 
 def test_instance(desk: Desk) -> None:
     """credential_source Ec2InstanceMetadata asks the instance's metadata."""
-    desk.laptop.configure(f'[profiles.p]\ncredential_source = "Ec2InstanceMetadata"\n{ROLE}')
+    desk.sandbox.configure(f'[profiles.p]\ncredential_source = "Ec2InstanceMetadata"\n{ROLE}')
     place = "/latest/meta-data/iam/security-credentials/"
     with metadata({"/latest/api/token": "token", place: "role", f"{place}role": answer("ASIAROLE")}) as url:
         desk.setenv(AWS_EC2_METADATA_SERVICE_ENDPOINT=f"{url}/")
@@ -392,42 +392,42 @@ def test_instance(desk: Desk) -> None:
 # The default chain
 
 
-def test_default_chain_ignores_the_profile_variables(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_default_chain_ignores_the_profile_variables(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """Without a source AWS_PROFILE and AWS_DEFAULT_PROFILE are ignored, though they name the very profile."""
-    laptop.configure(f"[profiles.p]\n{ROLE}")
-    laptop.aws_config(
+    sandbox.configure(f"[profiles.p]\n{ROLE}")
+    sandbox.aws_config(
         "[profile p]\ncredential_process = credhelper get p\n"
         f"[default]\naws_access_key_id = {SOURCE_KEY_ID}\naws_secret_access_key = {SOURCE_SECRET}\n"
     )
-    envelope = laptop.get("p", AWS_PROFILE="p", AWS_DEFAULT_PROFILE="p")
+    envelope = sandbox.get("p", AWS_PROFILE="p", AWS_DEFAULT_PROFILE="p")
     assert envelope["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
     assert [call.access_key_id for call in sts.calls] == [SOURCE_KEY_ID]
 
 
-def test_missing_sources_through_the_program(laptop: Laptop) -> None:
+def test_missing_sources_through_the_program(sandbox: Sandbox) -> None:
     """A source profile or saved key that is not there ends with 3, an AWS role without a source with 2."""
-    laptop.configure(
+    sandbox.configure(
         f'[profiles.a]\nsource_profile = "org-admim"\n{ROLE}[profiles.b]\nsource_key = "k"\n{ROLE}'
         f'[profiles.c]\nsource_profile = "role"\n{ROLE}'
     )
-    with open(laptop.home / ".aws/config", "a", encoding="ascii") as file:
+    with open(sandbox.home / ".aws/config", "a", encoding="ascii") as file:
         file.write("[profile role]\nrole_arn = arn:aws:iam::111122223333:role/R\n")
-    assert "did you mean 'org-admin'" in laptop.refuses(3, "get", "a")
-    assert "saved key 'k' is not in the OS keyring" in laptop.refuses(3, "get", "b")
-    assert "has 'role_arn' but no source" in laptop.refuses(2, "get", "c")
+    assert "did you mean 'org-admin'" in sandbox.refuses(3, "get", "a")
+    assert "saved key 'k' is not in the OS keyring" in sandbox.refuses(3, "get", "b")
+    assert "has 'role_arn' but no source" in sandbox.refuses(2, "get", "c")
 
 
-def test_chain_of_calls(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_chain_of_calls(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """Each call of a chain is signed with what the call below it minted."""
-    laptop.configure(
+    sandbox.configure(
         f'[profiles.low]\nsource_profile = "role"\n{ROLE}[profiles.p]\nsource_profile = "low"\n'
         'task_policy_arn = "S3UnlockBucketPolicy"\ntarget_principal = "111122223333"\nregion = "eu-west-1"\n'
     )
-    with open(laptop.home / ".aws/config", "a", encoding="ascii") as file:
+    with open(sandbox.home / ".aws/config", "a", encoding="ascii") as file:
         file.write(
             "[profile role]\nrole_arn = arn:aws:iam::111122223333:role/R\nsource_profile = org-admin\n"
         )
-    envelope = laptop.get("p")
+    envelope = sandbox.get("p")
     assert [call.action for call in sts.calls] == ["AssumeRole", "AssumeRole", "AssumeRoot"]
     minted = [issued["AccessKeyId"] for issued in sts.issued]
     assert [call.access_key_id for call in sts.calls] == [SOURCE_KEY_ID, *minted[:2]]

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from credhelper.app import Start, open_house
+from credhelper.app import Invocation, open_app
 from credhelper.aws import sts as room
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline
 from credhelper.errors import (
     ConfigError,
@@ -26,9 +26,9 @@ from credhelper.errors import (
     printable,
 )
 from credhelper.prompts import Answer
-from credhelper.sessions.consent import Asking, Consent, Said
-from credhelper.sessions.minter import Asker
-from credhelper.sessions.provider import Resolver
+from credhelper.sessions.consent import Asking, Consent, UserInput
+from credhelper.sessions.minter import Requester
+from credhelper.sessions.provider import SessionProvider
 
 import sts_faults as faults
 from calls import SOURCE_KEYS, Desk
@@ -36,9 +36,9 @@ from sts import SOURCE_SECRET
 
 if TYPE_CHECKING:
     from credhelper.prompts import Question
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 SLACK = 6.0  # seconds beyond the deadline that a busy machine may need; without one it would be 15 and more
@@ -46,10 +46,10 @@ REFUSED, UNREACHABLE = RefusedError, UnreachableError
 
 
 @pytest.fixture
-def desk(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """Calls made in this process, with retries that do not wait."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
-    return Desk(laptop, monkeypatch)
+    return Desk(sandbox, monkeypatch)
 
 
 FAULTS: list[tuple[faults.Mode, type[CredhelperError], str, int]] = [
@@ -195,7 +195,7 @@ def test_no_tls(desk: Desk, sts: LoopbackSts) -> None:
 def test_proxy_that_is_away(desk: Desk) -> None:
     """A proxy that cannot be reached is named as the cause, without its password."""
     desk.setenv(HTTPS_PROXY="http://me:hunter2@127.0.0.1:9")
-    del desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+    del desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
     error = failure(desk)
     assert "proxy" in error.sentence
     assert "hunter2" not in error.sentence
@@ -204,14 +204,14 @@ def test_proxy_that_is_away(desk: Desk) -> None:
 @pytest.mark.parametrize(
     "keys",
     [
-        Keys("AKIA\r", "s3cr3t"),
-        Keys("AKIA", "s3cr3t\n"),
-        Keys("AKIA", "s3cr3t", "t0ken\r\nX-Evil: 1"),
-        Keys("AKIA", "", "t0ken"),
+        AccessKey("AKIA\r", "s3cr3t"),
+        AccessKey("AKIA", "s3cr3t\n"),
+        AccessKey("AKIA", "s3cr3t", "t0ken\r\nX-Evil: 1"),
+        AccessKey("AKIA", "", "t0ken"),
     ],
     ids=["id", "secret", "token", "empty"],
 )
-def test_keys_that_cannot_be_sent(desk: Desk, sts: LoopbackSts, keys: Keys) -> None:
+def test_keys_that_cannot_be_sent(desk: Desk, sts: LoopbackSts, keys: AccessKey) -> None:
     """Keys with a line end or another control character are not sent, and not quoted."""
     error = failure(desk, keys=keys)
     assert type(error) is SourceError
@@ -224,7 +224,7 @@ def test_a_header_that_cannot_be_sent(desk: Desk) -> None:
     """What http.client quotes of a header it refuses is not passed on."""
     desk.call("developer")
     desk.monkeypatch.setattr(room, "_check_keys", lambda *_: None)
-    error = failure(desk, keys=Keys("AKIA", "x", "MARKERSECRET\nX: 1"))
+    error = failure(desk, keys=AccessKey("AKIA", "x", "MARKERSECRET\nX: 1"))
     assert error.sentence.startswith("no answer from STS")
 
 
@@ -261,7 +261,7 @@ ContextAssertion = "assertion"
 
 def test_assume_role_parameters(desk: Desk, sts: LoopbackSts) -> None:
     """Every parameter of AssumeRole arrives as configured, with its placeholders filled in and cleaned."""
-    desk.laptop.configure(ROLE_PROFILE)
+    desk.sandbox.configure(ROLE_PROFILE)
     desk.person = type(desk.person)("alice", "desk 7", lambda _: "ticket 4711")
     minted = desk.mint("full")
     assert sts.calls[0].parameters == {
@@ -312,7 +312,7 @@ def test_assume_root_parameters(desk: Desk, sts: LoopbackSts) -> None:
 def test_get_session_token_parameters(desk: Desk, sts: LoopbackSts) -> None:
     """The device, its code and the duration of an MFA session arrive."""
     device = "arn:aws:iam::999988887777:mfa/me"
-    desk.laptop.configure(
+    desk.sandbox.configure(
         f'[profiles.s]\nsource_profile = "org-admin"\nmfa_serial = "{device}"\nduration_seconds = 900\n'
         "minimum_session_token_size = 800\n"
     )
@@ -329,28 +329,28 @@ def test_get_session_token_parameters(desk: Desk, sts: LoopbackSts) -> None:
 def test_an_asked_code(desk: Desk, sts: LoopbackSts) -> None:
     """The code that a person gives arrives once, for the session under the role; the role is sent none."""
     device = "arn:aws:iam::999988887777:mfa/me"
-    desk.monkeypatch.setenv("HOME", str(desk.laptop.home))
-    environ = {**desk.laptop.environ, "CREDHELPER_KEYRING": "none"}
-    house = open_house(environ, Start(time.monotonic()))
+    desk.monkeypatch.setenv("HOME", str(desk.sandbox.home))
+    environ = {**desk.sandbox.environ, "CREDHELPER_KEYRING": "none"}
+    app = open_app(environ, Invocation(time.monotonic()))
     asked: list[str] = []
 
-    def answer(_question: Question, call: Call | None) -> Answer:
+    def answer(_question: Question, call: StsCall | None) -> Answer:
         asked.append(call.profile.name if call else "")
         return Answer("654321", "test")
 
-    resolver = Resolver(
+    provider = SessionProvider(
         aws=desk.aws,
-        store=house.store,
-        agent=house.agent,
-        locks=house.locks,
-        audit=house.audit,
-        journal=house.journal,
-        deadline=house.deadline,
-        asker=lambda: Asker("test", 1),
-        started=house.started,
-        consent=Consent(Said(), house.locks, "ana", Asking(answer, lambda: "test")),
+        store=app.store,
+        agent=app.agent,
+        locks=app.locks,
+        audit=app.audit,
+        log=app.log,
+        deadline=app.deadline,
+        requester=lambda: Requester("test", 1),
+        started=app.started,
+        consent=Consent(UserInput(), app.locks, "ana", Asking(answer, lambda: "test")),
     )
-    resolver.get(desk.call("developer", mfa_serial=device))
+    provider.get(desk.call("developer", mfa_serial=device))
     assert asked == [f"MFA session of {device}"]
     assert [(call.action, call.parameters.get("TokenCode")) for call in sts.calls] == [
         ("GetSessionToken", "654321"),
@@ -394,11 +394,11 @@ def test_user_agent(desk: Desk) -> None:
 @pytest.mark.parametrize("legacy", ["environment", "config"])
 def test_regional_endpoint(desk: Desk, region: str, flags: dict[str, bool], url: str, legacy: str) -> None:
     """AssumeRoot goes to the region's own endpoint, though the environment or AWS's config says legacy."""
-    del desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+    del desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
     if legacy == "environment":
         desk.setenv(AWS_STS_REGIONAL_ENDPOINTS="legacy")
     else:
-        desk.laptop.aws_config(
+        desk.sandbox.aws_config(
             "[profile org-admin]\nsts_regional_endpoints = legacy\naws_access_key_id = A\n"
         )
     client = desk.client("audit-root@payments-prod", region=region, **flags)
@@ -411,7 +411,7 @@ def test_configured_endpoint(desk: Desk) -> None:
     desk.setenv(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="true")
     assert desk.client("developer").meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
     desk.setenv(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="")
-    assert desk.client("developer").meta.endpoint_url == desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+    assert desk.client("developer").meta.endpoint_url == desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
 
 
 def test_ca_bundle(desk: Desk, tmp_path: Path) -> None:
@@ -435,8 +435,8 @@ def test_an_endpoint_that_is_none(desk: Desk) -> None:
     desk.setenv(AWS_ENDPOINT_URL_STS="not a url")
     with pytest.raises(ConfigError, match="botocore does not accept the endpoint's configuration"):
         desk.mint("developer")
-    desk.laptop.aws_config("[profile org-admin]\nservices = none\naws_access_key_id = A\n")
-    del desk.laptop.environ["AWS_ENDPOINT_URL_STS"]
+    desk.sandbox.aws_config("[profile org-admin]\nservices = none\naws_access_key_id = A\n")
+    del desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
     with pytest.raises(ConfigError, match="does not exist"):
         desk.mint("developer")
 
@@ -454,14 +454,14 @@ PROGRAM_FAULTS = [
     ids=[case[0].name for case in PROGRAM_FAULTS],
 )
 def test_fault_through_the_program(
-    laptop: Laptop, sts: LoopbackSts, mode: faults.Mode, kind: type[CredhelperError], said: str
+    sandbox: Sandbox, sts: LoopbackSts, mode: faults.Mode, kind: type[CredhelperError], said: str
 ) -> None:
     """Each broken answer ends the program with its status, nothing on stdout and a sentence on stderr."""
     sts.mode = mode
-    stderr = laptop.refuses(kind.status, "get", "developer")
+    stderr = sandbox.refuses(kind.status, "get", "developer")
     assert said in stderr
     assert "MARKERSECRET" not in stderr
-    assert "MARKERSECRET" not in laptop.log()
+    assert "MARKERSECRET" not in sandbox.log()
 
 
 class TestClients:
@@ -475,7 +475,7 @@ class TestClients:
         assert len(found) == 1
 
         for number in range(20):
-            aws._client(call, Keys(f"ASIA{number}", "x", "x"))
+            aws._client(call, AccessKey(f"ASIA{number}", "x", "x"))
         assert len(aws._clients) == room.CLIENTS
         assert aws._client(call, SOURCE_KEYS) not in found
 

@@ -15,85 +15,85 @@ import crashing
 from sandbox import PROFILES
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 SCRIPT = str(Path(crashing.__file__))
 
 
-def _crash(laptop: Laptop, when: str, step: str) -> None:
+def _crash(sandbox: Sandbox, when: str, step: str) -> None:
     command = [sys.executable, SCRIPT, when, step, "get", "developer"]
-    done = subprocess.run(command, env=laptop.environ, capture_output=True, timeout=60, check=False)
+    done = subprocess.run(command, env=sandbox.environ, capture_output=True, timeout=60, check=False)
     assert done.returncode == -9, done
 
 
-def _check_aftermath(laptop: Laptop) -> None:
-    laptop.check_modes()
+def _check_aftermath(sandbox: Sandbox) -> None:
+    sandbox.check_modes()
     known = {"audit.jsonl", "items.jsonl", "credhelper.log"}
-    assert {path.name for path in laptop.state.iterdir()} <= known
+    assert {path.name for path in sandbox.state.iterdir()} <= known
 
 
 @pytest.mark.parametrize("step", crashing.STEPS)
 def test_a_crash_at_any_step_costs_at_most_one_mint(
-    laptop: Laptop, sts: LoopbackSts, secret_service, step: str
+    sandbox: Sandbox, sts: LoopbackSts, secret_service, step: str
 ) -> None:
     """Killed before or after the step on a cold cache: the next call works, and the one after is a hit."""
-    laptop.state.mkdir(mode=0o700, parents=True)
+    sandbox.state.mkdir(mode=0o700, parents=True)
     for when, profile in (("before", "a"), ("after", "b")):
-        laptop.configure(PROFILES.replace("role/Developer", f"role/{profile}"))
+        sandbox.configure(PROFILES.replace("role/Developer", f"role/{profile}"))
         sts.calls.clear()
-        _crash(laptop, when, step)
-        envelope = laptop.get("developer")
+        _crash(sandbox, when, step)
+        envelope = sandbox.get("developer")
 
         assert sts.count() <= 2
-        assert laptop.get("developer") == envelope
+        assert sandbox.get("developer") == envelope
         assert sts.count() <= 2
-        _check_aftermath(laptop)
+        _check_aftermath(sandbox)
 
 
-def test_an_older_session_survives_a_crash_of_its_refresh(laptop, sts, secret_service) -> None:
+def test_an_older_session_survives_a_crash_of_its_refresh(sandbox, sts, secret_service) -> None:
     """Killed while minting anew: what was cached is still there and still serves."""
-    cached = laptop.get("developer")
+    cached = sandbox.get("developer")
     for when, step in (
         ("before", "credhelper.cache.keyring:OsKeyring.set"),
         ("after", "credhelper.aws.sts:Aws.mint"),
     ):
         command = [sys.executable, SCRIPT, when, step, "get", "developer", "--refresh"]
-        subprocess.run(command, env=laptop.environ, capture_output=True, timeout=60, check=False)
+        subprocess.run(command, env=sandbox.environ, capture_output=True, timeout=60, check=False)
 
-        assert laptop.get("developer") == cached
+        assert sandbox.get("developer") == cached
 
 
-def test_kills_at_random_moments_lose_nothing(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+def test_kills_at_random_moments_lose_nothing(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
     """Thirty kills within the first 600 ms of cold calls, three after each other."""
-    laptop.state.mkdir(mode=0o700, parents=True)
+    sandbox.state.mkdir(mode=0o700, parents=True)
     moments = random.Random(4711)
     for number in range(10):
-        laptop.configure(PROFILES.replace("role/Developer", f"role/R{number}"))
+        sandbox.configure(PROFILES.replace("role/Developer", f"role/R{number}"))
         sts.calls.clear()
         for _ in range(3):
-            process = laptop.start("get", "developer")
+            process = sandbox.start("get", "developer")
             time.sleep(moments.uniform(0, 0.6))
             process.kill()
             process.communicate()
-        laptop.get("developer")
+        sandbox.get("developer")
 
         assert sts.count() <= 3 + 1
-        _check_aftermath(laptop)
+        _check_aftermath(sandbox)
 
 
-def test_a_killed_minter_hands_over_to_the_next(laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+def test_a_killed_minter_hands_over_to_the_next(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
     """The lock of a dead process is free at once: those who wait mint once more between them."""
     import sts_faults as faults
 
     sts.script.append(faults.slow(5))
-    minter = laptop.start("get", "developer")
+    minter = sandbox.start("get", "developer")
     while not sts.calls:
         time.sleep(0.02)
-    waiting = [laptop.start("get", "developer") for _ in range(6)]
+    waiting = [sandbox.start("get", "developer") for _ in range(6)]
     time.sleep(2)
     minter.kill()
     minter.communicate()
-    keys = {laptop.finish(caller).envelope["AccessKeyId"] for caller in waiting}
+    keys = {sandbox.finish(caller).envelope["AccessKeyId"] for caller in waiting}
 
     assert (len(keys), sts.count()) == (1, 2)

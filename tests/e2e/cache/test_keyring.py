@@ -20,7 +20,7 @@ from credhelper.cache.locks import Locks
 from credhelper.cache.store import Store
 from credhelper.credentials import Clocks, Credentials
 from credhelper.errors import ConfigError
-from credhelper.log import Journal
+from credhelper.log import Log
 
 import fake_keyrings
 from lent_keyring import lend
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sandbox import Laptop, SecretService
+    from sandbox import Sandbox, SecretService
     from sts import LoopbackSts
 
 SERVICE = "keyring.backends.SecretService.Keyring"
@@ -50,8 +50,8 @@ class KeyringContract:
     @pytest.fixture
     def store(self, keyring: OsKeyring, tmp_path: Path) -> Store:
         """A store over it."""
-        journal = Journal(str(tmp_path / "log"))
-        return Store(keyring, Index(str(tmp_path / "items.jsonl"), Locks(None, journal), journal), journal)
+        log = Log(str(tmp_path / "log"))
+        return Store(keyring, Index(str(tmp_path / "items.jsonl"), Locks(None, log), log), log)
 
     def test_what_is_set_is_what_is_got(self, keyring: OsKeyring) -> None:
         """An item is created, replaced, and gone once it is deleted."""
@@ -161,11 +161,11 @@ class TestSecretService(KeyringContract):
 
     @pytest.fixture
     def keyring(
-        self, laptop: Laptop, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+        self, sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
     ) -> OsKeyring:
         assert secret_service.daemon is not None
         name = "DBUS_SESSION_BUS_ADDRESS"
-        monkeypatch.setenv(name, laptop.environ[name])
+        monkeypatch.setenv(name, sandbox.environ[name])
         return OsKeyring("auto" if sys.platform == "linux" else SERVICE, os.environ)
 
 
@@ -424,12 +424,12 @@ class TestDeadline:
         assert seconds(keyring) < 1.5
 
     def test_the_collection_says_whether_it_is_locked(
-        self, laptop: Laptop, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+        self, sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """gnome-keyring is asked over a connection of our own, and says that it is not locked."""
         assert secret_service.daemon is not None
         name = "DBUS_SESSION_BUS_ADDRESS"
-        monkeypatch.setenv(name, laptop.environ[name])
+        monkeypatch.setenv(name, sandbox.environ[name])
         assert cache_keyring._collection_is_locked() is False
 
 
@@ -515,35 +515,35 @@ class TestChoice:
         assert keyring.gone is not None
 
     @pytest.mark.parametrize("choice", ["nonsense", "a b.c", ".Keyring", "__import__('os').x"])
-    def test_nonsense_in_the_environment(self, laptop: Laptop, choice: str) -> None:
+    def test_nonsense_in_the_environment(self, sandbox: Sandbox, choice: str) -> None:
         """The program says what CREDHELPER_KEYRING may be, and does nothing."""
-        said = laptop.refuses(2, "get", "developer", CREDHELPER_KEYRING=choice)
+        said = sandbox.refuses(2, "get", "developer", CREDHELPER_KEYRING=choice)
         assert "CREDHELPER_KEYRING must be auto, none or module.Class" in said
 
-    def test_no_such_class_in_the_environment(self, laptop: Laptop) -> None:
+    def test_no_such_class_in_the_environment(self, sandbox: Sandbox) -> None:
         """The program names the class that it could not load."""
-        said = laptop.refuses(2, "get", "developer", CREDHELPER_KEYRING="no.such.Keyring")
+        said = sandbox.refuses(2, "get", "developer", CREDHELPER_KEYRING="no.such.Keyring")
         assert "keyring backend 'no.such.Keyring' cannot be loaded" in said
 
-    def test_a_class_by_name(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_class_by_name(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Another backend is used where its class is named."""
-        with lend(str(laptop.home / "lent")) as environ:
-            laptop.environ |= environ
-            assert laptop.get("developer") == laptop.get("developer")
+        with lend(str(sandbox.home / "lent")) as environ:
+            sandbox.environ |= environ
+            assert sandbox.get("developer") == sandbox.get("developer")
         assert sts.count() == 1
 
     @pytest.mark.parametrize("how", ["environment", "configuration"])
     def test_none_by_name(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service: SecretService, how: str
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService, how: str
     ) -> None:
         """With `none` every call mints, although there is a keyring."""
         assert secret_service.daemon is not None
         if how == "environment":
-            laptop.environ["CREDHELPER_KEYRING"] = "none"
+            sandbox.environ["CREDHELPER_KEYRING"] = "none"
         else:
-            laptop.configure(PROFILES + '[keyring]\nbackend = "none"\n')
-        laptop.get("developer")
-        laptop.get("developer")
+            sandbox.configure(PROFILES + '[keyring]\nbackend = "none"\n')
+        sandbox.get("developer")
+        sandbox.get("developer")
         assert sts.count() == 2
 
 
@@ -553,69 +553,69 @@ class TestFailures:
     @pytest.mark.skipif(
         not HAS_SECRET_SERVICE and not os.environ.get("CI"), reason="gnome-keyring and dbus are not installed"
     )
-    def test_locked_and_nobody_to_ask(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_locked_and_nobody_to_ask(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """A locked collection on a machine without a display is no keyring."""
-        with laptop.secret_service(None):
-            self.answers_by_minting(laptop, sts)
-        assert "KeyringLocked" in laptop.log() or "InitError" in laptop.log()
+        with sandbox.secret_service(None):
+            self.answers_by_minting(sandbox, sts)
+        assert "KeyringLocked" in sandbox.log() or "InitError" in sandbox.log()
 
     @pytest.mark.parametrize("address", ["", "unix:path=/nonexistent/bus", "nonsense"])
-    def test_no_bus(self, laptop: Laptop, sts: LoopbackSts, address: str) -> None:
+    def test_no_bus(self, sandbox: Sandbox, sts: LoopbackSts, address: str) -> None:
         """Without a session bus there is no keyring."""
-        laptop.environ["DBUS_SESSION_BUS_ADDRESS"] = address
-        self.answers_by_minting(laptop, sts)
-        assert ("the keyring said: " if address else "DBUS_SESSION_BUS_ADDRESS is not set") in laptop.log()
+        sandbox.environ["DBUS_SESSION_BUS_ADDRESS"] = address
+        self.answers_by_minting(sandbox, sts)
+        assert ("the keyring said: " if address else "DBUS_SESSION_BUS_ADDRESS is not set") in sandbox.log()
 
-    def test_bus_killed(self, laptop: Laptop, sts: LoopbackSts, secret_service: SecretService) -> None:
+    def test_bus_killed(self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService) -> None:
         """A bus that has gone away is no keyring."""
-        laptop.get("developer")
+        sandbox.get("developer")
         secret_service.kill_bus()
         sts.reset()
-        self.answers_by_minting(laptop, sts)
+        self.answers_by_minting(sandbox, sts)
 
-    def test_daemon_killed(self, laptop: Laptop, sts: LoopbackSts, secret_service: SecretService) -> None:
+    def test_daemon_killed(self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService) -> None:
         """A daemon that comes back locked is no keyring."""
         secret_service.signal(signal.SIGKILL)
-        self.answers_by_minting(laptop, sts)
+        self.answers_by_minting(sandbox, sts)
 
     @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":99"}], ids=["no display", "display"])
     def test_daemon_stopped(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service: SecretService, display: dict[str, str]
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService, display: dict[str, str]
     ) -> None:
         """A daemon that never answers costs 2 s, once."""
-        laptop.environ |= display
+        sandbox.environ |= display
         secret_service.signal(signal.SIGSTOP)
-        self.answers_by_minting(laptop, sts)
-        assert laptop.log().count("the keyring did not answer within 2 s") == 1
+        self.answers_by_minting(sandbox, sts)
+        assert sandbox.log().count("the keyring did not answer within 2 s") == 1
 
     def test_the_time_is_configurable(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service: SecretService
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService
     ) -> None:
         """`[keyring] timeout` is how long a call may take."""
-        laptop.configure(PROFILES + "[keyring]\ntimeout = 1\n")
+        sandbox.configure(PROFILES + "[keyring]\ntimeout = 1\n")
         secret_service.signal(signal.SIGSTOP)
-        self.answers_by_minting(laptop, sts)
-        assert "the keyring did not answer within 1 s" in laptop.log()
+        self.answers_by_minting(sandbox, sts)
+        assert "the keyring did not answer within 1 s" in sandbox.log()
 
     @staticmethod
-    def answers_by_minting(laptop: Laptop, sts: LoopbackSts) -> None:
+    def answers_by_minting(sandbox: Sandbox, sts: LoopbackSts) -> None:
         started = time.monotonic()
-        laptop.get("developer")
+        sandbox.get("developer")
         assert time.monotonic() - started < 24  # a person would have had 25
         assert sts.count() == 1
-        laptop.check_modes()
+        sandbox.check_modes()
 
 
 class TestHushed:
     """A mint ahead of need disturbs nobody: a keyring that might ask for a password is left alone."""
 
     def test_an_open_collection_is_used(
-        self, laptop: Laptop, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+        self, sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """gnome-keyring says that it is not locked, so nothing can be asked."""
         assert secret_service.daemon is not None
-        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", laptop.environ["DBUS_SESSION_BUS_ADDRESS"])
-        keyring = OsKeyring("auto", os.environ, hushed=True)
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", sandbox.environ["DBUS_SESSION_BUS_ADDRESS"])
+        keyring = OsKeyring("auto", os.environ, background=True)
         keyring.set("credhelper:A", "text")
         assert keyring.get("credhelper:A") == "text"
 
@@ -628,14 +628,14 @@ class TestHushed:
         monkeypatch.setattr(sys, "platform", "linux")
         loaded: list[cache_keyring.Pinned] = []
         monkeypatch.setattr(OsKeyring, "_load", lambda _, candidate: loaded.append(candidate))
-        keyring = OsKeyring("auto", {"DBUS_SESSION_BUS_ADDRESS": "unix:"}, timeout=0.3, hushed=True)
+        keyring = OsKeyring("auto", {"DBUS_SESSION_BUS_ADDRESS": "unix:"}, timeout=0.3, background=True)
         with pytest.raises(NoKeyringError, match="nobody is to be disturbed"):
             keyring.get("credhelper:A")
         assert loaded == []
 
     def test_a_backend_that_was_named_is_left_alone(self) -> None:
         """Nobody knows what it asks."""
-        keyring = OsKeyring("memory_keyring.MemoryKeyring", {}, hushed=True)
+        keyring = OsKeyring("memory_keyring.MemoryKeyring", {}, background=True)
         assert not keyring.is_there()
 
     @pytest.mark.parametrize("platform", ["darwin", "win32"])
@@ -646,4 +646,4 @@ class TestHushed:
         monkeypatch.setattr(sys, "platform", platform)
         backend = Scripted(lambda: "text")
         monkeypatch.setattr(OsKeyring, "_load", lambda *_: backend)
-        assert OsKeyring("auto", {}, hushed=True).get("credhelper:A") == "text"
+        assert OsKeyring("auto", {}, background=True).get("credhelper:A") == "text"

@@ -21,7 +21,7 @@ import credhelper
 from credhelper.cli import completers_run, main
 
 import requirements
-from sandbox import AWS_CONFIG, PROFILES, Laptop
+from sandbox import AWS_CONFIG, PROFILES, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,9 +60,9 @@ AFTER = {line: after or line for line, after in LINES}
 
 
 @pytest.fixture(scope="module", name="desk")
-def _desk(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
+def _desk(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
     """A laptop for all of them: nothing here changes it."""
-    desk = Laptop(tmp_path_factory.mktemp("desk") / "home")
+    desk = Sandbox(tmp_path_factory.mktemp("desk") / "home")
     desk.configure(CONFIG)
     desk.aws_config(f'{AWS_CONFIG}[profile "org-$(touch owned)"]\nregion = x\n')
     (desk.home / "certificates.pem").touch()
@@ -73,7 +73,7 @@ def _desk(tmp_path_factory: pytest.TempPathFactory) -> Laptop:
 class Terminal:
     """A shell that somebody types into."""
 
-    def __init__(self, desk: Laptop, *command: str) -> None:
+    def __init__(self, desk: Sandbox, *command: str) -> None:
         self.pid, self._terminal = pty.fork()
         if self.pid == 0:
             os.chdir(desk.home)
@@ -105,7 +105,7 @@ class Terminal:
 
 
 @contextmanager
-def terminal(desk: Laptop, *command: str) -> Iterator[Terminal]:
+def terminal(desk: Sandbox, *command: str) -> Iterator[Terminal]:
     """A shell, ended at the end."""
     shell = Terminal(desk, *command)
     try:
@@ -124,7 +124,7 @@ class TestBash:
     """`bash`, with nothing but itself."""
 
     @pytest.fixture(name="shell")
-    def _shell(self, desk: Laptop) -> Iterator[Terminal]:
+    def _shell(self, desk: Sandbox) -> Iterator[Terminal]:
         with terminal(desk, requirements.program("bash"), "--norc", "-i") as shell:
             shell.run("source <(credhelper completion bash)")
             shell.run("""reveal() { printf '<<%s>>' "$READLINE_LINE"; READLINE_LINE= READLINE_POINT=0; }""")
@@ -135,7 +135,7 @@ class TestBash:
         """The line after the key; nothing else is printed."""
         assert {line: completed(shell, line) for line, _ in LINES} == AFTER
 
-    def test_an_old_bash(self, desk: Laptop) -> None:
+    def test_an_old_bash(self, desk: Sandbox) -> None:
         """3.2, which macOS has, knows neither nosort nor compopt: it completes, and prints nothing."""
         script = (
             "compopt() { return 127; }\n"
@@ -160,7 +160,7 @@ class TestZsh:
     """`zsh`, its function found by its name in fpath, as it is installed."""
 
     @pytest.fixture(name="shell")
-    def _shell(self, desk: Laptop) -> Iterator[Terminal]:
+    def _shell(self, desk: Sandbox) -> Iterator[Terminal]:
         functions = desk.home / "zfunc"
         functions.mkdir(exist_ok=True)
         (functions / "_credhelper").write_bytes(desk.run("completion", "zsh").stdout)
@@ -186,7 +186,7 @@ class TestZsh:
         assert re.search(r"evil +-- \$\(touch owned\) `touch owned` %F\{red\};\\ \\x1b\[2J\\x09", shown)
         assert "\x1b[2J" not in shown
 
-    def test_sourced(self, desk: Laptop) -> None:
+    def test_sourced(self, desk: Sandbox) -> None:
         """`source <(credhelper completion zsh)` behind compinit does, too."""
         script = (
             "autoload -Uz compinit; compinit -u -D; source <(credhelper completion zsh); "
@@ -206,7 +206,7 @@ class TestZsh:
 class TestFish:
     """`fish`, with the script where it looks for it."""
 
-    def test_tab(self, desk: Laptop) -> None:
+    def test_tab(self, desk: Sandbox) -> None:
         """The one word that fits, and what it is; fish itself leaves the space out behind an '@'."""
         place = desk.home / ".config/fish/completions"
         place.mkdir(parents=True)
@@ -237,29 +237,31 @@ class TestTheAnswers:
     @pytest.mark.parametrize("text", ["[profiles\n", "\xff\xfe", "profiles = 5\naccounts = []\n", None])
     def test_a_configuration_that_cannot_be_read(self, tmp_path: Path, text: str | None) -> None:
         """No names, no error: verbs and flags are completed all the same."""
-        laptop = Laptop(tmp_path / "home")
+        sandbox = Sandbox(tmp_path / "home")
         if text is not None:
-            laptop.configure("")
-            laptop.config.write_bytes(text.encode("latin-1"))
+            sandbox.configure("")
+            sandbox.config.write_bytes(text.encode("latin-1"))
 
-        assert laptop.run("complete", "zsh", "--", "credhelper", "get", "").stdout == b""
-        assert laptop.run("complete", "zsh", "--", "credhelper", "stat").stdout.startswith(b"plain\tstatus\t")
+        assert sandbox.run("complete", "zsh", "--", "credhelper", "get", "").stdout == b""
+        assert sandbox.run("complete", "zsh", "--", "credhelper", "stat").stdout.startswith(
+            b"plain\tstatus\t"
+        )
 
     @pytest.mark.parametrize(
         "words", [[], [""], ["credhelper", "get", "--", ""], ["--", "-x"], ["no", "such", "x"]]
     )
-    def test_a_line_that_makes_no_sense(self, desk: Laptop, words: list[str]) -> None:
+    def test_a_line_that_makes_no_sense(self, desk: Sandbox, words: list[str]) -> None:
         """Whatever is typed, it ends well and says nothing on stderr."""
         assert desk.run("complete", "fish", "--", *words).status == 0
 
-    def test_nothing_runs(self, desk: Laptop) -> None:
+    def test_nothing_runs(self, desk: Sandbox) -> None:
         """--help and --version on a line that is being completed are not obeyed; names run nothing."""
         for words in (["--version", "get", ""], ["get", "--help", "dev"]):
             said = desk.run("complete", "zsh", "--", "credhelper", *words).stdout
             assert said.count(b"\t") == 2 * said.count(b"\n") > 0
         assert not list(desk.home.rglob("owned"))
 
-    def test_only_characters_that_no_shell_gives_a_meaning_to(self, desk: Laptop) -> None:
+    def test_only_characters_that_no_shell_gives_a_meaning_to(self, desk: Sandbox) -> None:
         """A profile of the AWS files may be called anything."""
         environ = {"HOME": str(desk.home), "CREDHELPER_CONFIG": str(desk.config)} | {
             "AWS_CONFIG_FILE": str(desk.home / ".aws/config")
@@ -273,7 +275,7 @@ class TestTheAnswers:
         assert "org-admin" in {word.text for word in words}
         assert all(re.fullmatch(r"[A-Za-z0-9._+=@-]+", word.text) for word in words)
 
-    def test_a_list_of_accounts(self, desk: Laptop) -> None:
+    def test_a_list_of_accounts(self, desk: Sandbox) -> None:
         """Behind a comma the next one is completed."""
         environ = {"CREDHELPER_CONFIG": str(desk.config)}
 
@@ -285,7 +287,7 @@ class TestTheAnswers:
         "verb",
         sorted({"get", "login", "exec", "env", "setup", "explain", "clear", "doctor"} & set(main.VERBS)),
     )
-    def test_every_verb_that_takes_a_profile_completes_its_name(self, desk: Laptop, verb: str) -> None:
+    def test_every_verb_that_takes_a_profile_completes_its_name(self, desk: Sandbox, verb: str) -> None:
         """None has been forgotten."""
         said = desk.run("complete", "zsh", "--", "credhelper", verb, "dev").stdout
 
@@ -296,11 +298,11 @@ class TestTheAnswers:
     )
     def test_saved_keys(self, tmp_path: Path, words: list[str]) -> None:
         """Their names come from the index; no keyring is opened."""
-        laptop = Laptop(tmp_path / "home")
-        laptop.configure(CONFIG)
-        laptop.list_saved_key("me", "AKIAME")
+        sandbox = Sandbox(tmp_path / "home")
+        sandbox.configure(CONFIG)
+        sandbox.list_saved_key("me", "AKIAME")
 
-        said = laptop.run("complete", "zsh", "--", "credhelper", *words, "m").stdout
+        said = sandbox.run("complete", "zsh", "--", "credhelper", *words, "m").stdout
         assert said == b"plain\tme\tAKIAME\n"
 
     @pytest.mark.parametrize(
@@ -317,22 +319,22 @@ class TestTheAnswers:
             (["setup", "audit-roo"], "plain\taudit-root\tIAMAuditRootUserCredentials"),
         ],
     )
-    def test_values(self, desk: Laptop, words: list[str], said: str) -> None:
+    def test_values(self, desk: Sandbox, words: list[str], said: str) -> None:
         """Of options; and behind '--' there are files."""
         assert desk.run("complete", "zsh", "--", "credhelper", *words).stdout.decode().startswith(said)
 
     def test_ten_thousand_profiles(self, tmp_path: Path) -> None:
         """They are all there, and nobody waits for them."""
-        laptop = Laptop(tmp_path / "home")
-        laptop.configure("".join(f'[profiles.p{number}]\nrole_arn = "x"\n' for number in range(10_000)))
+        sandbox = Sandbox(tmp_path / "home")
+        sandbox.configure("".join(f'[profiles.p{number}]\nrole_arn = "x"\n' for number in range(10_000)))
         began = time.monotonic()
-        said = laptop.run("complete", "zsh", "--", "credhelper", "get", "p99").stdout
+        said = sandbox.run("complete", "zsh", "--", "credhelper", "get", "p99").stdout
 
         assert said.count(b"\n") == 111
         assert time.monotonic() - began < 10
 
 
-def test_the_scripts(desk: Laptop) -> None:
+def test_the_scripts(desk: Sandbox) -> None:
     """`completion` prints them as they are; each shell that is there finds no fault in its own."""
     for shell in ("bash", "zsh", "fish"):
         script = SCRIPTS / f"credhelper.{shell}"

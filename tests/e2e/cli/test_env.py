@@ -20,7 +20,7 @@ from sandbox import PROGRAM
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 NAMES = [
@@ -52,18 +52,18 @@ def _meant(sts: LoopbackSts) -> dict[str, str]:
     }
 
 
-def _printed(laptop: Laptop, *arguments: str, **environ: str) -> str:
-    result = laptop.run("env", *arguments, **environ)
+def _printed(sandbox: Sandbox, *arguments: str, **environ: str) -> str:
+    result = sandbox.run("env", *arguments, **environ)
     assert result.status == 0, result.stderr
     return result.stdout.decode()
 
 
-def _after(laptop: Laptop, shell: str, script: str, directory: Path) -> dict[str, str | None]:
+def _after(sandbox: Sandbox, shell: str, script: str, directory: Path) -> dict[str, str | None]:
     """What a program finds in its environment that a shell starts after this script."""
     program, *options = shell.split()
     done = subprocess.run(
         [requirements.program(program), *options, "-c", f"{script}; exec {sys.executable} -c '{DUMP}'"],
-        env=laptop.environ,
+        env=sandbox.environ,
         cwd=directory,
         capture_output=True,
         timeout=60,
@@ -86,12 +86,12 @@ class TestFormats:
         ],
     )
     def test_a_shell_takes_the_session_over(
-        self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path, shell: str, script: str
+        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, shell: str, script: str
     ) -> None:
         """As it stands in the help, with everything in the secrets that a shell could make something of."""
         sts.secret_marker = HOSTILE
 
-        assert _after(laptop, shell, script, tmp_path) == _meant(sts)
+        assert _after(sandbox, shell, script, tmp_path) == _meant(sts)
         assert not list(tmp_path.glob("pwned"))
 
     @pytest.mark.parametrize(
@@ -103,71 +103,71 @@ class TestFormats:
         ],
     )
     def test_every_shell_reads_the_same(
-        self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path, form: str, shells: list[str]
+        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, form: str, shells: list[str]
     ) -> None:
         """Sourced from a file."""
         sts.secret_marker = HOSTILE if form != "dotenv" else "`touch pwned`; touch pwned"
-        (tmp_path / "text").write_text(_printed(laptop, "developer", "--format", form))
+        (tmp_path / "text").write_text(_printed(sandbox, "developer", "--format", form))
         script = "set -a; . ./text" if form == "dotenv" else ". ./text"
 
         for shell in shells:
-            assert _after(laptop, shell, script, tmp_path) == _meant(sts), shell
+            assert _after(sandbox, shell, script, tmp_path) == _meant(sts), shell
         assert not list(tmp_path.glob("pwned"))
 
-    def test_a_real_client_then_is_who_the_session_says(self, laptop: Laptop) -> None:
+    def test_a_real_client_then_is_who_the_session_says(self, sandbox: Sandbox) -> None:
         """boto3, in a shell that has taken it over."""
         ask = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
         script = f'eval "$(credhelper env unlock-bucket)"; {sys.executable} -c "{ask}"'
-        done = subprocess.run(["sh", "-c", script], env=laptop.environ, capture_output=True, check=True)
+        done = subprocess.run(["sh", "-c", script], env=sandbox.environ, capture_output=True, check=True)
 
         assert done.stdout == b"arn:aws:iam::111122223333:root\n"
 
-    def test_dotenv(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_dotenv(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """As python-dotenv reads it."""
-        text = _printed(laptop, "developer", "--format", "dotenv")
+        text = _printed(sandbox, "developer", "--format", "dotenv")
 
         assert dotenv.dotenv_values(stream=io.StringIO(text)) == _meant(sts)
 
-    def test_docker(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_docker(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """A name, an equals sign, and the value up to the end of the line."""
         sts.secret_marker = HOSTILE
-        lines = _printed(laptop, "developer", "--format", "docker").splitlines()
+        lines = _printed(sandbox, "developer", "--format", "docker").splitlines()
 
         assert dict(line.split("=", 1) for line in lines) == _meant(sts)
 
-    def test_json(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_json(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """One object, and every value."""
         sts.secret_marker = HOSTILE
 
-        assert json.loads(_printed(laptop, "developer", "--format", "json")) == _meant(sts)
+        assert json.loads(_printed(sandbox, "developer", "--format", "json")) == _meant(sts)
 
     @pytest.mark.parametrize(("form", "line"), [("powershell", "$env:{} = '{}'"), ("cmd", 'set "{}={}"')])
-    def test_windows(self, laptop: Laptop, sts: LoopbackSts, form: str, line: str) -> None:
+    def test_windows(self, sandbox: Sandbox, sts: LoopbackSts, form: str, line: str) -> None:
         """A line each, quoted as PowerShell and cmd want it."""
-        lines = _printed(laptop, "developer", "--format", form).splitlines()
+        lines = _printed(sandbox, "developer", "--format", form).splitlines()
 
         assert lines == [line.format(*each) for each in _meant(sts).items()]
 
     @pytest.mark.parametrize(("form", "what"), [("cmd", "one of"), ("dotenv", "one of")])
     def test_a_value_that_a_format_cannot_carry(
-        self, laptop: Laptop, sts: LoopbackSts, form: str, what: str
+        self, sandbox: Sandbox, sts: LoopbackSts, form: str, what: str
     ) -> None:
         """Exit 2, with the variable and without its value; nothing is printed by halves."""
         sts.secret_marker = "%'secret"
-        said = laptop.refuses(2, "env", "developer", "--format", form)
+        said = sandbox.refuses(2, "env", "developer", "--format", form)
 
         assert f"the value of 'AWS_SECRET_ACCESS_KEY' has {what}" in said
         assert "hint: --format json carries every value" in said
         assert "secret" not in said
 
-    def test_all_of_them_are_in_the_help(self, laptop: Laptop) -> None:
+    def test_all_of_them_are_in_the_help(self, sandbox: Sandbox) -> None:
         """With the one that is taken where nothing is said, whatever $SHELL is."""
-        assert "|".join(shell_formats.FORMS) in laptop.run("env", "--help").stdout.decode()
-        assert _printed(laptop, "developer", SHELL="/usr/bin/fish").startswith("export AWS_ACCESS_KEY_ID=")
+        assert "|".join(shell_formats.FORMS) in sandbox.run("env", "--help").stdout.decode()
+        assert _printed(sandbox, "developer", SHELL="/usr/bin/fish").startswith("export AWS_ACCESS_KEY_ID=")
 
-    def test_an_unknown_one(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_an_unknown_one(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Exit 2, with the known ones; nothing is minted."""
-        said = laptop.refuses(2, "env", "developer", "--format", "csh")
+        said = sandbox.refuses(2, "env", "developer", "--format", "csh")
 
         assert "'sh', 'fish', 'powershell', 'cmd', 'dotenv', 'docker', 'json'" in said
         assert sts.calls == []
@@ -184,16 +184,16 @@ class TestRegion:
             (["--region", "us-west-2"], {"AWS_REGION": "us-east-1"}, "us-west-2"),
         ],
     )
-    def test_both_variables_say_the_same(self, laptop: Laptop, flags, environ, expected: str) -> None:
+    def test_both_variables_say_the_same(self, sandbox: Sandbox, flags, environ, expected: str) -> None:
         """And what is said on the command line counts most."""
-        found = json.loads(_printed(laptop, "developer", "--format", "json", *flags, **environ))
+        found = json.loads(_printed(sandbox, "developer", "--format", "json", *flags, **environ))
 
         assert (found["AWS_REGION"], found["AWS_DEFAULT_REGION"]) == (expected, expected)
 
     @pytest.mark.parametrize("region", ["eu-west-1'; touch pwned; '", "eu-west-1\x1b[31m"])
-    def test_a_hostile_one_of_the_callers(self, laptop: Laptop, tmp_path: Path, region: str) -> None:
+    def test_a_hostile_one_of_the_callers(self, sandbox: Sandbox, tmp_path: Path, region: str) -> None:
         """It is quoted, or refused where it would reach the terminal as it is."""
-        result = laptop.run("env", "developer", "--sts-region", "eu-west-1", AWS_REGION=region)
+        result = sandbox.run("env", "developer", "--sts-region", "eu-west-1", AWS_REGION=region)
         if result.status == 0:
             script = 'eval "$1"; printf %s "$AWS_REGION"'
             words = ["sh", "-c", script, "sh", result.stdout.decode()]
@@ -208,23 +208,23 @@ class TestRegion:
 class TestSecrecy:
     """Where it is printed, and where not."""
 
-    def test_a_terminal_is_refused(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_terminal_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Exit 2 without --show, and how it is meant; nothing is minted."""
-        status, shown = laptop.on_a_terminal("env", "developer")
+        status, shown = sandbox.on_a_terminal("env", "developer")
 
         assert status == 2
         assert 'eval "$(credhelper env developer)"' in shown
         assert sts.calls == []
-        status, shown = laptop.on_a_terminal("env", "developer", "--show")
+        status, shown = sandbox.on_a_terminal("env", "developer", "--show")
         assert status == 0
         assert f"export AWS_SESSION_TOKEN='{sts.issued[0]['SessionToken']}'" in shown
 
-    def test_a_full_disk(self, laptop: Laptop) -> None:
+    def test_a_full_disk(self, sandbox: Sandbox) -> None:
         """Exit 1, in one sentence."""
         with open("/dev/full", "wb") as full:
             done = subprocess.run(
                 [PROGRAM, "env", "developer"],
-                env=laptop.environ,
+                env=sandbox.environ,
                 stdout=full,
                 stderr=subprocess.PIPE,
                 check=False,
@@ -239,15 +239,15 @@ class TestSecrecy:
 class TestSession:
     """Where it comes from, and what happens where there is none."""
 
-    def test_it_comes_from_the_cache(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_it_comes_from_the_cache(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """Shared with `get`; --refresh and --no-cache as there."""
-        first = laptop.get("developer")["AccessKeyId"]
+        first = sandbox.get("developer")["AccessKeyId"]
 
-        assert first in _printed(laptop, "developer")
-        assert first not in _printed(laptop, "developer", "--no-cache")
-        assert laptop.get("developer")["AccessKeyId"] == first
-        assert first not in _printed(laptop, "developer", "--refresh")
-        assert laptop.get("developer")["AccessKeyId"] != first
+        assert first in _printed(sandbox, "developer")
+        assert first not in _printed(sandbox, "developer", "--no-cache")
+        assert sandbox.get("developer")["AccessKeyId"] == first
+        assert first not in _printed(sandbox, "developer", "--refresh")
+        assert sandbox.get("developer")["AccessKeyId"] != first
         assert sts.count() == 3
 
     @pytest.mark.parametrize(
@@ -258,18 +258,18 @@ class TestSession:
             (4, "developer", faults.refuse("AccessDenied", "no")),
         ],
     )
-    def test_without_one(self, laptop: Laptop, sts: LoopbackSts, status: int, name: str, mode) -> None:
+    def test_without_one(self, sandbox: Sandbox, sts: LoopbackSts, status: int, name: str, mode) -> None:
         """The sentences and exit statuses are those of `get`; a shell has nothing to evaluate."""
         sts.mode = mode
 
-        assert laptop.refuses(status, "env", name) == laptop.refuses(status, "get", name)
+        assert sandbox.refuses(status, "env", name) == sandbox.refuses(status, "get", name)
 
-    def test_an_open_target_with_consent(self, laptop: Laptop) -> None:
+    def test_an_open_target_with_consent(self, sandbox: Sandbox) -> None:
         """The profile as it was asked for; the reason is on record."""
         found = json.loads(
-            _printed(laptop, "audit-root@payments-prod", "--reason", "ticket 4711", "--format", "json")
+            _printed(sandbox, "audit-root@payments-prod", "--reason", "ticket 4711", "--format", "json")
         )
 
         assert found["CREDHELPER_PROFILE"] == "audit-root@payments-prod"
         assert found["CREDHELPER_ACCOUNT"] == "111122223333"
-        assert laptop.audit()[0]["reason"] == "ticket 4711"
+        assert sandbox.audit()[0]["reason"] == "ticket 4711"

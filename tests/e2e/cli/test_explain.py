@@ -18,7 +18,7 @@ from sandbox import AWS_CONFIG, PROFILES
 from sts import SOURCE_KEY_ID
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 MORE = """
@@ -81,16 +81,16 @@ sys.addaudithook(spy)
 
 
 @pytest.fixture(name="laptop")
-def _laptop(laptop: Laptop) -> Laptop:
+def _laptop(sandbox: Sandbox) -> Sandbox:
     """The usual one, with profiles of every kind."""
-    laptop.configure(PROFILES + MORE)
-    laptop.aws_config(AWS_CONFIG + VIA_AWS)
-    return laptop
+    sandbox.configure(PROFILES + MORE)
+    sandbox.aws_config(AWS_CONFIG + VIA_AWS)
+    return sandbox
 
 
-def told(laptop: Laptop, *arguments: str, **environ: str) -> dict[str, Any]:
+def told(sandbox: Sandbox, *arguments: str, **environ: str) -> dict[str, Any]:
     """What `explain --json` says, of the shape that is documented."""
-    result = laptop.run("explain", "--json", *arguments, **environ)
+    result = sandbox.run("explain", "--json", *arguments, **environ)
     assert result.status == 0, result.stderr
     document: dict[str, Any] = json.loads(result.stdout)
     shapes.check("explain NAME", document)
@@ -115,34 +115,34 @@ class TestTheCall:
             ["chained"],
         ],
     )
-    def test_is_what_sts_receives(self, laptop: Laptop, sts: LoopbackSts, arguments: list[str]) -> None:
+    def test_is_what_sts_receives(self, sandbox: Sandbox, sts: LoopbackSts, arguments: list[str]) -> None:
         """The same parameters, region, endpoint and KEY as when it is made."""
-        found = told(laptop, *arguments)
+        found = told(sandbox, *arguments)
         assert sts.calls == []
-        laptop.get(*arguments)
+        sandbox.get(*arguments)
 
         call = found["call"]
         assert call["parameters"] == sts.calls[-1].parameters
         assert (call["api"], call["region"]) == (sts.calls[-1].action, sts.calls[-1].region)
         assert call["endpoint"] == sts.url
-        assert [hop["key"] for hop in found["chain"]] == [line["key"] for line in reversed(laptop.audit())]
+        assert [hop["key"] for hop in found["chain"]] == [line["key"] for line in reversed(sandbox.audit())]
         assert call["key"] == found["chain"][0]["key"]
         assert (found["problem"], found["source"]["access_key_id"]) == (None, SOURCE_KEY_ID)
 
-    def test_the_endpoint_is_the_regions(self, laptop: Laptop) -> None:
+    def test_the_endpoint_is_the_regions(self, sandbox: Sandbox) -> None:
         """As botocore resolves it, FIPS and IPv6 included."""
-        del laptop.environ["AWS_ENDPOINT_URL_STS"]
+        del sandbox.environ["AWS_ENDPOINT_URL_STS"]
         flags = ("--region", "us-east-1", "--use-fips-endpoint")
 
-        assert told(laptop, "developer")["call"]["endpoint"] == "https://sts.eu-west-1.amazonaws.com"
+        assert told(sandbox, "developer")["call"]["endpoint"] == "https://sts.eu-west-1.amazonaws.com"
         assert (
-            told(laptop, "developer", *flags)["call"]["endpoint"]
+            told(sandbox, "developer", *flags)["call"]["endpoint"]
             == "https://sts-fips.us-east-1.amazonaws.com"
         )
 
-    def test_a_chain_down_to_its_source(self, laptop: Laptop) -> None:
+    def test_a_chain_down_to_its_source(self, sandbox: Sandbox) -> None:
         """Each hop with the file and the line that it stands on, and whose credentials sign the last."""
-        found = told(laptop, "chained")
+        found = told(sandbox, "chained")
 
         assert [hop["profile"] for hop in found["chain"]] == ["chained", "AWS profile via-aws"]
         assert [Path(hop["file"]).read_text().splitlines()[hop["line"] - 1] for hop in found["chain"]] == [
@@ -152,9 +152,9 @@ class TestTheCall:
         source = found["source"]
         assert Path(source["file"]).read_text().splitlines()[source["line"] - 1] == "[profile org-admin]"
 
-    def test_an_open_target(self, laptop: Laptop) -> None:
+    def test_an_open_target(self, sandbox: Sandbox) -> None:
         """Without a target there is no KEY; all the rest is told."""
-        found = told(laptop, "audit-root")
+        found = told(sandbox, "audit-root")
 
         assert (found["call"]["key"], found["account"], found["problem"]) == (None, None, None)
         assert "TargetPrincipal" not in found["call"]["parameters"]
@@ -165,22 +165,24 @@ class TestWhence:
     """Where each key comes from."""
 
     @pytest.mark.parametrize("name", ["unlock-bucket", "full", "odd"])
-    def test_lines_are_the_lines(self, laptop: Laptop, name: str) -> None:
+    def test_lines_are_the_lines(self, sandbox: Sandbox, name: str) -> None:
         """On the line that is named the key is set, in the table that is named."""
-        lines = laptop.config.read_text().splitlines()
-        placed = [each for each in told(laptop, name, "--reason", "x")["settings"] if each["file"]]
+        lines = sandbox.config.read_text().splitlines()
+        placed = [each for each in told(sandbox, name, "--reason", "x")["settings"] if each["file"]]
 
         assert len(placed) >= 3
         for each in placed:
-            assert each["file"] == str(laptop.config)
+            assert each["file"] == str(sandbox.config)
             assert lines[each["line"] - 1].startswith(f"{each['key']} = "), each
             above = next(line for line in reversed(lines[: each["line"]]) if line.startswith("["))
             assert above == f"[{each['in']}]"
 
-    def test_what_is_not_in_the_file(self, laptop: Laptop) -> None:
+    def test_what_is_not_in_the_file(self, sandbox: Sandbox) -> None:
         """Flags, the target in the name, the environment, and what holds without anybody saying it."""
-        laptop.configure(PROFILES.replace('region = "eu-west-1"\n', ""))
-        found = told(laptop, "audit-root@payments-prod", "--duration-seconds", "300", AWS_REGION="eu-north-1")
+        sandbox.configure(PROFILES.replace('region = "eu-west-1"\n', ""))
+        found = told(
+            sandbox, "audit-root@payments-prod", "--duration-seconds", "300", AWS_REGION="eu-north-1"
+        )
 
         assert setting(found, "duration_seconds") == {
             "key": "duration_seconds",
@@ -200,9 +202,9 @@ class TestWhence:
         assert setting(found, "cache")["from"] == "built-in"
 
     @pytest.mark.parametrize("name", ["coded", "unlock-bucket"])
-    def test_defaults_are_those_of_the_documentation(self, laptop: Laptop, name: str) -> None:
+    def test_defaults_are_those_of_the_documentation(self, sandbox: Sandbox, name: str) -> None:
         """Each that the table of keys names is told, with the value that it names."""
-        settings = told(laptop, name)["settings"]
+        settings = told(sandbox, name)["settings"]
         for each in settings:
             meant = re.search(r"\(.*default '?([^')]+)'?\)", keys.BY_NAME[each["key"]].meaning)
             if each["from"] == "built-in" and meant:
@@ -216,38 +218,38 @@ class TestWhence:
 class TestTheHuman:
     """What a mint asks for, and whether the next one does."""
 
-    def test_nobody(self, laptop: Laptop) -> None:
+    def test_nobody(self, sandbox: Sandbox) -> None:
         """Most profiles ask for nothing."""
-        assert told(laptop, "developer")["human"] == []
-        assert "is not asked" in laptop.run("explain", "developer").stdout.decode()
+        assert told(sandbox, "developer")["human"] == []
+        assert "is not asked" in sandbox.run("explain", "developer").stdout.decode()
 
-    def test_a_code_and_a_yes(self, laptop: Laptop) -> None:
+    def test_a_code_and_a_yes(self, sandbox: Sandbox) -> None:
         """The code is for the session that roles share; a yes that still lasts is not asked for again."""
-        code, yes = sorted(told(laptop, "coded")["human"], key=lambda each: each["what"] != "mfa")
+        code, yes = sorted(told(sandbox, "coded")["human"], key=lambda each: each["what"] != "mfa")
         assert (code["profile"], code["now"]) == ("MFA session of arn:aws:iam::999988887777:mfa/me", True)
         assert "from 'printf'" in code["sentence"]
         assert (yes["profile"], yes["now"]) == ("coded", True)
 
-        laptop.get("coded", "--yes")
-        assert [each["now"] for each in told(laptop, "coded")["human"] if each["what"] == "confirm"] == [
+        sandbox.get("coded", "--yes")
+        assert [each["now"] for each in told(sandbox, "coded")["human"] if each["what"] == "confirm"] == [
             False
         ]
-        assert "and has said it" in laptop.run("explain", "coded").stdout.decode()
+        assert "and has said it" in sandbox.run("explain", "coded").stdout.decode()
 
-    def test_a_reason(self, laptop: Laptop) -> None:
+    def test_a_reason(self, sandbox: Sandbox) -> None:
         """Also where it is only a part of a name; given ahead of time, it is not asked for."""
-        laptop.refuses(3, "get", "full", "--reason", "x", "--source-profile", "nobody")
-        assert told(laptop, "full", "--source-profile", "nobody")["problem"]["exit_status"] == 3
-        (asked,) = told(laptop, "full")["human"]
+        sandbox.refuses(3, "get", "full", "--reason", "x", "--source-profile", "nobody")
+        assert told(sandbox, "full", "--source-profile", "nobody")["problem"]["exit_status"] == 3
+        (asked,) = told(sandbox, "full")["human"]
         assert (asked["what"], asked["now"]) == ("reason", True)
-        assert told(laptop, "full")["call"]["key"] is None
-        assert told(laptop, "full", "--reason", "T-1")["human"] == []
-        (asked,) = told(laptop, "developer", "--require-reason", "[A-Z]+-[0-9]+", "--reason", "x")["human"]
+        assert told(sandbox, "full")["call"]["key"] is None
+        assert told(sandbox, "full", "--reason", "T-1")["human"] == []
+        (asked,) = told(sandbox, "developer", "--require-reason", "[A-Z]+-[0-9]+", "--reason", "x")["human"]
         assert (asked["now"], "matches '[A-Z]+-[0-9]+'" in asked["sentence"]) == (True, True)
 
-    def test_a_root_session_does_not_renew_itself_for_ever(self, laptop: Laptop) -> None:
+    def test_a_root_session_does_not_renew_itself_for_ever(self, sandbox: Sandbox) -> None:
         """After an hour somebody has to log in again."""
-        (asked,) = told(laptop, "unlock-bucket")["human"]
+        (asked,) = told(sandbox, "unlock-bucket")["human"]
 
         assert (asked["what"], asked["now"]) == ("renewal", False)
         assert "3600 s" in asked["sentence"]
@@ -269,18 +271,18 @@ class TestTasks:
             operations = loader.load_service_model(service, "service-2")["operations"]
             assert name.replace("ListAllMyBuckets", "ListBuckets") in operations, action
 
-    def test_in_the_answer(self, laptop: Laptop) -> None:
+    def test_in_the_answer(self, sandbox: Sandbox) -> None:
         """What the policy leaves allowed, on what, and what has to be enabled for it."""
-        task = told(laptop, "unlock-bucket")["task"]
+        task = told(sandbox, "unlock-bucket")["task"]
 
         assert task["words"] == "delete a bucket policy that locks everybody out"
         assert "s3:DeleteBucketPolicy" in task["actions"]
         assert task["feature"] == "RootSessions"
 
-    def test_a_policy_that_is_none_of_the_five(self, laptop: Laptop) -> None:
+    def test_a_policy_that_is_none_of_the_five(self, sandbox: Sandbox) -> None:
         """It is named, and nothing is claimed about it."""
         arn = "arn:aws:iam::aws:policy/root-task/SomethingNew"
-        task = told(laptop, "unlock-bucket", "--task-policy-arn", arn)["task"]
+        task = told(sandbox, "unlock-bucket", "--task-policy-arn", arn)["task"]
 
         assert task == {
             "policy": "SomethingNew",
@@ -307,19 +309,21 @@ class TestBroken:
             (["developer", "--source-key", "absent"], 3, "saved key 'absent'"),
         ],
     )
-    def test_the_rest_is_told(self, laptop: Laptop, arguments: list[str], status: int, sentence: str) -> None:
+    def test_the_rest_is_told(
+        self, sandbox: Sandbox, arguments: list[str], status: int, sentence: str
+    ) -> None:
         """With the sentence, and the exit status, that `get` ends with."""
-        found = told(laptop, *arguments)
-        said = laptop.refuses(status, "get", *arguments)
+        found = told(sandbox, *arguments)
+        said = sandbox.refuses(status, "get", *arguments)
 
         assert sentence in found["problem"]["sentence"]
         assert found["problem"]["sentence"] in said
         assert found["problem"]["exit_status"] == status
         assert len(found["settings"]) >= 3
 
-    def test_for_people(self, laptop: Laptop) -> None:
+    def test_for_people(self, sandbox: Sandbox) -> None:
         """The sentence, what to do about it, and how `get` would end."""
-        shown = laptop.run("explain", "odd").stdout.decode()
+        shown = sandbox.run("explain", "odd").stdout.decode()
 
         assert re.search(
             "^problem +'.*' line [0-9]+: 'role_ar' in .* is not a known key$", shown, re.MULTILINE
@@ -327,52 +331,52 @@ class TestBroken:
         assert re.search("^hint +did you mean 'role_arn'$", shown, re.MULTILINE)
         assert "'credhelper get odd' ends with status 2" in shown
 
-    def test_a_region_that_nobody_names(self, laptop: Laptop) -> None:
+    def test_a_region_that_nobody_names(self, sandbox: Sandbox) -> None:
         """AssumeRoot needs one; what would be sent is told all the same."""
-        laptop.configure(PROFILES.replace('region = "eu-west-1"\n', ""))
-        found = told(laptop, "unlock-bucket")
+        sandbox.configure(PROFILES.replace('region = "eu-west-1"\n', ""))
+        found = told(sandbox, "unlock-bucket")
 
         assert "needs a region" in found["problem"]["sentence"]
         assert found["call"]["parameters"]["TargetPrincipal"] == "111122223333"
         assert found["call"]["region"] is None
 
-    def test_nothing_to_explain(self, laptop: Laptop) -> None:
+    def test_nothing_to_explain(self, sandbox: Sandbox) -> None:
         """An unknown name and a file that is not there are mistakes."""
-        assert "did you mean 'developer'" in laptop.refuses(2, "explain", "develper")
-        laptop.config.unlink()
-        assert "no configuration file" in laptop.refuses(2, "explain", "developer")
+        assert "did you mean 'developer'" in sandbox.refuses(2, "explain", "develper")
+        sandbox.config.unlink()
+        assert "no configuration file" in sandbox.refuses(2, "explain", "developer")
 
 
-def test_nothing_is_started_and_nothing_sent(laptop: Laptop, tmp_path: Path) -> None:
+def test_nothing_is_started_and_nothing_sent(sandbox: Sandbox, tmp_path: Path) -> None:
     """Not for a source that is a process, an MFA command or an STS that is there; `get` does all of it."""
     log, site = tmp_path / "events", tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(SPY.format(path=str(log)))
-    laptop.aws_config(f"{AWS_CONFIG}[profile tool]\ncredential_process = printf nothing\n")
-    laptop.configure(PROFILES.replace('"org-admin"', '"tool"') + MORE)
+    sandbox.aws_config(f"{AWS_CONFIG}[profile tool]\ncredential_process = printf nothing\n")
+    sandbox.configure(PROFILES.replace('"org-admin"', '"tool"') + MORE)
     for name in ("developer", "coded", "session", "unlock-bucket"):
-        told(laptop, name, PYTHONPATH=str(site))
+        told(sandbox, name, PYTHONPATH=str(site))
     assert not log.exists()
 
-    laptop.refuses(3, "get", "developer", PYTHONPATH=str(site))
+    sandbox.refuses(3, "get", "developer", PYTHONPATH=str(site))
     assert "subprocess.Popen" in log.read_text()
 
 
 class TestForPeople:
     """The same to read."""
 
-    def test_on_a_terminal(self, laptop: Laptop) -> None:
+    def test_on_a_terminal(self, sandbox: Sandbox) -> None:
         """Within 80 columns; without colours where NO_COLOR is set."""
         for name in ("full", "unlock-bucket"):
-            status, shown = laptop.on_a_terminal("explain", name, "--reason", "x" * 60, NO_COLOR="1")
+            status, shown = sandbox.on_a_terminal("explain", name, "--reason", "x" * 60, NO_COLOR="1")
             plain = re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\r", "")
             assert status == 0
             assert "\x1b[3" not in shown
             assert max(map(len, plain.splitlines())) <= 80
 
-    def test_in_a_pipe(self, laptop: Laptop) -> None:
+    def test_in_a_pipe(self, sandbox: Sandbox) -> None:
         """A line each, as it would be sent."""
-        shown = laptop.run("explain", "full", "--reason", "T-1", FORCE_COLOR="1").stdout.decode()
+        shown = sandbox.run("explain", "full", "--reason", "T-1", FORCE_COLOR="1").stdout.decode()
 
         for line in (
             r"profile   full",
@@ -386,34 +390,34 @@ class TestForPeople:
         ):
             assert re.search(rf"^{line}$", shown, re.MULTILINE), line
 
-    def test_hostile_names(self, laptop: Laptop) -> None:
+    def test_hostile_names(self, sandbox: Sandbox) -> None:
         """Markup is text, and control characters stay where they are."""
         evil = "\x1b]0;owned\x07\x9b2J\u202e\ncall      AssumeRoot"
-        laptop.configure(
+        sandbox.configure(
             PROFILES
             + 'description = "[red]x[/red]"\n'
             + f"[profiles.evil]\nrole_arn = {json.dumps(evil)}\n{json.dumps(evil)} = 1\n"
         )
-        shown = laptop.run("explain", "evil").stdout.decode()
+        shown = sandbox.run("explain", "evil").stdout.decode()
         assert not re.search(
-            r"[^\x20-\x7e\n]", shown + laptop.run("explain", "evil", "--json").stdout.decode()
+            r"[^\x20-\x7e\n]", shown + sandbox.run("explain", "evil", "--json").stdout.decode()
         )
         assert not re.search("^call", shown, re.MULTILINE)
-        assert "[red]x[/red]" in laptop.run("explain", "developer").stdout.decode()
+        assert "[red]x[/red]" in sandbox.run("explain", "developer").stdout.decode()
 
-    def test_no_secret(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_no_secret(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Not the arguments of a program, the password in a URL, a signed assertion, or anybody's keys."""
         context = '{ ProviderArn = "arn:aws:iam::aws:contextProvider/x", ContextAssertion = "SIGNED" }'
-        laptop.configure(
+        sandbox.configure(
             PROFILES
             + f"provided_contexts = [{context}]\n"
             + 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\nmfa_command = ["oathtool", "-b", "SEED"]\n'
         )
         proxied = sts.url.replace("//", "//me:PASSWORD@")
         for flags in ([], ["--json"], ["--external-id", "x", "--duration-seconds", "1"]):
-            said = laptop.run("explain", "developer", *flags, AWS_ENDPOINT_URL_STS=proxied).stdout.decode()
+            said = sandbox.run("explain", "developer", *flags, AWS_ENDPOINT_URL_STS=proxied).stdout.decode()
             for secret in ("SIGNED", "SEED", "PASSWORD", "wJalrXUtn"):
                 assert secret not in said
-        assert told(laptop, "developer")["call"]["parameters"]["ProvidedContexts"][0]["ContextAssertion"] == (
-            "(6 characters)"
-        )
+        assert told(sandbox, "developer")["call"]["parameters"]["ProvidedContexts"][0][
+            "ContextAssertion"
+        ] == ("(6 characters)")

@@ -18,7 +18,7 @@ import sts_faults as faults
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 
@@ -42,40 +42,40 @@ def test_every_verb_is_described() -> None:
     assert sorted(name.removesuffix(" NAME") for name in _described()) == sorted(_with_json(main.program, ""))
 
 
-def test_log(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_log(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """Each line: of a session minted, and of one refused."""
-    laptop.get("unlock-bucket", "--reason", "T-1")
+    sandbox.get("unlock-bucket", "--reason", "T-1")
     sts.mode = faults.refuse("AccessDenied", "no")
-    laptop.refuses(4, "get", "developer")
-    lines = laptop.run("log", "--json").stdout.splitlines()
+    sandbox.refuses(4, "get", "developer")
+    lines = sandbox.run("log", "--json").stdout.splitlines()
 
     assert len(lines) == 2
     for line in lines:
         shapes.check("log", json.loads(line))
 
 
-def test_the_agent(laptop: Laptop) -> None:
+def test_the_agent(sandbox: Sandbox) -> None:
     """Running with a session, and not running."""
-    with laptop.use_agent():
-        laptop.get("developer")
-        shapes.check("agent status", json.loads(laptop.run("agent", "status", "--json").stdout))
-    shapes.check("agent status", json.loads(laptop.run("agent", "status", "--json").stdout))
+    with sandbox.use_agent():
+        sandbox.get("developer")
+        shapes.check("agent status", json.loads(sandbox.run("agent", "status", "--json").stdout))
+    shapes.check("agent status", json.loads(sandbox.run("agent", "status", "--json").stdout))
 
 
-def test_keys(laptop: Laptop) -> None:
+def test_keys(sandbox: Sandbox) -> None:
     """A key as the index has it."""
     line = {"name": "me", "access_key_id": "AKIAME", "account": None, "arn": None, "saved": 1, "kind": "key"}
-    laptop.state.mkdir(parents=True, mode=0o700)
-    (laptop.state / "items.jsonl").write_text(json.dumps(line) + "\n")
-    document = json.loads(laptop.run("key", "list", "--json").stdout)
+    sandbox.state.mkdir(parents=True, mode=0o700)
+    (sandbox.state / "items.jsonl").write_text(json.dumps(line) + "\n")
+    document = json.loads(sandbox.run("key", "list", "--json").stdout)
 
     shapes.check("key list", document)
     assert len(document["keys"]) == 1
 
 
-def test_the_doctor(laptop: Laptop) -> None:
+def test_the_doctor(sandbox: Sandbox) -> None:
     """Whatever it finds."""
-    result = laptop.run_unchecked("doctor", "developer", "--json")
+    result = sandbox.run_unchecked("doctor", "developer", "--json")
 
     shapes.check("doctor", json.loads(result.stdout))
 

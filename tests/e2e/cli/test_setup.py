@@ -15,7 +15,7 @@ from botocore.configloader import load_config
 
 from credhelper.cache.locks import Locks
 from credhelper.config.template import STARTER
-from credhelper.log import Journal
+from credhelper.log import Log
 
 import requirements
 from blocks import FILES, script
@@ -24,7 +24,7 @@ from sandbox import AWS_CONFIG, PROFILES, PROGRAM, until
 from starter import FILLED_IN
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 NOBODY = 65534
@@ -33,19 +33,19 @@ CLOSED = ("unlock-bucket", "developer")
 
 
 @pytest.fixture
-def aws(laptop: Laptop) -> Path:
+def aws(sandbox: Sandbox) -> Path:
     """The laptop's ~/.aws/config, which holds a profile of the person's own; the program is in ~/bin.
 
     The launcher there only says that it is one: the real one takes longer than everything else.
     """
-    script(laptop.home / "bin/credhelper-get", "echo credhelper 1")
-    laptop.environ["PATH"] = f"{laptop.home}/bin:/usr/bin:/bin"
-    return laptop.home / ".aws/config"
+    script(sandbox.home / "bin/credhelper-get", "echo credhelper 1")
+    sandbox.environ["PATH"] = f"{sandbox.home}/bin:/usr/bin:/bin"
+    return sandbox.home / ".aws/config"
 
 
-def said(laptop: Laptop, *arguments: str, **environ: str) -> str:
+def said(sandbox: Sandbox, *arguments: str, **environ: str) -> str:
     """What setup says when all is well."""
-    result = laptop.run("setup", *arguments, **environ)
+    result = sandbox.run("setup", *arguments, **environ)
     assert result.status == 0, result.stderr
     return result.stdout.decode()
 
@@ -66,127 +66,127 @@ class TestBegin:
     """Where there is no configuration yet."""
 
     @pytest.fixture(autouse=True)
-    def _nothing_there(self, laptop: Laptop) -> None:
-        laptop.config.unlink()
-        laptop.config.parent.rmdir()
-        laptop.config.parent.parent.rmdir()
+    def _nothing_there(self, sandbox: Sandbox) -> None:
+        sandbox.config.unlink()
+        sandbox.config.parent.rmdir()
+        sandbox.config.parent.parent.rmdir()
 
-    def test_starter(self, laptop: Laptop, aws: Path) -> None:
+    def test_starter(self, sandbox: Sandbox, aws: Path) -> None:
         """A page to fill in, 0600 in a directory that is 0700, and what comes next; ~/.aws/config waits."""
         before = trace(aws)
-        assert said(laptop) == (
-            f"'{laptop.config}' was written, as a page to fill in\n"
+        assert said(sandbox) == (
+            f"'{sandbox.config}' was written, as a page to fill in\n"
             "next: do that, and run 'credhelper setup' again: its profiles become profiles of ~/.aws/config\n"
         )
-        assert laptop.config.read_text() == STARTER
-        modes = [stat.S_IMODE(path.stat().st_mode) for path in (laptop.config, laptop.config.parent)]
+        assert sandbox.config.read_text() == STARTER
+        modes = [stat.S_IMODE(path.stat().st_mode) for path in (sandbox.config, sandbox.config.parent)]
         assert modes == [0o600, 0o700]
         assert trace(aws) == before
 
-    def test_not_filled_in(self, laptop: Laptop) -> None:
+    def test_not_filled_in(self, sandbox: Sandbox) -> None:
         """Run again too early, it says so and leaves the page alone."""
-        said(laptop)
-        before = trace(laptop.config)
-        assert "has no profiles yet" in laptop.refuses(2, "setup")
-        assert trace(laptop.config) == before
+        said(sandbox)
+        before = trace(sandbox.config)
+        assert "has no profiles yet" in sandbox.refuses(2, "setup")
+        assert trace(sandbox.config) == before
 
-    def test_a_profile_is_asked_for(self, laptop: Laptop) -> None:
+    def test_a_profile_is_asked_for(self, sandbox: Sandbox) -> None:
         """That cannot be there yet: exit 2, and the page is there to be filled in."""
-        stderr = laptop.refuses(2, "setup", "developer")
-        assert f"no profile 'developer' in '{laptop.config}'" in stderr
-        assert laptop.config.read_text() == STARTER
+        stderr = sandbox.refuses(2, "setup", "developer")
+        assert f"no profile 'developer' in '{sandbox.config}'" in stderr
+        assert sandbox.config.read_text() == STARTER
 
-    def test_filled_in(self, laptop: Laptop, aws: Path) -> None:
+    def test_filled_in(self, sandbox: Sandbox, aws: Path) -> None:
         """Filled in, each of its profiles that has a target becomes one of ~/.aws/config."""
-        said(laptop)
-        laptop.config.write_text(FILLED_IN)
-        assert "next: aws sts get-caller-identity --profile developer\n" in said(laptop)
+        said(sandbox)
+        sandbox.config.write_text(FILLED_IN)
+        assert "next: aws sts get-caller-identity --profile developer\n" in said(sandbox)
         assert set(ours(aws)) == set(CLOSED)
-        said(laptop, "audit-root", "--accounts", "payments-prod")
+        said(sandbox, "audit-root", "--accounts", "payments-prod")
         assert set(ours(aws)) == {*CLOSED, "audit-root@payments-prod"}
 
-    def test_dry_run(self, laptop: Laptop) -> None:
+    def test_dry_run(self, sandbox: Sandbox) -> None:
         """The page is shown, and not written."""
-        shown = said(laptop, "--dry-run")
-        assert shown.splitlines()[:2] == ["--- /dev/null", f"+++ {laptop.config}"]
+        shown = said(sandbox, "--dry-run")
+        assert shown.splitlines()[:2] == ["--- /dev/null", f"+++ {sandbox.config}"]
         assert [line[1:] for line in shown.splitlines()[3:]] == STARTER.splitlines()
-        assert not laptop.config.parent.exists()
+        assert not sandbox.config.parent.exists()
 
-    def test_a_place_of_ones_own(self, laptop: Laptop, tmp_path: Path) -> None:
+    def test_a_place_of_ones_own(self, sandbox: Sandbox, tmp_path: Path) -> None:
         """CREDHELPER_CONFIG says where; a directory that is there already keeps its mode."""
         directory = tmp_path / "dotfiles"
         directory.mkdir()
         directory.chmod(0o755)
-        said(laptop, CREDHELPER_CONFIG=str(directory / "aws.toml"))
+        said(sandbox, CREDHELPER_CONFIG=str(directory / "aws.toml"))
         assert (directory / "aws.toml").read_text() == STARTER
         assert stat.S_IMODE(directory.stat().st_mode) == 0o755
 
-    def test_somebody_elses_home(self, laptop: Laptop, tmp_path: Path) -> None:
+    def test_somebody_elses_home(self, sandbox: Sandbox, tmp_path: Path) -> None:
         """Nothing is made where another user is at home."""
         if os.geteuid() != 0:
             requirements.missing("a second user")
-        os.chown(laptop.home, NOBODY, NOBODY)
-        assert "belongs to another user" in laptop.refuses(2, "setup")
-        assert not laptop.config.parent.exists()
+        os.chown(sandbox.home, NOBODY, NOBODY)
+        assert "belongs to another user" in sandbox.refuses(2, "setup")
+        assert not sandbox.config.parent.exists()
 
-    def test_remove(self, laptop: Laptop) -> None:
+    def test_remove(self, sandbox: Sandbox) -> None:
         """Where nothing is set up there is nothing to remove, and no page is written for that."""
-        assert said(laptop, "--remove") == f"'{laptop.home}/.aws/config' has no profile of credhelper's\n"
-        assert not laptop.config.exists()
+        assert said(sandbox, "--remove") == f"'{sandbox.home}/.aws/config' has no profile of credhelper's\n"
+        assert not sandbox.config.exists()
 
 
 class TestFiles:
     """Files as people have them."""
 
     @pytest.mark.parametrize("name", sorted(FILES.keys() - {"one line", "only comments", "empty"}))
-    def test_real_world_file(self, laptop: Laptop, aws: Path, name: str) -> None:
+    def test_real_world_file(self, sandbox: Sandbox, aws: Path, name: str) -> None:
         """Nothing outside the block changes, twice is once, --remove restores the bytes."""
         aws.write_bytes(FILES[name])
         others = load_config(str(aws))["profiles"]
-        said(laptop)
+        said(sandbox)
         assert aws.read_bytes().startswith(FILES[name])
         assert load_config(str(aws))["profiles"] == {**others, **ours(aws)}
         assert set(ours(aws)) == set(CLOSED)
         once = trace(aws)
-        said(laptop)
+        said(sandbox)
         assert trace(aws) == once
-        said(laptop, "--remove")
+        said(sandbox, "--remove")
         assert aws.read_bytes() == FILES[name]
 
-    def test_no_file(self, laptop: Laptop, aws: Path) -> None:
+    def test_no_file(self, sandbox: Sandbox, aws: Path) -> None:
         """A file that was not there is made, 0600, with its directory, 0700."""
         aws.unlink()
         aws.parent.rmdir()
-        said(laptop)
+        said(sandbox)
         assert [stat.S_IMODE(path.stat().st_mode) for path in (aws, aws.parent)] == [0o600, 0o700]
         assert set(ours(aws)) == set(CLOSED)
 
-    def test_text_below_the_block(self, laptop: Laptop, aws: Path) -> None:
+    def test_text_below_the_block(self, sandbox: Sandbox, aws: Path) -> None:
         """What the person has added below the block stays there, with and without the block."""
-        said(laptop, "developer")
+        said(sandbox, "developer")
         below = b"\n# mine\n[profile b]\nregion = eu-west-1"
         aws.write_bytes(aws.read_bytes() + below)
-        said(laptop)
+        said(sandbox)
         assert aws.read_bytes().endswith(b"# END credhelper\n" + below)
-        said(laptop, "--remove")
+        said(sandbox, "--remove")
         assert aws.read_bytes() == AWS_CONFIG.encode() + below
 
-    def test_symbolic_link(self, laptop: Laptop, aws: Path, tmp_path: Path) -> None:
+    def test_symbolic_link(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
         """A link to dotfiles stays a link, and what it leads to is written."""
         real = tmp_path / "aws-config"
         aws.rename(real)
         aws.symlink_to(real)
-        said(laptop)
+        said(sandbox)
         assert aws.is_symlink()
         assert set(ours(real)) == set(CLOSED)
-        said(laptop, "--remove")
+        said(sandbox, "--remove")
         assert real.read_text() == AWS_CONFIG
 
-    def test_another_place(self, laptop: Laptop, aws: Path, tmp_path: Path) -> None:
+    def test_another_place(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
         """AWS_CONFIG_FILE is where the SDKs look, and so do we."""
         place = tmp_path / "elsewhere"
         before = trace(aws)
-        assert f"'{place}' runs" in said(laptop, AWS_CONFIG_FILE=str(place))
+        assert f"'{place}' runs" in said(sandbox, AWS_CONFIG_FILE=str(place))
         assert set(ours(place)) == set(CLOSED)
         assert trace(aws) == before
 
@@ -199,46 +199,46 @@ class TestFiles:
             (b"[default]\n# BEGIN credhelper\n", "line 2: '# BEGIN credhelper' has no"),
         ],
     )
-    def test_refused(self, laptop: Laptop, aws: Path, text: bytes, wrong: str) -> None:
+    def test_refused(self, sandbox: Sandbox, aws: Path, text: bytes, wrong: str) -> None:
         """What cannot be written without breaking the file: exit 2 with the place, and nothing changed."""
         aws.write_bytes(text)
         before = trace(aws)
-        assert wrong in laptop.refuses(2, "setup")
+        assert wrong in sandbox.refuses(2, "setup")
         assert trace(aws) == before
         assert [path.name for path in aws.parent.iterdir()] == ["config"]
 
-    def test_read_only(self, laptop: Laptop, aws: Path) -> None:
+    def test_read_only(self, sandbox: Sandbox, aws: Path) -> None:
         """A read-only file is somebody's decision."""
         aws.chmod(0o400)
         before = trace(aws)
-        assert f"'{aws}' is read-only" in laptop.refuses(2, "setup")
+        assert f"'{aws}' is read-only" in sandbox.refuses(2, "setup")
         assert trace(aws) == before
 
-    def test_first_change(self, laptop: Laptop, aws: Path) -> None:
+    def test_first_change(self, sandbox: Sandbox, aws: Path) -> None:
         """What the file held before the first change is kept beside it, and where is said."""
-        assert f"what it held before is in '{aws}.credhelper-backup'\n" in said(laptop)
+        assert f"what it held before is in '{aws}.credhelper-backup'\n" in said(sandbox)
         assert Path(f"{aws}.credhelper-backup").read_text() == AWS_CONFIG
-        assert "what it held" not in said(laptop, "--remove")
+        assert "what it held" not in said(sandbox, "--remove")
 
-    def test_two_at_once(self, laptop: Laptop, aws: Path) -> None:
+    def test_two_at_once(self, sandbox: Sandbox, aws: Path) -> None:
         """A setup waits for another one to be done, and loses nothing of what that has written."""
-        said(laptop, "developer")
-        mark = laptop.home / "mark"
-        script(laptop.home / "bin/credhelper-get", f"touch {mark}; echo credhelper 1")
-        with Locks(str(laptop.runtime), Journal(os.devnull)).hold("setup", 5):
-            process = laptop.start("setup", "unlock-bucket")
+        said(sandbox, "developer")
+        mark = sandbox.home / "mark"
+        script(sandbox.home / "bin/credhelper-get", f"touch {mark}; echo credhelper 1")
+        with Locks(str(sandbox.runtime), Log(os.devnull)).hold("setup", 5):
+            process = sandbox.start("setup", "unlock-bucket")
             until(mark.exists)  # the last thing before the file is read
             with pytest.raises(subprocess.TimeoutExpired):
                 process.wait(0.5)
             aws.write_text(aws.read_text().replace("developer", "dev"))
-        assert laptop.finish(process).status == 0
+        assert sandbox.finish(process).status == 0
         assert set(ours(aws)) == {"dev", "unlock-bucket"}
 
-    def test_hostile_place(self, laptop: Laptop, tmp_path: Path) -> None:
+    def test_hostile_place(self, sandbox: Sandbox, tmp_path: Path) -> None:
         """No name of a file moves a cursor or begins a line."""
         place = tmp_path / "a\x1b[2J\nwarning: b"
         for flags in (["--dry-run"], [], ["--remove"]):
-            text = said(laptop, *flags, AWS_CONFIG_FILE=str(place))
+            text = said(sandbox, *flags, AWS_CONFIG_FILE=str(place))
             assert "/a\\x1b[2J\\x0awarning: b" in text
             assert "\x1b" not in text
         assert place.read_bytes() == b""
@@ -247,15 +247,15 @@ class TestFiles:
 class TestEntries:
     """Which profiles the block has."""
 
-    def test_all(self, laptop: Laptop, aws: Path) -> None:
+    def test_all(self, sandbox: Sandbox, aws: Path) -> None:
         """Each profile of the configuration with a target, with its command and region."""
-        text = said(laptop)
+        text = said(sandbox)
         assert ours(aws) == {
-            name: {"credential_process": f"{laptop.home}/bin/credhelper-get {name}", "region": "eu-west-1"}
+            name: {"credential_process": f"{sandbox.home}/bin/credhelper-get {name}", "region": "eu-west-1"}
             for name in CLOSED
         }
         assert text == (
-            f"'{aws}' runs '{laptop.home}/bin/credhelper-get' for:\n"
+            f"'{aws}' runs '{sandbox.home}/bin/credhelper-get' for:\n"
             "  new        unlock-bucket\n"
             "  new        developer\n"
             "  left out   audit-root: it needs accounts: 'credhelper setup audit-root --accounts ID,...'\n"
@@ -264,41 +264,41 @@ class TestEntries:
             "next: aws sts get-caller-identity --profile unlock-bucket\n"
         )
 
-    def test_named(self, laptop: Laptop, aws: Path) -> None:
+    def test_named(self, sandbox: Sandbox, aws: Path) -> None:
         """With names, these are written and the others stay; what has not changed is said to be so."""
-        said(laptop, "developer")
-        assert "  new        unlock-bucket\n" in said(laptop, "unlock-bucket")
+        said(sandbox, "developer")
+        assert "  new        unlock-bucket\n" in said(sandbox, "unlock-bucket")
         assert list(ours(aws)) == ["developer", "unlock-bucket"]
-        text = said(laptop)
+        text = said(sandbox)
         assert [line.split() for line in text.splitlines()[1:3]] == [
             ["unchanged", "unlock-bucket"],
             ["unchanged", "developer"],
         ]
-        laptop.configure(PROFILES.replace("eu-west-1", "eu-west-2"))
-        assert "  changed    developer\n" in said(laptop, "developer")
+        sandbox.configure(PROFILES.replace("eu-west-1", "eu-west-2"))
+        assert "  changed    developer\n" in said(sandbox, "developer")
         assert [keys["region"] for keys in ours(aws).values()] == ["eu-west-2", "eu-west-1"]
 
-    def test_accounts(self, laptop: Laptop, aws: Path) -> None:
+    def test_accounts(self, sandbox: Sandbox, aws: Path) -> None:
         """A profile for each account asked for, by alias or id, and a later setup keeps them."""
-        said(laptop, "audit-root", "--accounts", "payments-prod, 222233334444")
+        said(sandbox, "audit-root", "--accounts", "payments-prod, 222233334444")
         names = ["audit-root@payments-prod", "audit-root@222233334444"]
         assert list(ours(aws)) == names
         assert ours(aws)[names[0]]["credential_process"].endswith("credhelper-get audit-root@payments-prod")
-        said(laptop)
+        said(sandbox)
         assert list(ours(aws)) == [*names, *CLOSED]
-        said(laptop, "audit-root@333344445555")
+        said(sandbox, "audit-root@333344445555")
         assert "audit-root@333344445555" in ours(aws)
 
-    def test_a_file_of_accounts(self, laptop: Laptop, aws: Path) -> None:
+    def test_a_file_of_accounts(self, sandbox: Sandbox, aws: Path) -> None:
         """One a line; an account that has an alias is written by that, once."""
-        listed = laptop.home / "accounts"
+        listed = sandbox.home / "accounts"
         listed.write_text("111122223333  # the first\n222233334444\n")
-        said(laptop, "audit-root", "--accounts", f"@{listed}", "--accounts", "payments-prod")
+        said(sandbox, "audit-root", "--accounts", f"@{listed}", "--accounts", "payments-prod")
         assert list(ours(aws)) == ["audit-root@payments-prod", "audit-root@222233334444"]
 
-    def test_accounts_for_all(self, laptop: Laptop, aws: Path) -> None:
+    def test_accounts_for_all(self, sandbox: Sandbox, aws: Path) -> None:
         """Without names, accounts are for the profiles that leave their target open."""
-        said(laptop, "--accounts", "payments-prod")
+        said(sandbox, "--accounts", "payments-prod")
         assert set(ours(aws)) == {*CLOSED, "audit-root@payments-prod"}
 
     @pytest.mark.parametrize(
@@ -316,50 +316,50 @@ class TestEntries:
             (["--remove", "--accounts", "payments-prod"], "--remove takes names"),
         ],
     )
-    def test_refused(self, laptop: Laptop, aws: Path, arguments: list[str], wrong: str) -> None:
+    def test_refused(self, sandbox: Sandbox, aws: Path, arguments: list[str], wrong: str) -> None:
         """Exit 2 with what is wrong, and the file is as it was."""
         before = trace(aws)
-        assert wrong in laptop.refuses(2, "setup", *arguments)
+        assert wrong in sandbox.refuses(2, "setup", *arguments)
         assert trace(aws) == before
 
-    def test_prefix(self, laptop: Laptop, aws: Path) -> None:
+    def test_prefix(self, sandbox: Sandbox, aws: Path) -> None:
         """A prefix keeps clear of names that are taken; the command has the profile's own name."""
         aws.write_text(AWS_CONFIG + "[profile developer]\nregion = eu-west-1\n")
-        assert "under other names with --prefix" in laptop.refuses(2, "setup")
+        assert "under other names with --prefix" in sandbox.refuses(2, "setup")
         assert "next: aws sts get-caller-identity --profile ch-developer\n" in said(
-            laptop, "developer", "--prefix", "ch-"
+            sandbox, "developer", "--prefix", "ch-"
         )
         assert ours(aws)["ch-developer"]["credential_process"].endswith("/credhelper-get developer")
-        said(laptop, "--remove", "developer", "--prefix", "ch-")
+        said(sandbox, "--remove", "developer", "--prefix", "ch-")
         assert ours(aws) == {}
 
-    def test_a_profile_that_is_no_more(self, laptop: Laptop, aws: Path) -> None:
+    def test_a_profile_that_is_no_more(self, sandbox: Sandbox, aws: Path) -> None:
         """What has left the configuration stays in the block until it is removed, and that is said."""
-        said(laptop)
-        laptop.configure(PROFILES.replace("profiles.developer", "profiles.dev"))
-        text = said(laptop)
+        said(sandbox)
+        sandbox.configure(PROFILES.replace("profiles.developer", "profiles.dev"))
+        text = said(sandbox)
         assert "warning: 'developer' does not work any more: no profile 'developer' in" in text
         assert "  hint: 'credhelper setup --remove developer' takes it out\n" in text
         assert set(ours(aws)) == {*CLOSED, "dev"}
 
-    def test_remove_one(self, laptop: Laptop, aws: Path) -> None:
+    def test_remove_one(self, sandbox: Sandbox, aws: Path) -> None:
         """A name stands for all its targets; with the last entry the block goes, too."""
-        said(laptop, "--accounts", "payments-prod,222233334444")
-        assert said(laptop, "--remove", "audit-root") == (
+        said(sandbox, "--accounts", "payments-prod,222233334444")
+        assert said(sandbox, "--remove", "audit-root") == (
             f"'{aws}' is without:\n"
             "  removed    audit-root@payments-prod\n"
             "  removed    audit-root@222233334444\n"
         )
         assert set(ours(aws)) == set(CLOSED)
-        laptop.configure("what was here is broken by now")
-        said(laptop, "--remove", *CLOSED)
+        sandbox.configure("what was here is broken by now")
+        said(sandbox, "--remove", *CLOSED)
         assert aws.read_text() == AWS_CONFIG
-        assert said(laptop, "--remove") == f"'{aws}' has no profile of credhelper's\n"
+        assert said(sandbox, "--remove") == f"'{aws}' has no profile of credhelper's\n"
 
-    def test_many(self, laptop: Laptop, aws: Path) -> None:
+    def test_many(self, sandbox: Sandbox, aws: Path) -> None:
         """Of thousands of accounts all are written and the first twenty are named."""
         accounts = [f"{number:012}" for number in range(2000)]
-        text = said(laptop, "audit-root", "--accounts", ",".join(accounts))
+        text = said(sandbox, "audit-root", "--accounts", ",".join(accounts))
         assert len(ours(aws)) == 2000
         assert text.count("  new        audit-root@") == 20
         assert "  new        ... and 1980 more\n" in text
@@ -368,34 +368,34 @@ class TestEntries:
 class TestDryRun:
     """What is shown, and not done."""
 
-    def test_nothing_is_written(self, laptop: Laptop, aws: Path) -> None:
+    def test_nothing_is_written(self, sandbox: Sandbox, aws: Path) -> None:
         """The difference is shown as a diff, and no file is written or made."""
         before = trace(aws)
-        shown = said(laptop, "developer", "--dry-run")
+        shown = said(sandbox, "developer", "--dry-run")
         assert shown.splitlines()[:2] == [f"--- {aws}", f"+++ {aws}"]
         assert "\n+[profile developer]\n" in shown
         assert trace(aws) == before
         assert [path.name for path in aws.parent.iterdir()] == ["config"]
-        assert not laptop.state.exists()
+        assert not sandbox.state.exists()
 
-    def test_it_is_what_would_be_done(self, laptop: Laptop, aws: Path) -> None:
+    def test_it_is_what_would_be_done(self, sandbox: Sandbox, aws: Path) -> None:
         """Done and removed, the file differs by the lines that were shown."""
-        shown = said(laptop, "--dry-run")
-        said(laptop)
+        shown = said(sandbox, "--dry-run")
+        said(sandbox)
         block = aws.read_text().removeprefix(AWS_CONFIG).splitlines()
         assert [line[1:] for line in shown.splitlines()[3:]] == block
-        removed = said(laptop, "--remove", "--dry-run")
+        removed = said(sandbox, "--remove", "--dry-run")
         assert [line[1:] for line in removed.splitlines()[3:]] == block
-        assert said(laptop, "--dry-run") == "nothing would change\n"
+        assert said(sandbox, "--dry-run") == "nothing would change\n"
 
-    def test_no_secret(self, laptop: Laptop, aws: Path) -> None:
+    def test_no_secret(self, sandbox: Sandbox, aws: Path) -> None:
         """No value of another's is shown: not from around the block, nor from an edited block."""
-        said(laptop)
+        said(sandbox)
         mine = (
             "aws_secret_access_key = MARK\nAws_Session_Token: MARK\n# password = MARK\ns3 =\n  MARK = MARK2\n"
         )
         aws.write_text(aws.read_text().replace("# END", f"{mine}# END"))
-        shown = said(laptop, "--dry-run") + said(laptop, "--remove", "--dry-run")
+        shown = said(sandbox, "--dry-run") + said(sandbox, "--remove", "--dry-run")
         assert shown.count("-aws_secret_access_key = ...\n") == 2
         assert "= MARK" not in shown
         assert ": MARK" not in shown
@@ -404,11 +404,11 @@ class TestDryRun:
 class TestWarnings:
     """What may keep the profiles from working is said on stdout: the work is done all the same."""
 
-    def test_neighbours(self, laptop: Laptop, aws: Path) -> None:
+    def test_neighbours(self, sandbox: Sandbox, aws: Path) -> None:
         """What would win over us, in another file or the environment, with its place and no value."""
         credentials = aws.with_name("credentials")
         credentials.write_text("[developer]\naws_access_key_id = AKIAMARK\naws_secret_access_key = MARK\n")
-        text = said(laptop, "developer", AWS_ACCESS_KEY_ID="AKIAMARK")
+        text = said(sandbox, "developer", AWS_ACCESS_KEY_ID="AKIAMARK")
         key = "'aws_access_key_id' of profile 'developer'"
         assert f"warning: '{credentials}' line 2: {key} wins over credhelper in every SDK\n  hint: " in text
         assert "warning: AWS_ACCESS_KEY_ID is set" in text
@@ -416,50 +416,50 @@ class TestWarnings:
         assert "MARK" not in text
         assert "developer" in ours(aws)
 
-    def test_the_doctors_verdict(self, laptop: Laptop, aws: Path) -> None:
+    def test_the_doctors_verdict(self, sandbox: Sandbox, aws: Path) -> None:
         """What else stands in the way, as far as that takes no network: a profile that cannot work."""
-        laptop.configure(PROFILES + 'ca_bundle = "/nowhere"\n')
-        verdict = said(laptop, "developer").partition("doctor: 1 problem\n")[2]
-        assert verdict.startswith(f"  developer: '{laptop.config}' line 17: 'ca_bundle'")
+        sandbox.configure(PROFILES + 'ca_bundle = "/nowhere"\n')
+        verdict = said(sandbox, "developer").partition("doctor: 1 problem\n")[2]
+        assert verdict.startswith(f"  developer: '{sandbox.config}' line 17: 'ca_bundle'")
         assert verdict.endswith("next: aws sts get-caller-identity --profile developer\n")
 
-    def test_a_program_that_goes_away(self, laptop: Laptop, aws: Path) -> None:
+    def test_a_program_that_goes_away(self, sandbox: Sandbox, aws: Path) -> None:
         """A program in a virtual environment is used where there is no other, and said to be there."""
-        text = said(laptop, PATH="/usr/bin:/bin")
+        text = said(sandbox, PATH="/usr/bin:/bin")
         program = Path(PROGRAM).with_name("credhelper-get")
         assert ours(aws)["developer"]["credential_process"] == f"{program} developer"
         assert f"warning: '{program}' may not stay there: it is in a virtual environment" in text
 
-    def test_a_launcher_that_does_not_answer(self, laptop: Laptop, aws: Path) -> None:
+    def test_a_launcher_that_does_not_answer(self, sandbox: Sandbox, aws: Path) -> None:
         """`credhelper get` it is where the launcher does not start."""
-        script(laptop.home / "bin/credhelper-get", "exit 1")
-        (laptop.home / "bin/credhelper").symlink_to(PROGRAM)
-        said(laptop, "developer")
+        script(sandbox.home / "bin/credhelper-get", "exit 1")
+        (sandbox.home / "bin/credhelper").symlink_to(PROGRAM)
+        said(sandbox, "developer")
         command = ours(aws)["developer"]["credential_process"]
-        assert command == f"{laptop.home}/bin/credhelper get developer"
+        assert command == f"{sandbox.home}/bin/credhelper get developer"
 
-    def test_a_configuration_elsewhere(self, laptop: Laptop, aws: Path, tmp_path: Path) -> None:
+    def test_a_configuration_elsewhere(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
         """With CREDHELPER_CONFIG the profiles work only for programs that have it, too."""
-        place = laptop.config.rename(tmp_path / "credhelper.toml")
-        assert "warning: CREDHELPER_CONFIG is set" in said(laptop, CREDHELPER_CONFIG=str(place))
+        place = sandbox.config.rename(tmp_path / "credhelper.toml")
+        assert "warning: CREDHELPER_CONFIG is set" in said(sandbox, CREDHELPER_CONFIG=str(place))
 
 
 class TestClients:
     """Real clients, by the profiles that setup wrote, from a place that needs quotes."""
 
     @pytest.fixture
-    def written(self, laptop: Laptop) -> Laptop:
+    def written(self, sandbox: Sandbox) -> Sandbox:
         """The laptop after setup, with the program in a directory that has a space."""
-        (laptop.home / "my bin").mkdir()
+        (sandbox.home / "my bin").mkdir()
         for name in ("credhelper", "credhelper-get"):
-            (laptop.home / "my bin" / name).symlink_to(Path(PROGRAM).with_name(name))
-        laptop.environ["PATH"] = f"{laptop.home}/my bin:/usr/bin:/bin"
-        said(laptop, "--accounts", "payments-prod")
+            (sandbox.home / "my bin" / name).symlink_to(Path(PROGRAM).with_name(name))
+        sandbox.environ["PATH"] = f"{sandbox.home}/my bin:/usr/bin:/bin"
+        said(sandbox, "--accounts", "payments-prod")
         assert (
-            f'/"{str(laptop.home)[1:]}/my bin/credhelper-get" developer'
-            in (laptop.home / ".aws/config").read_text()
+            f'/"{str(sandbox.home)[1:]}/my bin/credhelper-get" developer'
+            in (sandbox.home / ".aws/config").read_text()
         )
-        return laptop
+        return sandbox
 
     @pytest.mark.parametrize(
         ("profile", "arn"),
@@ -468,14 +468,14 @@ class TestClients:
             ("audit-root@payments-prod", "arn:aws:iam::111122223333:root"),
         ],
     )
-    def test_boto3(self, written: Laptop, profile: str, arn: str) -> None:
+    def test_boto3(self, written: Sandbox, profile: str, arn: str) -> None:
         """boto3 uses the session."""
         command = [sys.executable, "-c", BOTO3, profile, "1"]
         done = subprocess.run(command, env=written.environ, capture_output=True, text=True, check=False)
         assert done.stdout.startswith(arn), done.stderr
 
     @pytest.mark.parametrize("path", [AWS_CLI_V1, AWS_CLI_V2], ids=["v1", "v2"])
-    def test_aws_cli(self, written: Laptop, sts: LoopbackSts, path: Path) -> None:
+    def test_aws_cli(self, written: Sandbox, sts: LoopbackSts, path: Path) -> None:
         """So does the AWS CLI, by the command that setup ends with."""
         after = said(written, "developer").rpartition("next: aws ")[2]
         command = [requirements.program(str(path)), *after.split(), "--endpoint-url", sts.url]

@@ -20,7 +20,7 @@ import shapes
 from sandbox import AWS_CONFIG, PROFILES, PROGRAM, plant
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 CHAIN = """
@@ -41,9 +41,9 @@ source_profile = "nobody"
 CONTROL = re.compile(r"[^\x20-\x7e\n]")
 
 
-def told(laptop: Laptop, **environ: str) -> dict[str, Any]:
+def told(sandbox: Sandbox, **environ: str) -> dict[str, Any]:
     """What `status --json` says, of the shape that is documented."""
-    result = laptop.run("status", "--json", **environ)
+    result = sandbox.run("status", "--json", **environ)
     assert result.status == 0, result.stderr
     document: dict[str, Any] = json.loads(result.stdout)
     shapes.check("status", document)
@@ -64,14 +64,14 @@ def row(document: dict[str, Any], name: str) -> dict[str, Any]:
 class TestSessions:
     """What is cached, where, for how long, and whose it is."""
 
-    def test_agent_and_keyring(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_agent_and_keyring(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """Each profile says where its session is, what it is, and who asked AWS for it."""
-        laptop.configure(PROFILES + CHAIN)
-        with laptop.use_agent():
-            envelope = laptop.get("reader")
-            laptop.get("unlock-bucket")
+        sandbox.configure(PROFILES + CHAIN)
+        with sandbox.use_agent():
+            envelope = sandbox.get("reader")
+            sandbox.get("unlock-bucket")
             sts.calls.clear()
-            found = told(laptop)
+            found = told(sandbox)
             assert sts.calls == []
 
         reader = row(found, "reader")
@@ -96,109 +96,109 @@ class TestSessions:
             "problem": None,
         }
 
-    def test_only_the_agent_has_it(self, laptop: Laptop) -> None:
+    def test_only_the_agent_has_it(self, sandbox: Sandbox) -> None:
         """Without a keyring, and with cache = "memory", a session is in the agent; without both, nowhere."""
-        with laptop.use_agent():
-            laptop.get("developer")
-            assert row(told(laptop), "developer")["cached"] == ["agent"]
-        assert row(told(laptop), "developer")["cached"] == []
+        with sandbox.use_agent():
+            sandbox.get("developer")
+            assert row(told(sandbox), "developer")["cached"] == ["agent"]
+        assert row(told(sandbox), "developer")["cached"] == []
 
-    def test_targets_of_an_open_profile(self, laptop: Laptop, secret_service) -> None:
+    def test_targets_of_an_open_profile(self, sandbox: Sandbox, secret_service) -> None:
         """Each account that something is cached for has a row of its own; the profile itself has one, too."""
         for target in ("payments-prod", "222233334444"):
-            laptop.get(f"audit-root@{target}")
-        found = told(laptop)
+            sandbox.get(f"audit-root@{target}")
+        found = told(sandbox)
 
         names = [each["profile"] for each in found["profiles"] if each["profile"].startswith("audit-root")]
         assert names == ["audit-root", "audit-root@222233334444", "audit-root@payments-prod"]
         assert row(found, "audit-root@payments-prod")["cached"] == ["keyring"]
         assert row(found, "audit-root")["cached"] == []
 
-    def test_what_no_profile_comes_to_any_more(self, laptop: Laptop, secret_service) -> None:
+    def test_what_no_profile_comes_to_any_more(self, sandbox: Sandbox, secret_service) -> None:
         """A session minted with flags, or before an edit, is told from the profile's own."""
-        laptop.get("developer", "--duration-seconds", "1800")
-        plain, other = rows(told(laptop), "developer")
+        sandbox.get("developer", "--duration-seconds", "1800")
+        plain, other = rows(told(sandbox), "developer")
         assert (plain["cached"], plain["in_use"]) == ([], True)
         assert (other["cached"], other["in_use"]) == (["keyring"], False)
 
-        laptop.configure(PROFILES.replace("[profiles.developer]", '[profiles.dev]\nexternal_id = "x1"'))
-        found = told(laptop)
+        sandbox.configure(PROFILES.replace("[profiles.developer]", '[profiles.dev]\nexternal_id = "x1"'))
+        found = told(sandbox)
         assert row(found, "dev")["cached"] == []
         assert row(found, "developer")["in_use"] is False
         assert row(found, "developer")["account"] == "222233334444"
-        assert "developer (*)" in laptop.run("status").stdout.decode()
+        assert "developer (*)" in sandbox.run("status").stdout.decode()
 
-    def test_an_mfa_session_that_roles_share(self, laptop: Laptop, secret_service) -> None:
+    def test_an_mfa_session_that_roles_share(self, sandbox: Sandbox, secret_service) -> None:
         """It is in use, and it is no profile's own."""
-        laptop.configure(
+        sandbox.configure(
             PROFILES + 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\nmfa_command = ["printf", "123456"]\n'
         )
-        laptop.get("developer")
-        shared = row(told(laptop), "MFA session of arn:aws:iam::999988887777:mfa/me")
+        sandbox.get("developer")
+        shared = row(told(sandbox), "MFA session of arn:aws:iam::999988887777:mfa/me")
 
         assert (shared["kind"], shared["in_use"], shared["cached"]) == ("session", True, ["keyring"])
 
-    def test_a_reason_in_the_name(self, laptop: Laptop, secret_service) -> None:
+    def test_a_reason_in_the_name(self, sandbox: Sandbox, secret_service) -> None:
         """Where the call depends on what a person will say, the label tells whose session it is."""
-        laptop.configure(PROFILES + 'source_identity = "{reason}"\n')
-        laptop.get("developer", "--reason", "T-1")
-        found = rows(told(laptop), "developer")
+        sandbox.configure(PROFILES + 'source_identity = "{reason}"\n')
+        sandbox.get("developer", "--reason", "T-1")
+        found = rows(told(sandbox), "developer")
 
         assert [each["cached"] for each in found] == [["keyring"]]
         assert found[0]["source_identity"] == "T-1"
 
-    def test_profiles_that_make_the_same_call(self, laptop: Laptop, secret_service) -> None:
+    def test_profiles_that_make_the_same_call(self, sandbox: Sandbox, secret_service) -> None:
         """They share a session, and both say so, whoever it was minted for."""
-        laptop.configure(PROFILES + PROFILES[PROFILES.index("[profiles.dev") :].replace("developer", "dev2"))
-        laptop.get("developer")
-        found = told(laptop)
+        sandbox.configure(PROFILES + PROFILES[PROFILES.index("[profiles.dev") :].replace("developer", "dev2"))
+        sandbox.get("developer")
+        found = told(sandbox)
 
         assert row(found, "developer")["access_key_id"] == row(found, "dev2")["access_key_id"] is not None
 
     def test_the_latest_mint_of_a_call_is_not_always_the_cached_one(
-        self, laptop: Laptop, secret_service
+        self, sandbox: Sandbox, secret_service
     ) -> None:
         """Of the record's lines about a call, the one counts that expires with the session."""
-        envelope = laptop.get("developer")
+        envelope = sandbox.get("developer")
         time.sleep(1.1)
-        assert laptop.get("developer", "--no-cache") != envelope
+        assert sandbox.get("developer", "--no-cache") != envelope
 
-        assert row(told(laptop), "developer")["access_key_id"] == envelope["AccessKeyId"]
+        assert row(told(sandbox), "developer")["access_key_id"] == envelope["AccessKeyId"]
 
-    def test_what_has_expired_is_cached_nowhere(self, laptop: Laptop, secret_service) -> None:
+    def test_what_has_expired_is_cached_nowhere(self, sandbox: Sandbox, secret_service) -> None:
         """The index keeps such lines until a sweep."""
-        laptop.get("developer")
-        index = laptop.state / "items.jsonl"
+        sandbox.get("developer")
+        index = sandbox.state / "items.jsonl"
         index.write_text(re.sub(r'"expires": \d+', '"expires": 1', index.read_text()))
 
-        assert row(told(laptop), "developer")["cached"] == []
+        assert row(told(sandbox), "developer")["cached"] == []
 
 
 class TestAwayOrBroken:
     """It answers whatever is missing, and never asks anybody for anything."""
 
-    def test_no_keyring(self, laptop: Laptop) -> None:
+    def test_no_keyring(self, sandbox: Sandbox) -> None:
         """It says why there is none, or that none is wanted; a wrong wish is a mistake."""
-        absent = told(laptop)["keyring"]
+        absent = told(sandbox)["keyring"]
         assert (absent["state"], absent["problem"]) == ("absent", "DBUS_SESSION_BUS_ADDRESS is not set")
-        assert told(laptop, CREDHELPER_KEYRING="none")["keyring"]["state"] == "unwanted"
-        assert "cannot be loaded" in told(laptop, CREDHELPER_KEYRING="no.Such")["keyring"]["problem"]
-        assert "CREDHELPER_KEYRING must be" in laptop.refuses(2, "status", CREDHELPER_KEYRING="?")
+        assert told(sandbox, CREDHELPER_KEYRING="none")["keyring"]["state"] == "unwanted"
+        assert "cannot be loaded" in told(sandbox, CREDHELPER_KEYRING="no.Such")["keyring"]["problem"]
+        assert "CREDHELPER_KEYRING must be" in sandbox.refuses(2, "status", CREDHELPER_KEYRING="?")
 
-    def test_a_locked_keyring_stays_locked(self, laptop: Laptop) -> None:
+    def test_a_locked_keyring_stays_locked(self, sandbox: Sandbox) -> None:
         """Neither this nor `explain` opens it, although a desktop is there: saved keys are in the index."""
-        laptop.configure(PROFILES + 'source_key = "me"\n')
-        laptop.list_saved_key("me", "AKIAME")
-        with laptop.secret_service(password=None):
+        sandbox.configure(PROFILES + 'source_key = "me"\n')
+        sandbox.list_saved_key("me", "AKIAME")
+        with sandbox.secret_service(password=None):
             monitor = subprocess.Popen(
                 [requirements.program("dbus-monitor"), "--session"],
-                env=laptop.environ,
+                env=sandbox.environ,
                 stdout=subprocess.PIPE,
             )
             assert monitor.stdout is not None
             monitor.stdout.readline()  # it is listening
-            found = told(laptop, DISPLAY=":99")
-            explained = json.loads(laptop.run("explain", "developer", "--json", DISPLAY=":99").stdout)
+            found = told(sandbox, DISPLAY=":99")
+            explained = json.loads(sandbox.run("explain", "developer", "--json", DISPLAY=":99").stdout)
             monitor.terminate()
             asked = monitor.communicate()[0].decode()
 
@@ -208,73 +208,73 @@ class TestAwayOrBroken:
         assert row(found, "developer")["problem"] is None
         assert (explained["source"]["access_key_id"], explained["problem"]) == ("AKIAME", None)
 
-    def test_a_keyring_that_never_answers(self, laptop: Laptop, secret_service) -> None:
+    def test_a_keyring_that_never_answers(self, sandbox: Sandbox, secret_service) -> None:
         """A stopped Secret Service costs two seconds, once; the index says what should be there."""
-        laptop.get("developer")
-        laptop.configure(
+        sandbox.get("developer")
+        sandbox.configure(
             PROFILES
             + '[profiles.saved]\nrole_arn = "arn:aws:iam::222233334444:role/Saved"\nsource_key = "me"\n'
         )
         secret_service.signal(signal.SIGSTOP)
         began = time.monotonic()
-        found = told(laptop)
+        found = told(sandbox)
 
         assert time.monotonic() - began < 6
         assert found["keyring"]["state"] == "silent"
         assert row(found, "developer")["cached"] == ["keyring"]
 
-    def test_an_agent_that_does_not_answer(self, laptop: Laptop) -> None:
+    def test_an_agent_that_does_not_answer(self, sandbox: Sandbox) -> None:
         """It says so, and what to know of it is the rest."""
-        with laptop.use_agent():
-            laptop.run("agent", "start")
-            pid = told(laptop)["agent"]["pid"]
+        with sandbox.use_agent():
+            sandbox.run("agent", "start")
+            pid = told(sandbox)["agent"]["pid"]
             os.kill(pid, signal.SIGSTOP)
-            found = told(laptop)
+            found = told(sandbox)
             os.kill(pid, signal.SIGCONT)
 
         assert found["agent"] == {"running": True, "pid": None, "problem": "the agent does not answer"}
 
-    def test_without_a_configuration(self, laptop: Laptop, secret_service) -> None:
+    def test_without_a_configuration(self, sandbox: Sandbox, secret_service) -> None:
         """What is cached is listed although the file is gone or broken, and the file's fault is said."""
-        laptop.get("developer")
-        laptop.config.write_text("[profiles\n")
-        found = told(laptop)
+        sandbox.get("developer")
+        sandbox.config.write_text("[profiles\n")
+        found = told(sandbox)
         assert "is not valid TOML" in found["config"]["problem"]
         assert row(found, "developer")["in_use"] is None
         assert row(found, "developer")["cached"] == ["keyring"]
 
-        laptop.config.unlink()
-        assert "no configuration file" in told(laptop)["config"]["problem"]
-        said = laptop.run("status").stdout.decode()
+        sandbox.config.unlink()
+        assert "no configuration file" in told(sandbox)["config"]["problem"]
+        said = sandbox.run("status").stdout.decode()
         assert re.search(r"^file +no configuration file .*\nhint +", said, re.MULTILINE)
 
-    def test_an_aws_config_that_nobody_can_read(self, laptop: Laptop) -> None:
+    def test_an_aws_config_that_nobody_can_read(self, sandbox: Sandbox) -> None:
         """Every profile says so."""
-        laptop.aws_config(AWS_CONFIG + AWS_CONFIG)
+        sandbox.aws_config(AWS_CONFIG + AWS_CONFIG)
 
-        assert "a second [profile org-admin]" in row(told(laptop), "developer")["problem"]
+        assert "a second [profile org-admin]" in row(told(sandbox), "developer")["problem"]
 
-    def test_lines_that_are_not_ours(self, laptop: Laptop, secret_service) -> None:
+    def test_lines_that_are_not_ours(self, sandbox: Sandbox, secret_service) -> None:
         """What somebody has written into the index and the record is passed over, or shown as it is."""
-        laptop.get("developer")
+        sandbox.get("developer")
         for name in ("items.jsonl", "audit.jsonl"):
-            with (laptop.state / name).open("a") as file:
+            with (sandbox.state / name).open("a") as file:
                 file.write('no json\n[]\n{"time": 5}\n' + '{"key": "' + "0" * 32 + '"}\n')
 
-        assert row(told(laptop), "developer")["cached"] == ["keyring"]
+        assert row(told(sandbox), "developer")["cached"] == ["keyring"]
 
-    def test_no_profiles(self, laptop: Laptop) -> None:
+    def test_no_profiles(self, sandbox: Sandbox) -> None:
         """An empty file is no error."""
-        laptop.configure("")
+        sandbox.configure("")
 
-        assert told(laptop)["profiles"] == []
-        assert "no profiles in" in laptop.run("status").stdout.decode()
+        assert told(sandbox)["profiles"] == []
+        assert "no profiles in" in sandbox.run("status").stdout.decode()
 
-    def test_a_full_disk(self, laptop: Laptop) -> None:
+    def test_a_full_disk(self, sandbox: Sandbox) -> None:
         """An answer that cannot be written is a failure like any."""
         with open("/dev/full", "wb") as full:
             done = subprocess.run(
-                [PROGRAM, "status"], env=laptop.environ, stdout=full, stderr=-1, check=False
+                [PROGRAM, "status"], env=sandbox.environ, stdout=full, stderr=-1, check=False
             )
 
         assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
@@ -284,12 +284,12 @@ class TestForPeople:
     """A table on a terminal, plain text in a pipe."""
 
     @pytest.fixture(name="seen")
-    def _seen(self, laptop: Laptop, secret_service) -> Laptop:
-        laptop.configure(PROFILES + CHAIN)
-        laptop.get("reader")
-        return laptop
+    def _seen(self, sandbox: Sandbox, secret_service) -> Sandbox:
+        sandbox.configure(PROFILES + CHAIN)
+        sandbox.get("reader")
+        return sandbox
 
-    def test_on_a_terminal(self, seen: Laptop) -> None:
+    def test_on_a_terminal(self, seen: Sandbox) -> None:
         """80 columns; colours, unless NO_COLOR is set."""
         status, shown = seen.on_a_terminal("status", TERM="xterm-256color")
         assert status == 0
@@ -302,7 +302,7 @@ class TestForPeople:
         assert "Auditor/alice@desk" in plain.replace("\n", "")
 
     @pytest.mark.parametrize("environ", [{}, {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "COLUMNS": "40"}])
-    def test_in_a_pipe(self, seen: Laptop, environ: dict[str, str]) -> None:
+    def test_in_a_pipe(self, seen: Sandbox, environ: dict[str, str]) -> None:
         """No colours and nothing folded, whatever CI systems set."""
         shown = seen.run("status", **environ).stdout.decode()
 
@@ -336,28 +336,28 @@ class TestForPeople:
 class TestHostileNames:
     """What comes from files, the agent and STS moves no cursor and means nothing to a terminal."""
 
-    def test_markup_is_text(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_markup_is_text(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """Brackets are shown as they are."""
         sts.source_identity = "[bold]root[/bold]"
-        laptop.get("unlock-bucket")
+        sandbox.get("unlock-bucket")
 
-        assert "[bold]root[/bold]" in laptop.run("status").stdout.decode()
+        assert "[bold]root[/bold]" in sandbox.run("status").stdout.decode()
 
-    def test_control_characters(self, laptop: Laptop, secret_service) -> None:
+    def test_control_characters(self, sandbox: Sandbox, secret_service) -> None:
         """In the record, the configuration and the agent's labels."""
         evil = "\x1b]0;owned\x07\x9b2J\u202e\nagent   running, process 1"
-        laptop.configure(PROFILES + f"[profiles.{json.dumps('x' + evil)}]\nrole_arn = {json.dumps(evil)}\n")
-        laptop.get("developer")
-        record = laptop.state / "audit.jsonl"
+        sandbox.configure(PROFILES + f"[profiles.{json.dumps('x' + evil)}]\nrole_arn = {json.dumps(evil)}\n")
+        sandbox.get("developer")
+        record = sandbox.state / "audit.jsonl"
         line = json.loads(record.read_text())
         record.write_text(json.dumps(line | {"source_identity": evil, "access_key_id": [evil]}) + "\n")
-        with laptop.use_agent():
-            laptop.run("agent", "start")
-            plant(laptop, b"0123456789abcdef0123456789abcdef", b"{}", 600)
-            piped = laptop.run("status").stdout.decode()
-            _, shown = laptop.on_a_terminal("status", NO_COLOR="1")
-            printed = laptop.run("status", "--json").stdout.decode()
-            found = told(laptop)
+        with sandbox.use_agent():
+            sandbox.run("agent", "start")
+            plant(sandbox, b"0123456789abcdef0123456789abcdef", b"{}", 600)
+            piped = sandbox.run("status").stdout.decode()
+            _, shown = sandbox.on_a_terminal("status", NO_COLOR="1")
+            printed = sandbox.run("status", "--json").stdout.decode()
+            found = told(sandbox)
 
         assert "planted" in piped
         assert not CONTROL.search(piped)
@@ -366,11 +366,11 @@ class TestHostileNames:
         assert len(re.findall(r"^agent +running, process", piped, re.MULTILINE)) == 1
         assert row(found, "developer")["source_identity"] == evil
 
-    def test_no_secret(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_no_secret(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """Neither for people nor for programs."""
-        with laptop.use_agent():
-            laptop.get("developer")
+        with sandbox.use_agent():
+            sandbox.get("developer")
             for verb in (["status"], ["status", "--json"]):
-                assert sts.secret_marker.encode() not in laptop.run(*verb).stdout
-            assert sts.secret_marker not in laptop.on_a_terminal("status")[1]
-        laptop.check_modes()
+                assert sts.secret_marker.encode() not in sandbox.run(*verb).stdout
+            assert sts.secret_marker not in sandbox.on_a_terminal("status")[1]
+        sandbox.check_modes()

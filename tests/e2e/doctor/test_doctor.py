@@ -28,7 +28,7 @@ from sandbox import AWS_CONFIG, PROFILES, PROGRAM, agents_in, until
 
 if TYPE_CHECKING:
     from organization import LoopbackAws
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 FOREIGN = 65534
@@ -41,17 +41,17 @@ as_two_users = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be tw
 
 
 @pytest.fixture(name="well")
-def _well(laptop: Laptop, aws: LoopbackAws) -> Laptop:
+def _well(sandbox: Sandbox, aws: LoopbackAws) -> Sandbox:
     """A laptop on which nothing is to be said but that its AWS is a double."""
-    laptop.aws_config(AWS_CONFIG + RUNS_US)
-    return laptop
+    sandbox.aws_config(AWS_CONFIG + RUNS_US)
+    return sandbox
 
 
 class TestFit:
     """A machine on which everything works."""
 
     @pytest.mark.parametrize("name", [None, "developer"])
-    def test_nothing_is_wrong(self, well: Laptop, secret_service, name: str | None) -> None:
+    def test_nothing_is_wrong(self, well: Sandbox, secret_service, name: str | None) -> None:
         """Exit 0, and every check has something to say; the one note is about the double's endpoint."""
         with well.use_agent():
             found = consult(well, *([name] if name else []))
@@ -63,7 +63,7 @@ class TestFit:
         checks = {"config", "modes", "agent", "aws files", "commands", "aws", "keyring", "profile", "clock"}
         assert checks <= {each["check"] for each in found.findings}
 
-    def test_it_leaves_nothing_behind(self, well: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_it_leaves_nothing_behind(self, well: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """Without --probe nothing is minted, recorded or cached for a profile that rests on keys."""
         consult(well)
 
@@ -71,7 +71,7 @@ class TestFit:
         assert well.audit() == []
         assert not (well.state / "items.jsonl").exists()
 
-    def test_for_people(self, well: Laptop) -> None:
+    def test_for_people(self, well: Sandbox) -> None:
         """A table within 80 columns that says the same; colours only on a terminal, NO_COLOR is obeyed."""
         piped = well.run("doctor").stdout.decode()
         status, shown = well.on_a_terminal("doctor")
@@ -84,7 +84,7 @@ class TestFit:
         assert "\x1b[3" not in plain
         assert "\x1b" not in piped
 
-    def test_the_offline_verdict_asks_nobody(self, well: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_the_offline_verdict_asks_nobody(self, well: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """`quick` has the checks that take no network."""
         code = (
             "import json, os; from credhelper import app, doctor; found = doctor.quick("
@@ -102,13 +102,13 @@ class TestFit:
 class TestConfig:
     """Our own file, and each profile in it."""
 
-    def test_no_file(self, well: Laptop) -> None:
+    def test_no_file(self, well: Sandbox) -> None:
         """Where it should be is in the sentence."""
         well.config.unlink()
 
         assert f"no configuration file '{well.config}'" in consult(well).of("problem", "config")
 
-    def test_a_file_that_cannot_be_read(self, well: Laptop) -> None:
+    def test_a_file_that_cannot_be_read(self, well: Sandbox) -> None:
         """The syntax error, and no guesses about profiles."""
         well.configure("[profiles.a\n")
         found = consult(well)
@@ -116,7 +116,7 @@ class TestConfig:
         assert "is not valid TOML" in found.only("problem", "config")["sentence"]
         assert found.of("fine", "profile") == []
 
-    def test_a_bad_account(self, well: Laptop) -> None:
+    def test_a_bad_account(self, well: Sandbox) -> None:
         """[accounts] is looked at as a whole."""
         well.configure(
             '[accounts]\nprod = "1234"\n' + PROFILES.partition("[defaults]")[2].join(["[defaults]", ""])
@@ -124,7 +124,7 @@ class TestConfig:
 
         assert "must be an account id" in consult(well).only("problem", "config")["sentence"]
 
-    def test_no_profiles_yet(self, well: Laptop) -> None:
+    def test_no_profiles_yet(self, well: Sandbox) -> None:
         """The beginning, and no fault."""
         well.configure("")
         well.aws_config(AWS_CONFIG)
@@ -133,7 +133,7 @@ class TestConfig:
         assert found.fit
         assert "has no profiles yet" in found.only("note", "config")["sentence"]
 
-    def test_each_profile_is_looked_at(self, well: Laptop) -> None:
+    def test_each_profile_is_looked_at(self, well: Sandbox) -> None:
         """One problem for each that does not work, and a hint; those beside them are fine."""
         role = 'role_arn = "arn:aws:iam::222233334444:role/D"\n'
         broken = {
@@ -160,7 +160,7 @@ class TestConfig:
         assert said["lost"]["hints"] == ["did you mean 'org-admin'"]
         assert len(found.of("fine", "profile")) == 3
 
-    def test_assume_root_without_a_region(self, well: Laptop) -> None:
+    def test_assume_root_without_a_region(self, well: Sandbox) -> None:
         """It is not on the global endpoint; AssumeRole goes where it always can, and that is a note."""
         well.configure(PROFILES.replace('region = "eu-west-1"\n', ""))
         found = consult(well)
@@ -168,11 +168,11 @@ class TestConfig:
         assert any("'unlock-bucket' needs a region" in each for each in found.of("problem", "profile"))
         assert found.only("note", "region")["profile"] == "developer"
 
-    def test_a_name_that_there_is_not(self, well: Laptop) -> None:
+    def test_a_name_that_there_is_not(self, well: Sandbox) -> None:
         """A mistake in the command, and no finding: exit 2."""
         assert "did you mean 'developer'" in well.refuses(2, "doctor", "develpoer")
 
-    def test_what_a_person_will_be_asked(self, well: Laptop) -> None:
+    def test_what_a_person_will_be_asked(self, well: Sandbox) -> None:
         """Notes: a code, a confirmation, a reason; and a session that only the absent agent would keep."""
         device = 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\n'
         well.configure(f'{PROFILES}{device}confirm = true\nrequire_reason = true\ncache = "memory"\n')
@@ -186,14 +186,14 @@ class TestConfig:
         ]
         assert "every call mints" in found.only("note", "cache")["sentence"]
 
-    def test_a_reason_that_a_name_is_made_of(self, well: Laptop) -> None:
+    def test_a_reason_that_a_name_is_made_of(self, well: Sandbox) -> None:
         """Without one there is no call to look at, and with one there is."""
         well.configure(PROFILES + 'source_identity = "{user}-{reason}"\n')
 
         assert consult(well, "developer").of("note", "profile") == ["profile 'developer' needs a reason"]
         assert consult(well, "developer", "--reason", "x").of("fine", "profile")
 
-    def test_an_endpoint_in_the_clear(self, well: Laptop) -> None:
+    def test_an_endpoint_in_the_clear(self, well: Sandbox) -> None:
         """A variable that has sessions travel unencrypted to another machine."""
         found = consult(well, "developer", AWS_ENDPOINT_URL_STS="http://nobody.invalid")
 
@@ -203,7 +203,7 @@ class TestConfig:
 class TestModes:
     """Who else could write what we read, and read what we write."""
 
-    def test_open_to_others(self, well: Laptop) -> None:
+    def test_open_to_others(self, well: Sandbox) -> None:
         """Named with the mode that each has; the command in the hint mends it."""
         well.get("developer")
         ours, state = well.home / ".config/credhelper", well.state
@@ -225,7 +225,7 @@ class TestModes:
                 subprocess.run(["sh", "-c", each["hints"][0].split("'")[1]], check=True)
         assert consult(well, "developer").of("fine", "modes")
 
-    def test_a_configuration_that_others_can_read(self, well: Laptop) -> None:
+    def test_a_configuration_that_others_can_read(self, well: Sandbox) -> None:
         """Nothing in it is secret, so it is a note."""
         well.config.chmod(0o644)
 
@@ -234,7 +234,7 @@ class TestModes:
         )
 
     @as_two_users
-    def test_files_of_somebody_else(self, well: Laptop) -> None:
+    def test_files_of_somebody_else(self, well: Sandbox) -> None:
         """A configuration by which they can have commands run, and a record that is not added to."""
         well.get("developer")
         for path in (well.config, well.state / "audit.jsonl"):
@@ -246,7 +246,7 @@ class TestModes:
         assert f"'{well.state}/audit.jsonl' belongs to another user, and is not used" in said
 
     @as_two_users
-    def test_a_state_directory_of_somebody_else(self, well: Laptop) -> None:
+    def test_a_state_directory_of_somebody_else(self, well: Sandbox) -> None:
         """As under sudo: nothing is recorded or kept."""
         well.get("developer")
         os.chown(well.state, FOREIGN, FOREIGN)
@@ -254,13 +254,13 @@ class TestModes:
         said = consult(well, "developer").only("problem", "modes")["sentence"]
         assert f"'{well.state}' is no directory of this user's" in said
 
-    def test_a_disk_that_is_full(self, well: Laptop, small: Path) -> None:
+    def test_a_disk_that_is_full(self, well: Sandbox, small: Path) -> None:
         """Nothing can be recorded."""
         fill(small)
 
         assert "is full" in consult(well, "developer", XDG_STATE_HOME=str(small)).of("problem", "modes")[0]
 
-    def test_a_disk_that_is_read_only(self, well: Laptop, small: Path) -> None:
+    def test_a_disk_that_is_read_only(self, well: Sandbox, small: Path) -> None:
         """The same."""
         assert as_root("mount", "-o", "remount,ro", str(small)).returncode == 0
 
@@ -271,7 +271,7 @@ class TestModes:
 class TestKeyring:
     """The OS keyring, and what would stand in for it."""
 
-    def test_locked(self, well: Laptop) -> None:
+    def test_locked(self, well: Sandbox) -> None:
         """Nobody is asked to unlock it, or for a new one's password, although there is a display."""
         well.environ |= {"CREDHELPER_AGENT": "auto", "DISPLAY": ":99"}
         said = []
@@ -288,7 +288,7 @@ class TestKeyring:
             f"no keyring is used (the keyring is locked): {outcome}",
         ]
 
-    def test_stopped(self, well: Laptop, secret_service) -> None:
+    def test_stopped(self, well: Sandbox, secret_service) -> None:
         """It never answers, and the visit ends all the same."""
         secret_service.signal(signal.SIGSTOP)
 
@@ -296,7 +296,7 @@ class TestKeyring:
             "did not answer within 2 s" in consult(well, "developer").only("problem", "keyring")["sentence"]
         )
 
-    def test_absent(self, well: Laptop) -> None:
+    def test_absent(self, well: Sandbox) -> None:
         """With an agent its memory serves, without one nothing does."""
         without = consult(well, "developer")
         well.environ["CREDHELPER_AGENT"] = "auto"
@@ -305,25 +305,25 @@ class TestKeyring:
         assert "every call mints anew" in without.only("note", "keyring")["sentence"]
         assert "DBUS_SESSION_BUS_ADDRESS is not set" in found.only("note", "keyring")["sentence"]
 
-    def test_a_bus_that_has_died(self, well: Laptop, secret_service) -> None:
+    def test_a_bus_that_has_died(self, well: Sandbox, secret_service) -> None:
         """No error of another library's gets through."""
         secret_service.kill_bus()
 
         assert "no keyring is used" in consult(well, "developer").only("note", "keyring")["sentence"]
 
-    def test_unwanted(self, well: Laptop, secret_service) -> None:
+    def test_unwanted(self, well: Sandbox, secret_service) -> None:
         """Switched off by the person."""
         found = consult(well, "developer", CREDHELPER_KEYRING="none", CREDHELPER_AGENT="auto")
 
         assert "no keyring is to be used" in found.only("note", "keyring")["sentence"]
 
-    def test_a_class_that_cannot_be_loaded(self, well: Laptop) -> None:
+    def test_a_class_that_cannot_be_loaded(self, well: Sandbox) -> None:
         """Named by its class."""
         found = consult(well, "developer", CREDHELPER_KEYRING="no.such.Keyring")
 
         assert "'no.such.Keyring' cannot be loaded" in found.only("problem", "keyring")["sentence"]
 
-    def test_rivals(self, well: Laptop, secret_service, tmp_path: Path) -> None:
+    def test_rivals(self, well: Sandbox, secret_service, tmp_path: Path) -> None:
         """A package, a file and variables that redirect secrets elsewhere: said, not followed, not loaded."""
         info = tmp_path / "packages" / "evil-1.dist-info"
         info.mkdir(parents=True)
@@ -351,7 +351,7 @@ class TestKeyring:
 class TestAgent:
     """The process that remembers."""
 
-    def test_off(self, well: Laptop) -> None:
+    def test_off(self, well: Sandbox) -> None:
         """By the variable, or by the file."""
         assert "CREDHELPER_AGENT switches" in consult(well, "developer").only("note", "agent")["sentence"]
 
@@ -359,7 +359,7 @@ class TestAgent:
         del well.environ["CREDHELPER_AGENT"]
         assert "'mode' in [agent] switches" in consult(well, "developer").only("note", "agent")["sentence"]
 
-    def test_not_running_and_running(self, well: Laptop) -> None:
+    def test_not_running_and_running(self, well: Sandbox) -> None:
         """Both are fine; and looking starts none."""
         with well.use_agent() as directory:
             assert "not running" in consult(well, "unlock-bucket").only("fine", "agent")["sentence"]
@@ -369,7 +369,7 @@ class TestAgent:
 
             assert said == f"running, process {agents_in(directory)[0]}, sessions: 1"
 
-    def test_one_that_does_not_answer(self, well: Laptop) -> None:
+    def test_one_that_does_not_answer(self, well: Sandbox) -> None:
         """Stopped: how to end it is in the hint."""
         with well.use_agent() as directory:
             well.get("developer")
@@ -380,7 +380,7 @@ class TestAgent:
         assert "does not answer" in found["sentence"]
         assert "credhelper agent stop" in found["hints"][0]
 
-    def test_older_than_the_program(self, well: Laptop) -> None:
+    def test_older_than_the_program(self, well: Sandbox) -> None:
         """It goes on running what was installed when it started."""
         with well.use_agent() as directory:
             well.get("developer")
@@ -388,7 +388,7 @@ class TestAgent:
 
             assert "older than the program" in consult(well, "developer").only("note", "agent")["sentence"]
 
-    def test_another_installation_and_another_wire(self, well: Laptop, tmp_path: Path) -> None:
+    def test_another_installation_and_another_wire(self, well: Sandbox, tmp_path: Path) -> None:
         """An agent of a copy elsewhere, and the socket of a version to come."""
         shutil.copytree(Path(credhelper.__file__).parent, tmp_path / "credhelper")
         with well.use_agent() as directory:
@@ -406,7 +406,7 @@ class TestAgent:
         )
 
     @as_two_users
-    def test_no_place_for_it(self, well: Laptop) -> None:
+    def test_no_place_for_it(self, well: Sandbox) -> None:
         """Every place is open to others, on mounts of the test's own."""
         well.environ |= {"XDG_RUNTIME_DIR": "", "CREDHELPER_AGENT": "auto"}
         place = Path(f"/tmp/credhelper-{os.geteuid()}")
@@ -426,13 +426,13 @@ class TestAgent:
 class TestAwsFiles:
     """~/.aws/config and ~/.aws/credentials, and the commands in them."""
 
-    def test_nothing_runs_us(self, well: Laptop) -> None:
+    def test_nothing_runs_us(self, well: Sandbox) -> None:
         """Installed, and not yet used."""
         well.aws_config(AWS_CONFIG)
 
         assert "runs credhelper for any profile" in consult(well).only("note", "aws files")["sentence"]
 
-    def test_what_wins_over_us(self, well: Laptop) -> None:
+    def test_what_wins_over_us(self, well: Sandbox) -> None:
         """Keys beside our command, and in the environment."""
         well.aws_config(AWS_CONFIG + RUNS_US + "sso_account_id = 111122223333\n")
         found = consult(well, "developer", AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="x")
@@ -441,13 +441,13 @@ class TestAwsFiles:
         assert "AWS_ACCESS_KEY_ID is set" in found.only("note", "aws files")["sentence"]
 
     @pytest.mark.parametrize("mark", ["\ufeff", ""])
-    def test_a_file_that_no_sdk_reads(self, well: Laptop, mark: str) -> None:
+    def test_a_file_that_no_sdk_reads(self, well: Sandbox, mark: str) -> None:
         """A byte order mark, or a second section of a name."""
         well.aws_config(mark + AWS_CONFIG + RUNS_US * (1 if mark else 2))
 
         assert len(consult(well, "developer").of("problem", "aws files")) == 1
 
-    def test_commands(self, well: Laptop, tmp_path: Path) -> None:
+    def test_commands(self, well: Sandbox, tmp_path: Path) -> None:
         """One that is not there, one that does not answer, two for nobody, one that is found on the PATH."""
         dumb = tmp_path / "credhelper-get"
         dumb.write_text("#!/bin/sh\nexit 1\n")
@@ -474,7 +474,7 @@ class TestAwsFiles:
         assert len(found.of("problem", "commands")) == 4
         assert found.of("fine", "commands") == [f"'{PROGRAM}' answers"]
 
-    def test_no_aws_cli(self, well: Laptop) -> None:
+    def test_no_aws_cli(self, well: Sandbox) -> None:
         """A note: nothing of ours needs it."""
         found = consult(well, "developer", PATH=str(Path(PROGRAM).parent))
 
@@ -484,7 +484,7 @@ class TestAwsFiles:
 class TestManners:
     """What holds whatever is found."""
 
-    def test_whatever_hangs(self, well: Laptop, sts: LoopbackSts, aws: LoopbackAws, secret_service) -> None:
+    def test_whatever_hangs(self, well: Sandbox, sts: LoopbackSts, aws: LoopbackAws, secret_service) -> None:
         """Keyring, agent, a command, a source and two services, all at once: it ends within its time."""
         for name in ("slow-source", "credhelper-get"):
             script = well.home / name
@@ -511,7 +511,7 @@ class TestManners:
         )
         until(lambda: not _sleepers(well))
 
-    def test_sts_that_never_answers(self, well: Laptop, sts: LoopbackSts) -> None:
+    def test_sts_that_never_answers(self, well: Sandbox, sts: LoopbackSts) -> None:
         """The clock's check says so, and nothing else is asked there."""
         sts.mode = faults.slow(30)
         sts.mode = faults.Mode(**{**vars(sts.mode), "every_action": True})
@@ -545,7 +545,7 @@ class TestManners:
 
         assert [each.level for each in found] == ["fine", "problem"]
 
-    def test_names_from_outside_cannot_move_a_cursor(self, well: Laptop) -> None:
+    def test_names_from_outside_cannot_move_a_cursor(self, well: Sandbox) -> None:
         """In profiles, accounts, commands and files, on a terminal, in a pipe and as JSON."""
         well.configure(f'{PROFILES}[profiles."a\\u001b[2Jb\\u009b"]\nrole_arn = "x\\u202e"\n')
         text = "[profile \x1b]0;x\x07]\ncredential_process = credhelper get \x1b[31mevil\n"
@@ -558,7 +558,7 @@ class TestManners:
             assert re.fullmatch(r"[\x20-\x7e\n]+", each)
             assert "evil" in each
 
-    def test_the_sentences_have_no_secret(self, well: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_the_sentences_have_no_secret(self, well: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """Not even after a probe."""
         found = consult(well, "developer", "--probe")
 
@@ -566,6 +566,6 @@ class TestManners:
         assert not any(value in str(found) for value in sts.issued[0].values() if not value.startswith("20"))
 
 
-def _sleepers(laptop: Laptop) -> list[str]:
+def _sleepers(sandbox: Sandbox) -> list[str]:
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in found.splitlines() if str(laptop.home) in line and "sleep" in line]
+    return [line for line in found.splitlines() if str(sandbox.home) in line and "sleep" in line]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from organization import LoopbackAws
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 ROLE = "arn:aws:iam::999988887777:role"
@@ -32,12 +32,12 @@ source_profile = "org-admin"
 """A role of ours before AssumeRoot."""
 
 
-def _rests_on_role(laptop: Laptop, settings: str = "") -> None:
+def _rests_on_role(sandbox: Sandbox, settings: str = "") -> None:
     profiles = PROFILES.replace('source_profile = "org-admin"', 'source_profile = "before"')
-    laptop.configure(profiles + BEFORE.format(settings=settings))
+    sandbox.configure(profiles + BEFORE.format(settings=settings))
 
 
-def _source_is(laptop: Laptop, sts: LoopbackSts, operation: str, **parameters: Any) -> None:
+def _source_is(sandbox: Sandbox, sts: LoopbackSts, operation: str, **parameters: Any) -> None:
     """Let the AWS profile that everything rests on hold a session of this call."""
     client = boto3.client(
         "sts",
@@ -47,7 +47,7 @@ def _source_is(laptop: Laptop, sts: LoopbackSts, operation: str, **parameters: A
         aws_secret_access_key=SOURCE_SECRET,
     )
     found = getattr(client, operation)(**parameters)["Credentials"]
-    laptop.aws_config(
+    sandbox.aws_config(
         f"[profile org-admin]\naws_access_key_id = {found['AccessKeyId']}\n"
         f"aws_secret_access_key = {found['SecretAccessKey']}\naws_session_token = {found['SessionToken']}\n"
     )
@@ -57,39 +57,39 @@ def _source_is(laptop: Laptop, sts: LoopbackSts, operation: str, **parameters: A
 class TestSource:
     """Whose credentials make the calls."""
 
-    def test_keys_that_aws_does_not_know(self, laptop: Laptop, aws: LoopbackAws) -> None:
+    def test_keys_that_aws_does_not_know(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         """One problem for all profiles that rest on them, and nothing is asked of the organization."""
-        laptop.aws_config(AWS_CONFIG.replace(SOURCE_KEY_ID, "AKIAGONE"))
-        found = consult(laptop)
+        sandbox.aws_config(AWS_CONFIG.replace(SOURCE_KEY_ID, "AKIAGONE"))
+        found = consult(sandbox)
 
         assert "AWS does not know the access key" in found.only("problem", "source")["sentence"]
         assert aws.asked == []
 
-    def test_a_role_is_assumed(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_role_is_assumed(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """To see that it can be; the record has it, and no root session is made."""
-        _rests_on_role(laptop)
-        found = consult(laptop, "unlock-bucket")
+        _rests_on_role(sandbox)
+        found = consult(sandbox, "unlock-bucket")
 
         assert found.fit
         assert "profile 'before' is 'arn:aws:sts::999988887777:assumed-role/Operator/" in str(found)
-        assert [line["api"] for line in laptop.audit()] == ["AssumeRole"]
-        assert laptop.audit()[0]["program"] != "refresh ahead"
+        assert [line["api"] for line in sandbox.audit()] == ["AssumeRole"]
+        assert sandbox.audit()[0]["program"] != "refresh ahead"
 
-    def test_a_role_that_is_refused(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_role_that_is_refused(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """With the hint that `get` would give."""
-        _rests_on_role(laptop)
+        _rests_on_role(sandbox)
         sts.mode = faults.refuse("AccessDenied", "not authorized to perform: sts:AssumeRole")
-        found = consult(laptop, "unlock-bucket").only("problem", "source")
+        found = consult(sandbox, "unlock-bucket").only("problem", "source")
 
         assert "not allowed: sts:AssumeRole" in found["sentence"]
         assert "trust policy" in found["hints"][0]
 
-    def test_a_person_would_be_asked(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_person_would_be_asked(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """A code for the role before: a note, nobody is asked although there is a way, nothing minted."""
-        asked = laptop.home / "asked"
+        asked = sandbox.home / "asked"
         ask = f'mfa_command = ["sh", "-c", "touch {asked}; echo 123456"]'
-        _rests_on_role(laptop, f'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\n{ask}')
-        found = consult(laptop, "unlock-bucket")
+        _rests_on_role(sandbox, f'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\n{ask}')
+        found = consult(sandbox, "unlock-bucket")
 
         assert found.fit
         assert "a person would be asked" in found.only("note", "source")["sentence"]
@@ -97,38 +97,40 @@ class TestSource:
         assert not asked.exists()
 
     def test_a_root_session_is_not_minted_for_a_look(
-        self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
     ) -> None:
         """A profile that rests on AssumeRoot is not followed."""
-        laptop.configure(PROFILES + 'source_profile = "unlock-bucket"\n')
-        found = consult(laptop, "developer")
+        sandbox.configure(PROFILES + 'source_profile = "unlock-bucket"\n')
+        found = consult(sandbox, "developer")
 
         assert "is a root session" in found.only("note", "source")["sentence"]
         assert sts.count() == 0
 
-    def test_a_loop_through_other_programs(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_loop_through_other_programs(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         """A source that runs us for the profile that it is the source of."""
-        laptop.aws_config(f"[profile org-admin]\ncredential_process = {PROGRAM} get developer\n")
-        found = consult(laptop, "developer")
+        sandbox.aws_config(f"[profile org-admin]\ncredential_process = {PROGRAM} get developer\n")
+        found = consult(sandbox, "developer")
 
         assert "profiles form a loop" in found.only("problem", "source")["sentence"]
 
-    def test_a_login_that_was_never_made(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_login_that_was_never_made(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """The command that makes it is in the hint."""
         sso = "sso_start_url = https://a.invalid\nsso_region = eu-west-1\nsso_role_name = x\n"
-        laptop.aws_config(f"[profile org-admin]\nsso_account_id = 999988887777\n{sso}")
-        found = consult(laptop).only("problem", "source")
+        sandbox.aws_config(f"[profile org-admin]\nsso_account_id = 999988887777\n{sso}")
+        found = consult(sandbox).only("problem", "source")
 
         assert "the login of AWS profile 'org-admin' has expired or was never made" in found["sentence"]
         assert found["hints"] == ["run 'aws sso login --profile org-admin'"]
 
-    def test_a_program_that_fails(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_program_that_fails(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """Its own words are in the sentence, without its control characters."""
-        laptop.aws_config(
+        sandbox.aws_config(
             "[profile org-admin]\ncredential_process = sh -c 'printf \"\\033[2Jno\" >&2; exit 1'\n"
         )
 
-        assert "\\x1b[2Jno" in consult(laptop, "developer").only("problem", "source")["sentence"]
+        assert "\\x1b[2Jno" in consult(sandbox, "developer").only("problem", "source")["sentence"]
 
 
 class TestClockAndEndpoint:
@@ -136,34 +138,34 @@ class TestClockAndEndpoint:
 
     @pytest.mark.parametrize("minutes", [-4, 4])
     def test_a_clock_that_is_good_enough(
-        self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws, minutes: int
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, minutes: int
     ) -> None:
         """AWS accepts 5 minutes."""
         sts.clock_offset = minutes * 60
 
-        assert consult(laptop, "developer").of("fine", "clock")
+        assert consult(sandbox, "developer").of("fine", "clock")
 
     @pytest.mark.parametrize(("jump", "said"), [("+1h", "60 min ahead of"), ("-6m", "6 min behind")])
-    def test_a_clock_that_is_wrong(self, laptop: Laptop, aws: LoopbackAws, jump: str, said: str) -> None:
+    def test_a_clock_that_is_wrong(self, sandbox: Sandbox, aws: LoopbackAws, jump: str, said: str) -> None:
         """The real program under another clock: by how much, and which way."""
         faked = {"LD_PRELOAD": requirements.faketime(), "DONT_FAKE_MONOTONIC": "1", "FAKETIME": jump}
-        found = consult(laptop, "developer", **faked).only("problem", "clock")
+        found = consult(sandbox, "developer", **faked).only("problem", "clock")
 
         assert found["sentence"] == f"this machine's clock is wrong: it is {said} AWS's"
 
-    def test_nobody_there(self, laptop: Laptop, aws: LoopbackAws) -> None:
+    def test_nobody_there(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         """A port that nobody listens at: one problem, and no source is asked for in vain."""
-        found = consult(laptop, AWS_ENDPOINT_URL_STS="http://127.0.0.1:9")
+        found = consult(sandbox, AWS_ENDPOINT_URL_STS="http://127.0.0.1:9")
 
         assert len(found.of("problem")) == 1
         assert (
             "cannot connect to STS at 'http://127.0.0.1:9'" in found.only("problem", "endpoint")["sentence"]
         )
 
-    def test_a_captive_portal(self, laptop: Laptop, aws: LoopbackAws) -> None:
+    def test_a_captive_portal(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         """A web page is no answer."""
         aws.page = faults.PORTAL.body
-        found = consult(laptop, AWS_ENDPOINT_URL_STS=aws.url).only("problem", "endpoint")
+        found = consult(sandbox, AWS_ENDPOINT_URL_STS=aws.url).only("problem", "endpoint")
 
         assert found["sentence"] == "what answers 'sts:GetCallerIdentity' is not AWS"
         assert "captive portal" in found["hints"][0]
@@ -181,12 +183,12 @@ class TestPerson:
         ],
     )
     def test_a_role_of_ours(
-        self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws, settings: str, level: str
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, settings: str, level: str
     ) -> None:
         """By its session name or its source identity."""
-        _rests_on_role(laptop, settings)
+        _rests_on_role(sandbox, settings)
 
-        assert consult(laptop, "unlock-bucket").only(level, "person")
+        assert consult(sandbox, "unlock-bucket").only(level, "person")
 
     @pytest.mark.parametrize(
         ("name", "level"),
@@ -197,25 +199,25 @@ class TestPerson:
         ],
     )
     def test_a_session_from_elsewhere(
-        self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws, name: str, level: str
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, name: str, level: str
     ) -> None:
         """IAM Identity Center names it after the person, instances and SDKs do not."""
         role = f"{ROLE}/AWSReservedSSO_Admin_1"
-        _source_is(laptop, sts, "assume_role", RoleArn=role, RoleSessionName=name)
-        found = consult(laptop, "unlock-bucket").only(level, "person")
+        _source_is(sandbox, sts, "assume_role", RoleArn=role, RoleSessionName=name)
+        found = consult(sandbox, "unlock-bucket").only(level, "person")
 
         assert name in found["sentence"]
 
-    def test_a_root_user(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_root_user(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """It cannot call AssumeRoot at all."""
         policy = {"arn": "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"}
-        _source_is(laptop, sts, "assume_root", TargetPrincipal=MANAGER, TaskPolicyArn=policy)
+        _source_is(sandbox, sts, "assume_root", TargetPrincipal=MANAGER, TaskPolicyArn=policy)
 
-        assert "a root user's own" in consult(laptop, "unlock-bucket").only("problem", "person")["sentence"]
+        assert "a root user's own" in consult(sandbox, "unlock-bucket").only("problem", "person")["sentence"]
 
-    def test_only_before_assume_root(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_only_before_assume_root(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """For AssumeRole nothing is asked of the organization, and nobody has to be named before it."""
-        found = consult(laptop, "developer")
+        found = consult(sandbox, "developer")
 
         assert not [
             each for each in found.findings if each["check"] in ("person", "features", "organization")
@@ -292,49 +294,49 @@ class TestOrganization:
             ),
         ],
     )
-    def test_what_aws_says(self, laptop: Laptop, aws: LoopbackAws, features, organization, account) -> None:
+    def test_what_aws_says(self, sandbox: Sandbox, aws: LoopbackAws, features, organization, account) -> None:
         """A problem where AssumeRoot cannot work, a note where it cannot be seen; the rest is fine."""
         answers = {"features": features, "organization": organization, "target": account}
         for answer, _, _ in answers.values():
             aws.answers |= answer
-        found = consult(laptop, "unlock-bucket")
+        found = consult(sandbox, "unlock-bucket")
 
         for check, (_, level, said) in answers.items():
             assert said in found.only(level, check)["sentence"]
         assert len(found.of("problem")) == sum(level == "problem" for _, level, _ in answers.values())
 
-    def test_the_other_feature(self, laptop: Laptop, aws: LoopbackAws) -> None:
+    def test_the_other_feature(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         """Tasks of IAM need the other one, also where the target is open; no account is looked at then."""
         aws.answers[FEATURES] = {"EnabledFeatures": ["RootSessions"]}
-        found = consult(laptop, "audit-root")
+        found = consult(sandbox, "audit-root")
 
         assert "RootCredentialsManagement is not enabled" in found.only("problem", "features")["sentence"]
         assert ACCOUNT not in [name for name, _, _ in aws.asked]
 
-    def test_the_management_account_as_target(self, laptop: Laptop, aws: LoopbackAws) -> None:
+    def test_the_management_account_as_target(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         """Its root is out of reach of AssumeRoot."""
-        found = consult(laptop, f"audit-root@{MANAGER}").only("problem", "target")
+        found = consult(sandbox, f"audit-root@{MANAGER}").only("problem", "target")
 
         assert "is the management account itself" in found["sentence"]
 
-    def test_asked_once_however_many_profiles(self, laptop: Laptop, aws: LoopbackAws) -> None:
+    def test_asked_once_however_many_profiles(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         """Profiles that share a source and a target share the answers."""
         again = "".join(
             f'[profiles.p{n}]\ntarget_principal = "payments-prod"\ntask_policy_arn = "SQSUnlockQueuePolicy"\n'
             for n in range(30)
         )
-        laptop.configure(PROFILES + again)
-        consult(laptop)
+        sandbox.configure(PROFILES + again)
+        consult(sandbox)
 
         assert sorted(name for name, _, _ in aws.asked) == sorted([FEATURES, ORGANIZATION, ACCOUNT])
 
-    def test_hostile_answers(self, laptop: Laptop, aws: LoopbackAws) -> None:
+    def test_hostile_answers(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         """Names of accounts and messages of AWS move no cursor: `consult` looks at every sentence."""
         aws.answers[ACCOUNT] = {"Account": {"Name": "\x1b[2J\u202eevil", "State": "ACTIVE"}}
         aws.answers[DELEGATES] = Refusal("AccessDenied\x07", "\x1b]0;x\x07")
         aws.answers[ORGANIZATION] = ELSEWHERE
 
-        assert "\\x1b[2J\\u202eevil" in str(consult(laptop, "unlock-bucket"))
+        assert "\\x1b[2J\\u202eevil" in str(consult(sandbox, "unlock-bucket"))
 
 
 TASKS = {
@@ -349,63 +351,63 @@ TASKS = {
 class TestProbe:
     """A session, minted and tried."""
 
-    def test_every_task(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_every_task(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """Each is tried with the read that its policy allows, signed by its own session; all are recorded."""
         tables = [
             f'[profiles.{task}]\ntask_policy_arn = "{task}"\ntarget_principal = "111122223333"\n'
             for task in TASKS
         ]
-        laptop.configure(PROFILES.partition("[profiles")[0] + "".join(tables))
+        sandbox.configure(PROFILES.partition("[profiles")[0] + "".join(tables))
         aws.answers["iam:GetLoginProfile"] = Refusal("NoSuchEntity", status=404)
-        found = consult(laptop, "--probe")
+        found = consult(sandbox, "--probe")
         minted = [issued["AccessKeyId"] for issued in sts.issued]
 
         assert len(found.of("fine", "probe")) == len(TASKS), str(found)
         reads = [(name, key) for name, _, key in aws.asked if key != SOURCE_KEY_ID]
         assert reads == list(zip(TASKS.values(), minted, strict=True))
-        assert [line["access_key_id"] for line in laptop.audit()] == minted
+        assert [line["access_key_id"] for line in sandbox.audit()] == minted
 
-    def test_an_scp_that_denies_root(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_an_scp_that_denies_root(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """AssumeRoot works and nothing else does: the sentence names the condition key."""
         aws.answers["s3:ListBuckets"] = DENIED_BY_SCP
-        found = consult(laptop, "unlock-bucket", "--probe").only("problem", "probe")
+        found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
 
         assert "service control policy denies root in account '111122223333'" in found["sentence"]
         assert "aws:AssumedRoot" in found["sentence"]
         assert '"Null": {"aws:AssumedRoot": "true"}' in found["hints"][0]
-        assert consult(laptop, "unlock-bucket").fit
+        assert consult(sandbox, "unlock-bucket").fit
 
-    def test_another_refusal(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_another_refusal(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """Quoted as it came."""
         aws.answers["s3:ListBuckets"] = Refusal("AccessDenied", "no", 403)
-        found = consult(laptop, "unlock-bucket", "--probe").only("problem", "probe")
+        found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
 
         assert found["sentence"] == "AWS refused 's3:ListBuckets' (AccessDenied): no"
 
-    def test_a_mint_that_is_refused(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_mint_that_is_refused(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """With the hints of `get`, and in the record."""
         sts.mode = faults.refuse("AccessDenied", "not authorized to perform: sts:AssumeRoot")
-        found = consult(laptop, "unlock-bucket", "--probe").only("problem", "probe")
+        found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
 
         assert "not allowed: sts:AssumeRoot" in found["sentence"]
-        assert laptop.audit()[0]["outcome"] == "refused"
+        assert sandbox.audit()[0]["outcome"] == "refused"
 
-    def test_confirmation(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_confirmation(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """Nobody is asked: a note without --yes and --reason, a session with them."""
         rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nconfirm = true\nrequire_reason = true\n'
-        laptop.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
-        without = consult(laptop, "unlock-bucket", "--probe")
-        given = consult(laptop, "unlock-bucket", "--probe", "--yes", "--reason", "ticket 4711")
+        sandbox.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
+        without = consult(sandbox, "unlock-bucket", "--probe")
+        given = consult(sandbox, "unlock-bucket", "--probe", "--yes", "--reason", "ticket 4711")
 
         assert "not probed" in without.only("note", "probe")["sentence"]
         assert given.of("fine", "probe")
-        assert [line["reason"] for line in laptop.audit()] == ["ticket 4711"]
+        assert [line["reason"] for line in sandbox.audit()] == ["ticket 4711"]
 
-    def test_roles_and_open_targets(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_roles_and_open_targets(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """A role is asked who it is, and so is a task that we do not know; an open target is not probed."""
         unknown = 'task_policy_arn = "arn:aws:iam::aws:policy/root-task/OfTomorrow"\n'
-        laptop.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', unknown))
-        found = consult(laptop, "--probe")
+        sandbox.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', unknown))
+        found = consult(sandbox, "--probe")
         said = {each["profile"]: each for each in found.findings if each["check"] == "probe"}
 
         assert "minted: 'arn:aws:sts::222233334444:assumed-role/Developer/" in said["developer"]["sentence"]
@@ -414,13 +416,13 @@ class TestProbe:
         assert "audit-root@ACCOUNT --probe" in said["audit-root"]["hints"][0]
         assert sts.count("AssumeRoot", "AssumeRole") == 2
 
-    def test_a_session_in_another_account(self, laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws) -> None:
+    def test_a_session_in_another_account(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
         """A trust in the endpoint that is misplaced shows."""
         original = sts._root
         sts._root = lambda caller, parameters: original(
             caller, {**parameters, "TargetPrincipal": "210987654321"}
         )
-        found = consult(laptop, "unlock-bucket", "--probe").only("problem", "probe")
+        found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
 
         assert "'arn:aws:iam::210987654321:root', and not in account '111122223333'" in found["sentence"]
 
@@ -435,21 +437,21 @@ def moto() -> Iterator[str]:
     server.stop()
 
 
-def test_moto_agrees(laptop: Laptop, sts: LoopbackSts, aws: LoopbackAws, moto: str) -> None:
+def test_moto_agrees(sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, moto: str) -> None:
     """The organization and the services of others: all is fine, one account is there and one is not."""
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     client = boto3.client("organizations", endpoint_url=moto, **keys)
     manager = client.create_organization(FeatureSet="ALL")["Organization"]["MasterAccountId"]
     made = client.create_account(AccountName="Payments", Email="a@example.com")["CreateAccountStatus"]
     sts.account = manager
-    laptop.environ |= {f"AWS_ENDPOINT_URL_{name}": moto for name in ("ORGANIZATIONS", "S3", "SQS")}
-    laptop.configure(PROFILES.replace("111122223333", made["AccountId"]))
-    found = consult(laptop, "unlock-bucket", "--probe")
+    sandbox.environ |= {f"AWS_ENDPOINT_URL_{name}": moto for name in ("ORGANIZATIONS", "S3", "SQS")}
+    sandbox.configure(PROFILES.replace("111122223333", made["AccountId"]))
+    found = consult(sandbox, "unlock-bucket", "--probe")
 
     assert found.fit, str(found)
     assert found.of("fine", "organization") == [f"account '{manager}' is the management account"]
     assert found.of("fine", "target") == [f"account '{made['AccountId']}' (Payments) is ACTIVE"]
     assert "'s3:ListBuckets' works" in found.of("fine", "probe")[0]
     assert (
-        "is not in the organization" in consult(laptop, "audit-root@111122223333").of("problem", "target")[0]
+        "is not in the organization" in consult(sandbox, "audit-root@111122223333").of("problem", "target")[0]
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 ONE, TWO, THREE = "111122223333", "222233334444", "333344445555"
@@ -217,13 +217,13 @@ def _all(organization: Any) -> list[dict[str, Any]]:
 class TestOrganization:
     """`all`, with a real organization behind it."""
 
-    def test_all_are_its_active_members(self, laptop: Laptop, organization: Any, moto: str) -> None:
+    def test_all_are_its_active_members(self, sandbox: Sandbox, organization: Any, moto: str) -> None:
         """Every page; neither a suspended account nor the management account itself."""
         members = [account for account in _all(organization) if account["Name"] != "master"]
         closed = members[7]["Id"]
         organization.close_account(AccountId=closed)
-        laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
-        shown = laptop.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
+        sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
+        shown = sandbox.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
 
         expected = [
             {"account": account["Id"], "name": account["Name"]}
@@ -234,38 +234,38 @@ class TestOrganization:
         assert [json.loads(line) for line in shown.splitlines()] == expected
 
     def test_names_from_the_organization_are_in_the_lines(
-        self, laptop: Laptop, organization: Any, moto: str, sts: LoopbackSts
+        self, sandbox: Sandbox, organization: Any, moto: str, sts: LoopbackSts
     ) -> None:
         """And the command runs in each account that is left."""
         members = [account for account in _all(organization) if account["Name"] != "master"]
         picked, left_out = members[:2], ",".join(account["Id"] for account in members[2:])
-        laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
-        done = laptop.run("exec", "audit-root", "--accounts", "all", "--exclude", left_out, "--", "true")
+        sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
+        done = sandbox.run("exec", "audit-root", "--accounts", "all", "--exclude", left_out, "--", "true")
 
         lines = [json.loads(line) for line in done.stdout.splitlines()]
         assert sorted(line["name"] for line in lines) == [account["Name"] for account in picked]
         assert sts.count("AssumeRoot") == 2
 
-    def test_setup_writes_a_profile_for_each(self, laptop: Laptop, organization: Any, moto: str) -> None:
+    def test_setup_writes_a_profile_for_each(self, sandbox: Sandbox, organization: Any, moto: str) -> None:
         """The same accounts, and nothing is minted for that."""
-        laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
-        shown = laptop.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
-        assert laptop.run("setup", "audit-root", "--accounts", "all").status == 0
+        sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
+        shown = sandbox.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
+        assert sandbox.run("setup", "audit-root", "--accounts", "all").status == 0
 
         accounts = [json.loads(line)["account"] for line in shown.splitlines()]
-        written = re.findall(r"\[profile audit-root@(\d+)\]", (laptop.home / ".aws/config").read_text())
+        written = re.findall(r"\[profile audit-root@(\d+)\]", (sandbox.home / ".aws/config").read_text())
         assert written == accounts
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "AWSOrganizationsNotInUseException"])
     def test_where_it_cannot_be_listed_it_says_what_to_do(
-        self, laptop: Laptop, sts: LoopbackSts, code: str
+        self, sandbox: Sandbox, sts: LoopbackSts, code: str
     ) -> None:
         """Exit 4, and nothing is minted; moto lists whatever anybody asks for."""
         model = botocore.session.Session().get_service_model("organizations").operation_model("ListAccounts")
         assert code in [shape.name for shape in model.error_shapes]
         with _refusing(code) as url:
-            laptop.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = url
-            said = laptop.refuses(4, "exec", "audit-root", "--accounts", "all", "--", "true")
+            sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = url
+            said = sandbox.refuses(4, "exec", "audit-root", "--accounts", "all", "--", "true")
 
         assert f"AWS refused 'organizations:ListAccounts' ({code})" in said
         assert "name the accounts, or a file with @FILE" in said

@@ -20,9 +20,9 @@ from credhelper.run import batch as room
 
 import sts_faults as faults
 from lent_keyring import lend
-from sandbox import PROFILES, PROGRAM, Laptop, is_alive, until
+from sandbox import PROFILES, PROGRAM, Sandbox, is_alive, until
 from secrets_scan import find_secret
-from terminal import Seat
+from terminal import Terminal
 
 if TYPE_CHECKING:
     from sandbox import Result
@@ -52,9 +52,9 @@ def _arguments(count: int, *command: str, options: tuple[str, ...] = ()) -> list
     return ["exec", "audit-root", "--accounts", ",".join(ids(count)), *options, "--", *command]
 
 
-def sweep(laptop: Laptop, count: int, *command: str, options: tuple[str, ...] = ()) -> Result:
+def sweep(sandbox: Sandbox, count: int, *command: str, options: tuple[str, ...] = ()) -> Result:
     """The command in so many accounts. On success stderr is empty; on failure it has our sentences."""
-    result = laptop.run_unchecked(*_arguments(count, *command, options=options))
+    result = sandbox.run_unchecked(*_arguments(count, *command, options=options))
     assert re.fullmatch(r"(credhelper: error: [^\n]+\n(credhelper: hint: [^\n]+\n){0,2})?", result.stderr)
     assert bool(result.stderr) == (result.status != 0)
     return result
@@ -86,10 +86,10 @@ class TestThreeHundred:
         random.Random(4).shuffle(modes)
         sts.script.extend(modes)
 
-    def test_each_is_right(self, laptop: Laptop, sts: LoopbackSts, script: None) -> None:
+    def test_each_is_right(self, sandbox: Sandbox, sts: LoopbackSts, script: None) -> None:
         """300 lines, one mint each, three refusals, exit 1; no secret anywhere, and all on record."""
         text = 'test "$AWS_SECRET_ACCESS_KEY" && echo "$CREDHELPER_PROFILE $CREDHELPER_ACCOUNT $AWS_REGION"'
-        result = sweep(laptop, 300, "sh", "-c", text)
+        result = sweep(sandbox, 300, "sh", "-c", text)
         found, right = lines(result), minted(sts)
         refused = [account for account, line in found.items() if line["rc"] != 0]
 
@@ -108,14 +108,14 @@ class TestThreeHundred:
             assert found[account]["rc"] == 4
             assert found[account]["error"].startswith(sentence)
             assert found[account]["stderr"].startswith(f"credhelper: error: {sentence}")
-        self._check_record(laptop, right, refused)
+        self._check_record(sandbox, right, refused)
         assert sts.secret_marker not in result.stdout.decode() + result.stderr
-        assert find_secret([laptop.home], sts.secret_marker) == []
-        laptop.check_modes()
+        assert find_secret([sandbox.home], sts.secret_marker) == []
+        sandbox.check_modes()
 
     @staticmethod
-    def _check_record(laptop: Laptop, right: list[str], refused: list[str]) -> None:
-        record = [(line["outcome"], line["account"]) for line in laptop.audit()]
+    def _check_record(sandbox: Sandbox, right: list[str], refused: list[str]) -> None:
+        record = [(line["outcome"], line["account"]) for line in sandbox.audit()]
         assert sorted(record) == sorted(
             [*(("minted", account) for account in right), *(("refused", account) for account in refused)]
         )
@@ -129,9 +129,9 @@ def _line(account: str, **more: Any) -> dict[str, Any]:
 class TestLines:
     """What is said of an account."""
 
-    def test_an_alias_is_its_name(self, laptop: Laptop) -> None:
+    def test_an_alias_is_its_name(self, sandbox: Sandbox) -> None:
         """And what CMD printed is text, whatever it was."""
-        done = laptop.run(
+        done = sandbox.run(
             "exec", "audit-root", "--accounts", "payments-prod", "--", "printf", r"\377\033[31m\303\251"
         )
         line = json.loads(done.stdout)
@@ -140,28 +140,28 @@ class TestLines:
         assert line["stdout"] == "\\xff\x1b[31m\xe9"
         assert b"\x1b" not in done.stdout
 
-    def test_the_commands_own_failure(self, laptop: Laptop) -> None:
+    def test_the_commands_own_failure(self, sandbox: Sandbox) -> None:
         """Its status and its words, without a word of ours; a killed one has 137."""
         text = 'test $CREDHELPER_ACCOUNT != 100000000001 || kill -9 $$; echo "no good" >&2; exit 3'
-        result = sweep(laptop, 2, "sh", "-c", text)
+        result = sweep(sandbox, 2, "sh", "-c", text)
         found = lines(result)
 
         assert result.status == 1
         assert {**found["100000000000"], "seconds": 0} == _line("100000000000", rc=3, stderr="no good\n")
         assert {**found["100000000001"], "seconds": 0} == _line("100000000001", rc=137)
 
-    def test_its_secrets_are_not_readable_in_it(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_its_secrets_are_not_readable_in_it(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """A command that prints its environment does not make us print a secret."""
-        result = sweep(laptop, 3, "sh", "-c", "env; env >&2")
+        result = sweep(sandbox, 3, "sh", "-c", "env; env >&2")
 
         assert result.status == 0
         assert all("AWS_SECRET_ACCESS_KEY=***\n" in line["stdout"] for line in lines(result).values())
         assert sts.secret_marker not in result.stdout.decode()
 
-    def test_results_come_as_they_are_done(self, laptop: Laptop) -> None:
+    def test_results_come_as_they_are_done(self, sandbox: Sandbox) -> None:
         """Not in the order of the accounts, and not at the end."""
         text = "test $CREDHELPER_ACCOUNT != 100000000000 || exec sleep 30"
-        process = laptop.start(*_arguments(3, "sh", "-c", text))
+        process = sandbox.start(*_arguments(3, "sh", "-c", text))
         assert process.stdout is not None
         first = {json.loads(process.stdout.readline())["account"] for _ in range(2)}
         process.send_signal(signal.SIGINT)
@@ -169,9 +169,9 @@ class TestLines:
 
         assert first == {"100000000001", "100000000002"}
 
-    def test_nobody_who_reads_ends_the_sweep(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_nobody_who_reads_ends_the_sweep(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """`| head -1`: the commands that run are ended, and no more are begun."""
-        process = laptop.start(*_arguments(100, "sh", "-c", "sleep 0.2"))
+        process = sandbox.start(*_arguments(100, "sh", "-c", "sleep 0.2"))
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.readline()
@@ -188,11 +188,11 @@ class TestAtATime:
     """How many run at once."""
 
     @pytest.mark.parametrize("jobs", [1, 5])
-    def test_as_many_as_were_asked_for(self, laptop: Laptop, jobs: int) -> None:
+    def test_as_many_as_were_asked_for(self, sandbox: Sandbox, jobs: int) -> None:
         """Never more, and no fewer."""
         clock = "cut -d' ' -f1 /proc/uptime"
         text = f"{clock}; sleep {0.2 * jobs}; {clock}"
-        found = lines(sweep(laptop, 2 + jobs, "sh", "-c", text, options=("-j", str(jobs))))
+        found = lines(sweep(sandbox, 2 + jobs, "sh", "-c", text, options=("-j", str(jobs))))
         spans = [tuple(map(float, line["stdout"].split())) for line in found.values()]
         at_once = [sum(begins < end and start < ends for begins, ends in spans) for start, end in spans]
 
@@ -200,30 +200,30 @@ class TestAtATime:
         assert jobs > 1 or max(at_once) == 1
 
     @pytest.mark.parametrize("jobs", ["0", "65", "x"])
-    def test_there_are_bounds(self, laptop: Laptop, jobs: str) -> None:
+    def test_there_are_bounds(self, sandbox: Sandbox, jobs: str) -> None:
         """Exit 2."""
-        assert "'--jobs'" in laptop.refuses(2, *_arguments(2, "true", options=("-j", jobs)))
+        assert "'--jobs'" in sandbox.refuses(2, *_arguments(2, "true", options=("-j", jobs)))
 
 
 class TestThrottling:
     """An STS that has had enough."""
 
-    def test_everybody_slows_down_and_nobody_is_lost(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_everybody_slows_down_and_nobody_is_lost(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Throttled for seconds: few requests in that time, then one session each."""
         sts.mode = faults.THROTTLED
-        process = laptop.start(*_arguments(16, "true"))
+        process = sandbox.start(*_arguments(16, "true"))
         until(lambda: sts.calls)
         time.sleep(0.8)
         asked, sts.mode = len(sts.calls), faults.NORMAL
-        result = Laptop.finish(process)
+        result = Sandbox.finish(process)
 
         assert asked <= 8 + 4  # one for each worker; then the gaps 0.2, 0.4; and a busy machine
         assert sorted(minted(sts)) == sorted(lines(result)) == ids(16)
-        assert [line["outcome"] for line in laptop.audit()] == ["minted"] * 16
+        assert [line["outcome"] for line in sandbox.audit()] == ["minted"] * 16
 
-    def test_an_sts_that_cannot_be_reached_is_not_asked_again_and_again(self, laptop: Laptop) -> None:
+    def test_an_sts_that_cannot_be_reached_is_not_asked_again_and_again(self, sandbox: Sandbox) -> None:
         """Each account has its line with exit status 6, and none takes longer than a `get`."""
-        result = sweep(laptop, 3, "true", options=("--endpoint-url", "http://127.0.0.1:9"))
+        result = sweep(sandbox, 3, "true", options=("--endpoint-url", "http://127.0.0.1:9"))
 
         assert [line["rc"] for line in lines(result).values()] == [6, 6, 6]
 
@@ -231,83 +231,83 @@ class TestThrottling:
 class TestSource:
     """The credentials that all of them rest on."""
 
-    def test_a_role_before_it_is_assumed_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_role_before_it_is_assumed_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Although there is nothing that could keep it."""
-        laptop.configure(CHAINED)
-        sweep(laptop, 20, "true")
+        sandbox.configure(CHAINED)
+        sweep(sandbox, 20, "true")
 
         assert (sts.count("AssumeRole"), len(minted(sts))) == (1, 20)
 
-    def test_only_the_source_is_cached(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_only_the_source_is_cached(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Neither keyring nor agent hears of the accounts, and a second sweep mints them anew."""
-        laptop.configure(CHAINED)
-        with lend(str(laptop.home / "keyring.sock")) as keyring, laptop.use_agent():
-            laptop.environ |= keyring
+        sandbox.configure(CHAINED)
+        with lend(str(sandbox.home / "keyring.sock")) as keyring, sandbox.use_agent():
+            sandbox.environ |= keyring
             for _ in range(2):
-                sweep(laptop, 5, "true")
-            listed = json.loads(laptop.run("agent", "status", "--json").stdout)["sessions"]
-        items = [json.loads(line) for line in (laptop.state / "items.jsonl").read_text().splitlines()]
+                sweep(sandbox, 5, "true")
+            listed = json.loads(sandbox.run("agent", "status", "--json").stdout)["sessions"]
+        items = [json.loads(line) for line in (sandbox.state / "items.jsonl").read_text().splitlines()]
 
         assert (sts.count("AssumeRole"), len(minted(sts))) == (1, 10)
         assert {item["profile"] for item in items} == {"org-role"}
         assert {each["profile"] for each in listed} <= {"org-role"}
 
-    def test_what_is_cached_for_get_is_not_used(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_what_is_cached_for_get_is_not_used(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """A sweep's session is its own."""
-        with lend(str(laptop.home / "keyring.sock")) as keyring:
-            laptop.environ |= keyring
-            laptop.get("audit-root@100000000000")
-            sweep(laptop, 1, "true")
+        with lend(str(sandbox.home / "keyring.sock")) as keyring:
+            sandbox.environ |= keyring
+            sandbox.get("audit-root@100000000000")
+            sweep(sandbox, 1, "true")
 
         assert len(minted(sts)) == 2
 
-    def test_a_process_is_asked_once(self, laptop: Laptop) -> None:
+    def test_a_process_is_asked_once(self, sandbox: Sandbox) -> None:
         """A credential_process or a login is not disturbed for each account."""
-        script = laptop.home / "source"
+        script = sandbox.home / "source"
         given = json.dumps(_SOURCE_ANSWER)
-        script.write_text(f"#!/bin/sh\necho asked >>{laptop.home}/asked\nprintf '%s' '{given}'\n")
+        script.write_text(f"#!/bin/sh\necho asked >>{sandbox.home}/asked\nprintf '%s' '{given}'\n")
         script.chmod(0o700)
-        laptop.aws_config(f"[profile org-admin]\ncredential_process = {script}\n")
-        sweep(laptop, 10, "true")
+        sandbox.aws_config(f"[profile org-admin]\ncredential_process = {script}\n")
+        sweep(sandbox, 10, "true")
 
-        assert (laptop.home / "asked").read_text() == "asked\n"
+        assert (sandbox.home / "asked").read_text() == "asked\n"
 
-    def test_it_is_renewed_when_it_runs_out(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_it_is_renewed_when_it_runs_out(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Before STS has to say so."""
-        laptop.configure(CHAINED)
+        sandbox.configure(CHAINED)
         sts.script.append(faults.expires_in(61))  # a minute is what it has to have left
-        result = sweep(laptop, 3, "sleep", "0.8", options=("-j", "1"))
+        result = sweep(sandbox, 3, "sleep", "0.8", options=("-j", "1"))
 
         assert (result.status, sts.count("AssumeRole")) == (0, 2)
-        assert {line["outcome"] for line in laptop.audit()} == {"minted"}
+        assert {line["outcome"] for line in sandbox.audit()} == {"minted"}
 
-    def test_it_is_renewed_when_sts_knows_it_no_more(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_it_is_renewed_when_sts_knows_it_no_more(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Once for all, and every account comes to its session."""
-        laptop.configure(CHAINED)
-        text = f"echo >>{laptop.home}/begun; while ! test -e {laptop.home}/go; do sleep 0.05; done"
-        process = laptop.start(*_arguments(12, "sh", "-c", text, options=("-j", "4")))
-        begun = laptop.home / "begun"
+        sandbox.configure(CHAINED)
+        text = f"echo >>{sandbox.home}/begun; while ! test -e {sandbox.home}/go; do sleep 0.05; done"
+        process = sandbox.start(*_arguments(12, "sh", "-c", text, options=("-j", "4")))
+        begun = sandbox.home / "begun"
         until(lambda: begun.exists() and begun.stat().st_size == 4)
         sts._sessions.clear()
-        (laptop.home / "go").touch()
-        result = Laptop.finish(process)
+        (sandbox.home / "go").touch()
+        result = Sandbox.finish(process)
 
         assert (len(lines(result)), sts.count("AssumeRole"), len(minted(sts))) == (12, 2, 12)
 
-    def test_one_that_is_lost_for_good_ends_the_sweep(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_one_that_is_lost_for_good_ends_the_sweep(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It would be so everywhere: exit 3, and STS is not asked 300 times."""
         sts.keys.clear()
-        result = sweep(laptop, 300, "true")
+        result = sweep(sandbox, 300, "true")
 
         assert result.status == 3
         assert "AWS does not know the access key of AWS profile 'org-admin'" in result.stderr
         assert len(sts.calls) <= 20
 
-    def test_one_that_is_not_there_is_said_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_one_that_is_not_there_is_said_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Exit 3, before anything is begun."""
-        laptop.aws_config("[profile org-admin]\nregion = eu-west-1\n")
+        sandbox.aws_config("[profile org-admin]\nregion = eu-west-1\n")
 
-        assert "no credentials found" in laptop.refuses(3, *_arguments(300, "true"))
+        assert "no credentials found" in sandbox.refuses(3, *_arguments(300, "true"))
         assert not sts.calls
 
 
@@ -336,61 +336,61 @@ class TestBefore:
             (("audit-root", "--dry-run"), "'--dry-run' goes with '--accounts'"),
         ],
     )
-    def test_usage(self, laptop: Laptop, sts: LoopbackSts, arguments: tuple[str, ...], said: str) -> None:
+    def test_usage(self, sandbox: Sandbox, sts: LoopbackSts, arguments: tuple[str, ...], said: str) -> None:
         """Exit 2."""
-        assert said in laptop.refuses(2, "exec", *arguments, "--", "true")
+        assert said in sandbox.refuses(2, "exec", *arguments, "--", "true")
         assert not sts.calls
 
-    def test_without_a_command(self, laptop: Laptop) -> None:
+    def test_without_a_command(self, sandbox: Sandbox) -> None:
         """A shell for each account would be of no use."""
-        assert "'--accounts' needs a command" in laptop.refuses(2, *_arguments(2)[:-1])
+        assert "'--accounts' needs a command" in sandbox.refuses(2, *_arguments(2)[:-1])
 
-    def test_a_command_that_is_not_there(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_command_that_is_not_there(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Exit 127, and no session is minted for it."""
-        assert "'nowhere' not found" in laptop.refuses(127, *_arguments(2, "nowhere"))
+        assert "'nowhere' not found" in sandbox.refuses(127, *_arguments(2, "nowhere"))
         assert not sts.calls
 
-    def test_a_command_that_cannot_be_run(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_command_that_cannot_be_run(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It shows with the first: exit 126, and no more are minted."""
-        script = laptop.home / "broken"
+        script = sandbox.home / "broken"
         script.write_text("#!/nowhere\n")
         script.chmod(0o700)
-        result = sweep(laptop, 100, str(script), options=("-j", "2"))
+        result = sweep(sandbox, 100, str(script), options=("-j", "2"))
 
         assert result.status == 126
         assert len(minted(sts)) <= 4
 
-    def test_accounts_that_the_profile_denies(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_accounts_that_the_profile_denies(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """One that is named and may not be used is exit 2 for the whole."""
-        laptop.configure(
+        sandbox.configure(
             PROFILES.replace("[profiles.developer]", 'deny_targets = ["100000000001"]\n[profiles.developer]')
         )
 
-        assert "denies the target '100000000001'" in laptop.refuses(2, *_arguments(3, "true"))
+        assert "denies the target '100000000001'" in sandbox.refuses(2, *_arguments(3, "true"))
         assert not sts.calls
 
     @pytest.mark.parametrize(
         ("key", "flag"), [("confirm", ("--yes",)), ("require_reason", ("--reason", "why"))]
     )
     def test_what_a_person_has_to_say_is_asked_once(
-        self, laptop: Laptop, sts: LoopbackSts, key: str, flag: tuple[str, ...]
+        self, sandbox: Sandbox, sts: LoopbackSts, key: str, flag: tuple[str, ...]
     ) -> None:
         """Not for each account: exit 5 at once without it, and with it on record for each."""
-        laptop.configure(PROFILES.replace("[profiles.audit-root]", f"[profiles.audit-root]\n{key} = true"))
-        laptop.refuses(5, *_arguments(3, "true"))
+        sandbox.configure(PROFILES.replace("[profiles.audit-root]", f"[profiles.audit-root]\n{key} = true"))
+        sandbox.refuses(5, *_arguments(3, "true"))
         assert not sts.calls
 
-        assert sweep(laptop, 3, "true", options=flag).status == 0
-        said = {(line["confirmed_by"], line["reason"]) for line in laptop.audit()}
+        assert sweep(sandbox, 3, "true", options=flag).status == 0
+        said = {(line["confirmed_by"], line["reason"]) for line in sandbox.audit()}
         assert len(said) == 1
         assert said != {(None, None)}
 
 
-def test_a_dry_run_says_where_it_would_go(laptop: Laptop, sts: LoopbackSts) -> None:
+def test_a_dry_run_says_where_it_would_go(sandbox: Sandbox, sts: LoopbackSts) -> None:
     """A line an account; nothing is minted and nothing is run."""
-    done = laptop.run(
+    done = sandbox.run(
         *("exec", "audit-root", "--accounts", "payments-prod,100000000000", "--dry-run", "--"),
-        *("touch", str(laptop.home / "done")),
+        *("touch", str(sandbox.home / "done")),
     )
 
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
@@ -398,12 +398,12 @@ def test_a_dry_run_says_where_it_would_go(laptop: Laptop, sts: LoopbackSts) -> N
         {"account": "100000000000", "name": None},
     ]
     assert not sts.calls
-    assert not (laptop.home / "done").exists()
+    assert not (sandbox.home / "done").exists()
 
 
-def _running(laptop: Laptop) -> list[int]:
+def _running(sandbox: Sandbox) -> list[int]:
     """The processes that have a session of the sweep in their environment."""
-    marker, found = f"HOME={laptop.home}".encode(), []
+    marker, found = f"HOME={sandbox.home}".encode(), []
     for name in filter(str.isdecimal, os.listdir("/proc")):
         with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
             environ = file.read()
@@ -417,11 +417,11 @@ class TestStop:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
     def test_the_commands_get_it_and_each_has_its_line(
-        self, laptop: Laptop, sts: LoopbackSts, number: signal.Signals
+        self, sandbox: Sandbox, sts: LoopbackSts, number: signal.Signals
     ) -> None:
         """Those that were begun are reported, no other is begun, nothing is left, exit 1."""
-        process = laptop.start(*_arguments(50, "sleep", "100", options=("-j", "3")))
-        until(lambda: len(_running(laptop)) == 3)
+        process = sandbox.start(*_arguments(50, "sleep", "100", options=("-j", "3")))
+        until(lambda: len(_running(sandbox)) == 3)
         process.send_signal(number)
         stdout, stderr = process.communicate(timeout=60)
         found = [json.loads(line) for line in stdout.splitlines()]
@@ -432,24 +432,24 @@ class TestStop:
             b"credhelper: error: interrupted after 3 of 50 accounts\n",
         )
         assert len(minted(sts)) == 3
-        assert _running(laptop) == []
+        assert _running(sandbox) == []
 
-    def test_a_command_may_end_in_its_own_way(self, laptop: Laptop) -> None:
+    def test_a_command_may_end_in_its_own_way(self, sandbox: Sandbox) -> None:
         """It is waited for, and what it says at the end is in its line."""
         text = "trap 'echo bye; exit 0' INT; echo ready >&2; while :; do sleep 0.05; done"
-        process = laptop.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
-        until(lambda: _running(laptop))
+        process = sandbox.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
+        until(lambda: _running(sandbox))
         time.sleep(0.3)
         process.send_signal(signal.SIGINT)
         line = json.loads(process.communicate(timeout=60)[0])
 
         assert {**line, "seconds": 0} == _line("100000000000", stdout="bye\n", stderr="ready\n")
 
-    def test_the_second_time_they_are_killed(self, laptop: Laptop) -> None:
+    def test_the_second_time_they_are_killed(self, sandbox: Sandbox) -> None:
         """Those that do not listen, and what they have started."""
         text = "trap '' INT; sleep 100 & echo ready >&2; wait; sleep 100"
-        process = laptop.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
-        until(lambda: len(_running(laptop)) == 2)
+        process = sandbox.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
+        until(lambda: len(_running(sandbox)) == 2)
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
@@ -457,7 +457,7 @@ class TestStop:
         line = json.loads(process.communicate(timeout=60)[0])
 
         assert (line["rc"], line["error"]) == (137, "interrupted")
-        assert _running(laptop) == []
+        assert _running(sandbox) == []
 
     def test_after_a_while_they_are_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever does not listen to a signal that came once; or at once, where it comes again."""
@@ -472,22 +472,22 @@ class TestStop:
         room.Stop(told.append).now(signal.SIGTERM)
         assert until(lambda: told == [signal.SIGTERM, signal.SIGKILL])
 
-    def test_a_request_under_way_is_waited_for(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_request_under_way_is_waited_for(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """What STS has minted is on record, and its command is not begun."""
         sts.mode = faults.slow(1)
-        process = laptop.start(*_arguments(9, "touch", str(laptop.home / "done"), options=("-j", "2")))
+        process = sandbox.start(*_arguments(9, "touch", str(sandbox.home / "done"), options=("-j", "2")))
         until(lambda: len(sts.calls) == 2)
         process.send_signal(signal.SIGINT)
         found = [json.loads(line) for line in process.communicate(timeout=60)[0].splitlines()]
 
         assert [(line["rc"], line["error"]) for line in found] == [(1, "interrupted")] * 2
-        assert len(laptop.audit()) == len(minted(sts)) == 2
-        assert not (laptop.home / "done").exists()
+        assert len(sandbox.audit()) == len(minted(sts)) == 2
+        assert not (sandbox.home / "done").exists()
 
-    def test_who_waits_for_a_turn_goes_at_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_who_waits_for_a_turn_goes_at_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Throttled or not."""
         sts.mode = faults.THROTTLED
-        process = laptop.start(*_arguments(9, "true", options=("-j", "4")))
+        process = sandbox.start(*_arguments(9, "true", options=("-j", "4")))
         until(lambda: len(sts.calls) > 4)
         began = time.monotonic()
         process.send_signal(signal.SIGINT)
@@ -500,25 +500,25 @@ class TestStop:
 class TestTerminal:
     """What a person sees."""
 
-    def test_they_are_asked_once(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_they_are_asked_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """For all accounts; the yes holds for these and no others, and is on record for each."""
-        laptop.configure(PROFILES.replace("[profiles.audit-root]", "[profiles.audit-root]\nconfirm = true"))
-        seat = Seat(laptop, [PROGRAM, *_arguments(3, "true")], TERM="xterm")
-        asked = seat.sees(r"start this session\? \[y/N\] ").string
-        seat.types("y\n")
-        status, shown = seat.leaves()
+        sandbox.configure(PROFILES.replace("[profiles.audit-root]", "[profiles.audit-root]\nconfirm = true"))
+        terminal = Terminal(sandbox, [PROGRAM, *_arguments(3, "true")], TERM="xterm")
+        asked = terminal.sees(r"start this session\? \[y/N\] ").string
+        terminal.types("y\n")
+        status, shown = terminal.leaves()
 
         assert f"root of 3 accounts: {', '.join(ids(3))}\r\n" in asked
         assert (status, shown.count("start this session?"), len(minted(sts))) == (0, 0, 3)
-        assert all(line["confirmed_by"].endswith(" by tty") for line in laptop.audit())
+        assert all(line["confirmed_by"].endswith(" by tty") for line in sandbox.audit())
 
-        assert sweep(laptop, 3, "true").status == 0
-        assert "run it on a terminal, or say --yes" in laptop.refuses(5, *_arguments(4, "true"))
+        assert sweep(sandbox, 3, "true").status == 0
+        assert "run it on a terminal, or say --yes" in sandbox.refuses(5, *_arguments(4, "true"))
 
-    def test_a_bar_on_stderr(self, laptop: Laptop) -> None:
+    def test_a_bar_on_stderr(self, sandbox: Sandbox) -> None:
         """On a terminal of 80 columns: how many, how many failed; gone at the end."""
         text = "sleep 0.2; test $CREDHELPER_ACCOUNT != 100000000000"
-        status, stdout, shown = _watched(laptop, *_arguments(10, "sh", "-c", text, options=("-j", "2")))
+        status, stdout, shown = _watched(sandbox, *_arguments(10, "sh", "-c", text, options=("-j", "2")))
         said = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame) for frame in re.split(r"[\r\n]+", shown)]
         frames = [frame for frame in said if frame.startswith("audit-root")]
 
@@ -531,42 +531,42 @@ class TestTerminal:
             "credhelper: hint: in their lines 'rc' is not 0, or 'error' says what went wrong",
         ]
 
-    def test_lines_and_bar_do_not_mix(self, laptop: Laptop) -> None:
+    def test_lines_and_bar_do_not_mix(self, sandbox: Sandbox) -> None:
         """Where both go to the terminal each line stands by itself."""
-        status, seen = laptop.on_a_terminal(*_arguments(5, "sleep", "0.1"), TERM="xterm")
+        status, seen = sandbox.on_a_terminal(*_arguments(5, "sleep", "0.1"), TERM="xterm")
         plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
         found = [line for line in re.split(r"[\r\n]+", plain) if line.startswith("{")]
 
         assert status == 0
         assert sorted(json.loads(line)["account"] for line in found) == ids(5)
 
-    def test_no_bar_on_a_dumb_terminal_or_a_pipe(self, laptop: Laptop) -> None:
+    def test_no_bar_on_a_dumb_terminal_or_a_pipe(self, sandbox: Sandbox) -> None:
         """Nothing but the lines."""
-        status, _, shown = _watched(laptop, *_arguments(3, "true"), TERM="dumb")
+        status, _, shown = _watched(sandbox, *_arguments(3, "true"), TERM="dumb")
         assert (status, shown) == (0, "")
 
-        assert laptop.run(*_arguments(3, "true"), FORCE_COLOR="1", TTY_COMPATIBLE="1").stderr == ""
+        assert sandbox.run(*_arguments(3, "true"), FORCE_COLOR="1", TTY_COMPATIBLE="1").stderr == ""
 
-    def test_ctrl_c(self, laptop: Laptop) -> None:
+    def test_ctrl_c(self, sandbox: Sandbox) -> None:
         """The key reaches the commands once, by us."""
         text = "n=0; trap 'n=1; echo got it' INT; while test $n = 0; do sleep 0.05; done; sleep 0.3; exit 9"
         command = [PROGRAM, *_arguments(9, "sh", "-c", text, options=("-j", "2"))]
-        seat = Seat(laptop, command, TERM="xterm")
-        until(lambda: len(_running(laptop)) >= 4)  # two shells, and what they wait for
-        seat.types("\x03")
-        seat.sees("stopping")
-        status, shown = seat.leaves()
+        terminal = Terminal(sandbox, command, TERM="xterm")
+        until(lambda: len(_running(sandbox)) >= 4)  # two shells, and what they wait for
+        terminal.types("\x03")
+        terminal.sees("stopping")
+        status, shown = terminal.leaves()
 
         assert status == 1
         assert shown.count("got it") == 2
         assert "interrupted after 2 of 9 accounts" in shown
-        assert _running(laptop) == []
+        assert _running(sandbox) == []
 
 
-def _watched(laptop: Laptop, *arguments: str, TERM: str = "xterm") -> tuple[int, bytes, str]:  # noqa: N803
+def _watched(sandbox: Sandbox, *arguments: str, TERM: str = "xterm") -> tuple[int, bytes, str]:  # noqa: N803
     """The program with a terminal as stderr: its status, its stdout, and what was seen."""
     ours, its = pty.openpty()
-    environ = {**laptop.environ, "TERM": TERM, "COLUMNS": "80", "LINES": "24"}
+    environ = {**sandbox.environ, "TERM": TERM, "COLUMNS": "80", "LINES": "24"}
     with subprocess.Popen(
         [PROGRAM, *arguments], env=environ, stdin=its, stdout=subprocess.PIPE, stderr=its
     ) as process:

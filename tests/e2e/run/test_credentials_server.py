@@ -32,7 +32,7 @@ from sts import SOURCE_KEY_ID, SOURCE_SECRET
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from credhelper.agent.client import Wish
+    from credhelper.agent.client import CacheMode
 
     from sts import LoopbackSts
 
@@ -48,7 +48,7 @@ class Bank:
         self.life = life
         self.account_id = account_id
         self.asked = 0
-        self.wishes: list[Wish] = []
+        self.wishes: list[CacheMode] = []
         self.error: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
@@ -56,9 +56,9 @@ class Bank:
     def read_clocks(self) -> Clocks:
         return Clocks(self.now)
 
-    def get(self, wish: Wish = "get") -> Credentials:
+    def get(self, mode: CacheMode = "get") -> Credentials:
         self.asked += 1
-        self.wishes.append(wish)
+        self.wishes.append(mode)
         number = self.asked
         assert self.gate.wait(20)
         if self.error is not None:
@@ -423,7 +423,7 @@ class TestAuthorization:
         calls = [
             ast.unparse(node)
             for node in ast.walk(tree)
-            if isinstance(node, ast.Call)
+            if isinstance(node, ast.StsCall)
             and _mentions(node, {"_token"})
             and "digest" in ast.unparse(node.func)
         ]
@@ -455,7 +455,7 @@ def _mentions(node: ast.AST, names: set[str]) -> bool:
 
 
 def _is_length(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func) == "len"
+    return isinstance(node, ast.StsCall) and ast.unparse(node.func) == "len"
 
 
 class TestHost:

@@ -29,7 +29,7 @@ from terminal import Dialogs
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
@@ -104,9 +104,9 @@ class Served:
 
 
 @contextlib.contextmanager
-def serving(laptop: Laptop, *arguments: str, **options: Any) -> Iterator[Served]:
+def serving(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[Served]:
     """A command under `exec --serve`, until the end of the block."""
-    environ = {**laptop.environ, **options.pop("environ", {})}
+    environ = {**sandbox.environ, **options.pop("environ", {})}
     program = options.pop("program", [PROGRAM])
     process = subprocess.Popen(
         [*program, "exec", *arguments, "--serve", "--", sys.executable, "-c", SHOW],
@@ -125,15 +125,15 @@ def serving(laptop: Laptop, *arguments: str, **options: Any) -> Iterator[Served]
 class TestCommand:
     """What the command is given, and how it ends."""
 
-    def test_an_endpoint_and_no_keys(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_an_endpoint_and_no_keys(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Neither in its environment nor in ours; profile, account and region as ever."""
         stale = {"AWS_ACCESS_KEY_ID": "x", "AWS_PROFILE": "x", f"{TOKEN}_FILE": "/x"}
-        with serving(laptop, "unlock-bucket", environ=stale) as served:
+        with serving(sandbox, "unlock-bucket", environ=stale) as served:
             endpoint = {name: served.environ.pop(name) for name in (URI, TOKEN)}
             served.environ.pop("LC_CTYPE", None)  # which Python sets
 
             assert served.environ == {
-                **laptop.environ,
+                **sandbox.environ,
                 "CREDHELPER_PROFILE": "unlock-bucket",
                 "CREDHELPER_ACCOUNT": "111122223333",
                 "AWS_REGION": "eu-west-1",
@@ -150,36 +150,36 @@ class TestCommand:
         assert sts.count() == 1
 
     @pytest.mark.parametrize("status", [0, 7])
-    def test_its_exit_status_is_ours(self, laptop: Laptop, status: int) -> None:
+    def test_its_exit_status_is_ours(self, sandbox: Sandbox, status: int) -> None:
         """And its streams are the ones that we were given."""
-        process = laptop.start("exec", "developer", "--serve", "--", "sh", "-c", f"cat; exit {status}")
+        process = sandbox.start("exec", "developer", "--serve", "--", "sh", "-c", f"cat; exit {status}")
 
         assert process.communicate(b"in", timeout=60) == (b"in", b"")
         assert process.returncode == status
 
-    def test_a_key_in_default_is_said_before_the_mint(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_key_in_default_is_said_before_the_mint(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It would win over the endpoint: exit 2, with the file and the key; a plain `exec` is fine."""
-        laptop.aws_config(AWS_CONFIG + AWS_CONFIG.replace("profile org-admin", "default"))
-        said = laptop.refuses(2, "exec", "developer", "--serve", "--", "true")
+        sandbox.aws_config(AWS_CONFIG + AWS_CONFIG.replace("profile org-admin", "default"))
+        said = sandbox.refuses(2, "exec", "developer", "--serve", "--", "true")
 
-        assert f"'{laptop.home}/.aws/config': 'aws_access_key_id' in [default] would win" in said
+        assert f"'{sandbox.home}/.aws/config': 'aws_access_key_id' in [default] would win" in said
         assert sts.calls == []
-        assert laptop.run("exec", "developer", "--", "true").status == 0
+        assert sandbox.run("exec", "developer", "--", "true").status == 0
 
-    def test_without_a_session_it_is_not_run(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_without_a_session_it_is_not_run(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """The sentence and the exit status are those of `get`."""
         sts.mode = faults.refuse("AccessDenied", "no")
-        said = laptop.refuses(4, "exec", "developer", "--serve", "--", "echo", "started")
+        said = sandbox.refuses(4, "exec", "developer", "--serve", "--", "echo", "started")
 
-        assert said == laptop.refuses(4, "get", "developer")
+        assert said == sandbox.refuses(4, "get", "developer")
 
 
 class TestPlace:
     """Row S10, and what is left behind."""
 
-    def test_it_is_on_loopback_as_long_as_the_command_runs(self, laptop: Laptop) -> None:
+    def test_it_is_on_loopback_as_long_as_the_command_runs(self, sandbox: Sandbox) -> None:
         """One socket, 127.0.0.1, another port each time."""
-        with serving(laptop, "developer") as first, serving(laptop, "developer") as second:
+        with serving(sandbox, "developer") as first, serving(sandbox, "developer") as second:
             for served in (first, second):
                 lines = subprocess.check_output(
                     [requirements.program("ss"), "-ltnpH"], text=True
@@ -193,17 +193,17 @@ class TestPlace:
 
         assert not first.is_reachable()
 
-    def test_it_is_gone_when_we_are_killed(self, laptop: Laptop) -> None:
+    def test_it_is_gone_when_we_are_killed(self, sandbox: Sandbox) -> None:
         """The command goes on without it, and notices that its standard input is closed."""
-        with serving(laptop, "developer") as served:
+        with serving(sandbox, "developer") as served:
             served.process.kill()
             served.process.wait()
 
             assert not served.is_reachable()
 
-    def test_signals_reach_the_command(self, laptop: Laptop) -> None:
+    def test_signals_reach_the_command(self, sandbox: Sandbox) -> None:
         """It ends as the command does, and the endpoint with it."""
-        with serving(laptop, "developer") as served:
+        with serving(sandbox, "developer") as served:
             (child,) = (
                 Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
             )
@@ -213,11 +213,11 @@ class TestPlace:
             assert not is_alive(int(child))
             assert not served.is_reachable()
 
-    def test_nobody_of_the_same_user_can_look_into_it(self, laptop: Laptop) -> None:
+    def test_nobody_of_the_same_user_can_look_into_it(self, sandbox: Sandbox) -> None:
         """No core file and no debugger of the process that has the secrets; the command is as ever."""
         group = os.getegid() + 1 if os.geteuid() == 0 else None
         options: dict[str, Any] = {} if group is None else {"group": group, "extra_groups": []}
-        with serving(laptop, "developer", **options) as served:
+        with serving(sandbox, "developer", **options) as served:
             (child,) = (
                 Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
             )
@@ -227,17 +227,17 @@ class TestPlace:
             assert (closed.st_uid, closed.st_gid) == (0, 0)
             assert ordinary.st_gid == (os.getegid() if group is None else group)
 
-    def test_a_secret_is_nowhere(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_secret_is_nowhere(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """In no file, no argument and no environment, while it is served and with everything logged."""
         sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
-        laptop.environ["CREDHELPER_LOG"] = "debug"
-        with serving(laptop, "developer") as served:
+        sandbox.environ["CREDHELPER_LOG"] = "debug"
+        with serving(sandbox, "developer") as served:
             assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
-            assert find_secret([laptop.home, "/dev/shm"], sts.secret_marker) == []
+            assert find_secret([sandbox.home, "/dev/shm"], sts.secret_marker) == []
 
-    def test_the_agent_is_not_kept(self, laptop: Laptop) -> None:
+    def test_the_agent_is_not_kept(self, sandbox: Sandbox) -> None:
         """A command of hours holds no connection to it."""
-        with laptop.use_agent() as directory, serving(laptop, "developer") as served:
+        with sandbox.use_agent() as directory, serving(sandbox, "developer") as served:
             assert served.key()
             assert connections_in(directory) == 0
 
@@ -246,19 +246,19 @@ class TestRenewal:
     """The next session is there before the last one is over."""
 
     @pytest.fixture(name="hasty")
-    def _hasty(self, laptop: Laptop, sts: LoopbackSts) -> Laptop:
+    def _hasty(self, sandbox: Sandbox, sts: LoopbackSts) -> Sandbox:
         """A laptop whose sessions last 2 s, half of which they are handed out."""
         sts.mode = faults.expires_in(2)
-        return laptop
+        return sandbox
 
-    def test_boto3_outlives_three_sessions(self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path) -> None:
+    def test_boto3_outlives_three_sessions(self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> None:
         """AssumeRoot's 900 s, three times and more, on a clock that is sped up, in one process of a client.
 
         STS, which has the same clock, never sees a session that has expired, and mints no more than are due.
         """
         clock = Clock(tmp_path / "clock")
-        laptop.environ |= clock.environ
-        process = laptop.start("exec", "unlock-bucket", "--serve", "--", sys.executable, "-c", CLIENT)
+        sandbox.environ |= clock.environ
+        process = sandbox.start("exec", "unlock-bucket", "--serve", "--", sys.executable, "-c", CLIENT)
         assert process.stdin is not None
         assert process.stdout is not None
         since: dict[str, int] = {}
@@ -280,14 +280,14 @@ class TestRenewal:
         assert 4 <= len(since) <= sts.count() <= 3 * LIFE / 180
 
     def test_what_another_process_has_minted_is_taken(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service, tmp_path: Path
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, tmp_path: Path
     ) -> None:
         """Two commands with the same session need no more mints than one."""
-        laptop.configure(PROFILES + "[keyring]\ntimeout = 10\n")  # however busy this machine is
+        sandbox.configure(PROFILES + "[keyring]\ntimeout = 10\n")  # however busy this machine is
         clock = Clock(tmp_path / "clock")
-        laptop.environ |= clock.environ
+        sandbox.environ |= clock.environ
         sts.check_clock = False
-        with serving(laptop, "unlock-bucket") as one, serving(laptop, "unlock-bucket") as other:
+        with serving(sandbox, "unlock-bucket") as one, serving(sandbox, "unlock-bucket") as other:
             first = one.key()
             assert other.key() == first
             clock.jump(LIFE - 500)
@@ -296,7 +296,7 @@ class TestRenewal:
 
         assert sts.count() == 2
 
-    def test_it_is_the_call_that_was_asked_for(self, hasty: Laptop, sts: LoopbackSts) -> None:
+    def test_it_is_the_call_that_was_asked_for(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         """Whatever becomes of the configuration while the command runs."""
         with serving(hasty, "developer") as served:
             first = served.key()
@@ -309,7 +309,7 @@ class TestRenewal:
             "arn:aws:iam::222233334444:role/Developer"
         }
 
-    def test_a_refusal_is_told_until_it_is_over(self, hasty: Laptop, sts: LoopbackSts) -> None:
+    def test_a_refusal_is_told_until_it_is_over(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         """400 with our sentence where asking again does not help, and the next request tries anew."""
         with serving(hasty, "developer") as served:
             first = served.key()
@@ -321,7 +321,7 @@ class TestRenewal:
             sts.mode = faults.NORMAL
             assert served.key() != first
 
-    def test_it_asks_nobody(self, hasty: Laptop, sts: LoopbackSts) -> None:
+    def test_it_asks_nobody(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         """The terminal is the command's: what is told is the `login` to run, and after that it goes on."""
         hasty.configure(PROFILES + "confirm = true\n")
         assert hasty.run("login", "developer", "--yes").status == 0
@@ -337,7 +337,7 @@ class TestRenewal:
             assert served.ask()[0] == 200
         assert dialogs.saw == []
 
-    def test_a_yes_holds_for_the_command(self, hasty: Laptop, sts: LoopbackSts) -> None:
+    def test_a_yes_holds_for_the_command(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         """And every mint is on record with it, and with the reason."""
         hasty.configure(PROFILES + "confirm = true\nrequire_reason = true\n")
         with serving(hasty, "developer", "--yes", "--reason", "ticket 4711") as served:
@@ -349,7 +349,7 @@ class TestRenewal:
         assert {line["reason"] for line in lines} == {"ticket 4711"}
         assert all(line["confirmed_by"].endswith(" by --yes") for line in lines)
 
-    def test_each_has_time_of_its_own(self, hasty: Laptop, sts: LoopbackSts) -> None:
+    def test_each_has_time_of_its_own(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         """The seconds that one `get` has are counted from its beginning, not from the command's."""
         with serving(hasty, "developer", program=[sys.executable, "-c", A_MINUTE_LATER]) as served:
             first = served.key()

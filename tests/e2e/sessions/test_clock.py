@@ -9,7 +9,7 @@ import pytest
 import requirements
 
 if TYPE_CHECKING:
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 
@@ -21,27 +21,27 @@ def _faked() -> dict[str, str]:
 
 @pytest.mark.parametrize("jump", ["+1h", "-1h", "+4m", "-4m"])
 def test_a_jump_of_the_wall_clock_mints_at_most_twice(
-    laptop: Laptop, sts: LoopbackSts, secret_service, faked, jump: str
+    sandbox: Sandbox, sts: LoopbackSts, secret_service, faked, jump: str
 ) -> None:
     """Minted before the jump, asked for three times after it and once after it is undone."""
     sts.check_clock = False
-    laptop.get("developer")
+    sandbox.get("developer")
     for _ in range(3):
-        result = laptop.run_unchecked("get", "developer", FAKETIME=jump, **faked)
+        result = sandbox.run_unchecked("get", "developer", FAKETIME=jump, **faked)
 
         assert result.status == 0, result
 
-    laptop.get("developer")
+    sandbox.get("developer")
 
     assert sts.count() <= 2
 
 
-def test_a_clock_set_back_does_not_serve_what_has_expired(laptop, sts, secret_service, faked) -> None:
+def test_a_clock_set_back_does_not_serve_what_has_expired(sandbox, sts, secret_service, faked) -> None:
     """A session near its end is minted anew although the wall clock says there is an hour left."""
-    laptop.get("developer", "--duration-seconds", "900", "--min-remaining", "440")
+    sandbox.get("developer", "--duration-seconds", "900", "--min-remaining", "440")
     key = sts.issued[-1]["AccessKeyId"]
     sts.check_clock = False
-    result = laptop.run_unchecked(
+    result = sandbox.run_unchecked(
         *("get", "developer", "--duration-seconds", "900", "--min-remaining", "440"), FAKETIME="-1h", **faked
     )
 
@@ -49,8 +49,8 @@ def test_a_clock_set_back_does_not_serve_what_has_expired(laptop, sts, secret_se
 
 
 @pytest.mark.parametrize(("jump", "said"), [("+1h", "60 min ahead of AWS's"), ("-1h", "60 min behind AWS's")])
-def test_a_wrong_clock_is_named_with_its_error(laptop: Laptop, faked, jump: str, said: str) -> None:
+def test_a_wrong_clock_is_named_with_its_error(sandbox: Sandbox, faked, jump: str, said: str) -> None:
     """STS refuses signatures from another hour; the sentence says by how much the clock is off."""
-    assert f"this machine's clock is wrong: it is {said}" in laptop.refuses(
+    assert f"this machine's clock is wrong: it is {said}" in sandbox.refuses(
         4, "get", "developer", FAKETIME=jump, **faked
     )

@@ -17,12 +17,12 @@ import sts_faults as faults
 from clients import AWS_CLI_V1, AWS_CLI_V2, BOTO3
 from clocks import SETTLED, Clock
 from sandbox import AWS_CONFIG, PROFILES, PROGRAM, until
-from terminal import Dialogs, Seat
+from terminal import Dialogs, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 DEVICE = "arn:aws:iam::999988887777:mfa/me"
@@ -37,17 +37,17 @@ for number in $(seq {count}); do "$@" >out.$number 2>err.$number & done; wait
 
 
 @pytest.fixture(name="mfa")
-def _mfa(laptop: Laptop, sts: LoopbackSts) -> Laptop:
+def _mfa(sandbox: Sandbox, sts: LoopbackSts) -> Sandbox:
     """The laptop, whose developer has to show an MFA code; the SDKs know the profile."""
-    laptop.configure(PROFILES + MFA)
+    sandbox.configure(PROFILES + MFA)
     line = f"\n[profile developer]\ncredential_process = {PROGRAM} get developer\nregion = eu-west-1\n"
-    laptop.aws_config(AWS_CONFIG + line)
+    sandbox.aws_config(AWS_CONFIG + line)
     sts.mfa_codes = {DEVICE: "123456"}
-    return laptop
+    return sandbox
 
 
 @pytest.fixture(name="shared")
-def _shared(mfa: Laptop) -> Iterator[Laptop]:
+def _shared(mfa: Sandbox) -> Iterator[Sandbox]:
     """The same, with an agent."""
     with mfa.use_agent():
         yield mfa
@@ -71,24 +71,24 @@ def _clients(sts: LoopbackSts) -> dict[str, list[str]]:
     }
 
 
-def _answers(laptop: Laptop) -> list[str]:
+def _answers(sandbox: Sandbox) -> list[str]:
     """What each of a herd has printed; none has said a word besides."""
-    assert all(path.read_text() == "" for path in laptop.home.glob("err.*"))
-    return [path.read_text() for path in laptop.home.glob("out.*")]
+    assert all(path.read_text() == "" for path in sandbox.home.glob("err.*"))
+    return [path.read_text() for path in sandbox.home.glob("out.*")]
 
 
 class TestUnderAnSdk:
     """The SDK holds stdin, stdout and stderr."""
 
     @pytest.mark.parametrize("client", ["boto3", "AWS CLI v1", "AWS CLI v2"])
-    def test_the_question_is_on_the_terminal(self, shared: Laptop, sts: LoopbackSts, client: str) -> None:
+    def test_the_question_is_on_the_terminal(self, shared: Sandbox, sts: LoopbackSts, client: str) -> None:
         """It says who asks, for what; the code is not echoed; the client gets its session."""
         command = _clients(sts)[client]
         requirements.program(command[0])
-        seat = Seat(shared, command, AWS_PAGER="")
-        asked = seat.sees(f"MFA code of '{DEVICE}': ").string
-        seat.types("123456\n")
-        status, shown = seat.leaves()
+        terminal = Terminal(shared, command, AWS_PAGER="")
+        asked = terminal.sees(f"MFA code of '{DEVICE}': ").string
+        terminal.types("123456\n")
+        status, shown = terminal.leaves()
 
         assert "credhelper: profile 'developer' needs an MFA code" in asked
         assert "asked by " + ("python" if client == "boto3" else "aws") in asked
@@ -97,20 +97,20 @@ class TestUnderAnSdk:
         assert "assumed-role/Developer/" in shown
         assert sts.count("GetSessionToken") == 1
 
-    def test_60_callers_need_one_answer(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_60_callers_need_one_answer(self, shared: Sandbox, sts: LoopbackSts) -> None:
         """Whoever comes first asks; all are given the same session."""
         script = EVERYBODY.format(count=HERD)
-        seat = Seat(shared, ["sh", "-c", script, "sh", LAUNCHER, "developer"])
-        seat.sees("MFA code of ")
-        seat.types("123456\n")
-        status, shown = seat.leaves()
+        terminal = Terminal(shared, ["sh", "-c", script, "sh", LAUNCHER, "developer"])
+        terminal.sees("MFA code of ")
+        terminal.types("123456\n")
+        status, shown = terminal.leaves()
 
         assert (status, "MFA code" in shown) == (0, False)
         answers = _answers(shared)
         assert (len(answers), len(set(answers))) == (HERD, 1)
         assert (sts.count("GetSessionToken"), sts.count("AssumeRole")) == (1, 1)
 
-    def test_60_callers_before_a_dialog(self, mfa: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_60_callers_before_a_dialog(self, mfa: Sandbox, sts: LoopbackSts, secret_service) -> None:
         """Without a terminal and without an agent: one dialog, and the keyring has it for the others."""
         mfa.config.write_text(mfa.config.read_text() + "\n[keyring]\ntimeout = 20\n")
         person = Dialogs(mfa, "types 123456")
@@ -125,7 +125,7 @@ class TestUnderAnSdk:
         assert sts.count("GetSessionToken") == 1
 
     @pytest.mark.alone
-    def test_nobody_there(self, mfa: Laptop) -> None:
+    def test_nobody_there(self, mfa: Sandbox) -> None:
         """Exit status 5 at once, and the command that a person runs where they can be asked."""
         began = time.monotonic()
         mfa.refuses(2, "get", "nothing-of-that-name")
@@ -140,19 +140,19 @@ class TestUnderAnSdk:
 class TestAnswers:
     """What may be answered."""
 
-    def test_a_code_that_aws_rejects_is_asked_for_again_once(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_a_code_that_aws_rejects_is_asked_for_again_once(self, shared: Sandbox, sts: LoopbackSts) -> None:
         """The second question says so, and how many wait by now; no code is sent twice."""
-        seat = Seat(shared, [PROGRAM, "get", "developer", "--show"])
-        seat.sees("MFA code of ")
+        terminal = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
+        terminal.sees("MFA code of ")
         others = [shared.start("get", "developer") for _ in range(3)]
         until(lambda: len(list(shared.runtime.glob("*.lock"))) > 0)
         time.sleep(1.5)  # until they wait
-        seat.types("111111\n")
-        asked = seat.sees("MFA code of ").string
-        seat.types("123456\n")
+        terminal.types("111111\n")
+        asked = terminal.sees("MFA code of ").string
+        terminal.types("123456\n")
 
         assert "AWS did not accept the last code" in asked
-        assert seat.leaves()[0] == 0
+        assert terminal.leaves()[0] == 0
         assert {shared.finish(other).status for other in others} == {0}
         assert [call.parameters["TokenCode"] for call in sts.calls if call.action == "GetSessionToken"] == [
             "111111",
@@ -160,13 +160,13 @@ class TestAnswers:
         ]
 
     @pytest.mark.parametrize("second", ["222222", "111111"])
-    def test_a_second_one_is_the_last(self, mfa: Laptop, sts: LoopbackSts, second: str) -> None:
+    def test_a_second_one_is_the_last(self, mfa: Sandbox, sts: LoopbackSts, second: str) -> None:
         """AWS's refusal, exit status 4; the same code again is not even sent."""
-        seat = Seat(mfa, [PROGRAM, "get", "developer", "--show"])
+        terminal = Terminal(mfa, [PROGRAM, "get", "developer", "--show"])
         for code in ("111111", second):
-            seat.sees("MFA code of ")
-            seat.types(f"{code}\n")
-        status, shown = seat.leaves()
+            terminal.sees("MFA code of ")
+            terminal.types(f"{code}\n")
+        status, shown = terminal.leaves()
 
         assert status == 4
         assert f"AWS did not accept the MFA code for '{DEVICE}'" in shown
@@ -174,15 +174,15 @@ class TestAnswers:
 
     @pytest.mark.parametrize("way", ["Ctrl-C", "Ctrl-D"])
     def test_who_does_not_want_to_says_so_for_all_who_wait(
-        self, shared: Laptop, sts: LoopbackSts, way: str
+        self, shared: Sandbox, sts: LoopbackSts, way: str
     ) -> None:
         """Exit status 5 for everybody, and it is on record; whoever comes later is asked anew."""
-        seat = Seat(shared, [PROGRAM, "get", "developer", "--show"])
-        seat.sees("MFA code of ")
+        terminal = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
+        terminal.sees("MFA code of ")
         others = [shared.start("get", "developer") for _ in range(3)]
         time.sleep(1.5)  # until they wait
-        seat.types({"Ctrl-C": "\x03", "Ctrl-D": "\x04"}[way])
-        status, shown = seat.leaves()
+        terminal.types({"Ctrl-C": "\x03", "Ctrl-D": "\x04"}[way])
+        status, shown = terminal.leaves()
 
         assert (status, "cancelled: profile 'developer'" in shown) == (5, True)
         for other in others:
@@ -191,49 +191,51 @@ class TestAnswers:
         assert sts.count() == 0
         assert [line["outcome"] for line in shared.audit()] == ["declined"]
 
-        again = Seat(shared, [PROGRAM, "get", "developer", "--show"])
+        again = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
         again.sees("MFA code of ")
         again.types("123456\n")
         assert again.leaves()[0] == 0
 
     @pytest.mark.parametrize("agent", ["auto", "off"])
-    def test_ctrl_c_on_the_terminal_that_all_are_on(self, mfa: Laptop, sts: LoopbackSts, agent: str) -> None:
+    def test_ctrl_c_on_the_terminal_that_all_are_on(self, mfa: Sandbox, sts: LoopbackSts, agent: str) -> None:
         """The terminal interrupts the one who asks and those who wait: exit status 5 for each of them."""
         one = '"$@" 2>err.$n >/dev/null; echo $? >rc.$n'
         script = f"for n in 1 2 3 4; do {{ {one}; }} & done; trap : INT; wait; wait"
         with mfa.use_agent():
-            seat = Seat(mfa, ["sh", "-c", script, "sh", PROGRAM, "get", "developer"], CREDHELPER_AGENT=agent)
-            seat.sees("MFA code of ")
+            terminal = Terminal(
+                mfa, ["sh", "-c", script, "sh", PROGRAM, "get", "developer"], CREDHELPER_AGENT=agent
+            )
+            terminal.sees("MFA code of ")
             time.sleep(2)  # until the others wait
-            seat.types("\x03")
-            seat.leaves()
+            terminal.types("\x03")
+            terminal.leaves()
 
         assert [path.read_text() for path in sorted(mfa.home.glob("rc.*"))] == ["5\n"] * 4, [
             path.read_text() for path in mfa.home.glob("err.*")
         ]
         assert sts.count() == 0
 
-    def test_without_an_agent_a_no_counts_for_all_who_wait(self, mfa: Laptop, sts: LoopbackSts) -> None:
+    def test_without_an_agent_a_no_counts_for_all_who_wait(self, mfa: Sandbox, sts: LoopbackSts) -> None:
         """They wait at the lock."""
         person = Dialogs(mfa, "no")
-        seat = Seat(mfa, [PROGRAM, "get", "developer", "--show"], CREDHELPER_PROMPT="tty")
-        seat.sees("MFA code of ")
+        terminal = Terminal(mfa, [PROGRAM, "get", "developer", "--show"], CREDHELPER_PROMPT="tty")
+        terminal.sees("MFA code of ")
         others = [mfa.start("get", "developer") for _ in range(3)]
         time.sleep(2)  # until they wait
-        seat.types("\x04")
+        terminal.types("\x04")
 
-        assert seat.leaves()[0] == 5
+        assert terminal.leaves()[0] == 5
         assert {mfa.finish(other).status for other in others} == {5}
         assert (person.saw, sts.count()) == ([], 0)
 
-    def test_a_program_that_prints_the_code(self, mfa: Laptop, sts: LoopbackSts) -> None:
+    def test_a_program_that_prints_the_code(self, mfa: Sandbox, sts: LoopbackSts) -> None:
         """`mfa_command` is run, and nobody is asked."""
         mfa.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
         mfa.get("developer")
 
         assert sts.calls[0].parameters["TokenCode"] == "123456"
 
-    def test_a_code_is_not_sent_again_where_an_answer_was_lost(self, mfa: Laptop, sts: LoopbackSts) -> None:
+    def test_a_code_is_not_sent_again_where_an_answer_was_lost(self, mfa: Sandbox, sts: LoopbackSts) -> None:
         """It may have been used up: any other call is tried three times."""
         mfa.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
         sts.mode = faults.status_xml(500)
@@ -242,13 +244,13 @@ class TestAnswers:
         mfa.refuses(6, "get", "unlock-bucket")
         assert sts.count("AssumeRoot") == 3
 
-    def test_a_program_that_is_not_there(self, mfa: Laptop) -> None:
+    def test_a_program_that_is_not_there(self, mfa: Sandbox) -> None:
         """The sentence is about it, where nobody else can be asked."""
         mfa.configure(PROFILES + MFA + 'mfa_command = ["no-such-program"]\n')
 
         assert "hint: 'mfa_command' names no program: 'no-such-program'" in mfa.refuses(5, "get", "developer")
 
-    def test_a_code_of_the_roles_own(self, mfa: Laptop, sts: LoopbackSts) -> None:
+    def test_a_code_of_the_roles_own(self, mfa: Sandbox, sts: LoopbackSts) -> None:
         """`mfa_session = false`: no session is shared, the code goes with AssumeRole."""
         mfa.configure(PROFILES + MFA + 'mfa_session = false\nmfa_command = ["echo", "123456"]\n')
         mfa.get("developer")
@@ -256,33 +258,33 @@ class TestAnswers:
         assert [call.action for call in sts.calls] == ["AssumeRole"]
         assert sts.calls[0].parameters["TokenCode"] == "123456"
 
-    def test_questions_come_one_at_a_time(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_questions_come_one_at_a_time(self, shared: Sandbox, sts: LoopbackSts) -> None:
         """Two profiles with devices of their own take turns on one terminal."""
         other = "arn:aws:iam::999988887777:mfa/other"
         sts.mfa_codes = {DEVICE: "123456", other: "654321"}
         ops = f'[profiles.ops]\nrole_arn = "arn:aws:iam::222233334444:role/Ops"\nmfa_serial = "{other}"\n'
         shared.configure(PROFILES + MFA + ops)
         script = f"{PROGRAM} get developer >a & {PROGRAM} get ops >b & wait"
-        seat = Seat(shared, ["sh", "-c", script])
+        terminal = Terminal(shared, ["sh", "-c", script])
         for _ in range(2):
-            asked = seat.sees(r"MFA code of '([^']+)': ")
+            asked = terminal.sees(r"MFA code of '([^']+)': ")
             with pytest.raises(AssertionError, match="is not to be seen"):
-                seat.sees("MFA code of", seconds=2)
-            seat.types(sts.mfa_codes[asked[1]] + "\n")  # type: ignore[operator]
+                terminal.sees("MFA code of", seconds=2)
+            terminal.types(sts.mfa_codes[asked[1]] + "\n")  # type: ignore[operator]
 
-        assert seat.leaves()[0] == 0
+        assert terminal.leaves()[0] == 0
         assert [json.loads((shared.home / name).read_text())["Version"] for name in "ab"] == [1, 1]
 
 
 class TestLogin:
     """`credhelper login`."""
 
-    def test_it_asks_and_says_how_long_everything_lasts(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_it_asks_and_says_how_long_everything_lasts(self, shared: Sandbox, sts: LoopbackSts) -> None:
         """Then programs find the session, without anybody there; nothing secret is printed."""
-        seat = Seat(shared, [PROGRAM, "login", "developer"])
-        seat.sees("MFA code of ")
-        seat.types("123456\n")
-        status, shown = seat.leaves()
+        terminal = Terminal(shared, [PROGRAM, "login", "developer"])
+        terminal.sees("MFA code of ")
+        terminal.types("123456\n")
+        status, shown = terminal.leaves()
 
         assert status == 0
         assert "developer: 60 min, until " in shown
@@ -293,7 +295,7 @@ class TestLogin:
         shared.get("developer")
         assert sts.count("AssumeRole") == 1
 
-    def test_what_lasts_is_not_asked_for_again(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_what_lasts_is_not_asked_for_again(self, shared: Sandbox, sts: LoopbackSts) -> None:
         """With a session there is nothing to say."""
         shared.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
         shared.get("developer")
@@ -302,7 +304,7 @@ class TestLogin:
         assert b"developer: 60 min" in shared.run("login", "developer").stdout
         assert sts.count() == 2
 
-    def test_several_profiles(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_several_profiles(self, shared: Sandbox, sts: LoopbackSts) -> None:
         """One after the other."""
         said = shared.run("login", "unlock-bucket", "audit-root@payments-prod").stdout.decode()
 
@@ -312,14 +314,14 @@ class TestLogin:
         ]
         assert "renews itself without asking: 60 min" in said
 
-    def test_without_a_keyring_and_an_agent_it_says_that_nothing_is_kept(self, laptop: Laptop) -> None:
+    def test_without_a_keyring_and_an_agent_it_says_that_nothing_is_kept(self, sandbox: Sandbox) -> None:
         """Otherwise a person would wonder why they are asked again."""
-        said = laptop.run("login", "developer").stdout.decode()
+        said = sandbox.run("login", "developer").stdout.decode()
 
         assert "nothing keeps it: there is neither a keyring nor an agent" in said
 
     @pytest.mark.alone
-    def test_nobody_there(self, mfa: Laptop) -> None:
+    def test_nobody_there(self, mfa: Sandbox) -> None:
         """A script cannot log anybody in."""
         assert "nobody can be asked" in mfa.refuses(5, "login", "developer")
 
@@ -329,52 +331,54 @@ class TestDeliberately:
 
     ROOT = PROFILES.replace("[profiles.audit-root]", "{rules}[profiles.audit-root]")
 
-    def test_a_yes_on_the_terminal(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_yes_on_the_terminal(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """The question has the account with its name and the task in words; the record has who said yes."""
-        laptop.configure(self.ROOT.format(rules="confirm = true\n"))
-        seat = Seat(laptop, [PROGRAM, "get", "unlock-bucket", "--show"])
-        asked = seat.sees(r"start this session\? \[y/N\] ").string
-        seat.types("y\n")
+        sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
+        terminal = Terminal(sandbox, [PROGRAM, "get", "unlock-bucket", "--show"])
+        asked = terminal.sees(r"start this session\? \[y/N\] ").string
+        terminal.types("y\n")
 
-        assert seat.leaves()[0] == 0
+        assert terminal.leaves()[0] == 0
         assert "root of account payments-prod (111122223333)" in asked
         assert "task: delete a bucket policy that locks everybody out" in asked
-        assert laptop.audit()[0]["confirmed_by"].endswith(" by tty")
+        assert sandbox.audit()[0]["confirmed_by"].endswith(" by tty")
 
-    def test_a_no(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_no(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Nothing is minted; that somebody declined is on record."""
-        laptop.configure(self.ROOT.format(rules="confirm = true\n"))
-        Dialogs(laptop, "no")
-        said = laptop.refuses(5, "get", "unlock-bucket")
+        sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
+        Dialogs(sandbox, "no")
+        said = sandbox.refuses(5, "get", "unlock-bucket")
 
         assert "asks for your confirmation" in said
         assert sts.count() == 0
-        assert [(line["outcome"], line["profile"]) for line in laptop.audit()] == [
+        assert [(line["outcome"], line["profile"]) for line in sandbox.audit()] == [
             ("declined", "unlock-bucket")
         ]
 
-    def test_a_reason_in_a_dialog(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_a_reason_in_a_dialog(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """It has to match; it is on record."""
-        laptop.configure(self.ROOT.format(rules='require_reason = "OPS-[0-9]+"\n'))
-        person = Dialogs(laptop, "types because", "types OPS-12: bucket locked")
-        laptop.get("unlock-bucket")
+        sandbox.configure(self.ROOT.format(rules='require_reason = "OPS-[0-9]+"\n'))
+        person = Dialogs(sandbox, "types because", "types OPS-12: bucket locked")
+        sandbox.get("unlock-bucket")
 
         assert len(person.saw) == 2
-        assert laptop.audit()[0]["reason"] == "OPS-12: bucket locked"
+        assert sandbox.audit()[0]["reason"] == "OPS-12: bucket locked"
 
-    def test_a_reason_that_stands_in_the_call(self, laptop: Laptop, sts: LoopbackSts, secret_service) -> None:
+    def test_a_reason_that_stands_in_the_call(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
         """It is asked for before the call is known, once for all who ask, and sent."""
         rules = 'role_arn = "arn:aws:iam::222233334444:role/Ops"\nsource_identity = "{user}-{reason}"\n'
-        laptop.configure(PROFILES + "[profiles.ops]\n" + rules)
-        person = Dialogs(laptop, "types OPS-12")
-        for result in [laptop.finish(each) for each in [laptop.start("get", "ops") for _ in range(5)]]:
+        sandbox.configure(PROFILES + "[profiles.ops]\n" + rules)
+        person = Dialogs(sandbox, "types OPS-12")
+        for result in [sandbox.finish(each) for each in [sandbox.start("get", "ops") for _ in range(5)]]:
             assert result.status == 0, result
 
         assert len(person.saw) == 1
         assert sts.calls[-1].parameters["SourceIdentity"].endswith("-OPS-12")
         assert sts.count() == 1
 
-    def test_login_says_it_ahead(self, shared: Laptop, sts: LoopbackSts) -> None:
+    def test_login_says_it_ahead(self, shared: Sandbox, sts: LoopbackSts) -> None:
         """A reason and a yes, and nobody is asked when a program comes."""
         shared.configure(self.ROOT.format(rules="confirm = true\nrequire_reason = true\n"))
         said = shared.run("login", "unlock-bucket", "--yes", "--reason", "ticket 4711").stdout.decode()
@@ -387,43 +391,43 @@ class TestDeliberately:
         assert {line["confirmed_by"].partition(" by ")[2] for line in shared.audit()} == {"--yes"}
 
     def test_another_profiles_session_is_none_of_its_own(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
         """The same call by a profile without rules: nobody was asked about that."""
         rules = "confirm = true\n"
         other = '[profiles.careful]\ntarget_principal = "payments-prod"\n'
         other += f'task_policy_arn = "S3UnlockBucketPolicy"\n{rules}'
-        laptop.configure(PROFILES + other)
-        laptop.get("unlock-bucket")
+        sandbox.configure(PROFILES + other)
+        sandbox.get("unlock-bucket")
 
-        assert "asks for your confirmation" in laptop.refuses(5, "get", "careful")
+        assert "asks for your confirmation" in sandbox.refuses(5, "get", "careful")
 
     @pytest.mark.parametrize("rules", ["renew_for = 60\n", "confirm = true\n"])
     def test_a_full_disk_is_no_yes(
-        self, laptop: Laptop, sts: LoopbackSts, tmp_path: Path, rules: str
+        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, rules: str
     ) -> None:
         """What cannot be kept does not make a limit start anew: nothing is minted."""
         clock = Clock(tmp_path / "clock", all_clocks=True)
         sts.check_clock = False
-        laptop.environ |= clock.environ
-        laptop.configure(self.ROOT.format(rules=rules))
-        laptop.run_unchecked("get", "unlock-bucket", "--yes")
+        sandbox.environ |= clock.environ
+        sandbox.configure(self.ROOT.format(rules=rules))
+        sandbox.run_unchecked("get", "unlock-bucket", "--yes")
         clock.jump(1000)
         full = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get unlock-bucket"]
         for command in (full, full, [PROGRAM, "get", "unlock-bucket"]):
-            done = subprocess.run(command, env=laptop.environ, capture_output=True, check=False)
+            done = subprocess.run(command, env=sandbox.environ, capture_output=True, check=False)
             assert done.returncode in {1, 5}, done.stderr  # 1 where what is said could not be kept
 
         assert sts.count() == 1
 
-    def test_an_edited_profile_is_asked_about_anew(self, laptop: Laptop, sts: LoopbackSts) -> None:
+    def test_an_edited_profile_is_asked_about_anew(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """A yes to one account is none to another one."""
-        laptop.configure(self.ROOT.format(rules="confirm = true\n"))
-        laptop.get("unlock-bucket", "--yes")
-        laptop.get("unlock-bucket")
-        laptop.configure(self.ROOT.format(rules="confirm = true\n").replace("111122223333", "444455556666"))
+        sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
+        sandbox.get("unlock-bucket", "--yes")
+        sandbox.get("unlock-bucket")
+        sandbox.configure(self.ROOT.format(rules="confirm = true\n").replace("111122223333", "444455556666"))
 
-        assert "asks for your confirmation" in laptop.refuses(5, "get", "unlock-bucket")
+        assert "asks for your confirmation" in sandbox.refuses(5, "get", "unlock-bucket")
 
 
 LOOP = """\
@@ -471,18 +475,18 @@ class TestInALoop:
         ids=["confirm", "reason and renewal"],
     )
     def test_a_person_is_asked_as_often_as_the_rules_say(
-        self, laptop: Laptop, sts: LoopbackSts, secret_service, tmp_path: Path, rules: str, model: Model
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, tmp_path: Path, rules: str, model: Model
     ) -> None:
         """So many questions, so many mints, and each of them is on record with who and why."""
         clock = Clock(tmp_path / "clock", all_clocks=True)
-        laptop.configure(TestDeliberately.ROOT.format(rules=rules + "\n"))
+        sandbox.configure(TestDeliberately.ROOT.format(rules=rules + "\n"))
         line = f"\n[profile unlock-bucket]\ncredential_process = {PROGRAM} get unlock-bucket\n"
-        laptop.aws_config(AWS_CONFIG + line + "region = eu-west-1\n")
+        sandbox.aws_config(AWS_CONFIG + line + "region = eu-west-1\n")
         reasons = rules.count("reason")
-        person = Dialogs(laptop, *(["types OPS-12"] * reasons), "yes")
+        person = Dialogs(sandbox, *(["types OPS-12"] * reasons), "yes")
         with subprocess.Popen(
             [sys.executable, "-c", LOOP],
-            env={**laptop.environ, **clock.environ},
+            env={**sandbox.environ, **clock.environ},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -500,7 +504,7 @@ class TestInALoop:
 
         assert (len(person.saw) - reasons, sts.count()) == (model.asked, model.minted)
         assert model.asked > 1
-        record = laptop.audit()
+        record = sandbox.audit()
         assert len(record) == model.minted
         assert {line["reason"] for line in record} == ({"OPS-12"} if reasons else {None})
         assert {line["confirmed_by"].partition(" by ")[2] for line in record} == {"pinentry"}

@@ -26,15 +26,15 @@ from credhelper.cache.index import Index, Item, Rotation, SavedKey
 from credhelper.cache.keyring import OsKeyring
 from credhelper.cache.locks import Locks
 from credhelper.cache.store import Store, successor
-from credhelper.credentials import Keys
+from credhelper.credentials import AccessKey
 from credhelper.errors import ConfigError
-from credhelper.log import Journal
+from credhelper.log import Log
 
 import fake_keyrings
 import requirements
 import rotating
 from iam import ACCOUNT, LOST, LoopbackIam, backend
-from sandbox import HAS_SECRET_SERVICE, PROGRAM, Laptop, until
+from sandbox import HAS_SECRET_SERVICE, PROGRAM, Sandbox, until
 from secrets_scan import find_secret
 
 if TYPE_CHECKING:
@@ -52,11 +52,11 @@ source_key = "ci"
 """
 SERVICE = "keyring.backends.SecretService.Keyring"
 AWS_CLI = Path("/usr/bin/aws")
-STRANGER = Keys("AKIASTRANGERSTRANGER", "x" * 40)
+STRANGER = AccessKey("AKIASTRANGERSTRANGER", "x" * 40)
 DEVICE = f"arn:aws:iam::{ACCOUNT}:mfa/me"
 
 
-class Desk(Laptop):
+class Desk(Sandbox):
     """A laptop whose keyring is looked into; it may take its time, since this machine may be busy."""
 
     def configure(self, text: str, endpoint: str | None = None) -> None:
@@ -64,11 +64,11 @@ class Desk(Laptop):
 
     def store(self) -> Store:
         """The keyring, as the program itself sees it."""
-        journal = Journal(str(self.home / "tests.log"))
-        index = Index(str(self.state / "items.jsonl"), Locks(None, journal), journal)
-        return Store(OsKeyring(SERVICE, self.environ), index, journal)
+        log = Log(str(self.home / "tests.log"))
+        index = Index(str(self.state / "items.jsonl"), Locks(None, log), log)
+        return Store(OsKeyring(SERVICE, self.environ), index, log)
 
-    def saved(self, name: str = "ci") -> Keys | None:
+    def saved(self, name: str = "ci") -> AccessKey | None:
         """The key that a profile would be given."""
         return self.store().saved_key(name)
 
@@ -82,11 +82,11 @@ class Desk(Laptop):
         process.stdin = None
         return self.finish(process)
 
-    def add(self, key: Keys, *flags: str, name: str = "ci", **environ: str) -> Result:
+    def add(self, key: AccessKey, *flags: str, name: str = "ci", **environ: str) -> Result:
         """The program's `key add`, with a key on stdin."""
         return self.feed(lines(key), "key", "add", name, *flags, **environ)
 
-    def save(self, key: Keys, *flags: str, name: str = "ci") -> str:
+    def save(self, key: AccessKey, *flags: str, name: str = "ci") -> str:
         """Add a key; returns what is said."""
         done = self.add(key, *flags, name=name)
         assert done.status == 0, done.stderr
@@ -119,7 +119,7 @@ class Desk(Laptop):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
 
 
-def lines(key: Keys) -> str:
+def lines(key: AccessKey) -> str:
     """A key as two lines."""
     return f"{key.access_key_id}\n{key.secret_access_key}\n"
 
@@ -148,7 +148,7 @@ def user() -> str:
 
 
 @pytest.fixture
-def key(iam: LoopbackIam, user: str) -> Keys:
+def key(iam: LoopbackIam, user: str) -> AccessKey:
     """The user's access key."""
     return iam.user(user)
 
@@ -181,7 +181,7 @@ def desk(bare: Desk, service: SecretService, monkeypatch: pytest.MonkeyPatch) ->
 class TestText:
     """A key as AWS hands it out."""
 
-    KEY = Keys("AKIAIOSFODNN7EXAMPLE", "SECRETwJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAM")
+    KEY = AccessKey("AKIAIOSFODNN7EXAMPLE", "SECRETwJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAM")
 
     @pytest.mark.parametrize(
         "form",
@@ -226,7 +226,7 @@ class TestAdd:
     """`credhelper key add`."""
 
     def test_a_key_on_stdin_is_saved_and_used(
-        self, desk: Desk, iam: LoopbackIam, user: str, key: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, key: AccessKey
     ) -> None:
         """It says whose the key is; a profile that names it gets a session that the key has signed for."""
         said = desk.save(key)
@@ -241,7 +241,7 @@ class TestAdd:
         desk.check_modes()
 
     def test_what_the_aws_cli_prints_is_taken_as_it_is(
-        self, desk: Desk, iam: LoopbackIam, user: str, key: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, key: AccessKey
     ) -> None:
         """`aws iam create-access-key | credhelper key add ci`."""
         aws = str(AWS_CLI) if AWS_CLI.exists() else requirements.missing("AWS CLI v2")
@@ -255,18 +255,18 @@ class TestAdd:
         made = subprocess.run(command, env=environ, capture_output=True, check=True).stdout
 
         assert desk.feed(made, "key", "add", "ci").status == 0
-        assert desk.saved() == Keys(
+        assert desk.saved() == AccessKey(
             *(json.loads(made)["AccessKey"][each] for each in ("AccessKeyId", "SecretAccessKey"))
         )
 
-    def test_the_secret_alone(self, desk: Desk, key: Keys) -> None:
+    def test_the_secret_alone(self, desk: Desk, key: AccessKey) -> None:
         """Where a flag has the id, which is no secret."""
         flags = ("--no-check", "--access-key-id", key.access_key_id)
 
         assert desk.feed(key.secret_access_key, "key", "add", "ci", *flags).status == 0
         assert desk.saved() == key
 
-    def test_a_person_is_asked(self, desk: Desk, key: Keys) -> None:
+    def test_a_person_is_asked(self, desk: Desk, key: AccessKey) -> None:
         """On a terminal; the id is seen, the secret is not."""
         answers = {"access key id: ": key.access_key_id, "secret access key: ": key.secret_access_key}
         status, shown = desk.talk("key", "add", "ci", answers=answers)
@@ -307,7 +307,7 @@ class TestAdd:
         assert "SECRET" not in done.stderr
 
     @pytest.mark.parametrize("name", ["a:next", "../a", "a\x1b[2J"])
-    def test_what_is_no_name(self, desk: Desk, key: Keys, name: str) -> None:
+    def test_what_is_no_name(self, desk: Desk, key: AccessKey, name: str) -> None:
         """What `source_key` could not say is no name."""
         assert "is no name for a saved key" in desk.add(key, name=name).stderr
 
@@ -322,7 +322,7 @@ class TestAdd:
         ],
     )
     def test_what_aws_does_not_take(
-        self, desk: Desk, iam: LoopbackIam, key: Keys, wrong: str, status: int, sentence: str
+        self, desk: Desk, iam: LoopbackIam, key: AccessKey, wrong: str, status: int, sentence: str
     ) -> None:
         """A key that does not work is not saved."""
         flags: list[str] = []
@@ -332,7 +332,7 @@ class TestAdd:
             desk.environ["AWS_ENDPOINT_URL_STS"] = "http://127.0.0.1:9"
         elif wrong == "region":
             flags = ["--region", "eu west"]
-        given = {"secret": Keys(key.access_key_id, "x" * 40), "unknown": STRANGER}.get(wrong, key)
+        given = {"secret": AccessKey(key.access_key_id, "x" * 40), "unknown": STRANGER}.get(wrong, key)
         done = desk.add(given, *flags)
 
         assert (done.status, desk.store().index.saved_keys(), desk.saved()) == (status, [], None)
@@ -347,7 +347,7 @@ class TestAdd:
         assert (desk.listed()[0]["account"], desk.listed()[0]["arn"]) == (None, None)
         assert "not checked" in desk.run("key", "list").stdout.decode()
 
-    def test_a_name_is_not_taken_twice_unasked(self, desk: Desk, iam: LoopbackIam, key: Keys) -> None:
+    def test_a_name_is_not_taken_twice_unasked(self, desk: Desk, iam: LoopbackIam, key: AccessKey) -> None:
         """Exit 2 before anything is read; nor is a name that differs by its case alone."""
         desk.save(key)
         calls = len(iam.sts.calls)
@@ -362,7 +362,7 @@ class TestAdd:
         assert (desk.saved(), len(iam.sts.calls)) == (key, calls)
 
     def test_force_puts_another_one_in_its_place(
-        self, desk: Desk, iam: LoopbackIam, user: str, key: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, key: AccessKey
     ) -> None:
         """Sessions of the one before are given no more, not even by the agent; AWS still has that key."""
         desk.save(key)
@@ -381,7 +381,7 @@ class TestAdd:
             assert iam.sts.calls[-1].access_key_id == other.access_key_id
             assert [each["arn"] for each in desk.listed()] == [f"arn:aws:iam::{ACCOUNT}:user/{user}-other"]
 
-    def test_without_a_configuration(self, desk: Desk, key: Keys) -> None:
+    def test_without_a_configuration(self, desk: Desk, key: AccessKey) -> None:
         """The first thing that somebody does; one that is broken is not passed over."""
         desk.config.unlink()
         desk.save(key)
@@ -390,7 +390,7 @@ class TestAdd:
         assert desk.add(key, "--force").status == 2
         assert desk.saved() == key
 
-    def test_defaults_say_how_aws_is_reached(self, desk: Desk, iam: LoopbackIam, key: Keys) -> None:
+    def test_defaults_say_how_aws_is_reached(self, desk: Desk, iam: LoopbackIam, key: AccessKey) -> None:
         """The region and the endpoint of [defaults]; --region beats them."""
         del desk.environ["AWS_ENDPOINT_URL_STS"]
         desk.configure(f'[defaults]\nregion = "eu-west-3"\nendpoint_url = "{iam.sts.url}"\n')
@@ -399,14 +399,14 @@ class TestAdd:
 
         assert [call.region for call in iam.sts.calls] == ["eu-west-3", "cn-north-1"]
 
-    def test_a_root_users_key(self, desk: Desk, iam: LoopbackIam, key: Keys) -> None:
+    def test_a_root_users_key(self, desk: Desk, iam: LoopbackIam, key: AccessKey) -> None:
         """It is saved, and what it is no good for is said."""
         iam.key(key.access_key_id).user_name = "x:root"
 
         assert "it is the root user's: no role can be assumed with it\n" in desk.save(key)
 
     def test_what_sts_says_cannot_move_a_cursor(
-        self, desk: Desk, iam: LoopbackIam, key: Keys, user: str
+        self, desk: Desk, iam: LoopbackIam, key: AccessKey, user: str
     ) -> None:
         """Nor break the index."""
         iam.key(key.access_key_id).user_name = f"{user}\x85\u202e"
@@ -416,13 +416,13 @@ class TestAdd:
         assert desk.listed()[0]["arn"].endswith(r"\x85\u202e")
 
     @pytest.mark.parametrize("why", ["none", "no bus", "stopped", "locked"])
-    def test_without_a_keyring(self, desk: Desk, service: SecretService, key: Keys, why: str) -> None:
+    def test_without_a_keyring(self, desk: Desk, service: SecretService, key: AccessKey, why: str) -> None:
         """Exit 1 before anything is asked, and nothing is written anywhere instead."""
         environ = {"none": {"CREDHELPER_KEYRING": "none"}, "no bus": {"DBUS_SESSION_BUS_ADDRESS": ""}}.get(
             why, {}
         )
         if why == "stopped":
-            Laptop.configure(desk, PROFILES)
+            Sandbox.configure(desk, PROFILES)
             service.signal(signal.SIGSTOP)
         if why == "locked":
             with desk.secret_service(None):
@@ -435,7 +435,7 @@ class TestAdd:
         assert "keys are saved there and nowhere else" in done.stderr
         assert find_secret([desk.state, desk.runtime], key.secret_access_key) == []
 
-    def test_nothing_is_saved_that_is_not_listed(self, desk: Desk, key: Keys) -> None:
+    def test_nothing_is_saved_that_is_not_listed(self, desk: Desk, key: AccessKey) -> None:
         """Where the index cannot be written, the keyring is left alone."""
         (desk.state / "items.jsonl").mkdir(parents=True)
         done = desk.add(key)
@@ -447,7 +447,7 @@ class TestAdd:
 class TestList:
     """`credhelper key list`."""
 
-    def test_for_people_and_for_programs(self, desk: Desk, user: str, key: Keys) -> None:
+    def test_for_people_and_for_programs(self, desk: Desk, user: str, key: AccessKey) -> None:
         """Sorted by name, within 80 columns, and without the secret; it needs neither keyring nor network."""
         desk.save(STRANGER, "--no-check", name="zoo")
         desk.save(key)
@@ -474,7 +474,7 @@ class TestList:
         assert b"'credhelper key add NAME' saves one" in bare.run("key", "list").stdout
         assert bare.listed() == []
 
-    def test_saved_keys_survive_what_forgets_sessions(self, desk: Desk, key: Keys) -> None:
+    def test_saved_keys_survive_what_forgets_sessions(self, desk: Desk, key: AccessKey) -> None:
         """`clear --all`, and the sweep of what has expired."""
         desk.save(key)
         desk.store().index.add(Item("old", "deploy", "role", 5, 1))
@@ -490,7 +490,7 @@ class TestRemove:
     """`credhelper key remove`."""
 
     @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 5), ("\x04", 5)])
-    def test_a_person_is_asked(self, desk: Desk, user: str, key: Keys, answer: str, status: int) -> None:
+    def test_a_person_is_asked(self, desk: Desk, user: str, key: AccessKey, answer: str, status: int) -> None:
         """With what hangs on it; only a yes removes."""
         desk.save(key)
         ended, shown = desk.talk("key", "remove", "ci", answers={"remove it? [y/N] ": answer})
@@ -500,7 +500,7 @@ class TestRemove:
         assert "used by deploy" in shown
         assert (desk.saved() is None) is (status == 0)
 
-    def test_unasked(self, desk: Desk, user: str, key: Keys) -> None:
+    def test_unasked(self, desk: Desk, user: str, key: AccessKey) -> None:
         """--yes; AWS still has the key, and the command that deletes it is said. Then profiles lack it."""
         desk.save(key)
         said = desk.run("key", "remove", "ci", "--yes").stdout.decode()
@@ -514,7 +514,7 @@ class TestRemove:
         assert "saved key 'ci' is not in the OS keyring" in desk.refuses(3, "get", "deploy")
         assert "no key is saved as 'ci'" in desk.refuses(3, "key", "remove", "ci", "--yes")
 
-    def test_nobody_can_be_asked(self, desk: Desk, key: Keys) -> None:
+    def test_nobody_can_be_asked(self, desk: Desk, key: AccessKey) -> None:
         """Exit 5 with what to do, and the key stays."""
         desk.save(key)
 
@@ -524,16 +524,16 @@ class TestRemove:
         assert desk.saved() == key
 
     @pytest.mark.parametrize("verb", [["remove", "--yes"], ["rotate"]])
-    def test_an_unknown_name(self, desk: Desk, key: Keys, verb: list[str]) -> None:
+    def test_an_unknown_name(self, desk: Desk, key: AccessKey, verb: list[str]) -> None:
         """Exit 3, with the one that was probably meant."""
         desk.save(key, name="deployment")
 
         assert "did you mean 'deployment'" in desk.refuses(3, "key", *verb, "deploymemt")
 
-    def test_a_keyring_that_does_not_answer(self, desk: Desk, service: SecretService, key: Keys) -> None:
+    def test_a_keyring_that_does_not_answer(self, desk: Desk, service: SecretService, key: AccessKey) -> None:
         """Exit 1, and the key stays listed."""
         desk.save(key)
-        Laptop.configure(desk, PROFILES)
+        Sandbox.configure(desk, PROFILES)
         service.signal(signal.SIGSTOP)
         said = desk.refuses(1, "key", "remove", "ci", "--yes")
         service.signal(signal.SIGCONT)
@@ -541,7 +541,9 @@ class TestRemove:
         assert "the keyring cannot be used: " in said
         assert (desk.saved(), len(desk.listed())) == (key, 1)
 
-    def test_in_the_middle_of_a_rotation(self, desk: Desk, iam: LoopbackIam, key: Keys, user: str) -> None:
+    def test_in_the_middle_of_a_rotation(
+        self, desk: Desk, iam: LoopbackIam, key: AccessKey, user: str
+    ) -> None:
         """Both keys go, and both are named."""
         desk.save(key)
         iam.lag = 1000
@@ -554,14 +556,14 @@ class TestRemove:
 
 
 @pytest.fixture
-def saved(desk: Desk, key: Keys) -> Keys:
+def saved(desk: Desk, key: AccessKey) -> AccessKey:
     """The user's key, saved as 'ci' as if by `key add --no-check`."""
     desk.store().index.add(SavedKey("ci", key.access_key_id, None, None, int(time.time())))
     desk.store().save_key("ci", key)
     return key
 
 
-def check_sound(desk: Desk, iam: LoopbackIam, user: str) -> Keys:
+def check_sound(desk: Desk, iam: LoopbackIam, user: str) -> AccessKey:
     """The user has one key, which is the one that is saved, and nothing is left over."""
     found = desk.saved()
     assert found is not None
@@ -578,7 +580,7 @@ class TestRotate:
     """`credhelper key rotate`."""
 
     def test_a_new_key_takes_the_place_of_the_old_one(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey
     ) -> None:
         """Made by the old key, proven by itself, and only then is the old one deleted, by the new one."""
         said = desk.rotate()
@@ -598,7 +600,7 @@ class TestRotate:
         assert iam.sts.calls[-1].access_key_id == new.access_key_id
         desk.check_modes()
 
-    def test_killed_after_any_step(self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys) -> None:
+    def test_killed_after_any_step(self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey) -> None:
         """The saved key works at every moment, and running the command again leaves nothing else behind."""
         runs = subprocess.Popen(
             [sys.executable, rotating.__file__, "ci"],
@@ -629,7 +631,7 @@ class TestRotate:
         assert runs.communicate() == ("", "")
 
     def test_killed_while_the_keyring_replaces_the_key(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey
     ) -> None:
         """Where that is to delete and to add (macOS), the new key serves in between: it is proven by then."""
         iam.faults["UpdateAccessKey"] = ["AccessDenied"]
@@ -643,7 +645,7 @@ class TestRotate:
         check_sound(desk, iam, user)
 
     def test_aws_takes_a_while_to_know_a_new_key(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey
     ) -> None:
         """It is asked again, for STS and for IAM alike."""
         iam.lag = 2
@@ -652,7 +654,7 @@ class TestRotate:
         check_sound(desk, iam, user)
 
     def test_aws_takes_too_long_to_know_it(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey
     ) -> None:
         """Exit 6 with the old key in place; the next run goes on with the same new key."""
         iam.lag = 2
@@ -683,7 +685,7 @@ class TestRotate:
         ],
     )
     def test_iam_refuses(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys, action: str, switched: bool
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey, action: str, switched: bool
     ) -> None:
         """Exit 4, naming the call and which key is saved, which works; the next run finishes."""
         iam.faults[action] = ["AccessDenied"]
@@ -705,7 +707,7 @@ class TestRotate:
 
     @pytest.mark.parametrize("action", ["CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"])
     def test_an_answer_is_lost(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys, action: str
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey, action: str
     ) -> None:
         """What was done although nobody heard of it is found by the next run, or by the SDK's retries."""
         iam.faults[action] = [LOST]
@@ -716,7 +718,7 @@ class TestRotate:
         desk.rotate()
         check_sound(desk, iam, user)
 
-    def test_a_user_has_another_key(self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys) -> None:
+    def test_a_user_has_another_key(self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey) -> None:
         """Exit 4 before anything is made: which one, and how to see whether it may go."""
         other = iam.make_key(user).access_key_id
         said = desk.refuses(4, "key", "rotate", "ci")
@@ -728,7 +730,7 @@ class TestRotate:
 
     @pytest.mark.parametrize("why", ["used", "later"])
     def test_a_key_that_is_not_ours_is_not_deleted(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys, why: str
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey, why: str
     ) -> None:
         """After a run that was cut off, a key is somebody else's if it was used, or made any later."""
         iam.faults["CreateAccessKey"] = ["ServiceUnavailable"]
@@ -742,7 +744,9 @@ class TestRotate:
         assert f"another access key, '{other.access_key_id}'" in desk.refuses(4, "key", "rotate", "ci")
         assert len(iam.keys(user)) == 2
 
-    def test_last_used_may_be_unknown(self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys) -> None:
+    def test_last_used_may_be_unknown(
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey
+    ) -> None:
         """Without iam:GetAccessKeyLastUsed, a lost key is known by its time alone."""
         iam.faults["CreateAccessKey"] = [LOST]
         desk.refuses(4, "key", "rotate", "ci")
@@ -753,7 +757,7 @@ class TestRotate:
 
     @pytest.mark.parametrize("how", ["deactivated", "deleted"])
     def test_somebody_takes_the_waiting_key_away(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys, how: str
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey, how: str
     ) -> None:
         """The next run makes another one."""
         iam.lag = 100
@@ -770,7 +774,7 @@ class TestRotate:
         assert check_sound(desk, iam, user) != waiting
 
     def test_somebody_has_deleted_the_old_key(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey
     ) -> None:
         """In the middle of a rotation that was to come; before it, nobody is left to make a new one."""
         iam.lag = 1
@@ -786,10 +790,10 @@ class TestRotate:
         assert desk.saved() == new
 
     def test_a_keyring_that_takes_no_more(
-        self, desk: Desk, service: SecretService, iam: LoopbackIam, user: str, saved: Keys
+        self, desk: Desk, service: SecretService, iam: LoopbackIam, user: str, saved: AccessKey
     ) -> None:
         """A key that was made and cannot be kept is deleted at once."""
-        Laptop.configure(desk, PROFILES)
+        Sandbox.configure(desk, PROFILES)
         iam.faults["CreateAccessKey"] = [partial(service.signal, signal.SIGSTOP)]
         said = desk.refuses(1, "key", "rotate", "ci")
         service.signal(signal.SIGCONT)
@@ -799,7 +803,7 @@ class TestRotate:
         desk.rotate()
         check_sound(desk, iam, user)
 
-    def test_one_at_a_time(self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys) -> None:
+    def test_one_at_a_time(self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey) -> None:
         """Who comes second is told so; nobody's key gets lost."""
         go_on = threading.Event()
         iam.faults["CreateAccessKey"] = [go_on.wait]
@@ -812,7 +816,7 @@ class TestRotate:
         assert desk.finish(first).status == 0
         check_sound(desk, iam, user)
 
-    def test_a_policy_demands_mfa(self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys) -> None:
+    def test_a_policy_demands_mfa(self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey) -> None:
         """--mfa-serial: a session with a code signs for IAM, one code for all of it, and the next run's."""
         iam.demands_mfa = True
         codes = iter(["111111", "222222"])
@@ -831,7 +835,7 @@ class TestRotate:
         check_sound(desk, iam, user)
         assert "'--mfa-serial' " in desk.refuses(2, "key", "rotate", "ci", "--mfa-serial", "me")
 
-    def test_in_the_middle_of_a_call(self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys) -> None:
+    def test_in_the_middle_of_a_call(self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey) -> None:
         """Who has read the old key and finds it deactivated takes the one that is saved by then."""
         new = iam.make_key(user)
 
@@ -847,7 +851,7 @@ class TestRotate:
         assert "saved key 'ci'" in desk.refuses(3, "get", "deploy", "--no-cache")
 
     def test_nothing_is_made_that_is_not_on_record(
-        self, desk: Desk, iam: LoopbackIam, user: str, saved: Keys
+        self, desk: Desk, iam: LoopbackIam, user: str, saved: AccessKey
     ) -> None:
         """Where the index cannot be written, IAM is not asked for a key."""
         (desk.state / "items.jsonl").unlink()
@@ -856,7 +860,7 @@ class TestRotate:
         assert "items.jsonl' cannot be written" in desk.refuses(1, "key", "rotate", "ci")
         assert iam.keys(user) == {saved.access_key_id: "Active"}
 
-    def test_without_a_keyring(self, desk: Desk, iam: LoopbackIam, saved: Keys) -> None:
+    def test_without_a_keyring(self, desk: Desk, iam: LoopbackIam, saved: AccessKey) -> None:
         """Exit 1, and AWS is not asked for a key that could not be kept."""
         assert "the keyring cannot be used" in desk.refuses(
             1, "key", "rotate", "ci", CREDHELPER_KEYRING="none"
@@ -876,11 +880,11 @@ class TestOtherKeyrings:
     )
     def test_the_longest_key_fits(self, tmp_path: Path, system: Any, backend_class: str) -> None:
         """One item holds it; replaced, it is the new one; deleted, nothing of it is left."""
-        journal = Journal(str(tmp_path / "log"))
-        index = Index(str(tmp_path / "items.jsonl"), Locks(None, journal), journal)
-        longest, other = Keys("A" * 128, "/" * 256), Keys("B" * 128, "+" * 256)
+        log = Log(str(tmp_path / "log"))
+        index = Index(str(tmp_path / "items.jsonl"), Locks(None, log), log)
+        longest, other = AccessKey("A" * 128, "/" * 256), AccessKey("B" * 128, "+" * 256)
         with system() as kept:
-            store = Store(OsKeyring(backend_class, {}), index, journal)
+            store = Store(OsKeyring(backend_class, {}), index, log)
             for key in (longest, other):
                 store.save_key("n" * 128, key)
                 assert store.saved_key("n" * 128) == key
@@ -897,13 +901,13 @@ def test_a_secret_is_nowhere_but_in_the_keyring(desk: Desk, iam: LoopbackIam, us
     marker = f"MARKER{uuid.uuid4().hex}"
     key = iam.user(user)
     iam.key(key.access_key_id).secret_access_key = marker
-    key = Keys(key.access_key_id, marker)
+    key = AccessKey(key.access_key_id, marker)
     (desk.home / "tmp").mkdir()
     desk.environ |= {"CREDHELPER_LOG": "debug", "TMPDIR": str(desk.home / "tmp")}
     said = [desk.save(key), desk.save(key, "--force"), str(desk.run("key", "list"))]
     answers = {"access key id: ": key.access_key_id, "secret access key: ": marker}
     said += [desk.talk("key", "add", "typed", answers=answers)[1], str(desk.run("key", "list", "--json"))]
-    said += [str(desk.add(key)), str(desk.add(Keys(key.access_key_id, f"{marker}x"), name="wrong"))]
+    said += [str(desk.add(key)), str(desk.add(AccessKey(key.access_key_id, f"{marker}x"), name="wrong"))]
     iam.faults["UpdateAccessKey"] = ["AccessDenied"]
     said += [desk.refuses(4, "key", "rotate", "ci")]
     made = desk.saved()

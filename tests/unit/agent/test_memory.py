@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from credhelper import wire
 from credhelper.agent import memory
 from credhelper.agent.memory import Memory, Now
-from credhelper.wire import Instants
+from credhelper.wire import ExpiryThresholds
 
 if TYPE_CHECKING:
     from credhelper.agent.memory import Lease
@@ -63,28 +63,28 @@ class Room:
         self.time = Time()
         self.memory = Memory(self.time.read)
 
-    def instants(
+    def thresholds(
         self, life: float = 900, *, fresh: float = 630, refresh: float = 690, servable: float = 60
-    ) -> Instants:
+    ) -> ExpiryThresholds:
         """A session's that lasts so many seconds from now, by both clocks."""
         boot = self.time.boot
         ends = None if boot is None else boot + life
-        return Instants(self.time.wall + life, ends, refresh, fresh, servable)
+        return ExpiryThresholds(self.time.wall + life, ends, refresh, fresh, servable)
 
-    def ask(self, wish: str = "get", key: bytes = KEY, peer: Peer | None = None) -> Peer:
+    def ask(self, mode: str = "get", key: bytes = KEY, peer: Peer | None = None) -> Peer:
         """A new peer that has asked."""
         peer = peer or Peer()
-        self.memory.ask(peer, wish, key)
+        self.memory.ask(peer, mode, key)
         return peer
 
-    def answer(self, wish: str = "get", key: bytes = KEY) -> Reply:
+    def answer(self, mode: str = "get", key: bytes = KEY) -> Reply:
         """What a new peer is told at once."""
-        (reply,) = self.ask(wish, key).hears()
+        (reply,) = self.ask(mode, key).hears()
         return reply
 
-    def holder(self, key: bytes = KEY, wish: str = "get") -> tuple[Peer, Lease]:
+    def holder(self, key: bytes = KEY, mode: str = "get") -> tuple[Peer, Lease]:
         """A new peer with the lease on a key."""
-        peer = self.ask(wish, key)
+        peer = self.ask(mode, key)
         (word, number, _) = peer.hears()[0]
         lease = self.memory.lease(peer, number)
         assert (word, lease is not None) == ("mint", True)
@@ -100,7 +100,7 @@ class Room:
     def cache(
         self,
         body: bytes = b"first",
-        instants: Instants | None = None,
+        thresholds: ExpiryThresholds | None = None,
         *,
         key: bytes = KEY,
         of: str = "of",
@@ -109,7 +109,7 @@ class Room:
         """Mint and put; returns the bytes as they are kept."""
         kept = bytearray(body)
         peer, lease = self.holder(key, "mint")
-        self.memory.put(lease, kept, instants or self.instants(), of, label)
+        self.memory.put(lease, kept, thresholds or self.thresholds(), of, label)
         assert peer.hears() == [("ok", 1, b"")]
         return kept
 
@@ -263,7 +263,7 @@ class TestLease:
 def say(room: Room, verb: str, lease: Lease) -> None:
     """Say what became of a lease."""
     if verb == "put":
-        room.memory.put(lease, bytearray(b"body"), room.instants(), "of", "dev")
+        room.memory.put(lease, bytearray(b"body"), room.thresholds(), "of", "dev")
     elif verb == "fail":
         room.memory.fail(lease, 4, bytearray(b"sentence"))
     else:
@@ -277,7 +277,7 @@ class TestOutcome:
         peers = [*room.waiters(200), room.ask("mint"), room.ask("renew")]
         for peer in peers:
             peer.told.clear()
-        room.memory.put(lease, bytearray(b"minted"), room.instants(), "of", "dev")
+        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
 
         assert [peer.hears() for peer in peers] == [[("hit", 0, b"minted")]] * 202
         assert holder.hears() == [("ok", 1, b"")]
@@ -288,7 +288,7 @@ class TestOutcome:
         """A session that is below its threshold from the start is given to all who wait."""
         _, lease = room.holder()
         (waiter,) = room.waiters(1)
-        room.memory.put(lease, bytearray(b"brief"), room.instants(life=20), "of", "dev")
+        room.memory.put(lease, bytearray(b"brief"), room.thresholds(life=20), "of", "dev")
 
         assert waiter.hears() == [("hit", 0, b"brief")]
         assert room.answer()[0] == "mint"
@@ -306,7 +306,7 @@ class TestOutcome:
     def test_a_failure_leaves_what_is_cached(self, room: Room) -> None:
         """What was put before a failed attempt stays, and serves the next holder."""
         room.cache()
-        _, lease = room.holder(wish="mint")
+        _, lease = room.holder(mode="mint")
         room.memory.fail(lease, 6, bytearray(b"unreachable"))
 
         assert room.answer() == ("hit", 0, b"first")
@@ -353,7 +353,7 @@ class TestFresh:
         room.cache()
         answers = []
         for left in (690, 689.5, 630, 629.5, 60, 59.5):
-            room.time.passes(memory.left(room.memory._entries[KEY].instants, room.time.read()) - left)
+            room.time.passes(memory.left(room.memory._entries[KEY].thresholds, room.time.read()) - left)
             peer = room.ask()
             answers += [(word, body) for word, _, body in peer.hears()]
             room.memory.gone(peer)
@@ -421,7 +421,7 @@ class TestRefresh:
         """A refresher that has come has the lease: nobody else is sent, however long it takes."""
         room.cache()
         room.time.passes(211)
-        peer, _ = room.holder(wish="renew")
+        peer, _ = room.holder(mode="renew")
 
         assert room.answer() == ("hit", 0, b"first")
 
@@ -435,7 +435,7 @@ class TestRefresh:
 
     def test_never_ahead_of_need(self, room: Room) -> None:
         """A mint that needs a person is not begun ahead: no caller is told, and a refresher gets a hit."""
-        room.cache(instants=room.instants(refresh=NEVER))
+        room.cache(thresholds=room.thresholds(refresh=NEVER))
         room.time.passes(270)
 
         assert room.answer() == ("hit", 0, b"first")
@@ -478,7 +478,7 @@ class TestServeAfter:
     def test_who_wants_a_new_one_waits_for_it(self, room: Room) -> None:
         """What still serves is no answer to a refresh."""
         room.cache()
-        room.holder(wish="mint")
+        room.holder(mode="mint")
         waiter = room.ask("mint")
         waiter.hears()
         room.time.passes(memory.SERVE_AFTER + 1)
@@ -561,7 +561,7 @@ class TestClear:
 
         assert room.memory.clear(words) == 0
 
-        room.memory.put(lease, bytearray(b"minted"), room.instants(), "of", "dev@111122223333")
+        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev@111122223333")
 
         assert (waiter.hears(), holder.hears()) == ([("hit", 0, b"minted")], [("ok", 0, b"")])
         assert (len(room.memory), room.memory.size) == (0, 0)
@@ -576,9 +576,9 @@ class TestClear:
         room.memory.clear(["dev"])
         peer, other = room.holder(b"its hit key")
         room.ask(peer=peer)
-        room.memory.put(lease, bytearray(b"minted"), room.instants(), "of", "dev")
+        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
         peer.hears()
-        room.memory.put(other, bytearray(b"envelope"), room.instants(), "of", "dev")
+        room.memory.put(other, bytearray(b"envelope"), room.thresholds(), "of", "dev")
 
         assert peer.hears() == [("ok", 0, b"")]
         assert len(room.memory) == 0
@@ -588,7 +588,7 @@ class TestClear:
         _, lease = room.holder()
         room.memory.clear([])
         body = bytearray(b"minted")
-        room.memory.put(lease, body, room.instants(), "of", "dev")
+        room.memory.put(lease, body, room.thresholds(), "of", "dev")
 
         assert not any(body)
 
@@ -597,7 +597,7 @@ class TestClear:
         holder, lease = room.holder()
         room.memory.clear(["other"])
         room.memory.clear(["another", "one"])
-        room.memory.put(lease, bytearray(b"minted"), room.instants(), "of", "dev")
+        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
 
         assert holder.hears() == [("ok", 1, b"")]
 
@@ -609,7 +609,7 @@ class TestClear:
         room.memory.gone(first)
         lease = room.memory.lease(second, second.hears()[0][1])
         assert lease is not None
-        room.memory.put(lease, bytearray(b"minted"), room.instants(), "of", "dev")
+        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
 
         assert second.hears() == [("ok", 1, b"")]
 
@@ -661,7 +661,7 @@ class TestExpiry:
         """The agent sleeps until the next entry is due, and for ever where there is none."""
         assert room.memory.expire() is None
 
-        room.cache(key=b"late", instants=room.instants(3600))
+        room.cache(key=b"late", thresholds=room.thresholds(3600))
         room.cache(key=b"soon")
 
         assert room.memory.expire() == 840
@@ -689,19 +689,19 @@ class TestClocks:
     )
     def test_the_lesser_of_two(self, room: Room, wall: float, boot: float, left: float) -> None:
         """What is left is the lesser of what the wall clock and the clock since boot say."""
-        instants = room.instants()
+        thresholds = room.thresholds()
 
-        assert memory.left(instants, Now(room.time.wall + wall, 5_000.0 + boot, 0.0)) == left
+        assert memory.left(thresholds, Now(room.time.wall + wall, 5_000.0 + boot, 0.0)) == left
 
     @pytest.mark.parametrize("missing", ["then", "now"])
     def test_one_clock(self, room: Room, missing: str) -> None:
         """Where there is no clock since boot, then or now, the wall clock decides."""
         if missing == "then":
             room.time.boot = None
-        instants = room.instants()
+        thresholds = room.thresholds()
         boot = 99_999.0 if missing == "then" else None
 
-        assert memory.left(instants, Now(room.time.wall + 100, boot, 0.0)) == 800
+        assert memory.left(thresholds, Now(room.time.wall + 100, boot, 0.0)) == 800
 
     def test_a_clock_set_forward(self, room: Room) -> None:
         """An hour forward: the session has ended by the wall clock and is minted, once."""
@@ -732,7 +732,7 @@ class TestClocks:
     def test_a_lease_is_timed_by_a_clock_that_cannot_be_set(self, room: Room) -> None:
         """Nobody loses a lease, or is served early, because the wall clock was set."""
         room.cache()
-        room.holder(wish="mint")
+        room.holder(mode="mint")
         (waiter,) = [room.ask("mint")]
         waiter.hears()
         room.time.wall += 3600
@@ -764,7 +764,7 @@ class Known:
 
     body: bytes
     kept: bytearray
-    instants: Instants
+    thresholds: ExpiryThresholds
     names: set[str]
     named: int
     told: float = NEVER
@@ -799,11 +799,11 @@ class Ledger(RuleBasedStateMachine):
     # -- the model
 
     def left(self, known: Known) -> float:
-        return memory.left(known.instants, self.time.read())
+        return memory.left(known.thresholds, self.time.read())
 
     def stale(self, key: bytes) -> bytes:
         known = self.known.get(key)
-        return known.body if known and self.left(known) >= known.instants.servable else b""
+        return known.body if known and self.left(known) >= known.thresholds.servable else b""
 
     def grant(self, key: bytes, peer: Peer) -> None:
         self.numbers += 1
@@ -848,23 +848,23 @@ class Ledger(RuleBasedStateMachine):
 
     @rule(
         who=some.integers(0, 4),
-        wish=some.sampled_from(["get", "get", "renew", "mint"]),
+        mode=some.sampled_from(["get", "get", "renew", "mint"]),
         key=some.sampled_from(KEYS),
     )
-    def ask(self, who: int, wish: str, key: bytes) -> None:
+    def ask(self, who: int, mode: str, key: bytes) -> None:
         peer, known = self.peers[who], self.known.get(key)
         if not self.is_free(peer):
             return
-        self.memory.ask(peer, wish, key)
-        fresh = known is not None and self.left(known) >= known.instants.fresh
-        due = known is not None and self.left(known) < known.instants.refresh
-        if known is not None and fresh and wish != "mint" and not (wish == "renew" and due):
+        self.memory.ask(peer, mode, key)
+        fresh = known is not None and self.left(known) >= known.thresholds.fresh
+        due = known is not None and self.left(known) < known.thresholds.refresh
+        if known is not None and fresh and mode != "mint" and not (mode == "renew" and due):
             tell = due and key not in self.held and self.time.steady > known.told + 5
             known.told = self.time.steady if tell else known.told
             self.expected.append((peer, ("refresh" if tell else "hit", 0, known.body)))
         elif key in self.held:
             self.queues[key].append((peer, self.time.steady))
-            self.refreshing = (self.refreshing - {id(peer)}) | ({id(peer)} if wish == "mint" else set())
+            self.refreshing = (self.refreshing - {id(peer)}) | ({id(peer)} if mode == "mint" else set())
             self.expected.append((peer, ("wait", 0, b"")))
         else:
             self.grant(key, peer)
@@ -883,7 +883,7 @@ class Ledger(RuleBasedStateMachine):
         self.bodies += 1
         body, held, lease = b"body %d" % self.bodies, self.held[key], self.lease(key)
         fresh = 630.0 if life >= 900 else life / 2
-        instants = Instants(
+        thresholds = ExpiryThresholds(
             self.time.wall + life,
             (self.time.boot or 0) + life if by_boot else None,
             fresh + 60 if ahead else NEVER,
@@ -891,8 +891,8 @@ class Ledger(RuleBasedStateMachine):
             min(60.0, fresh),
         )
         names = {key.decode(), f"of-{key.decode()}", label, label.partition("@")[0]}
-        known = Known(body, bytearray(body), instants, names, len(f"of-{key.decode()}{label}"))
-        self.memory.put(lease, known.kept, instants, f"of-{key.decode()}", label)
+        known = Known(body, bytearray(body), thresholds, names, len(f"of-{key.decode()}{label}"))
+        self.memory.put(lease, known.kept, thresholds, f"of-{key.decode()}", label)
         kept = not any(not words or words & names for words in held.cleared)
         waiting = self.release(key)
         self.expected += [(peer, ("hit", 0, body)) for peer in waiting]
@@ -974,7 +974,7 @@ class Ledger(RuleBasedStateMachine):
         due = self.memory.expire()
         for key, known in list(self.known.items()):
             if key not in self.memory._entries:
-                assert self.left(known) < known.instants.servable
+                assert self.left(known) < known.thresholds.servable
                 self.forget(key)
         assert (due is None) == (not self.known)
         self.check()

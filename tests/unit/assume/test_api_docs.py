@@ -24,7 +24,7 @@ from sts import SOURCE_KEY_ID, SOURCE_SECRET
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
     from sts import LoopbackSts
 
 PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text(encoding="utf-8")
@@ -72,7 +72,7 @@ REFERENCES = {
 
 
 @pytest.fixture(name="machine")
-def _machine(laptop: Laptop, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Laptop:
+def _machine(sandbox: Sandbox, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
     """The laptop, as this process; the names that stand for values in the lines have them."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text(AWS_CONFIG.replace("profile org-admin", "elsewhere"), encoding="utf-8")
@@ -86,19 +86,19 @@ def _machine(laptop: Laptop, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch, 
         "ELSEWHERE": str(elsewhere),
         "BUNDLE": str(bundle),
     }
-    for name, value in {**laptop.environ, **given}.items():
+    for name, value in {**sandbox.environ, **given}.items():
         monkeypatch.setenv(name, value)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
         monkeypatch.setenv(name, "")  # --credential-stdin sets them, and they are gone after the test
         monkeypatch.delenv(name)
     keys = json.dumps({"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET})
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(keys.encode())))
-    return laptop
+    return sandbox
 
 
 @pytest.mark.parametrize("line", TAKEN)
 def test_every_line_of_the_table_runs(
-    machine: Laptop, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str
+    machine: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str
 ) -> None:
     """With what the call needs besides: exit 0, and something on stdout."""
     words = [os.path.expandvars(word) for word in shlex.split(line)]
@@ -116,7 +116,7 @@ def test_every_line_of_the_table_runs(
 
 @pytest.mark.parametrize(("names", "why"), [(names, why) for names, here, why in ROWS if here == "declined"])
 def test_what_is_declined_is_refused_with_a_reason(
-    machine: Laptop, sts: LoopbackSts, capfd: pytest.CaptureFixture[str], names: list[str], why: str
+    machine: Sandbox, sts: LoopbackSts, capfd: pytest.CaptureFixture[str], names: list[str], why: str
 ) -> None:
     """The page says why, and the program ends with exit 2 before it asks STS."""
     for name in names:

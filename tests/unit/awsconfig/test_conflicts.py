@@ -25,7 +25,7 @@ PROCESS = "[profile p]\ncredential_process = {}\n"
 def found_beside(config: str, credentials: str = "", **environ: str) -> list[str]:
     """The sentences about profile p of two files."""
     files = (IniFile("~/.aws/config", config.encode()), IniFile("~/.aws/credentials", credentials.encode()))
-    found = conflicts.neighbours(*files, {"p"}, environ)
+    found = conflicts.find_conflicts(*files, {"p"}, environ)
     assert all(each.hint for each in found)
     assert all(f"'{each.path}' line {each.line}:" in each.sentence for each in found if each.path)
     return [each.sentence for each in found]
@@ -153,7 +153,7 @@ class TestNeighbours:
 
     def test_equals_sign(self) -> None:
         """A name with a '=' is one that some SDKs do not find."""
-        (found,) = conflicts.neighbours(IniFile("", b""), CREDENTIALS, {"a=b"}, {})
+        (found,) = conflicts.find_conflicts(IniFile("", b""), CREDENTIALS, {"a=b"}, {})
         assert (
             found.sentence
             == "the SDKs for JavaScript, Rust and C++ do not find profile 'a=b': its name has a '='"

@@ -11,7 +11,7 @@ import pytest
 
 from credhelper.cache.index import Index, Item, Rotation, SavedKey
 from credhelper.cache.locks import Locks
-from credhelper.log import Journal
+from credhelper.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,8 +23,8 @@ ITEM = Item("K", "developer", "AssumeRole", 2_000_000_000, 1)
 def index(tmp_path: Path) -> Index:
     """An index with locks, in a directory of its own."""
     (tmp_path / "run").mkdir(mode=0o700)
-    journal = Journal(str(tmp_path / "log"))
-    return Index(str(tmp_path / "items.jsonl"), Locks(str(tmp_path / "run"), journal), journal)
+    log = Log(str(tmp_path / "log"))
+    return Index(str(tmp_path / "items.jsonl"), Locks(str(tmp_path / "run"), log), log)
 
 
 def test_what_is_added_is_listed(index: Index, tmp_path: Path) -> None:
@@ -123,10 +123,10 @@ def test_a_file_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
 ADDER = """\
 import sys
 from credhelper.cache.index import Index, Item
-from credhelper.log import Journal
+from credhelper.log import Log
 from credhelper.cache.locks import Locks
 path, run, who = sys.argv[1:]
-index = Index(path, Locks(run, Journal(path + ".log")), Journal(path + ".log"))
+index = Index(path, Locks(run, Log(path + ".log")), Log(path + ".log"))
 for number in range(20):
     item = Item(f"{who}-{number}", "p", "AssumeRole", 5, 1)
     assert index.add(item)

@@ -17,7 +17,7 @@ from credhelper import expiry
 from credhelper.cache.locks import Locks
 from credhelper.credentials import Clocks
 from credhelper.errors import ConfigError, CredhelperError, RefusedError, UnreachableError
-from credhelper.log import Journal
+from credhelper.log import Log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 
 HOLD = """\
 import sys
-from credhelper.log import Journal
+from credhelper.log import Log
 from credhelper.cache.locks import Locks
-with Locks(sys.argv[1], Journal(sys.argv[1] + "/log")).hold("K", 30) as held:
+with Locks(sys.argv[1], Log(sys.argv[1] + "/log")).hold("K", 30) as held:
     print(held, flush=True)
     sys.stdin.read()
 """
 COUNT = """\
 import os, sys
-from credhelper.log import Journal
+from credhelper.log import Log
 from credhelper.cache.locks import Locks
-locks = Locks(sys.argv[1], Journal(sys.argv[1] + "/log"))
+locks = Locks(sys.argv[1], Log(sys.argv[1] + "/log"))
 for _ in range(25):
     with locks.hold("K", 30) as held:
         assert held
@@ -55,7 +55,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def locks(directory: Path, tmp_path: Path) -> Locks:
     """The locks in it."""
-    return Locks(str(directory), Journal(str(tmp_path / "log")))
+    return Locks(str(directory), Log(str(tmp_path / "log")))
 
 
 @contextmanager
@@ -136,7 +136,7 @@ class TestHold:
 
     def test_no_directory(self, tmp_path: Path) -> None:
         """Where there is no runtime directory, nothing is locked and nothing remembered."""
-        locks = Locks(None, Journal(str(tmp_path / "log")))
+        locks = Locks(None, Log(str(tmp_path / "log")))
         with locks.hold("K", 1) as held:
             assert not held
         locks.remember("K", RefusedError("no"))

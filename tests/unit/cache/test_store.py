@@ -11,8 +11,8 @@ from credhelper.cache.index import Index, Item
 from credhelper.cache.keyring import NoKeyringError, OsKeyring
 from credhelper.cache.locks import Locks
 from credhelper.cache.store import SWEEP_AT_MOST, Store, _header
-from credhelper.credentials import Clocks, Credentials, Keys
-from credhelper.log import Journal
+from credhelper.credentials import AccessKey, Clocks, Credentials
+from credhelper.log import Log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,21 +53,21 @@ def keyring() -> Memory:
 
 
 @pytest.fixture
-def journal(tmp_path: Path) -> Journal:
+def log(tmp_path: Path) -> Log:
     """A log."""
-    return Journal(str(tmp_path / "log"), debug=True)
+    return Log(str(tmp_path / "log"), debug=True)
 
 
 @pytest.fixture
-def index(tmp_path: Path, journal: Journal) -> Index:
+def index(tmp_path: Path, log: Log) -> Index:
     """The index beneath the store."""
-    return Index(str(tmp_path / "items.jsonl"), Locks(None, journal), journal)
+    return Index(str(tmp_path / "items.jsonl"), Locks(None, log), log)
 
 
 @pytest.fixture
-def store(keyring: Memory, index: Index, journal: Journal) -> Store:
+def store(keyring: Memory, index: Index, log: Log) -> Store:
     """A store over them."""
-    return Store(keyring, index, journal)
+    return Store(keyring, index, log)
 
 
 def put(store: Store, key: str) -> None:
@@ -127,10 +127,10 @@ def test_items_of_an_unreachable_keyring_stay_listed(store: Store, keyring: Memo
     assert store.items() == left
 
 
-def test_without_a_keyring_nothing_is_swept(index: Index, journal: Journal, tmp_path: Path) -> None:
+def test_without_a_keyring_nothing_is_swept(index: Index, log: Log, tmp_path: Path) -> None:
     """Where there is no keyring, a sweep neither strikes items out nor fills the log."""
     index.add(Item("K", "p", "AssumeRole", 5, 1))
-    store = Store(OsKeyring("none", {}), index, journal)
+    store = Store(OsKeyring("none", {}), index, log)
     store.sweep()
     assert [item.key for item in store.items()] == ["K"]
     assert not (tmp_path / "log").exists()
@@ -158,7 +158,7 @@ def test_a_saved_key(store: Store, keyring: Memory) -> None:
     service, text = "credhelper key:ci", '{"AccessKeyId": "AKIA", "SecretAccessKey": "SECRET"}'
     keyring.items[service] = f"{_header(service, 1, text)}\n{text}"
     saved = store.saved_key("ci")
-    assert saved == Keys("AKIA", "SECRET")
+    assert saved == AccessKey("AKIA", "SECRET")
     assert "SECRET" not in repr(saved)
     assert store.saved_key("other") is None
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from credhelper.config.profiles import Config, Profile
 
-    from sandbox import Laptop
+    from sandbox import Sandbox
 
 EXAMPLE = Path(__file__).parents[3] / "config.example.toml"
 
@@ -345,10 +345,10 @@ class TestBad:
         assert re.match(r"'|no |profile |target |cannot ", said)
         assert not caught.value.sentence.endswith(".")
 
-    def test_program(self, laptop: Laptop, bad: Bad) -> None:
+    def test_program(self, sandbox: Sandbox, bad: Bad) -> None:
         """The program ends with status 2, an empty stdout, and the sentence as one line of ASCII."""
-        laptop.config.write_bytes(bad.content)
-        said = laptop.refuses(2, "get", bad.asked)
+        sandbox.config.write_bytes(bad.content)
+        said = sandbox.refuses(2, "get", bad.asked)
         for word in bad.words:
             assert printable(word) in said
         if bad.line is not None:
@@ -358,34 +358,34 @@ class TestBad:
 
 
 class TestPlaceOfTheFile:
-    def test_missing(self, laptop: Laptop) -> None:
+    def test_missing(self, sandbox: Sandbox) -> None:
         """Without a configuration file the program says where it looked, and what to write."""
-        laptop.config.unlink()
-        said = laptop.refuses(2, "get", "x")
-        assert f"no configuration file '{laptop.config}'" in said
+        sandbox.config.unlink()
+        said = sandbox.refuses(2, "get", "x")
+        assert f"no configuration file '{sandbox.config}'" in said
         assert "config.example.toml' shows every key" in said
 
-    def test_directory(self, laptop: Laptop) -> None:
+    def test_directory(self, sandbox: Sandbox) -> None:
         """A directory in place of the file is refused."""
-        laptop.config.unlink()
-        laptop.config.mkdir()
-        assert f"cannot read '{laptop.config}': is a directory" in laptop.refuses(2, "get", "x")
+        sandbox.config.unlink()
+        sandbox.config.mkdir()
+        assert f"cannot read '{sandbox.config}': is a directory" in sandbox.refuses(2, "get", "x")
 
-    def test_fifo(self, laptop: Laptop) -> None:
+    def test_fifo(self, sandbox: Sandbox) -> None:
         """A FIFO in place of the file is refused at once: nobody may ever write to it."""
-        laptop.config.unlink()
-        os.mkfifo(laptop.config)
-        assert f"'{laptop.config}' is not a regular file" in laptop.refuses(2, "get", "x")
+        sandbox.config.unlink()
+        os.mkfifo(sandbox.config)
+        assert f"'{sandbox.config}' is not a regular file" in sandbox.refuses(2, "get", "x")
 
-    def test_device(self, laptop: Laptop) -> None:
+    def test_device(self, sandbox: Sandbox) -> None:
         """An endless device in place of the file is refused."""
-        said = laptop.refuses(2, "get", "x", CREDHELPER_CONFIG="/dev/zero")
+        said = sandbox.refuses(2, "get", "x", CREDHELPER_CONFIG="/dev/zero")
         assert "'/dev/zero' is not a regular file" in said
 
-    def test_out_of_reach(self, laptop: Laptop) -> None:
+    def test_out_of_reach(self, sandbox: Sandbox) -> None:
         """A file that cannot be read is refused with the system's reason."""
         place = "/proc/self/mem/config.toml"
-        assert f"cannot read '{place}': not a directory" in laptop.refuses(
+        assert f"cannot read '{place}': not a directory" in sandbox.refuses(
             2, "get", "x", CREDHELPER_CONFIG=place
         )
 

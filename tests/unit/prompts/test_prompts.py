@@ -159,7 +159,7 @@ A shell stays when they end: the end of its session would hang up the terminal a
 
 
 @dataclass
-class Said:
+class UserInput:
     """How asking ended: what the process said, and what the person saw."""
 
     text: str | None = None
@@ -276,7 +276,7 @@ class Asking:
     stdout: int
     stderr: int
 
-    def finish(self) -> Said:
+    def finish(self) -> UserInput:
         """What came of it."""
         try:
             until(lambda: self.shell.has_news)
@@ -285,7 +285,7 @@ class Asking:
             raise
         with open(self.stdout, "rb") as stdout, open(self.stderr, "rb") as stderr:
             printed, complained = stdout.read(), stderr.read()
-        said = Said(**json.loads(printed)) if printed else Said()
+        said = UserInput(**json.loads(printed)) if printed else UserInput()
         said.stderr = complained.decode()
         said.status = self.shell.number()
         return said
@@ -352,14 +352,14 @@ class Machine:
             }
         )
 
-    def ask(self, kind: str = "code", *acts: str, **how: Any) -> Said:
+    def ask(self, kind: str = "code", *acts: str, **how: Any) -> UserInput:
         """Ask a person who does these things, one a dialog; `saw` has the text of each."""
         self.person(*acts)
         said = self.start(kind, **how).finish()
         said.saw = [each["text"] for each in self.saw]
         return said
 
-    def type(self, kind: str = "code", *typed: str, **how: Any) -> Said:
+    def type(self, kind: str = "code", *typed: str, **how: Any) -> UserInput:
         """Ask a person who types these things, each once the question stands there; `saw` is the terminal."""
         assert self.terminal is not None
         terminal, before = self.terminal, len(self.terminal.text)
@@ -410,7 +410,7 @@ def seated(machine: Machine) -> Iterator[Machine]:
     terminal.close()
 
 
-def is_whole(said: Said) -> bool:
+def is_whole(said: UserInput) -> bool:
     """Whether nothing happened beside what was said."""
     return (said.status, said.stderr, said.stdin) == (0, "", "not for us\n")
 
@@ -532,11 +532,11 @@ class Typed(Shows):
     enter = "\n"
 
     @pytest.fixture
-    def asks(self, seated: Machine) -> Callable[..., Said]:
+    def asks(self, seated: Machine) -> Callable[..., UserInput]:
         """At the terminal."""
         keys = {"no": "\x03", "is away": "", "yes": "y\n"}
 
-        def asks(kind: str, *acts: str, **how: Any) -> Said:
+        def asks(kind: str, *acts: str, **how: Any) -> UserInput:
             typed = [keys.get(act, act.removeprefix("types ") + "\n") for act in acts]
             return seated.type(kind, *(each.replace("\n", self.enter) for each in typed), **how)
 
@@ -690,7 +690,7 @@ class Dialogs(Shows):
     platform = sys.platform
 
     @pytest.fixture
-    def asks(self, machine: Machine) -> Callable[..., Said]:
+    def asks(self, machine: Machine) -> Callable[..., UserInput]:
         """Without a terminal."""
         machine.platform = self.platform
         machine.dialogs(self.name)
@@ -831,10 +831,10 @@ class TestCommand(Asks):
     name = "command"
 
     @pytest.fixture
-    def asks(self, machine: Machine) -> Callable[..., Said]:
+    def asks(self, machine: Machine) -> Callable[..., UserInput]:
         """A program that does what a person would."""
 
-        def asks(kind: str, *acts: str, **how: Any) -> Said:
+        def asks(kind: str, *acts: str, **how: Any) -> UserInput:
             act = acts[0]
             does = {"no": "exit 1", "is away": "sleep 60"}.get(act, f"echo {act.removeprefix('types ')}")
             return self.run(machine, does, kind=kind, **how)
@@ -842,7 +842,7 @@ class TestCommand(Asks):
         return asks
 
     @staticmethod
-    def run(machine: Machine, script: str, *arguments: str, kind: str = "code", **how: Any) -> Said:
+    def run(machine: Machine, script: str, *arguments: str, kind: str = "code", **how: Any) -> UserInput:
         """A program of that script, with the system's programs on its PATH, asked for a code."""
         machine.environ["PATH"] = f"{machine.home / 'bin'}:/usr/bin:/bin"
         machine.program("otp", f"#!/bin/sh\n{script}\n")

@@ -16,9 +16,9 @@ from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.config.keys import partition_of
 from credhelper.config.profiles import Config
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, SourceError
-from credhelper.sessions.calls import FALLBACK_REGION, Call, Chains, read_path, write_path
-from credhelper.sessions.parameters import Person
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.calls import FALLBACK_REGION, CallPlanner, StsCall, read_path, write_path
+from credhelper.sessions.parameters import NameContext
+from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,7 +34,7 @@ ROOT = {
 }
 SESSION = {"mfa_serial": DEVICE, "source_profile": "admin", "region": "eu-west-1"}
 KEYED = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "x"}
-ALICE = Person("alice", "desk")
+ALICE = NameContext("alice", "desk")
 
 
 def chain(
@@ -45,17 +45,17 @@ def chain(
     sso: Mapping[str, dict[str, str]] | None = None,
     services: Mapping[str, dict[str, str]] | None = None,
     environ: Mapping[str, str] | None = None,
-    person: Person = ALICE,
+    person: NameContext = ALICE,
     saved: Mapping[str, str] | None = None,
     defaults: dict[str, Any] | None = None,
     came_from: tuple[tuple[str, str], ...] = (),
-) -> Call:
+) -> StsCall:
     """The call of profile `name` among `profiles`, over the AWS profiles in `aws`."""
     tables = {"profiles": profiles, "defaults": defaults or {}, "accounts": {"prod": "111122223333"}}
     config = Config("config.toml", "", tables)
     files = AwsFiles("aws/config", "aws/credentials", aws or {"admin": KEYED}, sso or {}, services or {})
-    chains = Chains(config, files, environ or {}, person, (saved or {}).get, came_from)
-    return chains.call(config.profile(name))
+    planner = CallPlanner(config, files, environ or {}, person, (saved or {}).get, came_from)
+    return planner.call(config.profile(name))
 
 
 def key(profile: dict[str, Any], **more: Any) -> str:
@@ -130,15 +130,15 @@ def test_what_is_not_sent_leaves_the_key(profile: dict[str, Any], edit: dict[str
 
 def test_the_generated_name_leaves_the_key() -> None:
     """A session name that nobody configured follows the host, and the KEY does not."""
-    laptop, train = (chain({"p": ROLE}, person=Person("alice", host)) for host in ("desk", "train"))
-    assert laptop.parameters["RoleSessionName"] != train.parameters["RoleSessionName"]
-    assert laptop.key == train.key
+    sandbox, train = (chain({"p": ROLE}, person=NameContext("alice", host)) for host in ("desk", "train"))
+    assert sandbox.parameters["RoleSessionName"] != train.parameters["RoleSessionName"]
+    assert sandbox.key == train.key
 
 
 def test_a_configured_name_is_in_the_key() -> None:
     """A session name with placeholders is sent as configured, so who it says is part of the KEY."""
     named = {**ROLE, "source_identity": "{user}"}
-    assert key(named, person=Person("alice", "h")) != key(named, person=Person("bob", "h"))
+    assert key(named, person=NameContext("alice", "h")) != key(named, person=NameContext("bob", "h"))
 
 
 def test_defaults_count_as_if_written_in_the_profile() -> None:
@@ -299,8 +299,8 @@ def test_no_two_profiles_share_a_key(one: dict[str, Any], other: dict[str, Any])
     sections = {**TWO_KEYS, "low": {"role_arn": f"{ROLE_ARN}3", "source_profile": "admin"}}
     calls = [chain({"p": {**ROLE, **profile}}, aws=sections) for profile in (one, other)]
 
-    def meaning(call: Call) -> tuple[Any, ...]:
-        source = call.source.identity if isinstance(call.source, Origin) else meaning(call.source)
+    def meaning(call: StsCall) -> tuple[Any, ...]:
+        source = call.source.identity if isinstance(call.source, CredentialSource) else meaning(call.source)
         return (call.api, dict(call.parameters), call.generated_name, source)
 
     # A name configured as the generated one would be is sent the same, and may have a KEY of its own.
@@ -317,10 +317,10 @@ def test_imports() -> None:
 # MFA sessions
 
 
-def shape(call: Call) -> list[str]:
+def shape(call: StsCall) -> list[str]:
     """The operations of a chain, outermost first; with a star where a code is needed."""
     own = call.api + ("*" if call.needs_code else "")
-    return [own, *(shape(call.source) if isinstance(call.source, Call) else [])]
+    return [own, *(shape(call.source) if isinstance(call.source, StsCall) else [])]
 
 
 def test_mfa_session_under_a_long_lived_key() -> None:
@@ -330,8 +330,8 @@ def test_mfa_session_under_a_long_lived_key() -> None:
     )
     assert shape(first) == ["AssumeRole", "GetSessionToken*"]
     assert first.key != second.key
-    assert isinstance(first.source, Call)
-    assert isinstance(second.source, Call)
+    assert isinstance(first.source, StsCall)
+    assert isinstance(second.source, StsCall)
     assert first.source.key == second.source.key
     assert first.source.parameters == {"SerialNumber": DEVICE, "DurationSeconds": 43200}
 
@@ -392,7 +392,7 @@ def test_a_target_in_a_source() -> None:
     """PROFILE@TARGET works as a source."""
     open_root = {name: value for name, value in ROOT.items() if name != "target_principal"}
     call = chain({"open": open_root, "p": {**ROLE, "source_profile": "open@prod"}})
-    assert isinstance(call.source, Call)
+    assert isinstance(call.source, StsCall)
     assert call.source.parameters["TargetPrincipal"] == "111122223333"
     assert call.source.profile.name == "open@prod"
 
@@ -412,8 +412,8 @@ def test_an_aws_role_is_a_hop_of_ours() -> None:
         "keyed": KEYED,
     }
     one, other = (chain({"p": {**ROLE, **edit}}, aws=sections) for edit in ({}, {"external_id": "x2"}))
-    assert isinstance(one.source, Call)
-    assert isinstance(other.source, Call)
+    assert isinstance(one.source, StsCall)
+    assert isinstance(other.source, StsCall)
     assert one.source.key == other.source.key != one.key
     assert one.source.parameters == {
         "RoleArn": f"{ROLE_ARN}2",
@@ -597,13 +597,17 @@ def test_an_endpoint_of_one_profile_is_its_own() -> None:
     ("template", "person", "sent"),
     [
         ("{user}@{host}", ALICE, "alice@desk"),
-        ("{user}-{reason}", Person("alice", "desk", lambda _: "ticket 4711: a\nb"), "alice-ticket-4711--a-b"),
-        ("{user}", Person("J\xf6rg M.", "desk"), "J-rg-M."),
-        ("{user}", Person("x", "desk"), "x-"),
-        ("{user}", Person("x" * 99, "desk"), "x" * 64),
+        (
+            "{user}-{reason}",
+            NameContext("alice", "desk", lambda _: "ticket 4711: a\nb"),
+            "alice-ticket-4711--a-b",
+        ),
+        ("{user}", NameContext("J\xf6rg M.", "desk"), "J-rg-M."),
+        ("{user}", NameContext("x", "desk"), "x-"),
+        ("{user}", NameContext("x" * 99, "desk"), "x" * 64),
     ],
 )
-def test_placeholders_of_names(template: str, person: Person, sent: str) -> None:
+def test_placeholders_of_names(template: str, person: NameContext, sent: str) -> None:
     """Who, where and why are cleaned to the API's alphabet and length."""
     call = chain({"p": {**ROLE, "source_identity": template, "role_session_name": template}}, person=person)
     assert (call.parameters["SourceIdentity"], call.parameters["RoleSessionName"]) == (sent, sent)
@@ -612,7 +616,8 @@ def test_placeholders_of_names(template: str, person: Person, sent: str) -> None
 def test_placeholders_of_tags() -> None:
     """A tag keeps the spaces of a reason, and loses what the API does not take."""
     call = chain(
-        {"p": {**ROLE, "tags": {"why": "{reason}"}}}, person=Person("a", "h", lambda _: "ticket 4711; <b>")
+        {"p": {**ROLE, "tags": {"why": "{reason}"}}},
+        person=NameContext("a", "h", lambda _: "ticket 4711; <b>"),
     )
     assert call.parameters["Tags"] == [{"Key": "why", "Value": "ticket 4711- -b-"}]
 

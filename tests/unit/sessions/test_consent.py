@@ -10,12 +10,12 @@ from credhelper import expiry
 from credhelper.cache.locks import Locks
 from credhelper.config.profiles import Config, Profile, Setting
 from credhelper.errors import HumanNeededError, NobodyError
-from credhelper.log import Journal
+from credhelper.log import Log
 from credhelper.prompts import Answer, Question
 from credhelper.sessions import questions, series
-from credhelper.sessions.calls import Call, Endpoint
-from credhelper.sessions.consent import Asking, Consent, Said
-from credhelper.sessions.sources import Origin
+from credhelper.sessions.calls import Endpoint, StsCall
+from credhelper.sessions.consent import Asking, Consent, UserInput
+from credhelper.sessions.sources import CredentialSource
 
 from desk import Time
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-NOTHING = Said()
+NOTHING = UserInput()
 ROOT = {"target_principal": "111122223333", "task_policy_arn": "S3UnlockBucketPolicy"}
 
 
@@ -32,25 +32,25 @@ class Desk:
 
     def __init__(self, place: Path, time: Time) -> None:
         self.time = time
-        self.locks = Locks(str(place), Journal(str(place / "log")))
+        self.locks = Locks(str(place), Log(str(place / "log")))
         self.asked: list[Question] = []
         self.answer = "yes"
 
     def profile(self, **keys: Any) -> Profile:
         return Config("config.toml", "", {"profiles": {"root": {**ROOT, **keys}}}).profile("root")
 
-    def call(self, profile: Profile, parameters: Mapping[str, Any] = {}) -> Call:
-        origin = Origin("environment", "x", "identity")
-        return Call(profile, parameters, origin, Endpoint("eu-west-1"), (("config.toml", profile.name),))
+    def call(self, profile: Profile, parameters: Mapping[str, Any] = {}) -> StsCall:
+        origin = CredentialSource("environment", "x", "identity")
+        return StsCall(profile, parameters, origin, Endpoint("eu-west-1"), (("config.toml", profile.name),))
 
-    def ask(self, question: Question, _call: Call | None) -> Answer:
+    def ask(self, question: Question, _call: StsCall | None) -> Answer:
         self.asked.append(question)
         return Answer(self.answer, "tty")
 
-    def consent(self, said: Said = NOTHING, *, somebody: bool = True) -> Consent:
+    def consent(self, said: UserInput = NOTHING, *, somebody: bool = True) -> Consent:
         return Consent(said, self.locks, "ana", Asking(self.ask, lambda: "terraform") if somebody else None)
 
-    def permit(self, profile: Profile, said: Said = NOTHING, *, somebody: bool = True) -> Any:
+    def permit(self, profile: Profile, said: UserInput = NOTHING, *, somebody: bool = True) -> Any:
         return self.consent(said, somebody=somebody).permit(self.call(profile), lambda: 0)
 
 
@@ -83,7 +83,7 @@ class TestYes:
         profile = desk.profile(confirm=True)
         desk.permit(profile)
         desk.time.passes(800)
-        desk.permit(profile, Said(login=True))
+        desk.permit(profile, UserInput(login=True))
         desk.time.passes(800)
         desk.permit(profile, somebody=False)
 
@@ -119,7 +119,7 @@ class TestReason:
     def test_one_that_does_not_match_is_the_callers_own(self, desk: Desk) -> None:
         """Nobody is asked in its place."""
         with pytest.raises(HumanNeededError, match="does not match"):
-            desk.permit(desk.profile(require_reason="[A-Z]+-[0-9]+"), Said(reason="because"))
+            desk.permit(desk.profile(require_reason="[A-Z]+-[0-9]+"), UserInput(reason="because"))
 
         assert not desk.asked
 
@@ -172,11 +172,11 @@ class TestRenewal:
         """A script may say --yes for ever, and the session does not."""
         profile = desk.profile(confirm=True)
         for _ in range(3):
-            desk.permit(profile, Said(yes=True), somebody=False)
+            desk.permit(profile, UserInput(yes=True), somebody=False)
             desk.time.passes(1201)
 
         with pytest.raises(NobodyError):
-            desk.permit(profile, Said(yes=True), somebody=False)
+            desk.permit(profile, UserInput(yes=True), somebody=False)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from credhelper.errors import (
     SourceError,
     UnreachableError,
 )
-from credhelper.sessions.consent import Said
+from credhelper.sessions.consent import UserInput
 
 from desk import EPOCH, ROLE, Desk, Time, refused
 from memory_keyring import MemoryKeyring
@@ -27,7 +27,7 @@ from memory_keyring import MemoryKeyring
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from credhelper.sessions.calls import Call
+    from credhelper.sessions.calls import StsCall
 
 
 def test_a_cached_answer_does_without_aws(desk: Desk) -> None:
@@ -190,7 +190,7 @@ def test_refresh_mints_although_the_cached_session_is_fresh(desk: Desk) -> None:
     """--refresh mints and stores."""
     desk.get()
     desk.time.passes(1)
-    refreshed = desk.get(wish="mint")
+    refreshed = desk.get(mode="mint")
 
     assert refreshed.access_key_id == "ASIA2"
     assert desk.get() == refreshed
@@ -202,7 +202,7 @@ def test_refresh_joins_a_mint_that_was_under_way(desk: Desk) -> None:
     desk.time.passes(2)
     minted = desk.get()
 
-    assert desk.get(started=asked, wish="mint") == minted
+    assert desk.get(started=asked, mode="mint") == minted
 
 
 def test_without_cache_nothing_is_read_or_stored(desk: Desk) -> None:
@@ -322,7 +322,7 @@ def test_skew_is_counted_from_the_answer(desk: Desk) -> None:
 
 def test_every_mint_is_on_record(desk: Desk) -> None:
     """The record has what joins it with CloudTrail, who asked and why, and never a secret."""
-    desk.said = Said(reason="ticket 4711")
+    desk.said = UserInput(reason="ticket 4711")
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     desk.get("one")
     first, second = desk.record()
@@ -374,7 +374,7 @@ def test_a_profile_that_wants_confirmation_does_not_mint_unasked(desk: Desk) -> 
     desk.profiles["dev"]["confirm"] = True
     with pytest.raises(HumanNeededError, match="asks for your confirmation, and nobody can be asked"):
         desk.get()
-    desk.said = Said(yes=True)
+    desk.said = UserInput(yes=True)
     desk.get()
 
     assert desk.record()[-1]["confirmed_by"] == "ana by --yes"
@@ -388,12 +388,12 @@ def test_a_profile_that_wants_a_reason_does_not_mint_without(
 ) -> None:
     """`require_reason` needs one, and one that matches."""
     desk.profiles["dev"]["require_reason"] = wanted
-    desk.said = Said(reason=reason)
+    desk.said = UserInput(reason=reason)
 
     with pytest.raises(HumanNeededError, match="reason"):
         desk.get()
 
-    desk.said = Said(reason="OPS-12: bucket locked")
+    desk.said = UserInput(reason="OPS-12: bucket locked")
 
     assert desk.get().access_key_id == "ASIA1"
 
@@ -402,7 +402,7 @@ def test_an_mfa_code_is_asked_for_once_for_all_roles_of_the_device(desk: Desk) -
     """Roles with the same device share one GetSessionToken."""
     codes: list[str] = []
 
-    def ask(call: Call) -> str:
+    def ask(call: StsCall) -> str:
         codes.append(call.parameters["SerialNumber"])
         return "123456"
 

@@ -88,7 +88,7 @@ def test_default_chain_follows_its_environment() -> None:
         (sources.of_place("Ec2InstanceMetadata", {}), "credential_source 'Ec2InstanceMetadata'"),
     ],
 )
-def test_how_a_sentence_names_it(origin: sources.Origin, said: str) -> None:
+def test_how_a_sentence_names_it(origin: sources.CredentialSource, said: str) -> None:
     """Every origin has a name for sentences."""
     assert str(origin) == said
 

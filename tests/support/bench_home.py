@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import AWS_CONFIG, HAS_SECRET_SERVICE, PROFILES, PROGRAM, Laptop
+from sandbox import AWS_CONFIG, HAS_SECRET_SERVICE, PROFILES, PROGRAM, Sandbox
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
-class House:
+class Home:
     """One home for all rows, with an STS of its own.
 
     `crowd` is how many callers make a herd, `idle` how many seconds the agent is watched, `calls` how many
@@ -169,18 +169,18 @@ class House:
         self.sts = sts
         self.programs = programs
         self.crowd, self.idle, self.calls = 200, 5.0, 40
-        self.laptop = Laptop(place / "home")
-        self.laptop.environ["PATH"] = f"{Path(programs.python).parent}:/usr/bin:/bin"
+        self.sandbox = Sandbox(place / "home")
+        self.sandbox.environ["PATH"] = f"{Path(programs.python).parent}:/usr/bin:/bin"
         self._numbers = itertools.count()
         process = shlex.join([*programs.launcher, "unlock-bucket"])
-        self.laptop.aws_config(f"{AWS_PROFILES}\n[profile unlock-bucket]\ncredential_process = {process}\n")
+        self.sandbox.aws_config(f"{AWS_PROFILES}\n[profile unlock-bucket]\ncredential_process = {process}\n")
         for name, profiles in (("one", 1), ("many", MANY)):
             self.config(name).write_text(PROFILES + _further_profiles(profiles - 1))
-        self.laptop.configure(PROFILES, endpoint=sts.url)
+        self.sandbox.configure(PROFILES, endpoint=sts.url)
 
     def config(self, name: str) -> Path:
         """A configuration of `one` profile more or less, or of `many`."""
-        return self.laptop.home / f"{name}.toml"
+        return self.sandbox.home / f"{name}.toml"
 
     def python(self, *words: str, **environ: str) -> Command:
         """A run of the interpreter that credhelper is installed for."""
@@ -196,7 +196,7 @@ class House:
 
     def environ(self, command: Command) -> dict[str, str]:
         """What a command finds in its environment."""
-        return {**self.laptop.environ, **command.environ}
+        return {**self.sandbox.environ, **command.environ}
 
     def run(self, command: Command) -> str:
         """What a command prints. Raises CannotMeasureError where it fails."""
@@ -216,7 +216,7 @@ class House:
         """Have answers that are remembered: let everything be minted, then by an unchanged configuration."""
         for command in commands:
             self.run(command)
-        self.laptop.settle()
+        self.sandbox.settle()
         for command in commands:
             self.run(command)
 
@@ -225,17 +225,17 @@ class House:
         """A Secret Service."""
         if not HAS_SECRET_SERVICE:
             raise CannotMeasureError("gnome-keyring and dbus are not installed")
-        with self.laptop.secret_service():
+        with self.sandbox.secret_service():
             try:
                 yield
             finally:
-                del self.laptop.environ["DBUS_SESSION_BUS_ADDRESS"]
+                del self.sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
 
     @contextmanager
     def elhaz(self) -> Iterator[Command]:
         """elhaz with its daemon, which has the session."""
         program = helper("elhaz")
-        configs = self.laptop.home / ".elhaz/configs"
+        configs = self.sandbox.home / ".elhaz/configs"
         configs.mkdir(parents=True, exist_ok=True)
         (configs / "developer.yaml").write_text(ELHAZ_CONFIG)
         try:
@@ -243,13 +243,13 @@ class House:
             self.run(Command([program, "daemon", "add", "-n", "developer"]))
             yield Command([program, "export", "-n", "developer", "-f", "credential-process"])
         finally:
-            _end(f"{self.laptop.home}/.elhaz/sock/daemon.sock")
+            _end(f"{self.sandbox.home}/.elhaz/sock/daemon.sock")
 
     def aws_cli(self) -> Command:
         """The first AWS CLI that has the command; its own cache of roles is filled as it fills it."""
         self.run(self.python("-c", FILL_CLI_CACHE))
         words = ["configure", "export-credentials", "--format", "process", "--profile", "developer-role"]
-        found = [shutil.which("aws", path=self.laptop.environ["PATH"]), str(ROOT / ".venv-awscli/bin/aws")]
+        found = [shutil.which("aws", path=self.sandbox.environ["PATH"]), str(ROOT / ".venv-awscli/bin/aws")]
         for program in found:
             command = Command([program or "", *words])
             if program and os.access(program, os.X_OK) and self._can(command):
@@ -280,7 +280,7 @@ def _further_profiles(count: int) -> str:
 
 
 @contextmanager
-def opened(programs: Programs) -> Iterator[House]:
+def opened(programs: Programs) -> Iterator[Home]:
     """A house for one run."""
     with tempfile.TemporaryDirectory(prefix="bench-") as place, LoopbackSts() as sts:
-        yield House(Path(place), sts, programs)
+        yield Home(Path(place), sts, programs)
