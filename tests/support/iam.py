@@ -29,6 +29,7 @@ from credhelper.credentials import AccessKey
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
+    from moto.iam.models import AccessKey as SavedAccessKey
     from moto.iam.models import IAMBackend
 
 ACCOUNT = "123456789012"

@@ -184,11 +184,11 @@ def _aws_files(directory: Path, config: str = "", credentials: str = "") -> dict
 PROGRAM = """\
 import os, sys
 from credhelper.run import command as run
-from credhelper.errors import CredhelperError, spoken
+from credhelper.errors import CredhelperError, render
 try:
     status = run.run(sys.argv[2:], dict(os.environ), replace=sys.argv[1] == "replace")
 except CredhelperError as error:
-    sys.stderr.buffer.write(spoken(error))
+    sys.stderr.buffer.write(render(error))
     status = error.status
 sys.exit(status)
 """
