@@ -57,8 +57,8 @@ source_profile = "nowhere"
 """
 
 
-@pytest.fixture(name="laptop")
-def _laptop(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+@pytest.fixture(name="sandbox")
+def _sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The laptop, and this process as a program on it."""
     sandbox.configure(PROFILES + MORE)
     for name, value in sandbox.environ.items():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import sandbox as laptops
+import sandbox as sandboxes
 from installing import build_wheel, installed_venv
 from secrets_scan import find_secret
 
@@ -55,7 +55,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def hostile(crowded: Path, sandbox: Sandbox, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a hostile module leaves when it is imported; keyring itself is led to import it."""
-    monkeypatch.setattr(laptops, "PROGRAM", str(crowded / "credhelper"))
+    monkeypatch.setattr(sandboxes, "PROGRAM", str(crowded / "credhelper"))
     sts.secret_marker = MARKER
     directory = sandbox.home / "hostile"
     directory.mkdir()

@@ -15,7 +15,7 @@ import pytest
 import credhelper
 
 import requirements
-import sandbox as laptops
+import sandbox as sandboxes
 from installing import ROOT, build_wheel, install, installed_venv, lend_libraries, make_venv, packages_of
 from sandbox import PROFILES, write_files
 
@@ -80,7 +80,7 @@ def answers(
     """Check that a launcher prints a session, by a mint and from memory."""
 
     def check(launcher: Path | str, **environ: str) -> None:
-        monkeypatch.setattr(laptops, "PROGRAM", str(launcher))
+        monkeypatch.setattr(sandboxes, "PROGRAM", str(launcher))
         sandbox.use_files(files)
         sandbox.settle()
         with sandbox.use_agent():

@@ -54,8 +54,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return installed_venv(build_wheel(place / "dist"), place / "venv") / "bin"
 
 
-@pytest.fixture(name="laptop")
-def _laptop(sandbox: Sandbox, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+@pytest.fixture(name="sandbox")
+def _sandbox(sandbox: Sandbox, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     """The laptop, whose program is the one from the wheel."""
     monkeypatch.setattr(machine, "PROGRAM", str(installed / "credhelper"))
     sandbox.environ["PATH"] = f"{installed}:/usr/bin:/bin"

@@ -57,7 +57,7 @@ class Story:
     """Says what happens, and lets it happen."""
 
     def __init__(self, sandbox: Sandbox, sts: loopback.LoopbackSts) -> None:
-        self._laptop = sandbox
+        self._sandbox = sandbox
         self._sts = sts
         self._step = 0
         self.as_told = True
@@ -75,7 +75,7 @@ class Story:
         """Run a command as a person would; returns what it printed."""
         print(f"\n    $ {shown}")
         done = subprocess.run(
-            command, env=self._laptop.environ, capture_output=True, text=True, timeout=60, check=False
+            command, env=self._sandbox.environ, capture_output=True, text=True, timeout=60, check=False
         )
         said = done.stderr[done.stderr.rfind("\nbotocore.exceptions.") + 1 :] if fails else done.stdout
         self.show(
@@ -93,7 +93,7 @@ class Story:
     def herd(self, name: str) -> None:
         """Ask many times at once."""
         print(f"\n    $ for i in $(seq {HERD}); do credhelper get {name} & done | sort | uniq -c")
-        started = [self._laptop.start("get", name) for _ in range(HERD)]
+        started = [self._sandbox.start("get", name) for _ in range(HERD)]
         answers = {process.communicate(timeout=60)[0] for process in started}
         self.check(len(answers) == 1, f"{len(answers)} different answers")
         self.show(f"{HERD} {answers.pop()[:60].decode()}...")

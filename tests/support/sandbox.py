@@ -307,12 +307,12 @@ class SecretService:
         )
         assert self._process.stdout is not None
         sandbox.environ["DBUS_SESSION_BUS_ADDRESS"] = self._process.stdout.readline().strip()
-        self._laptop = sandbox
+        self._sandbox = sandbox
 
     @property
     def daemon(self) -> int | None:
         """The process id of gnome-keyring-daemon: the one with this laptop's HOME."""
-        marker = f"HOME={self._laptop.home}".encode()
+        marker = f"HOME={self._sandbox.home}".encode()
         return next((pid for pid in _processes("gnome-keyring-d") if marker in _environ(pid)), None)
 
     def signal(self, number: signal.Signals) -> None:
@@ -323,7 +323,7 @@ class SecretService:
 
     def kill_bus(self) -> None:
         """Kill the bus under the daemon and everybody who is connected."""
-        marker = f"HOME={self._laptop.home}".encode()
+        marker = f"HOME={self._sandbox.home}".encode()
         for pid in _processes("dbus-daemon"):
             if marker in _environ(pid):
                 os.kill(pid, signal.SIGKILL)

@@ -24,7 +24,7 @@ OF_OTHERS = (bench.aws_export_credentials, bench.elhaz, bench.aws_cli)
 NEED_A_KEYRING = (bench.calls_of_a_herd, bench.herd, bench.cold_mint, bench.keyring_hit)
 
 
-@pytest.fixture(name="house", scope="module")
+@pytest.fixture(name="home", scope="module")
 def _app() -> Iterator[Home]:
     """A house where everything is small, for credhelper as the tests have it."""
     with bench_home.opened(bench_home.from_this_environment()) as home:

@@ -27,8 +27,8 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("files"), PROFILES + "[keyring]\ntimeout = 20\n")
 
 
-@pytest.fixture(name="laptop")
-def _laptop(sandbox: Sandbox, files: Path):
+@pytest.fixture(name="sandbox")
+def _sandbox(sandbox: Sandbox, files: Path):
     """The laptop, on which no agent is running yet."""
     with sandbox.settled(files):
         yield sandbox

@@ -53,8 +53,8 @@ def _quiet_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("quiet"), CONFIG + '\n[agent]\nmode = "off"\n')
 
 
-@pytest.fixture(name="laptop")
-def _laptop(sandbox: Sandbox, files: Path):
+@pytest.fixture(name="sandbox")
+def _sandbox(sandbox: Sandbox, files: Path):
     """The laptop with all these profiles, on which no agent is running yet."""
     with sandbox.settled(files):
         yield sandbox

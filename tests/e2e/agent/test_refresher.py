@@ -53,8 +53,8 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("files"), PROFILES + HUMAN)
 
 
-@pytest.fixture(name="laptop")
-def _laptop(sandbox: Sandbox, files: Path):
+@pytest.fixture(name="sandbox")
+def _sandbox(sandbox: Sandbox, files: Path):
     """The laptop with an agent that knows nothing yet."""
     with sandbox.settled(files):
         assert sandbox.run("agent", "start").status == 0

@@ -38,8 +38,8 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_files(tmp_path_factory.mktemp("files"), text)
 
 
-@pytest.fixture(name="laptop")
-def _laptop(sandbox: Sandbox, files: Path):
+@pytest.fixture(name="sandbox")
+def _sandbox(sandbox: Sandbox, files: Path):
     """The laptop, on which no agent is running yet."""
     with sandbox.settled(files):
         yield sandbox
@@ -180,8 +180,8 @@ class TestSignals:
 
 
 class TestLeaving:
-    @pytest.fixture(name="laptop")
-    def _laptop(self, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
+    @pytest.fixture(name="sandbox")
+    def _sandbox(self, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
         """With an agent that leaves after one idle second."""
         sandbox.use_files(tmp_path_factory.getbasetemp() / "hasty")
         return sandbox

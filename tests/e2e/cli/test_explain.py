@@ -80,8 +80,8 @@ sys.addaudithook(spy)
 """
 
 
-@pytest.fixture(name="laptop")
-def _laptop(sandbox: Sandbox) -> Sandbox:
+@pytest.fixture(name="sandbox")
+def _sandbox(sandbox: Sandbox) -> Sandbox:
     """The usual one, with profiles of every kind."""
     sandbox.configure(PROFILES + MORE)
     sandbox.aws_config(AWS_CONFIG + VIA_AWS)
