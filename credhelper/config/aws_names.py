@@ -57,3 +57,5 @@ TASKS: Final = {
 """By the short name of the policy."""
 
 FEATURES: Final = {policy: task.feature for policy, task in TASKS.items()}
+
+PROPAGATION: Final = "changes of delegation and features take up to 3 minutes to take effect"
