@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from credhelper import app, expiry
-from credhelper.aws.rate_limit import Paced
+from credhelper.aws.rate_limit import RateLimitedSts
 from credhelper.deadline import Deadline
 from credhelper.errors import CredhelperError, HumanNeededError
 from credhelper.run import accounts
@@ -159,7 +159,7 @@ class Sessions:
         self._opened = opened
         self._template = template
         self._source = Source(opened, template)
-        self._provider = opened.provider(Paced(Sts(opened.environ, attempts=1), stop.event))
+        self._provider = opened.provider(RateLimitedSts(Sts(opened.environ, attempts=1), stop.event))
         self._permission = Permission()
 
     def open(self, chosen: Sequence[Account]) -> None:
