@@ -22,7 +22,7 @@ def targets(app: App, options: SetupOptions, name: str) -> list[str]:
 
         call = app.planner().call(profile)
         return accounts.of_organization(
-            Services(call.endpoint, call.origin), app.provider().source_keys(call)
+            Services(call.endpoint, call.source), app.provider().source_keys(call)
         )
 
     picked = accounts.pick(config, profile, options.accounts, (), members)

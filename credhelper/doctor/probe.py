@@ -64,7 +64,7 @@ def _try(call: StsCall, keys: AccessKey, visit: Visit) -> Iterator[Finding]:
     from credhelper.aws.services import Services
 
     region = call.profile.get("region") or call.endpoint.region
-    services = Services(replace(call.endpoint, region=region), call.origin)
+    services = Services(replace(call.endpoint, region=region), call.source)
     who = services.ask(keys, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
     account = call.profile.account_id
     if account not in (None, who["Account"]):

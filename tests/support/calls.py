@@ -63,7 +63,7 @@ class Desk:
     def source_keys(self, name: str, seconds: float = 20) -> AccessKey:
         """The source credentials of a profile whose chain has one call."""
         call = self.call(name)
-        return Aws(self._environ()).source_keys(call.origin, call.path, Deadline(seconds))
+        return Aws(self._environ()).source_keys(call.source, call.path, Deadline(seconds))
 
     def mint(
         self,
