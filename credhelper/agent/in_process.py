@@ -127,7 +127,7 @@ class _Lease(client.Lease):
 class Threads:
     """The agent, or else the memory of this process, for one request."""
 
-    def __init__(self, agent: client.Agent) -> None:
+    def __init__(self, agent: client.AgentClient) -> None:
         self._agent = agent
         self._leases: list[_Lease] = []
 

@@ -79,7 +79,7 @@ class Entry:
         return ENTRY + len(key) + len(self.body) + len(self.of) + len(self.label)
 
 
-class Lease:
+class Grant:
     """The right to mint for a key."""
 
     __slots__ = ("asking", "cleared", "holder", "key", "number", "since")
@@ -110,7 +110,7 @@ class Memory:
     def __init__(self, clock: "Callable[[], Now]") -> None:
         self._clock = clock
         self._entries: dict[bytes, Entry] = {}
-        self._leases: dict[bytes, Lease] = {}
+        self._leases: dict[bytes, Grant] = {}
         self._waiters: dict[bytes, list[Waiter]] = {}
         self._numbers = 0
         self._next_expiry = float("inf")
@@ -164,21 +164,21 @@ class Memory:
             peer.reply("mint", 0, self._servable(key, now))
             return
         self._numbers += 1
-        self._leases[key] = Lease(self._numbers, key, peer, now.steady)
+        self._leases[key] = Grant(self._numbers, key, peer, now.steady)
         peer.reply("mint", self._numbers, self._servable(key, now))
 
     def _servable(self, key: bytes, now: Now) -> bytes | bytearray:
         entry = self._entries.get(key)
         return entry.body if entry and left(entry.thresholds, now) >= entry.thresholds.servable else b""
 
-    def lease(self, peer: "Peer", number: int) -> Lease | None:
+    def lease(self, peer: "Peer", number: int) -> Grant | None:
         """The lease of that number, where this peer still has it."""
         for lease in self._leases.values():
             if lease.number == number and lease.holder is peer:
                 return lease
         return None
 
-    def put(self, lease: Lease, body: bytearray, thresholds: "ExpiryThresholds", of: str, label: str) -> None:
+    def put(self, lease: Grant, body: bytearray, thresholds: "ExpiryThresholds", of: str, label: str) -> None:
         """Bytes for all who wait, kept unless they were cleared since the lease was granted."""
         names = _names(lease.key, of, label)
         kept = lease.cleared is None or not _are_meant(lease.cleared, names)
@@ -208,30 +208,30 @@ class Memory:
         while self.size > MOST:
             self._drop(next(iter(self._entries)))
 
-    def fail(self, lease: Lease, status: int, body: bytearray) -> None:
+    def fail(self, lease: Grant, status: int, body: bytearray) -> None:
         """The same failure for all who wait; whoever comes later starts afresh."""
         for waiter in self._release(lease):
             waiter.peer.reply("fail", status, body)
         lease.holder.reply("ok")
 
-    def open(self, lease: Lease) -> None:
+    def open(self, lease: Grant) -> None:
         """Let all who wait mint by themselves, at once: there is nothing to share."""
         now = self._clock()
         for waiter in self._release(lease):
             waiter.peer.reply("mint", 0, self._servable(lease.key, now))
         lease.holder.reply("ok")
 
-    def drop(self, lease: Lease) -> None:
+    def drop(self, lease: Grant) -> None:
         """The holder has not minted and does not say why: the next one's turn."""
         lease.holder.reply("ok")
         self._pass_on(lease)
 
-    def asking(self, lease: Lease) -> None:
+    def asking(self, lease: Grant) -> None:
         """The holder asks a person, and wants to know how many wait for the answer."""
         lease.asking = True
         lease.holder.reply("ok", len(self._waiters.get(lease.key, ())))
 
-    def _pass_on(self, lease: Lease) -> None:
+    def _pass_on(self, lease: Grant) -> None:
         del self._leases[lease.key]
         waiters = self._waiters.get(lease.key)
         if waiters:
@@ -240,7 +240,7 @@ class Memory:
                 del self._waiters[lease.key]
             self._grant(following.peer, lease.key, self._clock())
 
-    def _release(self, lease: Lease) -> list[Waiter]:
+    def _release(self, lease: Grant) -> list[Waiter]:
         del self._leases[lease.key]
         return self._waiters.pop(lease.key, [])
 

@@ -16,7 +16,7 @@ from credhelper.agent.memory import Memory, Now
 from credhelper.wire import ExpiryThresholds
 
 if TYPE_CHECKING:
-    from credhelper.agent.memory import Lease
+    from credhelper.agent.memory import Grant
 
 KEY = b"the call"
 SIZE = memory.ENTRY + len("of" + "dev")
@@ -82,7 +82,7 @@ class Room:
         (reply,) = self.ask(mode, key).hears()
         return reply
 
-    def holder(self, key: bytes = KEY, mode: str = "get") -> tuple[Peer, Lease]:
+    def holder(self, key: bytes = KEY, mode: str = "get") -> tuple[Peer, Grant]:
         """A new peer with the lease on a key."""
         peer = self.ask(mode, key)
         (word, number, _) = peer.hears()[0]
@@ -260,7 +260,7 @@ class TestLease:
         assert room.answer()[0] == "mint"
 
 
-def say(room: Room, verb: str, lease: Lease) -> None:
+def say(room: Room, verb: str, lease: Grant) -> None:
     """Say what became of a lease."""
     if verb == "put":
         room.memory.put(lease, bytearray(b"body"), room.thresholds(), "of", "dev")
@@ -838,7 +838,7 @@ class Ledger(RuleBasedStateMachine):
         """The keys whose holders do not wait for another one."""
         return [key for key, held in self.held.items() if self.is_free(held.peer)]
 
-    def lease(self, key: bytes) -> Lease:
+    def lease(self, key: bytes) -> Grant:
         held = self.held[key]
         lease = self.memory.lease(held.peer, held.number)
         assert lease is not None
