@@ -41,7 +41,7 @@ CLIENTS: Final = 8
 _EXPIRATION_SLACK: Final = 300.0
 
 
-class Aws:
+class Sts:
     """The calls, made for one process, by as many threads as there are.
 
     botocore's clients may be shared by threads, its sessions may not. A client is kept for the keys that it
@@ -57,16 +57,16 @@ class Aws:
         self._clients: dict[tuple[Any, ...], Any] = {}
         self._thread = threading.local()
 
-    def source_keys(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
+    def source_key(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with. Raises SourceError, ConfigError."""
         return source_credentials.resolve(self._session(origin), origin, path, self._environ, deadline)
 
-    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:
+    def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         """Make the call. Raises RefusedError, SourceError, UnreachableError."""
-        _check_keys(call, keys)
+        _check_keys(call, access_key)
         seconds = deadline.left(STS_SECONDS)
         # A code works once: an attempt whose answer has been lost may have used it up.
-        client = self._client(call, keys, 1 if code else self._attempts)
+        client = self._client(call, access_key, 1 if code else self._attempts)
         facts = _facts(call)
         request = {**call.parameters, **({"TokenCode": code} if code else {})}
         operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
@@ -108,17 +108,17 @@ class Aws:
                 self._sessions[profile] = source_credentials.open_session(origin)
             return self._sessions[profile]
 
-    def _client(self, call: StsCall, keys: AccessKey, attempts: int = ATTEMPTS) -> Any:
-        known = call.source.place, call.source.name, call.endpoint, keys, attempts
+    def _client(self, call: StsCall, access_key: AccessKey, attempts: int = ATTEMPTS) -> Any:
+        known = call.source.place, call.source.name, call.endpoint, access_key, attempts
         with self._making:
             if known not in self._clients:
                 if len(self._clients) == CLIENTS:
                     del self._clients[next(iter(self._clients))]
-                self._clients[known] = self._new_client(call, keys, attempts)
+                self._clients[known] = self._new_client(call, access_key, attempts)
             return self._clients[known]
 
     @quiet
-    def _new_client(self, call: StsCall, keys: AccessKey, attempts: int) -> Any:
+    def _new_client(self, call: StsCall, access_key: AccessKey, attempts: int) -> Any:
         endpoint = call.endpoint
         config = botocore.config.Config(
             connect_timeout=endpoint.connect_timeout,
@@ -136,9 +136,9 @@ class Aws:
                 region_name=endpoint.region,
                 endpoint_url=endpoint.url,
                 verify=endpoint.ca_bundle if endpoint.verified else False,
-                aws_access_key_id=keys.access_key_id,
-                aws_secret_access_key=keys.secret_access_key,
-                aws_session_token=keys.session_token,
+                aws_access_key_id=access_key.access_key_id,
+                aws_secret_access_key=access_key.secret_access_key,
+                aws_session_token=access_key.session_token,
                 config=config,
             )
         except (boto.BotoCoreError, ValueError) as error:
@@ -197,12 +197,12 @@ def _is_sound(text: object) -> bool:
     return isinstance(text, str) and bool(text) and not validation.has_control_characters(text)
 
 
-def _check_keys(call: StsCall, keys: AccessKey) -> None:
+def _check_keys(call: StsCall, access_key: AccessKey) -> None:
     """Raise SourceError where they cannot be sent: a file with Windows line ends leaves a CR on each."""
     parts = {
-        "access key id": keys.access_key_id,
-        "secret access key": keys.secret_access_key,
-        "session token": keys.session_token,
+        "access key id": access_key.access_key_id,
+        "secret access key": access_key.secret_access_key,
+        "session token": access_key.session_token,
     }
     for name, text in parts.items():
         if text is not None and not _is_sound(text):

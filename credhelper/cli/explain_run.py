@@ -134,13 +134,13 @@ def _call(app: App, found: Found) -> Document | None:
         region = profile.get("sts_region") or profile.get("region")
         sent = parameters.of(profile, region or calls.FALLBACK_REGION["aws"], person)
         return {"api": API[profile.kind], "parameters": provenance.sent(sent), "region": region} | _NOWHERE
-    from credhelper.aws.sts import Aws
+    from credhelper.aws.sts import Sts
 
     return {
         "api": call.api,
         "parameters": provenance.sent(call.parameters),
         "region": call.endpoint.region,
-        "endpoint": provenance.without_password(Aws(app.environ).address(call)),
+        "endpoint": provenance.without_password(Sts(app.environ).address(call)),
         "key": call.key if found.is_whole else None,
     }
 

@@ -93,9 +93,9 @@ def _caller(
         return None
     app = replace(visit.app, deadline=Deadline(visit.seconds(SOURCE_SECONDS)))
     try:
-        keys = app.provider().source_keys(call)
+        access_key = app.provider().source_key(call)
         services = Services(call.endpoint, call.source)
-        who = services.ask(keys, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
+        who = services.ask(access_key, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
     except HumanNeededError as error:
         yield note(
             "source", f"not looked at, because a person would be asked: {error.sentence}", *advice(error)
@@ -104,7 +104,7 @@ def _caller(
         yield trouble("source", error)
     else:
         yield fine("source", f"{call.signer} is '{who['Arn']}'")
-        return Caller(services, keys, who["Account"], who["Arn"], visit, silent)
+        return Caller(services, access_key, who["Account"], who["Arn"], visit, silent)
     return None
 
 
