@@ -18,8 +18,8 @@ import botocore.session
 from credhelper import expiry
 from credhelper.aws import errors, source_credentials, transport
 from credhelper.aws.quiet import quiet
+from credhelper.config import aws_names, validation
 from credhelper.config import keys as config_keys
-from credhelper.config import validation
 from credhelper.credentials import AccessKey, Credentials, Minted
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
@@ -164,11 +164,11 @@ def _facts(call: StsCall) -> dict[str, str]:
     parameters = call.parameters
     task = parameters.get("TaskPolicyArn", {}).get("arn", "")
     account = call.profile.account_id or ""
-    partition = config_keys.partition_of(call.endpoint.region)
+    partition = aws_names.partition_of(call.endpoint.region)
     return {
         "account": f"{account} ({call.profile.account_name})" if call.profile.account_name else account,
         "principal": f"arn:{partition}:iam::{account}:root",
-        "task": config_keys.short_task(task),
+        "task": aws_names.short_task(task),
         "task_arn": task,
         "target": str(parameters.get("RoleArn") or parameters.get("TargetPrincipal") or ""),
         "device": str(parameters.get("SerialNumber", "")),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from credhelper import expiry
 from credhelper.cli import provenance
-from credhelper.config.aws_names import TASKS
-from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, ROOT_TASKS, SESSION, short_task
+from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
+from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.sessions import caller, calls, parameters, series
@@ -132,7 +132,7 @@ def _call(app: App, found: Found) -> Document | None:
     if call is None:
         person = parameters.NameContext(caller.user(app.environ), caller.host(app.environ), lambda _: UNSAID)
         region = profile.get("sts_region") or profile.get("region")
-        sent = parameters.of(profile, region or calls.FALLBACK_REGION["aws"], person)
+        sent = parameters.of(profile, region or FALLBACK_REGION["aws"], person)
         return {"api": API[profile.kind], "parameters": provenance.sent(sent), "region": region} | _NOWHERE
     from credhelper.aws.sts import Sts
 
@@ -160,7 +160,7 @@ def _task(profile: Profile) -> Document | None:
     task = TASKS.get(policy)
     return {
         "policy": policy,
-        "words": ROOT_TASKS.get(policy),
+        "words": task.purpose if task else None,
         "actions": list(task.actions) if task else None,
         "bounds": task.bounds if task else None,
         "feature": task.feature if task else None,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from credhelper import expiry
 from credhelper.agent import admin
 from credhelper.app import agent_directory
-from credhelper.config.keys import API, ROLE, ROOT, short_task
+from credhelper.config.aws_names import short_task
+from credhelper.config.keys import API, ROLE, ROOT
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, CredhelperError, printable
 

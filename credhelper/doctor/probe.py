@@ -9,7 +9,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.config.keys import ROOT, short_task
+from credhelper.config.aws_names import short_task
+from credhelper.config.keys import ROOT
 from credhelper.deadline import Deadline
 from credhelper.doctor.cases import sound
 from credhelper.doctor.findings import advice, fine, note, problem, trouble

@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from credhelper.config.keys import ROLE, ROOT, short_task
+from credhelper.config.aws_names import short_task
+from credhelper.config.keys import ROLE, ROOT
 from credhelper.doctor.agent import switched_off
 from credhelper.doctor.cases import Broken, every
 from credhelper.doctor.findings import Finding, advice, fine, note, problem, trouble

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.config import keys, validation
+from credhelper.config import validation
+from credhelper.config.aws_names import FALLBACK_REGION, REGION, partition_of_arn
 from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
 from credhelper.config.profiles import Config, Profile, Setting, check_partition
 from credhelper.config.toml import nearest
@@ -36,17 +37,6 @@ Node = tuple[str, str]
 
 MFA_SESSION_SECONDS: Final = 43200
 LONGEST_CHAIN: Final = 64
-FALLBACK_REGION: Final = {
-    "aws": "us-east-1",
-    "aws-cn": "cn-north-1",
-    "aws-us-gov": "us-gov-west-1",
-    "aws-iso": "us-iso-east-1",
-    "aws-iso-b": "us-isob-east-1",
-    "aws-iso-e": "eu-isoe-west-1",
-    "aws-iso-f": "us-isof-south-1",
-    "aws-eusc": "eusc-de-east-1",
-}
-"""Where AssumeRole goes when nothing names a region: the one of each partition that is always enabled."""
 
 _PASSED_ON: Final = (
     *("region", "sts_region", "endpoint_url", "ca_bundle", "connect_timeout", "read_timeout"),
@@ -297,7 +287,7 @@ class CallPlanner:
             source.region if parent is None else parent.endpoint.region,
         )
         region = next((candidate for candidate in candidates if candidate), None)
-        if region is not None and not validation.matches(keys.REGION, region):
+        if region is not None and not validation.matches(REGION, region):
             raise ConfigError(f"region '{region}' is not the name of a region")
         if profile.kind == ROOT and region in (None, "aws-global"):
             raise ConfigError(
@@ -310,7 +300,7 @@ class CallPlanner:
             check_partition(profile, region)
         else:
             arn = str(profile.get("role_arn") or profile.get("mfa_serial") or "")
-            region = FALLBACK_REGION.get(arn.split(":")[1] if arn.startswith("arn:") else "aws", "us-east-1")
+            region = FALLBACK_REGION.get(partition_of_arn(arn) or "aws", "us-east-1")
         return Endpoint(
             region,
             profile.get("endpoint_url") or sources.endpoint_url(self._environ, self._files, source),

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from credhelper.awsconfig.profiles import AwsFiles
-from credhelper.config.keys import partition_of
+from credhelper.config.aws_names import FALLBACK_REGION, partition_of
 from credhelper.config.profiles import Config
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, SourceError
-from credhelper.sessions.calls import FALLBACK_REGION, CallPlanner, StsCall, read_path, write_path
+from credhelper.sessions.calls import CallPlanner, StsCall, read_path, write_path
 from credhelper.sessions.parameters import NameContext
 
 if TYPE_CHECKING:
