@@ -109,7 +109,7 @@ class Sts:
             return self._sessions[profile]
 
     def _client(self, call: StsCall, access_key: AccessKey, attempts: int = ATTEMPTS) -> Any:
-        known = call.origin.place, call.origin.name, call.endpoint, access_key, attempts
+        known = call.source.place, call.source.name, call.endpoint, access_key, attempts
         with self._making:
             if known not in self._clients:
                 if len(self._clients) == CLIENTS:
@@ -131,7 +131,7 @@ class Sts:
         if endpoint.ca_bundle is not None and not os.path.exists(endpoint.ca_bundle):
             raise call.profile.error_at("ca_bundle", f"names no file: '{endpoint.ca_bundle}'")
         try:
-            client: Any = self._session(call.origin).create_client(
+            client: Any = self._session(call.source).create_client(
                 "sts",
                 region_name=endpoint.region,
                 endpoint_url=endpoint.url,
@@ -176,16 +176,9 @@ def _facts(call: StsCall) -> dict[str, str]:
             parameters.get("DurationSeconds", 900 if call.profile.kind == config_keys.ROOT else 3600)
         ),
         "region": call.endpoint.region,
-        "source": _source(call),
+        "source": call.signer,
         "skew": "off from",
     }
-
-
-def _source(call: StsCall) -> str:
-    """Whose keys sign the call, as a sentence names it."""
-    if call.source is call.origin:
-        return str(call.origin)
-    return f"profile '{call.source.profile.name}'"  # type: ignore[union-attr]
 
 
 def _refusal(call: StsCall, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
@@ -194,8 +187,8 @@ def _refusal(call: StsCall, response: Mapping[str, Any], facts: dict[str, str]) 
         facts = {**facts, "skew": errors.spell_skew(answered - expiry.read_clocks().wall)}
     error = response.get("Error", {})
     found = errors.explain(call.api, str(error.get("Code", "")), str(error.get("Message", "")), facts)
-    hint = source_credentials.login_hint(call.origin)
-    if isinstance(found, SourceError) and hint and call.source is call.origin:
+    hint = source_credentials.login_hint(call.source)
+    if isinstance(found, SourceError) and hint and call.parent is None:
         return type(found)(found.sentence, hint, code=found.code)
     return found
 
@@ -213,7 +206,7 @@ def _check_keys(call: StsCall, access_key: AccessKey) -> None:
     }
     for name, text in parts.items():
         if text is not None and not _is_sound(text):
-            raise SourceError(f"the {name} of {_source(call)} is empty or has a control character")
+            raise SourceError(f"the {name} of {call.signer} is empty or has a control character")
 
 
 def _checked(call: StsCall, answer: Mapping[str, Any], host: str) -> Minted:

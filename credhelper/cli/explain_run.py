@@ -16,10 +16,9 @@ from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.sessions import caller, calls, parameters, series
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from credhelper.app import App
     from credhelper.config.keys import Kind
@@ -59,6 +58,7 @@ def explain(app: App, name: str, flags: Mapping[str, Any]) -> Document:
         call, problem = _call(app, found), found.problem
     except CredhelperError as error:  # such as a CA bundle that is not there
         call, problem = None, found.problem or error
+    hops = found.call.hops() if found.call else ()
     settings = places.settings(profile)
     settings += places.around(found.call) if found.call else ()
     return {
@@ -69,8 +69,8 @@ def explain(app: App, name: str, flags: Mapping[str, Any]) -> Document:
         "account": profile.account_id if profile.kind else None,
         "account_name": profile.account_name,
         "call": call,
-        "chain": [places.hop(hop, has_key=found.is_whole) for hop in _hops(found.call)],
-        "source": places.source(found.call.origin) if found.call else None,
+        "chain": [places.hop(hop, has_key=found.is_whole) for hop in hops],
+        "source": places.source(found.call.source) if found.call else None,
         "settings": [*settings, *_unset(profile, human)],
         "task": _task(profile),
         "human": human,
@@ -105,7 +105,7 @@ def _human(app: App, found: Found) -> list[Document]:
     """What all the mints that it takes ask a human for."""
     if found.call is None:
         return _asks(app, found.profile, None)
-    human = [asked for hop in _hops(found.call) for asked in _asks(app, hop.profile, hop)]
+    human = [asked for hop in found.call.hops() for asked in _asks(app, hop.profile, hop)]
     if found.wants_reason and not any(each["what"] == "reason" for each in human):
         sentence = "for a reason, which is a part of the call"
         human.append({"what": "reason", "now": True, "profile": found.profile.name, "sentence": sentence})
@@ -122,13 +122,6 @@ def _unread(app: App, name: str, flags: Mapping[str, Any]) -> Profile:
     layers = ((app.config.table("defaults"), "defaults"), (table, f"profiles.{bare}"), (flags, FLAG))
     written = {key: Setting(value, origin) for layer, origin in layers for key, value in layer.items()}
     return Profile(name, cast("Kind", ""), written)
-
-
-def _hops(call: StsCall | None) -> Iterator[StsCall]:
-    """The calls that a mint takes, the one that was asked for first."""
-    while call is not None:
-        yield call
-        call = None if isinstance(call.source, CredentialSource) else call.source
 
 
 def _call(app: App, found: Found) -> Document | None:

@@ -52,11 +52,7 @@ class Asked:
     @property
     def keys(self) -> set[str]:
         """The KEYs of the call and of all that it rests on."""
-        found, call = set(), self.call
-        while call is not None:
-            found.add(call.key)
-            call = None if call.source is call.origin else call.source  # type: ignore[assignment]
-        return found
+        return {hop.key for hop in self.call.hops()} if self.call else set()
 
 
 def probe(app: App) -> Document:
