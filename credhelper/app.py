@@ -56,7 +56,7 @@ class App:
     environ: Mapping[str, str]
     places: paths.Places
     log: Log
-    agent: client.Agent
+    agent: client.AgentClient
     locks: Locks
     audit: Audit
     store: Store
@@ -202,7 +202,7 @@ def open_app(
         background=start.background,
     )
     wanted = _agent_mode(environ, mode) == "auto"
-    agent = client.Agent(
+    agent = client.AgentClient(
         agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
         log,
         idle_seconds=idle,

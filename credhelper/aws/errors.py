@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import botocore.exceptions as boto
 
-from credhelper.config.aws_names import PROPAGATION
-from credhelper.config.keys import ROOT_TASKS
+from credhelper.config.aws_names import PROPAGATION, TASKS
 from credhelper.config.toml import nearest
 from credhelper.deadline import LateError
 from credhelper.errors import (
@@ -324,8 +323,8 @@ def _code(error: Mapping[str, Any]) -> str:
 def _task_meant(facts: Mapping[str, str]) -> tuple[str, ...]:
     """A hint at the root task that an ARN of AWS's misspells; AWS may have added one that we do not know."""
     arn, task = facts.get("task_arn", ""), facts.get("task", "")
-    known = task in ROOT_TASKS and arn.endswith(f":policy/root-task/{task}")
-    return () if known or ":iam::aws:" not in arn else nearest(task, ROOT_TASKS)
+    known = task in TASKS and arn.endswith(f":policy/root-task/{task}")
+    return () if known or ":iam::aws:" not in arn else nearest(task, TASKS)
 
 
 def _quoted(api: str, code: str, message: str) -> dict[str, str]:

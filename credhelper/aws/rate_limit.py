@@ -79,7 +79,7 @@ class RateLimitedSts:
         return self._sts.source_key(origin, path, deadline)
 
     def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:  # noqa: ARG002
-        """Make the call, again while STS throttles it. Raises what `sts` raises, or that it was interrupted."""
+        """Make the call, again while STS throttles it. Raises CredhelperError, also if stopped."""
         throttled = unanswered = 0
         while True:
             while not self._stopped.is_set() and (seconds := self._limit.acquire()):

@@ -15,8 +15,8 @@ import botocore.session
 
 from credhelper import expiry
 from credhelper.aws import errors, source_credentials, transport
+from credhelper.config import aws_names, validation
 from credhelper.config import keys as config_keys
-from credhelper.config import validation
 from credhelper.credentials import AccessKey, Credentials, Minted
 from credhelper.deadline import Deadline, within
 from credhelper.errors import CredhelperError, SourceError, UnreachableError
@@ -100,7 +100,7 @@ class Sts:
             return self._sessions[profile]
 
     def _client(self, call: StsCall, access_key: AccessKey, attempts: int = transport.ATTEMPTS) -> Any:
-        known = call.origin.place, call.origin.name, call.endpoint, access_key, attempts
+        known = call.source.place, call.source.name, call.endpoint, access_key, attempts
         with self._making:
             if known not in self._clients:
                 if len(self._clients) == CLIENTS:
@@ -113,7 +113,7 @@ class Sts:
         if bundle is not None and not os.path.exists(bundle):
             raise call.profile.error_at("ca_bundle", f"names no file: '{bundle}'")
         client = transport.create_client(
-            self._session(call.origin),
+            self._session(call.source),
             "sts",
             call.endpoint,
             access_key,
@@ -134,17 +134,17 @@ def _facts(call: StsCall) -> dict[str, str]:
     profile, parameters, region = call.profile, call.parameters, call.endpoint.region
     task = parameters.get("TaskPolicyArn", {}).get("arn", "")
     facts = {
-        "task": config_keys.short_task(task),
+        "task": aws_names.short_task(task),
         "task_arn": task,
         "device": str(parameters.get("SerialNumber", "")),
         "duration": str(parameters.get("DurationSeconds", 3600)),
         "region": region,
-        "source": _source(call),
+        "source": call.signer,
         "skew": "off from",
     }
     if profile.kind == config_keys.ROOT:
         name = f" ({profile.account_name})" if profile.account_name else ""
-        principal = f"arn:{config_keys.partition_of(region)}:iam::{profile.account_id}:root"
+        principal = f"arn:{aws_names.partition_of(region)}:iam::{profile.account_id}:root"
         return facts | {
             "resource": f"account '{profile.account_id}{name}'",
             "principal": principal,
@@ -154,20 +154,13 @@ def _facts(call: StsCall) -> dict[str, str]:
     return facts | {"resource": role, "target": role}
 
 
-def _source(call: StsCall) -> str:
-    """Whose keys sign the call, as a sentence names it."""
-    if call.source is call.origin:
-        return str(call.origin)
-    return f"profile '{call.source.profile.name}'"  # type: ignore[union-attr]
-
-
 def _refusal(call: StsCall, response: Mapping[str, Any]) -> CredhelperError:
     facts, answered = _facts(call), transport.date(response)
     if answered is not None:
         facts["skew"] = errors.spell_skew(answered - expiry.read_clocks().wall)
     found = errors.explain(call.api, response.get("Error", {}), facts)
-    hint = source_credentials.login_hint(call.origin)
-    if isinstance(found, SourceError) and hint and call.source is call.origin:
+    hint = source_credentials.login_hint(call.source)
+    if isinstance(found, SourceError) and hint and call.parent is None:
         return type(found)(found.sentence, hint, code=found.code)
     return found
 
@@ -185,7 +178,7 @@ def _check_key(call: StsCall, access_key: AccessKey) -> None:
     }
     for name, text in parts.items():
         if text is not None and not _is_sound(text):
-            raise SourceError(f"the {name} of {_source(call)} is empty or has a control character")
+            raise SourceError(f"the {name} of {call.signer} is empty or has a control character")
 
 
 def _checked(call: StsCall, answer: Mapping[str, Any], host: str) -> Minted:

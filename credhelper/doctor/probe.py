@@ -9,7 +9,8 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.config.keys import ROOT, short_task
+from credhelper.config.aws_names import short_task
+from credhelper.config.keys import ROOT
 from credhelper.deadline import Deadline
 from credhelper.doctor.cases import sound
 from credhelper.doctor.findings import advice, fine, note, problem, trouble
@@ -64,7 +65,7 @@ def _try(call: StsCall, access_key: AccessKey, visit: Visit) -> Iterator[Finding
     from credhelper.aws.services import Services
 
     region = call.profile.get("region") or call.endpoint.region
-    services = Services(replace(call.endpoint, region=region), call.origin)
+    services = Services(replace(call.endpoint, region=region), call.source)
     who = services.ask(access_key, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
     account = call.profile.account_id
     if account not in (None, who["Account"]):

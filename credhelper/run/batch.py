@@ -23,7 +23,6 @@ from credhelper.run import accounts
 from credhelper.run.capture import KILL
 from credhelper.sessions.consent import Permission
 from credhelper.sessions.provider import STALE_SOURCE
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -143,10 +142,10 @@ class Source:
         start = app.Invocation(time.monotonic(), background=self._access_key is not None)
         newly = app.open_app(self._opened.environ, start, self._opened.said)
         with contextlib.closing(newly.agent):
-            provider, source = newly.provider(), self._template.source
-            if isinstance(source, CredentialSource):
+            provider, parent = newly.provider(), self._template.parent
+            if parent is None:
                 return provider.source_key(self._template)
-            self._session = provider.get(source, mode=mode)
+            self._session = provider.get(parent, mode=mode)
             return self._session.access_key
 
 
@@ -178,7 +177,7 @@ class Sessions:
         """The accounts of the source's organization. Raises CredhelperError."""
         from credhelper.aws.services import Services
 
-        services = Services(self._template.endpoint, self._template.origin)
+        services = Services(self._template.endpoint, self._template.source)
         return accounts.of_organization(services, self._source.access_key())
 
     def call(self, account_id: str) -> StsCall:

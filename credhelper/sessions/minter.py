@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from credhelper import expiry
 from credhelper.audit import Line
-from credhelper.config.keys import short_task
+from credhelper.config.aws_names import short_task
 from credhelper.credentials import utc
 from credhelper.errors import CancelledError, CodeRejectedError, CredhelperError, NobodyError
 from credhelper.sessions.consent import Permission

@@ -13,7 +13,6 @@ from credhelper.agent.client import Lease, write_failure
 from credhelper.credentials import AccessKey, Clocks, Credentials
 from credhelper.errors import CancelledError, ConfigError, CredhelperError, HumanNeededError
 from credhelper.sessions.minter import Minter
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
     from credhelper.audit import Audit
     from credhelper.cache.locks import Locks
     from credhelper.cache.store import Store
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.deadline import Deadline
     from credhelper.log import Log
     from credhelper.sessions.calls import StsCall
     from credhelper.sessions.consent import Consent, Permission
     from credhelper.sessions.minter import Requester, StsApi
-    from credhelper.wire import ExpiryThresholds
 
 TIME_TO_MINT: Final = 12.0
 """Seconds of the deadline that a caller keeps for itself when it waits for another one's mint."""
@@ -182,13 +181,8 @@ class SessionProvider:
         return self._patience()
 
     def _awaits_person(self, call: StsCall) -> bool:
-        """Whether somebody has to be asked for this call, or for one that it rests on."""
-        hop: StsCall | CredentialSource = call
-        while not isinstance(hop, CredentialSource):
-            if self._consent.needs_person(hop):
-                return True
-            hop = hop.source
-        return False
+        """Whether this call, or one whose session it depends on, needs user interaction."""
+        return any(self._consent.needs_person(hop) for hop in call.hops())
 
     def _mint_and_keep(
         self, call: StsCall, cached: Credentials | None, lease: Lease, *, kept: bool
@@ -291,8 +285,8 @@ class SessionProvider:
         The session that it rests on was cached, whatever its expiration says, or the saved key was rotated
         after it had been read.
         """
-        if not isinstance(call.source, CredentialSource):
-            return self.get(call.source, mode="mint").access_key
+        if call.parent is not None:
+            return self.get(call.parent, mode="mint").access_key
         saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
         return saved if saved != access_key else None
 
@@ -306,12 +300,11 @@ class SessionProvider:
 
     def source_key(self, call: StsCall) -> AccessKey:
         """The keys that sign a call; a session that it rests on comes from the cache or is minted."""
-        if isinstance(call.source, CredentialSource):
-            self._log.debug(f"{call.profile.name}: the source is {call.source}")
-            saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
-            return saved or self._aws().source_key(call.source, call.path, self._deadline)
-        self._log.debug(f"{call.profile.name}: the source is profile '{call.source.profile.name}'")
-        return self.get(call.source).access_key
+        self._log.debug(f"{call.profile.name}: the source is {call.signer}")
+        if call.parent is not None:
+            return self.get(call.parent).access_key
+        saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
+        return saved or self._aws().source_key(call.source, call.path, self._deadline)
 
 
 def _longer_lived(*found: Credentials | None) -> Credentials | None:

@@ -63,7 +63,7 @@ class Desk:
     def source_key(self, name: str, seconds: float = 20) -> AccessKey:
         """The source credentials of a profile whose chain has one call."""
         call = self.call(name)
-        return Sts(self._environ()).source_key(call.origin, call.path, Deadline(seconds))
+        return Sts(self._environ()).source_key(call.source, call.path, Deadline(seconds))
 
     def mint(
         self,

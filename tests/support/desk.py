@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from credhelper.agent.client import Agent
+from credhelper.agent.client import AgentClient
 from credhelper.audit import Audit
 from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.cache.index import Index
@@ -107,7 +107,7 @@ class Desk:
         return SessionProvider(
             aws=self._load,
             store=self.store,
-            agent=Agent(None, log, idle_seconds=900),
+            agent=AgentClient(None, log, idle_seconds=900),
             locks=locks,
             audit=Audit(str(self.place / "state/audit.jsonl"), log, required=self.required),
             log=log,

@@ -77,7 +77,7 @@ def test_credentials_file_wins(desk: Desk) -> None:
     path = desk.sandbox.home / ".aws/credentials"
     path.write_text("[org-admin]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
     assert desk.source_key("developer").access_key_id == "AKIAOTHER"
-    assert desk.call("developer").origin.identity == "key:AKIAOTHER"
+    assert desk.call("developer").source.identity == "key:AKIAOTHER"
 
 
 def test_nothing_found(desk: Desk) -> None:
@@ -310,7 +310,7 @@ def test_web_identity(desk: Desk, sts: LoopbackSts) -> None:
         "region = eu-west-1\n"
     )
     desk.sandbox.configure(PROCESS)
-    assert desk.call("p").origin.lifetime == "temporary"
+    assert desk.call("p").source.lifetime == "temporary"
     error = failure(desk)
     assert [call.action for call in sts.calls] == ["AssumeRoleWithWebIdentity"]
     assert sts.calls[0].parameters["RoleArn"] == "arn:aws:iam::111122223333:role/Web"
