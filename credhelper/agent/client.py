@@ -19,8 +19,8 @@ from credhelper.deadline import LateError, within
 from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, render
 
 if TYPE_CHECKING:
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.log import Log
-    from credhelper.wire import ExpiryThresholds
 
 CacheMode = Literal["get", "renew", "mint"]
 START_SECONDS: Final = 5.0

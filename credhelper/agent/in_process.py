@@ -18,9 +18,9 @@ from credhelper.credentials import Credentials
 from credhelper.deadline import Deadline
 
 if TYPE_CHECKING:
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.credentials import Clocks
     from credhelper.errors import CredhelperError
-    from credhelper.wire import ExpiryThresholds
 
 
 _LONGEST_WAIT: Final = 60.0

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from typing import Final, Protocol
 
-    from credhelper.wire import ExpiryThresholds
+    from credhelper.clocks import ExpiryThresholds, Now
 
     class Peer(Protocol):
         """Somebody who asks."""
@@ -41,25 +41,6 @@ TELL_AGAIN: "Final" = 5.0
 """Seconds after which another client is asked for a refresher, where the one asked has sent none."""
 
 NEVER: "Final" = float("-inf")
-
-
-class Now:
-    """A reading of the clocks in seconds: since the epoch, since boot, and for the agent's own waits."""
-
-    __slots__ = ("boot", "steady", "wall")
-
-    def __init__(self, wall: float, boot: float | None, steady: float) -> None:
-        self.wall = wall
-        self.boot = boot
-        self.steady = steady
-
-
-def left(thresholds: "ExpiryThresholds", now: Now) -> float:
-    """Seconds until a credential expires: the lesser of what the two clocks say."""
-    by_wall = thresholds.ends - now.wall
-    if thresholds.boot_ends is None or now.boot is None:
-        return by_wall
-    return min(by_wall, thresholds.boot_ends - now.boot)
 
 
 class Entry:
@@ -145,8 +126,8 @@ class Memory:
         peer.reply("wait", self._is_asking(key))
 
     @staticmethod
-    def _serve(peer: "Peer", mode: str, entry: Entry, now: Now, *, leased: bool) -> bool:
-        seconds, thresholds = left(entry.thresholds, now), entry.thresholds
+    def _serve(peer: "Peer", mode: str, entry: Entry, now: "Now", *, leased: bool) -> bool:
+        thresholds, seconds = entry.thresholds, entry.thresholds.left(now)
         if mode == "mint" or seconds < thresholds.fresh or (mode == "renew" and seconds < thresholds.refresh):
             return False
         due = seconds < thresholds.refresh and not leased and now.steady - entry.told > TELL_AGAIN
@@ -159,7 +140,7 @@ class Memory:
         lease = self._leases.get(key)
         return int(lease is not None and lease.asking)
 
-    def _grant(self, peer: "Peer", key: bytes, now: Now) -> None:
+    def _grant(self, peer: "Peer", key: bytes, now: "Now") -> None:
         if len(self._leases) >= MOST_LEASES:
             peer.reply("mint", 0, self._servable(key, now))
             return
@@ -167,9 +148,9 @@ class Memory:
         self._leases[key] = Grant(self._numbers, key, peer, now.steady)
         peer.reply("mint", self._numbers, self._servable(key, now))
 
-    def _servable(self, key: bytes, now: Now) -> bytes | bytearray:
+    def _servable(self, key: bytes, now: "Now") -> bytes | bytearray:
         entry = self._entries.get(key)
-        return entry.body if entry and left(entry.thresholds, now) >= entry.thresholds.servable else b""
+        return entry.body if entry and entry.thresholds.left(now) >= entry.thresholds.servable else b""
 
     def lease(self, peer: "Peer", number: int) -> Grant | None:
         """The lease of that number, where this peer still has it."""
@@ -203,7 +184,7 @@ class Memory:
         now = self._clock()
         self._entries[key] = entry
         self.size += entry.size(key)
-        until = left(entry.thresholds, now) - entry.thresholds.servable
+        until = entry.thresholds.left(now) - entry.thresholds.servable
         self._next_expiry = min(self._next_expiry, now.steady + until)
         while self.size > MOST:
             self._drop(next(iter(self._entries)))
@@ -298,7 +279,7 @@ class Memory:
         now = self._clock()
         if now.steady >= self._next_expiry:
             lasting = {
-                key: left(entry.thresholds, now) - entry.thresholds.servable
+                key: entry.thresholds.left(now) - entry.thresholds.servable
                 for key, entry in self._entries.items()
             }
             for key in [key for key, seconds in lasting.items() if seconds < 0]:
@@ -312,7 +293,7 @@ class Memory:
         """What is cached, a line each: seconds left, what it rests on, label. Never the bytes."""
         now = self._clock()
         for entry in self._entries.values():
-            yield f"{left(entry.thresholds, now):.3f} {entry.of} {entry.label}"
+            yield f"{entry.thresholds.left(now):.3f} {entry.of} {entry.label}"
 
 
 def _names(key: bytes, of: str, label: str) -> set[str]:

@@ -14,9 +14,9 @@ import signal
 import sys
 import time
 
-from credhelper import wire
-from credhelper.agent.memory import MOST, Memory, Now
-from credhelper.wire import ExpiryThresholds
+from credhelper import clocks, wire
+from credhelper.agent.memory import MOST, Memory
+from credhelper.clocks import ExpiryThresholds
 
 if sys.platform == "win32":
     raise ImportError(wire.NOT_HERE)
@@ -71,7 +71,7 @@ class AgentServer:
         self._path = listener.getsockname()
         self._identity = identity(self._path)
         self._idle_seconds = idle_seconds
-        self._memory = memory = Memory(_read_clocks)
+        self._memory = memory = Memory(clocks.read)
         self._of_leases = {b"open": memory.open, b"drop": memory.drop, b"asking": memory.asking}
         self._selector = selectors.DefaultSelector()
         self._clients: dict[Client, None] = {}  # the one whose time is over first comes first
@@ -339,10 +339,6 @@ def _number(text: str) -> float:
     if not -1e15 < number < 1e15:
         raise ValueError
     return number
-
-
-def _read_clocks() -> Now:
-    return Now(time.time(), wire.boot_seconds(), time.monotonic())
 
 
 def identity(path: str) -> tuple[int, int] | None:

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from credhelper.audit import Audit
     from credhelper.cache.locks import Locks
     from credhelper.cache.store import Store
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.deadline import Deadline
     from credhelper.log import Log
     from credhelper.sessions.calls import StsCall
     from credhelper.sessions.consent import Consent, Permission
     from credhelper.sessions.minter import Requester, StsApi
-    from credhelper.wire import ExpiryThresholds
 
 TIME_TO_MINT: Final = 12.0
 """Seconds of the deadline that a caller keeps for itself when it waits for another one's mint."""

@@ -17,7 +17,7 @@ from credhelper import expiry, wire
 from credhelper.agent import client, daemon, server
 from credhelper.agent.admin import AgentAdmin
 from credhelper.agent.client import AgentClient, Lease
-from credhelper.agent.memory import Now
+from credhelper.clocks import Now
 from credhelper.credentials import Credentials
 from credhelper.errors import CancelledError, HumanNeededError, RefusedError, UnreachableError
 from credhelper.log import Log
@@ -87,7 +87,7 @@ class SharedDesk(Desk):
 def _running(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunningAgent, Time]]:
     time = Time()
     monkeypatch.setattr(expiry, "read_clocks", time.read)
-    monkeypatch.setattr(server, "_read_clocks", lambda: Now(time.wall, time.boot, real_time.monotonic()))
+    monkeypatch.setattr("credhelper.clocks.read", lambda: Now(time.wall, time.boot, real_time.monotonic()))
     MemoryKeyring.items.clear()
     directory = tempfile.mkdtemp(prefix="ch-")
     running = RunningAgent(directory)
