@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem
 from credhelper.cli import completers_run as fitting  # a verb of this package has the same name
 from credhelper.cli.context import open_app
 from credhelper.config import keys
+from credhelper.config.aws_names import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +55,7 @@ def key(ctx: click.Context, option: click.Parameter, begun: str) -> list[Complet
     if meant.name == "ca_bundle":
         return [CompletionItem(begun, "file")]
     if meant.name == "task_policy_arn":
-        return [CompletionItem(name, help=words) for name, words in keys.ROOT_TASKS.items()]
+        return [CompletionItem(name, help=task.purpose) for name, task in TASKS.items()]
     return [CompletionItem(_FORMS.get(choice, str(choice))) for choice in meant.choices]
 
 

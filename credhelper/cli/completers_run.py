@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper import paths
 from credhelper.awsconfig import profiles as awsconfig_profiles
 from credhelper.config import toml, validation
-from credhelper.config.keys import ACCOUNT_ID, NAME, short_task
+from credhelper.config.aws_names import ACCOUNT_ID, short_task
+from credhelper.config.keys import NAME
 from credhelper.errors import ConfigError, printable
 
 if TYPE_CHECKING:

@@ -11,15 +11,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from credhelper import expiry
 from credhelper.cli import provenance
-from credhelper.config.aws_names import TASKS
-from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, ROOT_TASKS, SESSION, short_task
+from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
+from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.sessions import caller, calls, parameters, series
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from credhelper.app import App
     from credhelper.config.keys import Kind
@@ -59,6 +58,7 @@ def explain(app: App, name: str, flags: Mapping[str, Any]) -> Document:
         call, problem = _call(app, found), found.problem
     except CredhelperError as error:  # such as a CA bundle that is not there
         call, problem = None, found.problem or error
+    hops = found.call.hops() if found.call else ()
     settings = places.settings(profile)
     settings += places.around(found.call) if found.call else ()
     return {
@@ -69,8 +69,8 @@ def explain(app: App, name: str, flags: Mapping[str, Any]) -> Document:
         "account": profile.account_id if profile.kind else None,
         "account_name": profile.account_name,
         "call": call,
-        "chain": [places.hop(hop, has_key=found.is_whole) for hop in _hops(found.call)],
-        "source": places.source(found.call.origin) if found.call else None,
+        "chain": [places.hop(hop, has_key=found.is_whole) for hop in hops],
+        "source": places.source(found.call.source) if found.call else None,
         "settings": [*settings, *_unset(profile, human)],
         "task": _task(profile),
         "human": human,
@@ -105,7 +105,7 @@ def _human(app: App, found: Found) -> list[Document]:
     """What all the mints that it takes ask a human for."""
     if found.call is None:
         return _asks(app, found.profile, None)
-    human = [asked for hop in _hops(found.call) for asked in _asks(app, hop.profile, hop)]
+    human = [asked for hop in found.call.hops() for asked in _asks(app, hop.profile, hop)]
     if found.wants_reason and not any(each["what"] == "reason" for each in human):
         sentence = "for a reason, which is a part of the call"
         human.append({"what": "reason", "now": True, "profile": found.profile.name, "sentence": sentence})
@@ -124,13 +124,6 @@ def _unread(app: App, name: str, flags: Mapping[str, Any]) -> Profile:
     return Profile(name, cast("Kind", ""), written)
 
 
-def _hops(call: StsCall | None) -> Iterator[StsCall]:
-    """The calls that a mint takes, the one that was asked for first."""
-    while call is not None:
-        yield call
-        call = None if isinstance(call.source, CredentialSource) else call.source
-
-
 def _call(app: App, found: Found) -> Document | None:
     """The call with its parameters as they would be sent, as far as the profile can be followed."""
     profile, call = found.profile, found.call
@@ -139,15 +132,15 @@ def _call(app: App, found: Found) -> Document | None:
     if call is None:
         person = parameters.NameContext(caller.user(app.environ), caller.host(app.environ), lambda _: UNSAID)
         region = profile.get("sts_region") or profile.get("region")
-        sent = parameters.of(profile, region or calls.FALLBACK_REGION["aws"], person)
+        sent = parameters.of(profile, region or FALLBACK_REGION["aws"], person)
         return {"api": API[profile.kind], "parameters": provenance.sent(sent), "region": region} | _NOWHERE
-    from credhelper.aws.sts import Aws
+    from credhelper.aws.sts import Sts
 
     return {
         "api": call.api,
         "parameters": provenance.sent(call.parameters),
         "region": call.endpoint.region,
-        "endpoint": provenance.without_password(Aws(app.environ).address(call)),
+        "endpoint": provenance.without_password(Sts(app.environ).address(call)),
         "key": call.key if found.is_whole else None,
     }
 
@@ -167,7 +160,7 @@ def _task(profile: Profile) -> Document | None:
     task = TASKS.get(policy)
     return {
         "policy": policy,
-        "words": ROOT_TASKS.get(policy),
+        "words": task.purpose if task else None,
         "actions": list(task.actions) if task else None,
         "bounds": task.bounds if task else None,
         "feature": task.feature if task else None,

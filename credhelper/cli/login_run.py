@@ -10,7 +10,6 @@ from credhelper.app import agent_directory
 from credhelper.credentials import utc
 from credhelper.sessions import series
 from credhelper.sessions.questions import spell
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,11 +35,9 @@ def _lines(app: App, call: StsCall, left: float) -> Iterator[str]:
     kept = _kept(app)
     where = "" if call.key in kept else "; nothing keeps it: there is neither a keyring nor an agent"
     yield f"{call.profile.name}: {_until(left)}{where}"
-    hop = call.source
-    while not isinstance(hop, CredentialSource):
+    for hop in call.parent.hops() if call.parent else ():
         if hop.key in kept:
             yield f"  {hop.profile.name}: {_until(kept[hop.key])}"
-        hop = hop.source
     running, limit = series.under_way(app.locks, call.profile), series.renew_for(call.profile)
     if running is None:
         return

@@ -99,7 +99,7 @@ class Places:
         environ, settings = self._app.environ, call.profile.settings
         if not {"sts_region", "region"} & settings.keys():
             name = next((name for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if environ.get(name)), None)
-            origin = "environment" if name else "source" if call.origin.region else "built-in"
+            origin = "environment" if name else "source" if call.source.region else "built-in"
             yield entry("region", call.endpoint.region, origin, within=name)
         if call.endpoint.url and "endpoint_url" not in settings:
             names = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")

@@ -21,9 +21,7 @@ def targets(app: App, options: SetupOptions, name: str) -> list[str]:
         from credhelper.aws.services import Services
 
         call = app.planner().call(profile)
-        return accounts.of_organization(
-            Services(call.endpoint, call.origin), app.provider().source_keys(call)
-        )
+        return accounts.of_organization(Services(call.endpoint, call.source), app.provider().source_key(call))
 
     picked = accounts.pick(config, profile, options.accounts, (), members)
     return [config.account_name(each.id) or each.id for each in picked]

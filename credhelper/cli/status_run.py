@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from credhelper import expiry
 from credhelper.agent import admin
 from credhelper.app import agent_directory
-from credhelper.config.keys import API, ROLE, ROOT, short_task
+from credhelper.config.aws_names import short_task
+from credhelper.config.keys import API, ROLE, ROOT
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, CredhelperError, printable
 
@@ -51,11 +52,7 @@ class Asked:
     @property
     def keys(self) -> set[str]:
         """The KEYs of the call and of all that it rests on."""
-        found, call = set(), self.call
-        while call is not None:
-            found.add(call.key)
-            call = None if call.source is call.origin else call.source  # type: ignore[assignment]
-        return found
+        return {hop.key for hop in self.call.hops()} if self.call else set()
 
 
 def probe(app: App) -> Document:

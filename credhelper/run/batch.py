@@ -24,7 +24,6 @@ from credhelper.run import accounts, command, environment
 from credhelper.run.capture import OUTPUT_LIMIT, Commands
 from credhelper.sessions.consent import Permission
 from credhelper.sessions.provider import STALE_SOURCE
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     import socket
@@ -103,7 +102,7 @@ class Stop:
                     report()
 
 
-class _SourceKeys:
+class _SourceKey:
     """The access key that signs every call of a batch: resolved once, and again when it expires."""
 
     def __init__(self, app: App, template: StsCall) -> None:
@@ -127,11 +126,11 @@ class _SourceKeys:
         start = apps.Invocation(time.monotonic(), background=self._key is not None)
         app = apps.open_app(self._app.environ, start, self._app.said)
         with contextlib.closing(app.agent):
-            provider, source = app.provider(), self._template.source
-            if isinstance(source, CredentialSource):
-                return provider.source_keys(self._template)
-            self._session = provider.get(source, mode=mode)
-            return self._session.keys
+            provider, parent = app.provider(), self._template.parent
+            if parent is None:
+                return provider.source_key(self._template)
+            self._session = provider.get(parent, mode=mode)
+            return self._session.access_key
 
 
 class BatchRun:
@@ -161,15 +160,15 @@ class BatchRun:
         return self._plan()
 
     @cached_property
-    def _source(self) -> _SourceKeys:
-        return _SourceKeys(self._app, self._template)
+    def _source(self) -> _SourceKey:
+        return _SourceKey(self._app, self._template)
 
     @cached_property
     def _provider(self) -> SessionProvider:
         from credhelper.aws.rate_limit import Paced
-        from credhelper.aws.sts import Aws
+        from credhelper.aws.sts import Sts
 
-        return self._app.provider(Paced(Aws(self._app.environ, attempts=1), self.stop.event))
+        return self._app.provider(Paced(Sts(self._app.environ, attempts=1), self.stop.event))
 
     def accounts(self, profile: Profile, wanted: Iterable[str], excluded: Iterable[str]) -> list[Account]:
         """The accounts that these options name; see `accounts.pick`. Raises CredhelperError."""
@@ -178,7 +177,7 @@ class BatchRun:
     def _members(self) -> list[Account]:
         from credhelper.aws.services import Services
 
-        services = Services(self._template.endpoint, self._template.origin)
+        services = Services(self._template.endpoint, self._template.source)
         return accounts.of_organization(services, self._source.get())
 
     def begin(self, chosen: Sequence[Account]) -> None:
