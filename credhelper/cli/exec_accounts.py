@@ -10,7 +10,7 @@ import click
 from credhelper.cli.options import complete_account, wanted
 from credhelper.cli.output import Crowd, emit, tell
 from credhelper.errors import ConfigError
-from credhelper.run.everywhere import BatchRun
+from credhelper.run.batch import AccountCommands
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,16 +56,16 @@ def sweep(name: str, command: Sequence[str], flags: dict[str, Any]) -> None:
     if not (command or dry_run):
         raise ConfigError("'--accounts' needs a command", "put it behind '--'")
     opened, request = wanted(name, flags)
-    errand = BatchRun(opened, opened.config.open_profile(name, request.flags), command)
-    accounts = errand.accounts(chosen, left_out)
+    profile = opened.config.open_profile(name, request.flags)
+    commands = AccountCommands(opened, profile, command)
+    accounts = commands.batch.accounts(profile, chosen, left_out)
     if dry_run:
         lines = (json.dumps({"account": each.id, "name": each.name}) + "\n" for each in accounts)
         emit("".join(lines).encode())
         return
-    errand.begin(accounts)
     hint = "in their lines 'rc' is not 0, or 'error' says what went wrong"
     crowd = Crowd(name, len(accounts), "accounts", hint)
-    tell(crowd, errand, errand.outcomes(accounts, jobs or JOBS))
+    tell(crowd, commands.batch, commands.results(accounts, jobs or JOBS))
 
 
 def refuse_alone(flags: dict[str, Any]) -> None:

@@ -7,30 +7,14 @@ import os
 import select
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from credhelper.errors import ConfigError, CredhelperError
+from credhelper.errors import ConfigError, CredhelperError, os_reason
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from credhelper.run.batch import Stop
-
-    class Result(Protocol):
-        """What came of one of them."""
-
-        @property
-        def failed(self) -> bool:
-            """Whether that is nothing good."""
-
-        def to_json(self) -> bytes:
-            """Its line."""
-
-    class BatchRun(Protocol):
-        """What is done for each: it may be stopped, or turn out to be hopeless for all that are left."""
-
-        stop: Stop
-        hopeless: CredhelperError | None
+    from credhelper.run.batch import BatchResult, BatchRun
 
 
 def emit(content: bytes) -> None:
@@ -41,9 +25,7 @@ def emit(content: bytes) -> None:
                 select.select([], [1], [])  # a pipe that its owner has made non-blocking may be full
             content = content[os.write(1, content) :]
     except OSError as error:
-        raise CredhelperError(
-            f"cannot write the answer to stdout: {(error.strerror or 'error').lower()}"
-        ) from None
+        raise CredhelperError(f"cannot write the answer to stdout: {os_reason(error)}") from None
 
 
 def refuse_terminal(*, show: bool, use: str = "SDKs run this command through credential_process") -> None:
@@ -65,14 +47,14 @@ class Crowd:
     hint: str
 
 
-def tell(crowd: Crowd, errand: BatchRun, results: Generator[Result, None, None]) -> None:
+def tell(crowd: Crowd, batch: BatchRun, results: Generator[BatchResult, None, None]) -> None:
     """Print each result as it comes. Raises CredhelperError where one has failed, or not all have come."""
     from credhelper.cli.tables import Bar
 
     done = failed = 0
     with (
         Bar(crowd.title, crowd.count, shown=os.isatty(2)) as bar,
-        errand.stop.on_signals(bar.stopping),
+        batch.stop.on_signals(bar.stopping),
         contextlib.closing(results),
     ):
         for result in results:
@@ -80,9 +62,9 @@ def tell(crowd: Crowd, errand: BatchRun, results: Generator[Result, None, None])
             with bar.aside(hidden=os.isatty(1)):
                 emit(result.to_json())
             bar.update(done, failed)
-    if errand.stop.event.is_set() and (failed or done < crowd.count):
+    if batch.stop.event.is_set() and (failed or done < crowd.count):
         raise CredhelperError(f"interrupted after {done} of {crowd.count} {crowd.what}")
-    if errand.hopeless:
-        raise errand.hopeless
+    if batch.failure:
+        raise batch.failure
     if failed:
         raise CredhelperError(f"{failed} of {crowd.count} {crowd.what} failed", crowd.hint)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from credhelper.assume import principals
+from credhelper.assume import request as assume_request
 from credhelper.cli.exec_accounts import JOBS
 from credhelper.cli.output import Crowd, tell
 from credhelper.errors import ConfigError
+from credhelper.run.accounts import LIMIT
+from credhelper.run.batch import BatchRun
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,8 +32,7 @@ def refuse(options: Mapping[str, Any]) -> None:
 
 def answer(opened: App, wanted: OneOff, say: Callable[[Credentials], Mapping[str, Any]]) -> None:
     """Print what `say` makes of each principal's credentials. Raises CredhelperError where one has failed."""
-    errand = principals.Errand(opened, wanted, say)
-    named = errand.once_each(principals.read(sys.stdin.buffer.read(principals.LIMIT + 1)))
-    errand.begin(named)
-    crowd = Crowd("assume-root", len(named), "principals", "in their lines 'Error' says what went wrong")
-    tell(crowd, errand, errand.lines(named, JOBS))
+    batch = BatchRun(opened, lambda: wanted.call(opened, may_ask=True))
+    found = assume_request.principals(opened.config, sys.stdin.buffer.read(LIMIT + 1))
+    crowd = Crowd("assume-root", len(found), "principals", "in their lines 'Error' says what went wrong")
+    tell(crowd, batch, assume_request.answer_each(batch, found, say, JOBS))
