@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper.assume import options
-from credhelper.config.keys import ROOT, SOURCES, TOKEN_CODE, short_task
+from credhelper.config.aws_names import short_task
+from credhelper.config.keys import ROOT, SOURCES, TOKEN_CODE
 from credhelper.errors import ConfigError, HumanNeededError
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper.config.aws_names import FEATURES, IAM_FEATURE
-from credhelper.config.keys import ROOT_TASKS
+from credhelper.config.aws_names import TASKS, feature_of
 from credhelper.config.toml import nearest
 from credhelper.errors import (
     CodeRejectedError,
@@ -320,7 +319,7 @@ def explain(api: str, code: str, message: str, facts: Mapping[str, str]) -> Cred
         found = re.search(row.message, prose)
         if api in row.apis and found and re.fullmatch(row.code, code):
             known = {**_quoted(api, code, message), **found.groupdict(), **facts}
-            known["feature"] = FEATURES.get(known.get("task", ""), IAM_FEATURE)
+            known["feature"] = feature_of(known.get("task", ""))
             hints = (hint.format_map(known) for hint in row.hints)
             meant = _task_meant(facts) if issubclass(row.error, RefusedError) else ()
             return row.error(row.sentence.format_map(known), *meant, *hints, code=code)
@@ -330,8 +329,8 @@ def explain(api: str, code: str, message: str, facts: Mapping[str, str]) -> Cred
 def _task_meant(facts: Mapping[str, str]) -> tuple[str, ...]:
     """A hint at the root task that an ARN of AWS's misspells; AWS may have added one that we do not know."""
     arn, task = facts.get("task_arn", ""), facts.get("task", "")
-    known = task in ROOT_TASKS and arn.endswith(f":policy/root-task/{task}")
-    return () if known or ":iam::aws:" not in arn else nearest(task, ROOT_TASKS)
+    known = task in TASKS and arn.endswith(f":policy/root-task/{task}")
+    return () if known or ":iam::aws:" not in arn else nearest(task, TASKS)
 
 
 def is_throttling(code: str | None) -> bool:

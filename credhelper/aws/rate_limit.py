@@ -18,7 +18,7 @@ from credhelper.errors import CredhelperError, UnreachableError
 if TYPE_CHECKING:
     from credhelper.credentials import AccessKey, Minted
     from credhelper.sessions.calls import Node, StsCall
-    from credhelper.sessions.minter import Aws
+    from credhelper.sessions.minter import StsApi
     from credhelper.sessions.sources import CredentialSource
 
 FIRST_GAP: Final = 0.2
@@ -76,16 +76,16 @@ class Paced:
     `aws` makes one attempt at a call. Each has a deadline of its own: a sweep takes as long as it takes.
     """
 
-    def __init__(self, aws: Aws, stopped: threading.Event) -> None:
+    def __init__(self, aws: StsApi, stopped: threading.Event) -> None:
         self._aws = aws
         self._pace = Pace()
         self._stopped = stopped
 
-    def source_keys(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
+    def source_key(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with."""
-        return self._aws.source_keys(origin, path, deadline)
+        return self._aws.source_key(origin, path, deadline)
 
-    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:  # noqa: ARG002
+    def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:  # noqa: ARG002
         """Make the call. A request that was throttled has minted nothing, and is sent again in its turn.
 
         Raises what `aws` raises, and CredhelperError where we are stopped before a turn comes.
@@ -94,7 +94,7 @@ class Paced:
         while True:
             self._wait_for_turn()
             try:
-                minted = self._aws.mint(call, keys, code, Deadline(TURN_SECONDS))
+                minted = self._aws.mint(call, access_key, code, Deadline(TURN_SECONDS))
             except UnreachableError as error:
                 if errors.is_throttling(error.code):
                     self._pace.throttled()

@@ -51,22 +51,22 @@ class Services:
     origin: CredentialSource
 
     def ask(
-        self, keys: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
+        self, access_key: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
     ) -> dict[str, Any]:
         """botocore's answer to one call, such as ('iam', 'ListAccessKeys'), within so many seconds.
 
         Raises RefusedError with AWS's code, SourceError for keys that AWS does not know, UnreachableError,
         and ConfigError for a region that the service does not have.
         """
-        client = self._client(keys, service, seconds)
+        client = self._client(access_key, service, seconds)
         method: Callable[..., dict[str, Any]] = getattr(client, botocore.xform_name(operation))
         return _bounded(f"{service}:{operation}", seconds, lambda: method(**parameters))
 
     def pages(
-        self, keys: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
+        self, access_key: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
     ) -> list[dict[str, Any]]:
         """All pages of a call, within so many seconds. Raises what `ask` does."""
-        paginator = self._client(keys, service, seconds).get_paginator(botocore.xform_name(operation))
+        paginator = self._client(access_key, service, seconds).get_paginator(botocore.xform_name(operation))
         found: Callable[..., Iterable[dict[str, Any]]] = paginator.paginate
         return _bounded(f"{service}:{operation}", seconds, lambda: list(found(**parameters)))
 
@@ -94,7 +94,7 @@ class Services:
         """One for all calls: it reads the model of a service once."""
         return source_credentials.open_session(self.origin)
 
-    def _client(self, keys: AccessKey | None, service: str, seconds: float) -> Any:
+    def _client(self, access_key: AccessKey | None, service: str, seconds: float) -> Any:
         endpoint = self.endpoint
         config = botocore.config.Config(
             connect_timeout=min(endpoint.connect_timeout, seconds),
@@ -102,9 +102,13 @@ class Services:
             retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
             use_fips_endpoint=endpoint.fips,
             use_dualstack_endpoint=endpoint.dualstack,
-            signature_version=None if keys else botocore.UNSIGNED,
+            signature_version=None if access_key else botocore.UNSIGNED,
         )
-        secrets = (keys.access_key_id, keys.secret_access_key, keys.session_token) if keys else (None,) * 3
+        secrets = (
+            (access_key.access_key_id, access_key.secret_access_key, access_key.session_token)
+            if access_key
+            else (None,) * 3
+        )
         try:
             return self._session.create_client(
                 service,

@@ -18,8 +18,8 @@ import botocore.session
 from credhelper import expiry
 from credhelper.aws import errors, source_credentials, transport
 from credhelper.aws.quiet import quiet
+from credhelper.config import aws_names, validation
 from credhelper.config import keys as config_keys
-from credhelper.config import validation
 from credhelper.credentials import AccessKey, Credentials, Minted
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
@@ -41,7 +41,7 @@ CLIENTS: Final = 8
 _EXPIRATION_SLACK: Final = 300.0
 
 
-class Aws:
+class Sts:
     """The calls, made for one process, by as many threads as there are.
 
     botocore's clients may be shared by threads, its sessions may not. A client is kept for the keys that it
@@ -57,16 +57,16 @@ class Aws:
         self._clients: dict[tuple[Any, ...], Any] = {}
         self._thread = threading.local()
 
-    def source_keys(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
+    def source_key(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with. Raises SourceError, ConfigError."""
         return source_credentials.resolve(self._session(origin), origin, path, self._environ, deadline)
 
-    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:
+    def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         """Make the call. Raises RefusedError, SourceError, UnreachableError."""
-        _check_keys(call, keys)
+        _check_keys(call, access_key)
         seconds = deadline.left(STS_SECONDS)
         # A code works once: an attempt whose answer has been lost may have used it up.
-        client = self._client(call, keys, 1 if code else self._attempts)
+        client = self._client(call, access_key, 1 if code else self._attempts)
         facts = _facts(call)
         request = {**call.parameters, **({"TokenCode": code} if code else {})}
         operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
@@ -108,17 +108,17 @@ class Aws:
                 self._sessions[profile] = source_credentials.open_session(origin)
             return self._sessions[profile]
 
-    def _client(self, call: StsCall, keys: AccessKey, attempts: int = ATTEMPTS) -> Any:
-        known = call.origin.place, call.origin.name, call.endpoint, keys, attempts
+    def _client(self, call: StsCall, access_key: AccessKey, attempts: int = ATTEMPTS) -> Any:
+        known = call.source.place, call.source.name, call.endpoint, access_key, attempts
         with self._making:
             if known not in self._clients:
                 if len(self._clients) == CLIENTS:
                     del self._clients[next(iter(self._clients))]
-                self._clients[known] = self._new_client(call, keys, attempts)
+                self._clients[known] = self._new_client(call, access_key, attempts)
             return self._clients[known]
 
     @quiet
-    def _new_client(self, call: StsCall, keys: AccessKey, attempts: int) -> Any:
+    def _new_client(self, call: StsCall, access_key: AccessKey, attempts: int) -> Any:
         endpoint = call.endpoint
         config = botocore.config.Config(
             connect_timeout=endpoint.connect_timeout,
@@ -131,14 +131,14 @@ class Aws:
         if endpoint.ca_bundle is not None and not os.path.exists(endpoint.ca_bundle):
             raise call.profile.error_at("ca_bundle", f"names no file: '{endpoint.ca_bundle}'")
         try:
-            client: Any = self._session(call.origin).create_client(
+            client: Any = self._session(call.source).create_client(
                 "sts",
                 region_name=endpoint.region,
                 endpoint_url=endpoint.url,
                 verify=endpoint.ca_bundle if endpoint.verified else False,
-                aws_access_key_id=keys.access_key_id,
-                aws_secret_access_key=keys.secret_access_key,
-                aws_session_token=keys.session_token,
+                aws_access_key_id=access_key.access_key_id,
+                aws_secret_access_key=access_key.secret_access_key,
+                aws_session_token=access_key.session_token,
                 config=config,
             )
         except (boto.BotoCoreError, ValueError) as error:
@@ -164,11 +164,11 @@ def _facts(call: StsCall) -> dict[str, str]:
     parameters = call.parameters
     task = parameters.get("TaskPolicyArn", {}).get("arn", "")
     account = call.profile.account_id or ""
-    partition = config_keys.partition_of(call.endpoint.region)
+    partition = aws_names.partition_of(call.endpoint.region)
     return {
         "account": f"{account} ({call.profile.account_name})" if call.profile.account_name else account,
         "principal": f"arn:{partition}:iam::{account}:root",
-        "task": config_keys.short_task(task),
+        "task": aws_names.short_task(task),
         "task_arn": task,
         "target": str(parameters.get("RoleArn") or parameters.get("TargetPrincipal") or ""),
         "device": str(parameters.get("SerialNumber", "")),
@@ -176,16 +176,9 @@ def _facts(call: StsCall) -> dict[str, str]:
             parameters.get("DurationSeconds", 900 if call.profile.kind == config_keys.ROOT else 3600)
         ),
         "region": call.endpoint.region,
-        "source": _source(call),
+        "source": call.signer,
         "skew": "off from",
     }
-
-
-def _source(call: StsCall) -> str:
-    """Whose keys sign the call, as a sentence names it."""
-    if call.source is call.origin:
-        return str(call.origin)
-    return f"profile '{call.source.profile.name}'"  # type: ignore[union-attr]
 
 
 def _refusal(call: StsCall, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
@@ -194,8 +187,8 @@ def _refusal(call: StsCall, response: Mapping[str, Any], facts: dict[str, str]) 
         facts = {**facts, "skew": errors.spell_skew(answered - expiry.read_clocks().wall)}
     error = response.get("Error", {})
     found = errors.explain(call.api, str(error.get("Code", "")), str(error.get("Message", "")), facts)
-    hint = source_credentials.login_hint(call.origin)
-    if isinstance(found, SourceError) and hint and call.source is call.origin:
+    hint = source_credentials.login_hint(call.source)
+    if isinstance(found, SourceError) and hint and call.parent is None:
         return type(found)(found.sentence, hint, code=found.code)
     return found
 
@@ -204,16 +197,16 @@ def _is_sound(text: object) -> bool:
     return isinstance(text, str) and bool(text) and not validation.has_control_characters(text)
 
 
-def _check_keys(call: StsCall, keys: AccessKey) -> None:
+def _check_keys(call: StsCall, access_key: AccessKey) -> None:
     """Raise SourceError where they cannot be sent: a file with Windows line ends leaves a CR on each."""
     parts = {
-        "access key id": keys.access_key_id,
-        "secret access key": keys.secret_access_key,
-        "session token": keys.session_token,
+        "access key id": access_key.access_key_id,
+        "secret access key": access_key.secret_access_key,
+        "session token": access_key.session_token,
     }
     for name, text in parts.items():
         if text is not None and not _is_sound(text):
-            raise SourceError(f"the {name} of {_source(call)} is empty or has a control character")
+            raise SourceError(f"the {name} of {call.signer} is empty or has a control character")
 
 
 def _checked(call: StsCall, answer: Mapping[str, Any], host: str) -> Minted:

@@ -18,7 +18,8 @@ from credhelper.cli.assume_options import COLORS, ApiForm, api_options
 from credhelper.cli.context import started
 from credhelper.cli.options import EXIT_STATUSES, help_option, version_option
 from credhelper.cli.output import JOBS, Batch, emit, print_results, refuse_terminal
-from credhelper.config.keys import API, ROLE, ROOT, ROOT_TASKS
+from credhelper.config.aws_names import TASKS
+from credhelper.config.keys import API, ROLE, ROOT
 from credhelper.errors import ConfigError
 from credhelper.sessions.consent import UserInput
 
@@ -160,7 +161,7 @@ def _request(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
     parameters = {**_input(kind, options), **_given(assume_options.keys_of(kind), options)}
     for key in assume_options.missing(kind, parameters):
         if not options["cli_auto_prompt"]:
-            hint = f"one of {', '.join(ROOT_TASKS)}" if key.name == "task_policy_arn" else key.meaning
+            hint = f"one of {', '.join(TASKS)}" if key.name == "task_policy_arn" else key.meaning
             raise ConfigError(f"'{key.option}' is missing", hint)
         parameters[key.name] = assume_options.said(key, [_prompt(key, kind)])
     settings = {name: options[name] for name in assume_options.SETTINGS if options[name] is not None}

@@ -15,7 +15,8 @@ from credhelper import paths
 from credhelper.awsconfig import profiles as aws_profiles
 from credhelper.cli.context import open_app
 from credhelper.config import keys, toml, validation
-from credhelper.config.keys import ACCOUNT_ID, NAME, short_task
+from credhelper.config.aws_names import ACCOUNT_ID, TASKS, short_task
+from credhelper.config.keys import NAME
 from credhelper.errors import ConfigError, printable
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def key(ctx: click.Context, option: click.Parameter, begun: str) -> list[Item]:
     if meant.name == "ca_bundle":
         return [CompletionItem(begun, "file")]
     if meant.name == "task_policy_arn":
-        return [CompletionItem(name, help=words) for name, words in keys.ROOT_TASKS.items()]
+        return [CompletionItem(name, help=task.purpose) for name, task in TASKS.items()]
     return [CompletionItem(_FLAG_VALUES.get(each, str(each))) for each in meant.choices]
 
 

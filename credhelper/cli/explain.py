@@ -16,15 +16,14 @@ from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_profile, given, help_option, profile_flags
 from credhelper.cli.output import emit, emit_json
 from credhelper.cli.provenance import Provenance
-from credhelper.config.aws_names import TASKS
-from credhelper.config.keys import API, ROLE, ROOT, ROOT_TASKS, SESSION, short_task
+from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
+from credhelper.config.keys import API, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
-from credhelper.sessions import caller, calls, parameters, series
-from credhelper.sessions.sources import CredentialSource
+from credhelper.sessions import caller, parameters, series
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from credhelper.app import App
     from credhelper.cli.provenance import Document
@@ -90,6 +89,7 @@ def _document(app: App, name: str, flags: Mapping[str, Any]) -> Document:
         call, problem = _call(app, found), found.problem
     except CredhelperError as error:  # such as a CA bundle that does not exist
         call, problem = None, found.problem or error
+    hops = found.call.hops() if found.call else ()
     asks = any(each["what"] != "renewal" for each in prompts)
     return {
         "profile": name,
@@ -99,8 +99,8 @@ def _document(app: App, name: str, flags: Mapping[str, Any]) -> Document:
         "account": profile.account_id if profile.kind else None,
         "account_name": profile.account_name,
         "call": call,
-        "chain": [origins.hop(hop, has_key=found.is_complete) for hop in _hops(found.call)],
-        "source": origins.source(found.call.origin) if found.call else None,
+        "chain": [origins.hop(hop, has_key=found.is_complete) for hop in hops],
+        "source": origins.source(found.call.source) if found.call else None,
         "settings": [
             *origins.settings(profile),
             *(origins.around(found.call) if found.call else ()),
@@ -142,13 +142,6 @@ def _unchecked(app: App, name: str, flags: Mapping[str, Any]) -> Profile:
     return Profile(name, cast("Kind", ""), settings)
 
 
-def _hops(call: StsCall | None) -> Iterator[StsCall]:
-    """The calls of the chain, outermost first."""
-    while call is not None:
-        yield call
-        call = None if isinstance(call.source, CredentialSource) else call.source
-
-
 def _call(app: App, found: Resolution) -> Document | None:
     """The call as it would be sent; without a source only what the profile itself says."""
     profile, call = found.profile, found.call
@@ -157,7 +150,7 @@ def _call(app: App, found: Resolution) -> Document | None:
     if call is None:
         names = parameters.NameContext(caller.user(app.environ), caller.host(app.environ), lambda _: REASON)
         region = profile.get("sts_region") or profile.get("region")
-        sent = parameters.of(profile, region or calls.FALLBACK_REGION["aws"], names)
+        sent = parameters.of(profile, region or FALLBACK_REGION["aws"], names)
         return {
             "api": API[profile.kind],
             "parameters": provenance.without_assertions(sent),
@@ -165,13 +158,13 @@ def _call(app: App, found: Resolution) -> Document | None:
             "endpoint": None,
             "key": None,
         }
-    from credhelper.aws.sts import Aws
+    from credhelper.aws.sts import Sts
 
     return {
         "api": call.api,
         "parameters": provenance.without_assertions(call.parameters),
         "region": call.endpoint.region,
-        "endpoint": provenance.without_password(Aws(app.environ).address(call)),
+        "endpoint": provenance.without_password(Sts(app.environ).address(call)),
         "key": call.key if found.is_complete else None,
     }
 
@@ -191,7 +184,7 @@ def _task(profile: Profile) -> Document | None:
     task = TASKS.get(policy)
     return {
         "policy": policy,
-        "words": ROOT_TASKS.get(policy),
+        "words": task.purpose if task else None,
         "actions": list(task.actions) if task else None,
         "bounds": task.bounds if task else None,
         "feature": task.feature if task else None,
@@ -202,7 +195,7 @@ def _prompts(app: App, found: Resolution) -> list[Document]:
     """The prompts of all calls of the chain."""
     if found.call is None:
         return _prompts_of(app, found.profile, None)
-    prompts = [each for hop in _hops(found.call) for each in _prompts_of(app, hop.profile, hop)]
+    prompts = [each for hop in found.call.hops() for each in _prompts_of(app, hop.profile, hop)]
     if found.needs_reason and not any(each["what"] == "reason" for each in prompts):
         sentence = "a reason, which is a part of the call"
         prompts.append({"what": "reason", "now": True, "profile": found.profile.name, "sentence": sentence})

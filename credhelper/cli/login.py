@@ -22,7 +22,6 @@ from credhelper.cli.output import emit
 from credhelper.credentials import utc
 from credhelper.sessions import series
 from credhelper.sessions.questions import spell
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,11 +76,9 @@ def _report(app: App, call: StsCall, seconds_left: float) -> Iterator[str]:
     cached = _cached(app)
     where = "" if call.key in cached else "; not cached: there is neither a keyring nor an agent"
     yield f"{call.profile.name}: {_until(seconds_left)}{where}"
-    hop = call.source
-    while not isinstance(hop, CredentialSource):
+    for hop in call.parent.hops() if call.parent else ():
         if hop.key in cached:
             yield f"  {hop.profile.name}: {_until(cached[hop.key])}"
-        hop = hop.source
     running, limit = series.under_way(app.locks, call.profile), series.renew_for(call.profile)
     if running is None:
         return

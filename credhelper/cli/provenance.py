@@ -123,7 +123,7 @@ class Provenance:
         """The region and the endpoint where the profile does not set them."""
         settings = call.profile.settings
         if not {"sts_region", "region"} & settings.keys():
-            fallback = "source" if call.origin.region else "built-in"
+            fallback = "source" if call.source.region else "built-in"
             yield self._variable(
                 "region", call.endpoint.region, ("AWS_REGION", "AWS_DEFAULT_REGION"), fallback
             )

@@ -159,8 +159,8 @@ def _targets(app: App, options: SetupOptions, name: str) -> list[str]:
         from credhelper.aws.services import Services
 
         call = app.planner().call(profile)
-        services = Services(call.endpoint, call.origin)
-        return run_accounts.of_organization(services, app.provider().source_keys(call))
+        services = Services(call.endpoint, call.source)
+        return run_accounts.of_organization(services, app.provider().source_key(call))
 
     picked = run_accounts.pick(config, profile, options.accounts, (), members)
     return [config.account_name(each.id) or each.id for each in picked]

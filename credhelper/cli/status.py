@@ -20,7 +20,8 @@ from credhelper.cli import tables
 from credhelper.cli.context import open_app
 from credhelper.cli.options import help_option
 from credhelper.cli.output import emit, emit_json
-from credhelper.config.keys import API, ROLE, ROOT, SESSION, short_task
+from credhelper.config.aws_names import short_task
+from credhelper.config.keys import API, ROLE, ROOT, SESSION
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, CredhelperError, printable
 
@@ -95,11 +96,7 @@ class ProfileState:
     @property
     def keys(self) -> set[str]:
         """The KEYs of all calls of the chain."""
-        found, call = set(), self.call
-        while call is not None:
-            found.add(call.key)
-            call = None if call.source is call.origin else call.source  # type: ignore[assignment]
-        return found
+        return {hop.key for hop in self.call.hops()} if self.call else set()
 
 
 def _document(app: App) -> Document:

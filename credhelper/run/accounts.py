@@ -60,13 +60,13 @@ def pick(
     return picked
 
 
-def of_organization(services: Services, keys: AccessKey) -> list[Account]:
+def of_organization(services: Services, access_key: AccessKey) -> list[Account]:
     """The active member accounts of the organization that these keys belong to.
 
     The management account is not among them: AssumeRoot does not work there. Raises CredhelperError.
     """
     try:
-        pages = services.pages(keys, "organizations", "ListAccounts", LIST_SECONDS)
+        pages = services.pages(access_key, "organizations", "ListAccounts", LIST_SECONDS)
     except RefusedError as error:
         hint = "'all' needs organizations:ListAccounts; without it, name the accounts, or a file with @FILE"
         raise RefusedError(error.sentence, hint, code=error.code) from None

@@ -23,7 +23,6 @@ from credhelper.run import accounts
 from credhelper.run.capture import KILL
 from credhelper.sessions.consent import Permission
 from credhelper.sessions.provider import STALE_SOURCE
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -126,40 +125,40 @@ class Source:
         self._opened = opened
         self._template = template
         self._lock = threading.Lock()
-        self._keys: AccessKey | None = None
+        self._access_key: AccessKey | None = None
         self._session: Credentials | None = None
 
-    def keys(self, gone: AccessKey | None = None) -> AccessKey:
+    def access_key(self, gone: AccessKey | None = None) -> AccessKey:
         """The keys; new ones where STS says that these are `gone`. Raises CredhelperError."""
         with self._lock:
-            if self._keys is None or self._keys == gone:
-                self._keys = self._resolve("mint" if gone else "get")
+            if self._access_key is None or self._access_key == gone:
+                self._access_key = self._resolve("mint" if gone else "get")
             elif self._session and not expiry.is_servable(self._session, expiry.read_clocks()):
-                self._keys = self._resolve("get")
-            return self._keys
+                self._access_key = self._resolve("get")
+            return self._access_key
 
     def _resolve(self, mode: CacheMode) -> AccessKey:
         """In a house of its own, whose deadline counts from now. Who has begun already asks nobody."""
-        start = app.Invocation(time.monotonic(), background=self._keys is not None)
+        start = app.Invocation(time.monotonic(), background=self._access_key is not None)
         newly = app.open_app(self._opened.environ, start, self._opened.said)
         with contextlib.closing(newly.agent):
-            provider, source = newly.provider(), self._template.source
-            if isinstance(source, CredentialSource):
-                return provider.source_keys(self._template)
-            self._session = provider.get(source, mode=mode)
-            return self._session.keys
+            provider, parent = newly.provider(), self._template.parent
+            if parent is None:
+                return provider.source_key(self._template)
+            self._session = provider.get(parent, mode=mode)
+            return self._session.access_key
 
 
 class Sessions:
     """Sessions for accounts of one open profile, minted by any thread at the pace that STS bears."""
 
     def __init__(self, opened: App, template: StsCall, stop: Stop) -> None:
-        from credhelper.aws.sts import Aws
+        from credhelper.aws.sts import Sts
 
         self._opened = opened
         self._template = template
         self._source = Source(opened, template)
-        self._provider = opened.provider(Paced(Aws(opened.environ, attempts=1), stop.event))
+        self._provider = opened.provider(Paced(Sts(opened.environ, attempts=1), stop.event))
         self._permission = Permission()
 
     def open(self, chosen: Sequence[Account]) -> None:
@@ -172,14 +171,14 @@ class Sessions:
         except HumanNeededError as error:
             hint = "run it on a terminal, or say --yes, and --reason where the profile wants one"
             raise type(error)(error.sentence, hint) from None
-        self._source.keys()
+        self._source.access_key()
 
     def members(self) -> list[Account]:
         """The accounts of the source's organization. Raises CredhelperError."""
         from credhelper.aws.services import Services
 
-        services = Services(self._template.endpoint, self._template.origin)
-        return accounts.of_organization(services, self._source.keys())
+        services = Services(self._template.endpoint, self._template.source)
+        return accounts.of_organization(services, self._source.access_key())
 
     def call(self, account_id: str) -> StsCall:
         """The call for an account; those of a sweep differ in nothing else. Raises ConfigError."""
@@ -190,10 +189,10 @@ class Sessions:
 
     def mint(self, call: StsCall) -> Credentials:
         """A session that nobody else gets. Raises CredhelperError."""
-        keys = self._source.keys()
+        access_key = self._source.access_key()
         try:
-            return self._provider.mint(call, keys, self._permission)
+            return self._provider.mint(call, access_key, self._permission)
         except CredhelperError as error:
             if error.code not in STALE_SOURCE:
                 raise
-        return self._provider.mint(call, self._source.keys(gone=keys), self._permission)
+        return self._provider.mint(call, self._source.access_key(gone=access_key), self._permission)

@@ -86,7 +86,7 @@ class TestOwnership:
             with pytest.raises(PermissionError, match="belongs to another user"):
                 paths.append_line(str(path), "line")
             with pytest.raises(PermissionError, match="belongs to another user"):
-                paths.replace_lines(str(path), ["line"])
+                paths.replace_private(str(path), "line\n")
             assert paths.read_lines(str(path)) == []
         assert [path.name for path in home.iterdir()] == ["log"]
         assert (home / "log").read_text() == "theirs\n"
@@ -157,7 +157,7 @@ class TestFiles:
         before = os.umask(0)
         try:
             paths.append_line(str(tmp_path / "a/b/log"), "line")
-            paths.replace_lines(str(tmp_path / "a/items"), ["line"])
+            paths.replace_private(str(tmp_path / "a/items"), "line\n")
         finally:
             os.umask(before)
         assert [mode(tmp_path / path) for path in ("a", "a/b")] == [0o700] * 2
@@ -206,8 +206,8 @@ class TestFiles:
     def test_replacing(self, tmp_path: Path) -> None:
         """A file is replaced as a whole, and nothing is left beside it."""
         path = str(tmp_path / "items")
-        paths.replace_lines(path, ["one", "two"])
-        paths.replace_lines(path, ["three"])
+        paths.replace_private(path, "one\ntwo\n")
+        paths.replace_private(path, "three\n")
         assert paths.read_lines(path) == ["three"]
         assert os.listdir(tmp_path) == ["items"]
 
@@ -253,10 +253,10 @@ class TestDisk:
     def test_replacing_on_a_full_disk(self, small: Path) -> None:
         """Where the new lines do not fit, the old ones stay, and nothing is left beside them."""
         path = str(small / "items")
-        paths.replace_lines(path, ["old"])
+        paths.replace_private(path, "old\n")
         fill(small)
         with pytest.raises(OSError, match="No space left"):
-            paths.replace_lines(path, ["x" * 1000] * 100)
+            paths.replace_private(path, "x" * 100_000)
         assert paths.read_lines(path) == ["old"]
         assert sorted(os.listdir(small)) == ["filler", "items"]
 

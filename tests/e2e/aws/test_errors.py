@@ -185,7 +185,7 @@ def test_what_any_call_may_meet(
 
 def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
     """A key that AWS no longer knows is exit 3 and names where it came from."""
-    error = failure(desk, ROLE, keys=AccessKey("AKIAGONE", "x"))
+    error = failure(desk, ROLE, access_key=AccessKey("AKIAGONE", "x"))
     assert (type(error), error.code) == (SourceError, "InvalidClientTokenId")
     assert error.sentence == (
         "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
@@ -194,7 +194,7 @@ def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
 
 def test_wrong_secret(desk: Desk) -> None:
     """A secret that does not belong to its key is exit 3."""
-    error = failure(desk, ROLE, keys=AccessKey(SOURCE_KEY_ID, "x"))
+    error = failure(desk, ROLE, access_key=AccessKey(SOURCE_KEY_ID, "x"))
     assert type(error) is SourceError
     assert "the secret access key of AWS profile 'org-admin' does not belong to its" in error.sentence
 
@@ -210,8 +210,8 @@ def test_wrong_clock(desk: Desk, sts: LoopbackSts, offset: float, said: str) -> 
 
 def test_chained_for_more_than_an_hour(desk: Desk, sts: LoopbackSts) -> None:
     """A role assumed by a role for more than an hour is refused with the key to change."""
-    first = desk.mint(ROLE).credentials.keys
-    error = failure(desk, ROLE, keys=first, duration_seconds=7200)
+    first = desk.mint(ROLE).credentials.access_key
+    error = failure(desk, ROLE, access_key=first, duration_seconds=7200)
     assert "lasts at most 1 hour, and 7200 s were asked for" in error.sentence
     assert error.hints == ("set duration_seconds = 3600 in this profile",)
 
@@ -219,10 +219,10 @@ def test_chained_for_more_than_an_hour(desk: Desk, sts: LoopbackSts) -> None:
 def test_expired_session(desk: Desk, sts: LoopbackSts) -> None:
     """A session that is over is exit 3."""
     sts.script.append(faults.expires_in(120))
-    first = desk.mint(ROLE).credentials.keys
+    first = desk.mint(ROLE).credentials.access_key
     sts.clock_offset = 130
     sts.check_clock = False
-    assert "the source credentials have expired" in failure(desk, ROLE, keys=first).sentence
+    assert "the source credentials have expired" in failure(desk, ROLE, access_key=first).sentence
 
 
 def test_wrong_code(desk: Desk, sts: LoopbackSts) -> None:

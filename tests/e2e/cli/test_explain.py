@@ -261,10 +261,6 @@ class TestTheHuman:
 class TestTasks:
     """The five root tasks in words."""
 
-    def test_there_are_five(self) -> None:
-        """The table is of the same policies as the table of names."""
-        assert set(TASKS) == set(keys.ROOT_TASKS)
-
     @pytest.mark.parametrize("policy", sorted(TASKS))
     def test_actions_are_aws_own(self, policy: str) -> None:
         """Each is an operation of its service; IAM has another name for S3's ListBuckets."""
