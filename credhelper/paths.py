@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 LOG_LIMIT = 1024 * 1024
 """Bytes after which the log file makes way for a new one; one old one is kept."""
@@ -90,12 +90,7 @@ def make_private(directory: str) -> None:
 
 def open_private(path: str, flags: int) -> int:
     """A descriptor for a file of ours, created 0600. Raises OSError: not ours, a link, not a file."""
-    directory = os.path.dirname(path)
-    if not may_write_in(directory):
-        raise PermissionError(f"'{directory}' belongs to another user")
-    if flags & os.O_CREAT:
-        make_private(directory)
-        _tighten(directory, 0o700)
+    _prepare(os.path.dirname(path), create=bool(flags & os.O_CREAT))
     nofollow = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | nofollow, 0o600)
     status = os.fstat(descriptor)
@@ -105,6 +100,15 @@ def open_private(path: str, flags: int) -> int:
     if flags & os.O_CREAT:
         _tighten(path, 0o600)
     return descriptor
+
+
+def _prepare(directory: str, *, create: bool = True) -> None:
+    """Check the owner of a directory; make it, 0700. Raises OSError."""
+    if not may_write_in(directory):
+        raise PermissionError(f"'{directory}' belongs to another user")
+    if create:
+        make_private(directory)
+        _tighten(directory, 0o700)
 
 
 def _tighten(path: str, mode: int) -> None:
@@ -144,19 +148,36 @@ def read_lines(path: str) -> list[str]:
         return []
 
 
-def replace_lines(path: str, lines: list[str]) -> None:
-    """Put these lines in the place of the file's, or leave it as it was. Raises OSError."""
-    beside = f"{path}.new"  # the same each time: what a killed process left behind is written over
-    descriptor = open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+def replace_private(path: str, content: str) -> None:
+    """Replace a private file as a whole, or leave it as it was. Raises OSError."""
+    _prepare(os.path.dirname(path))
+    write_atomically(path, content.encode("ascii"))
+
+
+def write_atomically(
+    path: str, content: bytes, mode: int = 0o600, check: Callable[[str], object] | None = None
+) -> None:
+    """Replace a file as a whole, or leave it as it was. Raises OSError.
+
+    `check` gets the path of the complete new file before it replaces the old one, and may raise to stop it.
+    """
+    import tempfile
+
+    directory, name = os.path.split(path)
+    descriptor, new = tempfile.mkstemp(prefix=f".{name}.", suffix=".new", dir=directory)  # 0600
     try:
-        with open(descriptor, "w", encoding="ascii", newline="\n") as file:
-            file.writelines(line + "\n" for line in lines)
+        with open(descriptor, "wb") as file:
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+            os.fsync(descriptor)
+        if mode != 0o600:
+            os.chmod(new, mode)
+        if check is not None:
+            check(new)
+        os.replace(new, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
+            os.unlink(new)
         raise
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper.awsconfig.ini import BYTE_ORDER_MARK, sections
 from credhelper.config import keys
+from credhelper.config.aws_names import REGION
 from credhelper.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ def _problem(entry: Entry) -> str | None:
         return f"'{entry.name}' cannot be the name of a profile in ~/.aws/config"
     if not entry.command.strip() or not entry.command.isprintable():
         return f"'{entry.command}' cannot be the command of profile '{entry.name}'"
-    if entry.region is not None and not re.fullmatch(keys.REGION, entry.region):
+    if entry.region is not None and not re.fullmatch(REGION, entry.region):
         return f"'{entry.region}' is not a region"
     return None
 

@@ -144,7 +144,7 @@ class Index:
         try:
             with self._locks.hold(LOCK, LOCK_SECONDS):
                 left = [entry for entry in self._entries() if entry not in struck]
-                paths.replace_lines(self._path, [json.dumps(asdict(entry)) for entry in left])
+                paths.replace_private(self._path, "".join(f"{json.dumps(asdict(entry))}\n" for entry in left))
         except OSError as error:
             self._log.warning(f"the index of keyring items cannot be rewritten: {error.strerror or error}")
 

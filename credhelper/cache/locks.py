@@ -109,19 +109,12 @@ class Locks:
         return self._read(name, "note", length)
 
     def _write(self, name: str, suffix: str, content: list[Any]) -> bool:
-        """Put it into its place as a whole: on a full disk, what was there stays."""
         if self._directory is None:
             return False
         document = [*content, *expiry.read_clocks().to_list()]
-        path, beside = self._path(name, suffix), self._path(name, f"{suffix}.{os.getpid()}")
         try:
-            descriptor = paths.open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            with open(descriptor, "w", encoding="ascii") as file:
-                json.dump(document, file)
-            os.replace(beside, path)
+            paths.replace_private(self._path(name, suffix), json.dumps(document))
         except OSError:
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
             return False
         return True
 

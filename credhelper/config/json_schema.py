@@ -10,6 +10,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from credhelper.config import aws_names
 from credhelper.config import keys as config_keys
 from credhelper.config.keys import API, BY_NAME, KEYS, SECTIONS
 
@@ -65,8 +66,8 @@ def schema() -> dict[str, Any]:
             "accounts": {
                 "description": "names for account ids: shown in the record, and usable as targets",
                 "type": "object",
-                "propertyNames": {"pattern": _whole(rf"(?!{config_keys.ACCOUNT_ID}$){config_keys.NAME}")},
-                "additionalProperties": {"type": "string", "pattern": _whole(config_keys.ACCOUNT_ID)},
+                "propertyNames": {"pattern": _whole(rf"(?!{aws_names.ACCOUNT_ID}$){config_keys.NAME}")},
+                "additionalProperties": {"type": "string", "pattern": _whole(aws_names.ACCOUNT_ID)},
             },
             "defaults": _table("what profiles inherit", (key for key in KEYS if key.inherited)),
             "profiles": {
@@ -102,7 +103,7 @@ def _property(key: Key) -> dict[str, Any]:
     if key.choices:
         made["enum"] = list(key.choices)
     if key.name == "task_policy_arn":
-        made["anyOf"] = [{"enum": list(config_keys.ROOT_TASKS)}, {"pattern": _whole(config_keys.POLICY_ARN)}]
+        made["anyOf"] = [{"enum": list(aws_names.TASKS)}, {"pattern": _whole(aws_names.POLICY_ARN)}]
     return made
 
 

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from credhelper.config.aws_names import MFA_SERIAL, POLICY_ARN, REGION, ROLE_ARN, STS_NAME
+
 Kind = Literal["root", "role", "session"]
 Form = Literal["text", "number", "boolean", "boolean or text", "texts", "table", "tables"]
 
@@ -21,24 +23,7 @@ SESSION: Final = "session"
 API: Final[dict[Kind, str]] = {ROOT: "AssumeRoot", ROLE: "AssumeRole", SESSION: "GetSessionToken"}
 """The STS operation behind each kind of profile."""
 
-ROOT_TASKS: Final = {
-    "IAMAuditRootUserCredentials": "look at the root user's credentials",
-    "IAMCreateRootUserPassword": "let the root user set a new password",
-    "IAMDeleteRootUserCredentials": "delete the root user's credentials",
-    "S3UnlockBucketPolicy": "delete a bucket policy that locks everybody out",
-    "SQSUnlockQueuePolicy": "delete a queue policy that locks everybody out",
-}
-"""AWS's managed root-task policies: short name, and the task in words."""
-
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._=+-]*"
-ACCOUNT_ID: Final = r"[0-9]{12}"
-PARTITION: Final = r"aws(?:-[a-z]+)*"
-REGION: Final = r"(?:[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}|aws-global)"
-ROLE_ARN: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:role/[\x21-\x7e]+"
-ROOT_ARN: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:root"
-POLICY_ARN: Final = rf"arn:{PARTITION}:iam::(?:aws|{ACCOUNT_ID}):policy/[\x21-\x7e]+"
-MFA_SERIAL: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:[\w+=/:,.@-]+|(?!arn:)[\w+=/:,.@-]*"
-STS_NAME: Final = r"[\w+=,.@-]*"  # RoleSessionName, SourceIdentity
 
 SOURCES: Final = ("source_profile", "credential_source", "source_key")
 """The keys that name where the source credentials come from; a profile has at most one of them."""
@@ -356,27 +341,6 @@ TOKEN_CODE: Final = Key(
     pattern=r"[0-9]{6}",
 )
 """What only a command line can say: no file holds a code."""
-
-
-def short_task(policy_arn: str) -> str:
-    """The short name at the end of a task policy's ARN."""
-    return policy_arn.rsplit("/", 1)[-1]
-
-
-PARTITION_PREFIXES: Final = (
-    ("cn-", "aws-cn"),
-    ("us-gov-", "aws-us-gov"),
-    ("us-isob-", "aws-iso-b"),
-    ("us-isof-", "aws-iso-f"),
-    ("us-iso-", "aws-iso"),
-    ("eu-isoe-", "aws-iso-e"),
-    ("eusc-", "aws-eusc"),
-)
-
-
-def partition_of(region: str) -> str:
-    """The partition that a region belongs to (a test compares this with botocore's partitions)."""
-    return next((name for prefix, name in PARTITION_PREFIXES if region.startswith(prefix)), "aws")
 
 
 SECTIONS: Final[dict[str, tuple[Key, ...]]] = {

@@ -8,8 +8,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from credhelper.config import aws_names, toml, validation
 from credhelper.config import keys as config_keys
-from credhelper.config import toml, validation
 from credhelper.config.keys import BY_NAME, ROLE, ROOT, SESSION, SOURCES, Key, Kind
 from credhelper.config.toml import line_of, nearest
 from credhelper.errors import ConfigError
@@ -82,10 +82,10 @@ class Config:
         accounts = self.table("accounts")
         for alias, account_id in accounts.items():
             if not validation.matches(config_keys.NAME, alias) or validation.matches(
-                config_keys.ACCOUNT_ID, alias
+                aws_names.ACCOUNT_ID, alias
             ):
                 raise self.error_at("accounts", alias, "is not a name for an account")
-            if not isinstance(account_id, str) or not validation.matches(config_keys.ACCOUNT_ID, account_id):
+            if not isinstance(account_id, str) or not validation.matches(aws_names.ACCOUNT_ID, account_id):
                 raise self.error_at("accounts", alias, "must be an account id, 12 digits in quotes")
         return MappingProxyType(accounts)
 
@@ -248,7 +248,7 @@ class Config:
         if "role_arn" in settings:
             return ROLE
         if "target_principal" in settings:
-            hint = f"AssumeRoot needs a root task: one of {', '.join(config_keys.ROOT_TASKS)}"
+            hint = f"AssumeRoot needs a root task: one of {', '.join(aws_names.TASKS)}"
             where = settings["target_principal"].table
             raise self.error_at(where, "target_principal", "has no 'task_policy_arn' beside it", hint)
         if "mfa_serial" in settings and any(source in settings for source in SOURCES):
@@ -312,9 +312,9 @@ class Config:
 
     def _account(self, target: str, table: str | None, key: str, *, arn: bool = False) -> str:
         """The account id behind an alias, an id or (where `arn`) a root principal's ARN."""
-        if validation.matches(config_keys.ACCOUNT_ID, target):
+        if validation.matches(aws_names.ACCOUNT_ID, target):
             return target
-        if arn and validation.matches(config_keys.ROOT_ARN, target):
+        if arn and validation.matches(aws_names.ROOT_ARN, target):
             return target.split(":")[4]
         if target in self.accounts:
             return self.accounts[target]
@@ -362,7 +362,7 @@ def check_partition(profile: Profile, region: str) -> None:
     """Raise ConfigError where an ARN of the profile is of another partition than the region."""
     if region == "aws-global":
         return
-    partition = config_keys.partition_of(region)
+    partition = aws_names.partition_of(region)
     for key in ("role_arn", "target_principal", "task_policy_arn", "policy_arns", "mfa_serial"):
         value = profile.get(key, "")
         arns = [value] if isinstance(value, str) else value

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from credhelper.config import keys
+from credhelper.config.aws_names import POLICY_ARN, TASKS, short_task
 from credhelper.config.toml import nearest
 
 if TYPE_CHECKING:
@@ -161,9 +162,9 @@ def _endpoint_problem(url: str) -> str | None:
 
 
 def _task_policy_problem(value: str) -> str | None:
-    if value in keys.ROOT_TASKS or matches(keys.POLICY_ARN, value):
+    if value in TASKS or matches(POLICY_ARN, value):
         return None
-    likely = nearest(keys.short_task(value), keys.ROOT_TASKS)
+    likely = nearest(short_task(value), TASKS)
     return f"is neither an ARN nor a root-task policy: '{value[:80]}'" + "".join(
         f", {hint}" for hint in likely
     )

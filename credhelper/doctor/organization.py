@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from credhelper.aws.errors import PROPAGATION
-from credhelper.config.aws_names import FEATURES, IAM_FEATURE, SESSIONS_FEATURE
-from credhelper.config.keys import short_task
+from credhelper.config.aws_names import IAM_FEATURE, PROPAGATION, SESSIONS_FEATURE, feature_of, short_task
 from credhelper.doctor.findings import advice, fine, note, problem
 from credhelper.errors import CredhelperError, UnreachableError
 
@@ -69,7 +67,7 @@ def _features(caller: Caller, cases: Sequence[Case]) -> Iterator[Finding]:
 
 
 def _needed(case: Case) -> str:
-    return FEATURES.get(short_task(case.call.parameters["TaskPolicyArn"]["arn"]), IAM_FEATURE)
+    return feature_of(short_task(case.call.parameters["TaskPolicyArn"]["arn"]))
 
 
 def _standing(caller: Caller) -> Generator[Finding, None, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper.config import keys, validation
+from credhelper.config.aws_names import TASKS, partition_of
 from credhelper.config.keys import BY_NAME, KEYS, ROLE, ROOT
 from credhelper.errors import HumanNeededError
 
@@ -66,8 +67,8 @@ def _member(profile: Profile, name: str, value: Any, region: str, person: NameCo
 
 
 def _task_policy(profile: Profile, value: str, region: str) -> str:
-    partition = keys.partition_of(region)
-    if value in keys.ROOT_TASKS:
+    partition = partition_of(region)
+    if value in TASKS:
         return f"arn:{partition}:iam::aws:policy/root-task/{value}"
     if value.split(":")[1] != partition:
         raise profile.error_at(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from credhelper.config.keys import ROOT, ROOT_TASKS, SESSION, short_task
+from credhelper.config.aws_names import TASKS, short_task
+from credhelper.config.keys import ROOT, SESSION
 from credhelper.prompts.question import Question
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _about(call: StsCall, asked_by: str, waiting: int) -> tuple[str, ...]:
     lines = [_target(call)]
     task = short_task(call.parameters.get("TaskPolicyArn", {}).get("arn", ""))
     if task:
-        lines.append(f"task: {ROOT_TASKS.get(task, task)}")
+        lines.append(f"task: {TASKS[task].purpose if task in TASKS else task}")
     if call.profile.name != name(call) and call.profile.kind != SESSION:
         lines.append(f"on the way there: profile '{call.profile.name}'")
     if asked_by:

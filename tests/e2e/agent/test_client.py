@@ -21,7 +21,6 @@ from credhelper.clocks import Now
 from credhelper.credentials import Credentials
 from credhelper.errors import CancelledError, HumanNeededError, RefusedError, UnreachableError
 from credhelper.log import Log
-from credhelper.sessions.calls import StsCall
 from credhelper.sessions.consent import UserInput
 
 from desk import Desk, Time, refused
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from credhelper.credentials import Clocks
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.provider import SessionProvider
 
 
@@ -463,8 +463,9 @@ def test_a_renewal_that_needs_a_person_is_not_tried_again(desk: SharedDesk) -> N
     desk.ask_code = lambda _: "654321"
     first = desk.get()
     desk.ask_code = None
-    assert isinstance(desk.call().source, StsCall)
-    desk.remote().clear([desk.call().source.key])
+    session = desk.call().parent
+    assert session is not None
+    desk.remote().clear([session.key])
     MemoryKeyring.items.clear()
     desk.time.passes(3600 - 960 - 100)
     provider = desk.provider()

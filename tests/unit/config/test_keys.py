@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore import xform_name
 
-from credhelper.config import keys, validation
+from credhelper.config import aws_names, keys, validation
 from credhelper.config.keys import API, API_DURATIONS, BY_NAME, DURATIONS, KEYS, ROOT, TOKEN_CODE, Key, Kind
 
 MODEL = boto3.client("sts", region_name="us-east-1").meta.service_model
@@ -169,7 +169,7 @@ def test_inherited() -> None:
 def test_region(region: str, partition: str) -> None:
     """Every region that botocore knows is a region, and in botocore's partition."""
     assert validation.problem(BY_NAME["region"], region) is None
-    assert keys.partition_of(region) == partition
+    assert aws_names.partition_of(region) == partition
 
 
 @pytest.mark.parametrize("partition", PARTITIONS, ids=lambda partition: partition["id"])
@@ -180,20 +180,20 @@ def test_partition(partition: dict[str, Any]) -> None:
     expression = partition["regionRegex"]
     prefix = re.sub(r"\\w\+.*|[\^\\]", "", re.sub(r"\((\w+)[^)]*\)", r"\1", expression))
     assert re.match(expression, f"{prefix}somewhere-9")
-    assert keys.partition_of(f"{prefix}somewhere-9") == identifier
+    assert aws_names.partition_of(f"{prefix}somewhere-9") == identifier
 
 
 def test_root_tasks() -> None:
     """AWS has five managed root-task policies; each is valid by its short name and by its ARN."""
-    assert list(keys.ROOT_TASKS) == [
+    assert list(aws_names.TASKS) == [
         "IAMAuditRootUserCredentials",
         "IAMCreateRootUserPassword",
         "IAMDeleteRootUserCredentials",
         "S3UnlockBucketPolicy",
         "SQSUnlockQueuePolicy",
     ]
-    for name in keys.ROOT_TASKS:
+    for name in aws_names.TASKS:
         arn = f"arn:aws:iam::aws:policy/root-task/{name}"
-        assert keys.short_task(arn) == name
+        assert aws_names.short_task(arn) == name
         assert validation.problem(BY_NAME["task_policy_arn"], name) is None
         assert validation.problem(BY_NAME["task_policy_arn"], arn) is None
