@@ -148,36 +148,32 @@ PLACES = (
 class TestInstalled:
     """Wherever it is, it answers: after a mint, for which it finds the libraries, and from memory."""
 
-    def test_in_a_venv(self, venv: Path, answers: Callable[..., None]) -> None:
-        """The usual one, whose libraries are found by a `.pth` file."""
+    def test_in_a_venv_it_answers(self, venv: Path, answers: Callable[..., None]) -> None:
         answers(venv / "bin/credhelper-get")
 
     @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-    def test_by_pip(
+    def test_installed_by_pip_anywhere_it_answers(
         self,
         place: Callable[[Path, Path], Path],
         wheel: Path,
         tmp_path: Path,
         answers: Callable[..., None],
     ) -> None:
-        """Wherever pip has been told to put it."""
         answers(place(wheel, tmp_path) / "credhelper-get")
 
     @pytest.mark.parametrize("directory", ["a home"])
     @pytest.mark.parametrize("tool", ["pipx", "uv tool"])
-    def test_by_pipx_and_uv(
+    def test_by_the_link_of_pipx_and_uv_it_answers(
         self, tool: str, directory: str, install_by: Callable[[str, str], Path], answers: Callable[..., None]
     ) -> None:
-        """By the link that these make in ~/.local/bin, with all its own libraries."""
         home = install_by(tool, directory)
         link = home / ".local/bin/credhelper-get"
         assert link.is_symlink()
         answers(link)
 
-    def test_by_a_chain_of_links_on_the_path(
+    def test_by_a_chain_of_links_on_the_path_it_answers(
         self, venv: Path, tmp_path: Path, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Links to links, absolute and relative, in directories that are links, under another name."""
         path = f"{chain_of_links(venv / 'bin/credhelper-get', tmp_path)}:/usr/bin:/bin"
         monkeypatch.setenv("PATH", path)
         answers("creds", PATH=path)
@@ -199,8 +195,9 @@ class TestCommandLine:
     """What `credhelper get` would say."""
 
     @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["nobody"], ["developer", "--nonsense"]])
-    def test_is_that_of_get(self, arguments: list[str], sandbox: Sandbox, venv: Path) -> None:
-        """Help, usage errors and refusals are the same."""
+    def test_help_errors_and_refusals_are_those_of_get(
+        self, arguments: list[str], sandbox: Sandbox, venv: Path
+    ) -> None:
         by_launcher, by_console_script = (
             subprocess.run(
                 [venv / "bin" / name, *arguments], env=sandbox.environ, capture_output=True, check=False
@@ -212,8 +209,7 @@ class TestCommandLine:
         assert by_launcher.stderr == by_console_script.stderr
         assert by_launcher.stdout or by_launcher.stderr
 
-    def test_tells_the_version(self, venv: Path) -> None:
-        """The one option that is not of `get`."""
+    def test_version_is_the_one_option_that_get_lacks(self, venv: Path) -> None:
         assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
 
 
@@ -300,14 +296,14 @@ class TestStart:
     """The interpreter is started with what the caller gave, and with nothing before it."""
 
     def test_arguments_pass_unchanged(self, shell: list[str], installation: Installation) -> None:
-        """Whatever characters they have, in every shell."""
         said = installation.start("NAME", *ODD, by=[*shell, installation.launcher])
         assert said.interpreter == os.fsencode(installation.bin / "python")
         assert said.arguments[:2] == [b"-IS", installation.main().encode()]
         assert said.arguments[2:] == [b"get", b"NAME", *map(os.fsencode, ODD)]
 
-    def test_by_links(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
-        """Every shell follows links."""
+    def test_every_shell_follows_links(
+        self, shell: list[str], installation: Installation, tmp_path: Path
+    ) -> None:
         link = chain_of_links(installation.launcher, tmp_path) / "creds"
         assert installation.start(by=[*shell, link]).arguments == [
             b"-IS",
@@ -316,23 +312,22 @@ class TestStart:
         ]
 
     @pytest.mark.parametrize("path", ["credhelper-get", "./credhelper-get", "../bin/credhelper-get"])
-    def test_by_a_relative_path(self, shell: list[str], path: str, installation: Installation) -> None:
-        """As `sh credhelper-get` has it; the caller's directory stays."""
+    def test_a_relative_path_keeps_the_working_directory(
+        self, shell: list[str], path: str, installation: Installation
+    ) -> None:
         said = installation.start(by=[*shell, path], cwd=installation.bin)
         assert said.arguments == [b"-IS", installation.main().encode(), b"get"]
         assert said.directory == os.fsencode(installation.bin)
 
-    def test_by_a_path_that_cd_would_look_for(
+    def test_cdpath_is_not_searched(
         self, shell: list[str], installation: Installation, tmp_path: Path
     ) -> None:
-        """CDPATH names another directory that has one of that name."""
         other = Installation(tmp_path / "other")
         environ = {**os.environ, "CDPATH": str(other.home)}
         said = installation.start(by=[*shell, "bin/credhelper-get"], cwd=installation.home, env=environ)
         assert said.interpreter == os.fsencode(installation.bin / "python")
 
     def test_the_environment_passes_unchanged(self, installation: Installation) -> None:
-        """Variables of the caller's stay, even those that a shell script might use for itself."""
         installation.write("bin/python", "#!/bin/sh\nexec env -0\n")
         names = re.findall(r"\b[a-z_]+\b", LAUNCHER.read_text())
         given = {name: "the caller's" for name in names if not name.startswith("ch_")}
@@ -346,7 +341,6 @@ class TestStart:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
     def test_no_process_is_started_on_the_way(self, installation: Installation, tmp_path: Path) -> None:
-        """Neither beside the interpreter nor by links as pipx and uv make them."""
         links = tmp_path / "links"
         links.mkdir()
         for name in ("credhelper", "credhelper-get"):
@@ -456,37 +450,32 @@ class TestFaults:
     @pytest.mark.parametrize(
         "remove", [os.unlink, lambda path: path.chmod(0o644)], ids=["gone", "no program"]
     )
-    def test_no_interpreter(
+    def test_without_the_interpreter_a_sentence_names_it(
         self, remove: Callable[[Path], None], shell: list[str], installation: Installation
     ) -> None:
-        """Python was removed, or moved away, under the environment."""
         remove(installation.bin / "python")
         said = refusal([*shell, installation.launcher, "NAME"])
         path = installation.bin / "python"
         assert said == f"credhelper: error: the interpreter '{path}' is not there\n{INSTALL_AGAIN}"
 
-    def test_a_link_to_an_interpreter_that_is_gone(self, installation: Installation) -> None:
-        """As an upgrade of the system's Python leaves it."""
+    def test_a_dangling_link_to_the_interpreter_is_named(self, installation: Installation) -> None:
         python = installation.bin / "python"
         python.unlink()
         python.symlink_to("/nowhere/python3.12")
         assert "is not there" in refusal([installation.launcher, "NAME"])
 
-    def test_the_interpreter_that_the_console_script_names_is_gone(self, installation: Installation) -> None:
-        """Another one in the same prefix does not take its place: the package is not its own."""
+    def test_another_interpreter_of_the_prefix_is_not_used(self, installation: Installation) -> None:
         (installation.home / "pyvenv.cfg").unlink()
         installation.write("bin/credhelper", "#!/nowhere/python3.9 -sP\n")
         assert "error: the interpreter '/nowhere/python3.9' is not there" in refusal([installation.launcher])
 
-    def test_a_path_that_an_error_must_not_have(self, shell: list[str], tmp_path: Path) -> None:
-        """What is no printable ASCII is left out."""
+    def test_a_path_that_is_not_printable_is_left_out(self, shell: list[str], tmp_path: Path) -> None:
         installation = Installation(tmp_path / "caf\u00e9\n")
         (installation.bin / "python").unlink()
         said = refusal([*shell, installation.launcher, "NAME"])
         assert said == f"credhelper: error: the interpreter of credhelper is not there\n{INSTALL_AGAIN}"
 
-    def test_no_package(self, tmp_path: Path) -> None:
-        """Neither a directory of it beside the launcher, nor one that an isolated interpreter finds."""
+    def test_without_the_package_a_sentence_says_so(self, tmp_path: Path) -> None:
         venv = make_venv(tmp_path / "venv")
         shutil.copy(LAUNCHER, venv / "bin/credhelper-get")
         assert refusal([venv / "bin/credhelper-get", "NAME"], PYTHONPATH=str(ROOT)) == (
@@ -494,8 +483,7 @@ class TestFaults:
             "credhelper: hint: install credhelper with pipx, or into a virtual environment\n"
         )
 
-    def test_no_libraries(self, wheel: Path, tmp_path: Path) -> None:
-        """An installation that was interrupted, or whose Python has been replaced."""
+    def test_without_the_libraries_a_sentence_says_so(self, wheel: Path, tmp_path: Path) -> None:
         venv = make_venv(tmp_path / "venv")
         install(wheel, venv)
         assert refusal([venv / "bin/credhelper-get", "NAME"], CREDHELPER_AGENT="off") == (
@@ -566,7 +554,7 @@ class TestHostileSurroundings:
     """Nothing that is set, or lies in the working directory, is read or run."""
 
     @pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
-    def test_change_nothing(
+    def test_neither_a_mint_nor_a_hit_runs_anything_hostile(
         self,
         linked: bool,
         hostile: Path,
@@ -574,7 +562,6 @@ class TestHostileSurroundings:
         answers: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Neither of a mint nor of a hit."""
         before = sorted(hostile.rglob("*"))
         launcher = venv / "bin/credhelper-get"
         if linked:
@@ -584,8 +571,7 @@ class TestHostileSurroundings:
         assert not (hostile.parent / "mark").exists()
         assert sorted(hostile.rglob("*")) == before
 
-    def test_leave_marks(self, hostile: Path, tmp_path: Path) -> None:
-        """Whoever falls for them is found out."""
+    def test_a_program_that_runs_them_leaves_marks(self, hostile: Path, tmp_path: Path) -> None:
         (hostile / "encodings.py").unlink()  # with it Python does not even start
         python = [sys.executable, "-c", "import json, click"]
         subprocess.run(python, cwd=hostile, env={"PYTHONPATH": str(hostile)}, check=True)

@@ -70,8 +70,9 @@ def run(sandbox: Sandbox, command: tuple[str, ...], **options) -> str:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_that_starts_the_agent_ends(aws: Sandbox, sts: LoopbackSts, name: str) -> None:
-    """Its answer comes to an end while the agent lives; the next client is answered without STS."""
+def test_a_client_that_starts_the_agent_ends_while_the_agent_lives(
+    aws: Sandbox, sts: LoopbackSts, name: str
+) -> None:
     for _ in range(2):
         endpoint = ("--endpoint-url", sts.url) if name.startswith("AWS CLI") else ()
         assert "222233334444" in run(aws, (*CLIENTS[name], *endpoint))
@@ -81,8 +82,7 @@ def test_a_client_that_starts_the_agent_ends(aws: Sandbox, sts: LoopbackSts, nam
     assert is_alive(agent)
 
 
-def test_nothing_inherited_stays_open(aws: Sandbox) -> None:
-    """A pipe that the caller has inherited besides ends with it, although the agent that it started stays."""
+def test_an_inherited_pipe_ends_with_the_caller(aws: Sandbox) -> None:
     reader, writer = os.pipe()
     run(aws, (PROGRAM, "get", "developer"), pass_fds=[writer])
     os.close(writer)
@@ -95,8 +95,7 @@ def test_nothing_inherited_stays_open(aws: Sandbox) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the agent")
-def test_what_the_agent_has_open(aws: Sandbox, tmp_path: Path) -> None:
-    """/dev/null as its standard streams, its lock, sockets, and a pipe and a selector of its own."""
+def test_the_agent_has_only_descriptors_of_its_own(aws: Sandbox, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     ours = {os.fstat(number).st_ino for number in (reader, writer)}
     with (tmp_path / "inherited").open("w") as file:

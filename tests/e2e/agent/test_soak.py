@@ -1,7 +1,6 @@
-"""Thirty hours of an agent's life in a minute: what it weighs, how often it mints, and that it sleeps.
+"""Thirty hours of a real agent under libfaketime, in a minute: its memory, its mints, its wake-ups.
 
-The agent is the real one, under libfaketime. Run as a program, this file is the one who asks it: through the
-real wire and the real resolver, with AWS scripted.
+Run as a program, this file is the client: the real protocol and session provider, with AWS scripted.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from credhelper.credentials import AccessKey, Credentials
 from credhelper.sessions.consent import UserInput
 
 import requirements
-from sandbox import PROFILES
+from sandbox import PROFILES, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sandbox import Sandbox
 
@@ -67,7 +66,7 @@ def agent_in(directory: Path, idle_seconds: float = 900, **environ: str) -> Iter
     directory.mkdir(0o700)
     with subprocess.Popen(client.command(str(directory), idle_seconds), env=environ) as agent:
         try:
-            wait_until(lambda: status_of(directory) is not None)
+            until(lambda: status_of(directory) is not None)
             yield agent
         finally:
             agent.terminate()
@@ -83,14 +82,6 @@ def status_of(directory: Path) -> list[str] | None:
             return connection.ask(b"status\n")[2].decode().splitlines()
     except (OSError, ValueError):
         return None
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what another process does."""
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.01)
 
 
 def number_in_status(pid: int, name: str) -> int:
@@ -129,11 +120,7 @@ def put(directory: Path, seconds: float) -> None:
         pytest.param(1.7e9, id="an entry that seems to last for ever"),
     ],
 )
-def test_it_sleeps_while_nobody_asks(directory: Path, seconds: float | None) -> None:
-    """With an entry or without, an agent that nobody asks is not woken once.
-
-    Where the wall clock begins in 1970, what the keyring has seems to last for decades.
-    """
+def test_without_requests_it_is_not_woken(directory: Path, seconds: float | None) -> None:
     with agent_in(directory) as agent:
         if seconds is not None:
             put(directory, seconds)
@@ -146,8 +133,8 @@ def test_it_sleeps_while_nobody_asks(directory: Path, seconds: float | None) -> 
             time.sleep(0.2)
             return before == woken()
 
-        wait_until(lambda: sockets(directory) == 1 or agent.poll() is not None)  # it has seen us hang up
-        wait_until(is_calm)
+        until(lambda: sockets(directory) == 1 or agent.poll() is not None)  # it has seen us hang up
+        until(is_calm)
         before = woken()
         time.sleep(2.5)
 
@@ -155,8 +142,7 @@ def test_it_sleeps_while_nobody_asks(directory: Path, seconds: float | None) -> 
 
 
 @linux
-def test_what_nobody_asks_for_goes_of_itself(faketime: str, directory: Path) -> None:
-    """An entry goes when it does not serve any more, and the agent once it has been idle after that."""
+def test_an_entry_expires_and_then_the_idle_agent_leaves(faketime: str, directory: Path) -> None:
     speed, idle = 300, 300
     environ = {"LD_PRELOAD": faketime, "FAKETIME": f"+0 x{speed}"}
     with agent_in(directory, idle, **environ) as agent:
@@ -189,12 +175,10 @@ class Diary:
 
 
 @linux
-def test_thirty_hours(faketime: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """An AssumeRoot session that is asked for twice a minute, for 30 hours.
-
-    Nobody ever waits again after the first one, mints are as many as the thresholds say, and the agent
-    weighs what it did after an hour, with as many descriptors.
-    """
+def test_thirty_hours_of_requests_wait_once_and_weigh_nothing(
+    faketime: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """An AssumeRoot session, twice a minute: as many mints as the thresholds say, no growth after an hour."""
     clock, step = tmp_path / "clock", (SHORTEST + LONGEST) / 2
     clock.write_text("+0\n")
     environ = {
