@@ -48,8 +48,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A laptop whose agent has an answer for `developer` and a longer one for `verbose`."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("laptop") / "home")
+    """A sandbox whose agent has an answer for `developer` and a longer one for `verbose`."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox") / "home")
     with LoopbackSts() as sts, sandbox.use_agent():
         sandbox.configure(CONFIG, endpoint=sts.url)
         sandbox.settle()

@@ -128,7 +128,7 @@ def for_the_user(wheel: Path, home: Path) -> Path:
 
 
 def editable(_wheel: Path, home: Path) -> Path:
-    """With nothing beside the launcher."""
+    """With no package next to the launcher."""
     place = make_venv(home / "venv")
     lend_libraries(packages_of(place))
     install(str(ROOT), place, "--editable")
@@ -194,7 +194,7 @@ def chain_of_links(target: Path, home: Path) -> Path:
 class TestCommandLine:
     """What `credhelper get` would say."""
 
-    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["nobody"], ["developer", "--nonsense"]])
+    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["unknown"], ["developer", "--nonsense"]])
     def test_help_errors_and_refusals_are_those_of_get(
         self, arguments: list[str], sandbox: Sandbox, venv: Path
     ) -> None:
@@ -252,7 +252,7 @@ class Installation:
         """The program in the package for one Python."""
         return f"{self.home}/lib/python{version}/site-packages/credhelper/__main__.py"
 
-    def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> UserInput:
+    def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> Started:
         """What the interpreter says that it was started with."""
         done = subprocess.run(
             [*(by or [self.launcher]), *arguments], capture_output=True, check=True, **options
@@ -260,10 +260,10 @@ class Installation:
         assert done.stderr == b""
         stat, directory, *words = done.stdout.split(b"\0")[:-1]
         children = stat.rpartition(b")")[2].split()[8:9]  # cminflt: page faults of children that have ended
-        return UserInput(directory, words, started_none=children == [b"0"])
+        return Started(directory, words, started_none=children == [b"0"])
 
 
-class UserInput:
+class Started:
     """What an interpreter was given: working directory, arguments, and whether it had children before."""
 
     def __init__(self, directory: bytes, words: list[bytes], *, started_none: bool) -> None:
@@ -351,10 +351,10 @@ class TestStart:
         (links / "credhelper").unlink()
         assert not installation.start(by=[links / "credhelper-get"]).started_none
 
-    def test_a_link_is_followed_although_another_installation_is_beside_it(
+    def test_a_link_next_to_another_installation_is_followed(
         self, installation: Installation, tmp_path: Path
     ) -> None:
-        """The console script beside a link is believed only if it leads to the same place."""
+        """The console script next to a link counts only if it leads to the same place."""
         other = Installation(tmp_path / "other")
         link = tmp_path / "bin/credhelper-get"
         link.parent.mkdir()
@@ -364,27 +364,23 @@ class TestStart:
         said = installation.start(by=[link])
         assert said.interpreter == os.fsencode(installation.bin / "python")
 
-    def test_in_a_directory_that_is_gone(self, installation: Installation, tmp_path: Path) -> None:
-        """Whoever started us there gets an answer."""
+    def test_in_a_removed_directory_it_answers(self, installation: Installation, tmp_path: Path) -> None:
         (tmp_path / "gone").mkdir()
         gone = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", installation.launcher]
         done = subprocess.run([*gone, "NAME"], cwd=tmp_path / "gone", capture_output=True, check=True)
         assert done.stdout.endswith(b"\0get\0NAME\0")
 
-    def test_without_an_environment(self, installation: Installation) -> None:
-        """No PATH, no HOME."""
+    def test_without_path_and_home_it_starts(self, installation: Installation) -> None:
         assert installation.start("NAME", env={}).arguments[2:] == [b"get", b"NAME"]
 
-    def test_shellcheck_has_nothing_to_say(self, tools: Path) -> None:
-        """Of all shells, it takes the one that `#!/bin/sh` may be."""
+    def test_shellcheck_finds_nothing(self, tools: Path) -> None:
         subprocess.run([tools / "shellcheck", LAUNCHER], check=True)
 
 
 class TestUpgrade:
-    """It goes on working when what it belongs to is renewed under it."""
+    """After an upgrade the same link starts the new version."""
 
-    def test_of_the_package(self, tmp_path: Path) -> None:
-        """The next version is started by the link to the last one."""
+    def test_of_the_package_starts_the_next_version(self, tmp_path: Path) -> None:
         source = tmp_path / "source"
         shutil.copytree(
             ROOT / "credhelper", source / "credhelper", ignore=shutil.ignore_patterns("__pycache__")
@@ -405,8 +401,10 @@ class TestUpgrade:
                 install(wheel, tmp_path / "venv")
             assert version_by(link) == version
 
-    def test_of_python(self, wheel: Path, tmp_path: Path, answers: Callable[..., None]) -> None:
-        """With the next Python in the same environment, before and after it has a package of its own."""
+    def test_of_python_starts_the_package_of_the_new_one(
+        self, wheel: Path, tmp_path: Path, answers: Callable[..., None]
+    ) -> None:
+        """Before and after the new Python has a package of its own."""
         newer = another_python()
         venv = installed_venv(wheel, tmp_path / "venv")
         before = packages_of(venv)
@@ -421,8 +419,7 @@ class TestUpgrade:
         lend_libraries(after)
         assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
 
-    def test_of_python_many_times(self, tmp_path: Path) -> None:
-        """Of all the packages that are left, the one of the interpreter is started."""
+    def test_of_python_many_times_starts_the_package_of_the_interpreter(self, tmp_path: Path) -> None:
         installation = Installation(tmp_path / "venv", "3.1", "3.10", "3.12", "3.12t", "3.13", "3.9")
         assert installation.start().arguments[1] == installation.main("3.12").encode()
 
@@ -434,10 +431,10 @@ def version_by(launcher: Path) -> str:
 
 
 def another_python() -> str:
-    """An interpreter of another version, on PATH or beside that of the tests."""
-    beside = [str(path) for path in Path(sys.base_prefix).parent.glob("*/bin")]
+    """An interpreter of another version, on PATH or next to that of the tests."""
+    siblings = [str(path) for path in Path(sys.base_prefix).parent.glob("*/bin")]
     for minor in sorted({13, 12, 11} - {sys.version_info.minor}):
-        for path in (os.pathsep.join(beside), None):
+        for path in (os.pathsep.join(siblings), None):
             found = shutil.which(f"python3.{minor}", path=path)
             if found and subprocess.run([found, "-c", "import venv"], check=False).returncode == 0:
                 return found

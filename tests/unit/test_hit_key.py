@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NOBODY = 65534
+OTHER_USER = 65534
 DESIGN = """
     CREDHELPER_CONFIG CREDHELPER_KEYRING CREDHELPER_REASON HOME XDG_CONFIG_HOME AWS_CONFIG_FILE
     AWS_SHARED_CREDENTIALS_FILE AWS_REGION AWS_DEFAULT_REGION AWS_ACCESS_KEY_ID AWS_ROLE_ARN
@@ -257,7 +257,7 @@ class TestFiles:
         closed = place.path / "closed"
         closed.mkdir(0)
         environ = {**place.environ, "AWS_CONFIG_FILE": str(closed / "config")}
-        with as_nobody():
+        with without_root():
             assert wire.hit_key(["dev"], environ) is None
 
     @pytest.mark.parametrize("path", ["nowhere", "nowhere/below", "config.toml/below"])
@@ -271,12 +271,12 @@ class TestFiles:
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
+def without_root() -> Iterator[None]:
     """Without root's right to enter every directory."""
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(OTHER_USER)
     try:
         yield
     finally:
@@ -401,7 +401,7 @@ class World:
 
 
 class Caller:
-    """Somebody who asks the agent."""
+    """A client of the agent."""
 
     word, number, body = "", 0, b""
 
@@ -495,7 +495,7 @@ def spelt(key: str, value: Any) -> Any:
 
 
 def profiles(count: int) -> dict[str, dict[str, Any]]:
-    """So many random profiles, each of which makes another call than all the others."""
+    """Random profiles, each of which makes another call than all the others."""
     chance, found = random.Random(815), {}
     while len(found) < count:
         pool = SETTINGS[chance.choice([*SETTINGS])]

@@ -11,7 +11,6 @@ import selectors
 import shutil
 import signal
 import socket
-import stat
 import subprocess
 import sys
 import tempfile
@@ -31,20 +30,21 @@ from sandbox import until
 if sys.platform != "linux":
     pytest.skip("what the agent does is read from /proc", allow_module_level=True)
 
-from credhelper.agent.memory import MOST, Memory
+from credhelper.agent.memory import MOST
 from credhelper.agent.server import MOST_CLIENTS, REQUEST_SECONDS
-from credhelper.clocks import ExpiryThresholds, Now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NOBODY = 65534
+OTHER_USER = 65534
 MEBIBYTE = 1024 * 1024
 MARKER = b"MARKER-7391-SECRET"
 BODY = (MARKER + b"." * 14) * 64
 HONEST = b"what an honest client asks for"
 INTERPRETER = sys.executable if os.geteuid() else "/usr/bin/python3"  # ours may be in root's home
-AS_USER: dict[str, object] = {} if os.geteuid() else {"user": NOBODY, "group": NOBODY, "extra_groups": ()}
+AS_USER: dict[str, object] = (
+    {} if os.geteuid() else {"user": OTHER_USER, "group": OTHER_USER, "extra_groups": ()}
+)
 WAIT = "import sys; sys.stdin.read()"
 
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root to be two users")
@@ -168,7 +168,7 @@ def is_hung_up_on(peer: socket.socket) -> bool:
 
 
 def receive(peer: socket.socket, length: int) -> bytes:
-    """So many bytes of answer."""
+    """The next bytes of the answer."""
     found = b""
     while len(found) < length and (block := peer.recv(length - len(found))):
         found += block
@@ -181,12 +181,12 @@ def putting(number: int, body: bytes, ends: float = 9e9) -> bytes:
 
 
 def in_another_process(task: Callable[[], object], uid: int | None = None) -> int:
-    """Start a task as a child of ours, which may be another user; returns its process id."""
+    """Start a task in a child process, as another user if given; returns its process id."""
     pid = os.fork()
     if pid:
         return pid
     status = 1
-    signal.alarm(60)  # nobody waits for it where the test has failed
+    signal.alarm(60)  # if the test has failed, it is not waited for
     try:
         if uid is not None:
             os.setgroups([])
@@ -258,18 +258,9 @@ class TestAnotherUser:
                 peer.sendall(b"status\n")
             return line(peer) == b""
 
-        assert ended(in_another_process(ask, NOBODY)) == 0
+        assert ended(in_another_process(ask, OTHER_USER)) == 0
         assert ended(in_another_process(ask)) == 2
         assert open_to_all.say(b"status").startswith(b"ok ")
-
-    def test_has_no_access_to_socket_and_lock_under_any_umask(self) -> None:
-        before = os.umask(0)
-        try:
-            with running() as agent:
-                modes = [stat.S_IMODE(path.stat().st_mode) for path in agent.directory.iterdir()]
-        finally:
-            os.umask(before)
-        assert modes == [0o600, 0o600]
 
     def test_can_neither_signal_it_nor_read_its_files(self, open_to_all: Victim) -> None:
         lock = open_to_all.directory / wire.LOCK
@@ -282,7 +273,7 @@ class TestAnotherUser:
                     return False
             return True
 
-        assert ended(in_another_process(touch, NOBODY)) == 0
+        assert ended(in_another_process(touch, OTHER_USER)) == 0
         assert ended(in_another_process(lambda: files[1].open().close())) == 0
 
     def test_that_pretends_to_be_the_agent_is_not_asked(self, tmp_path: Path) -> None:
@@ -300,7 +291,7 @@ class TestAnotherUser:
                 told = [receive(listener.accept()[0], 100) for _ in range(2)]
                 return told == [b"", b""]
 
-            pid = in_another_process(pretend, NOBODY)
+            pid = in_another_process(pretend, OTHER_USER)
             os.read(reader, 1)
             with pytest.raises(PermissionError):
                 wire.connect(str(directory))
@@ -337,7 +328,7 @@ class TestTheSameUser:
             directory = place / "run"
             directory.mkdir(0o700)
             if os.geteuid() == 0:
-                os.chown(directory, NOBODY, NOBODY)
+                os.chown(directory, OTHER_USER, OTHER_USER)
             place.chmod(0o755)
             program = [requirements.program(INTERPRETER), "-IS", str(place / "credhelper/__main__.py")]
             resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
@@ -384,7 +375,7 @@ class TestTheSameUser:
 
 
 def restricted_by_yama() -> bool:
-    """Whether this kernel lets nobody look into processes that are not their children."""
+    """Whether this kernel forbids access to processes that are not children."""
     setting = Path("/proc/sys/kernel/yama/ptrace_scope")
     return setting.exists() and setting.read_text().strip() != "0"
 
@@ -405,7 +396,7 @@ class Attacker:
         self._random = random.Random(seed)
 
     def send_frames(self, number: int) -> None:
-        """So many requests, ten on a connection: valid ones, and one that is wrong in one place or in all."""
+        """Send that many requests, ten on a connection: the last one is malformed in one place or in all."""
         for turn in range(number // 10):
             peer, lease = self._victim.lease(f"fuzz{turn}")
             valid = [self._random.choice(VALID) for _ in range(8)]
@@ -679,48 +670,13 @@ class TestDescriptors:
 
 
 def is_readable(peer: socket.socket, seconds: float) -> bool:
-    """Whether an answer comes within so many seconds."""
+    """Whether an answer comes within these seconds."""
     with selectors.DefaultSelector() as selector:
         selector.register(peer, selectors.EVENT_READ)
         return bool(selector.select(seconds))
 
 
-class Peer:
-    """A client in this process."""
-
-    def reply(self, word: str, number: int = 0, body: bytes | bytearray = b"") -> None:
-        """Take the number of the lease."""
-        self.number = number
-
-
 class TestOverwriting:
-    @pytest.mark.parametrize("way", ["cleared", "replaced", "expired", "crowded out", "cleared meanwhile"])
-    def test_an_entry_is_zeros_once_it_is_dropped_or_not_kept(self, way: str) -> None:
-        now = Now(1000, None, 1000)
-        memory, peer, secret = Memory(lambda: now), Peer(), bytearray(BODY)
-
-        def put(key: bytes, body: bytearray, *, meanwhile: bool = False) -> None:
-            memory.ask(peer, "mint", key)
-            lease = memory.lease(peer, peer.number)
-            assert lease is not None
-            if meanwhile:
-                memory.clear(["label"])
-            memory.put(lease, body, ExpiryThresholds(2000, None, 0, 0, 0), "of", "label")
-
-        put(b"key", secret, meanwhile=way == "cleared meanwhile")
-        assert way == "cleared meanwhile" or secret == BODY
-        if way == "cleared":
-            memory.clear(["label"])
-        elif way == "replaced":
-            put(b"key", bytearray(b"new"))
-        elif way == "expired":
-            now.wall = now.steady = 3000
-            memory.expire()
-        elif way == "crowded out":
-            for turn in range(MOST // MEBIBYTE):
-                put(b"%d" % turn, bytearray(MEBIBYTE))
-        assert secret == bytes(len(BODY))
-
     @root
     @pytest.mark.parametrize(
         "way", ["cleared", "unread", "replaced", "expired", "cleared meanwhile", "in pieces"]
@@ -775,7 +731,7 @@ def unread(peer: socket.socket) -> int:
 
 
 def in_memory(pid: int, marker: bytes) -> int:
-    """How often a marker stands in what a process can read of its memory."""
+    """How often a marker occurs in the readable memory of a process."""
     found = 0
     with Path(f"/proc/{pid}/mem").open("rb", buffering=0) as memory:
         for region in Path(f"/proc/{pid}/maps").read_text().splitlines():

@@ -76,7 +76,7 @@ class SharedDesk(Desk):
             provider._agent.close()
 
     def get_at_once(self, count: int) -> list[Any]:
-        """The outcomes of so many callers: sessions or exceptions."""
+        """The outcomes of that many callers: sessions or exceptions."""
         calls = [in_thread(self.get) for _ in range(count)]
         return [wait() for wait in calls]
 
@@ -212,7 +212,6 @@ def test_a_cancelled_prompt_is_cancelled_for_all_who_wait(desk: SharedDesk) -> N
 
 
 def test_after_a_failure_the_older_session_is_served_for_30_s(desk: SharedDesk) -> None:
-    """An older session is shared with the failure in mind: nobody tries for 30 s, and then one does."""
     first = desk.get()
     desk.time.passes(3600 - 200)
     desk.aws.script.extend([UnreachableError("down")] * 9)
@@ -353,7 +352,7 @@ def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
         (OSError(), ("mint", 2)),
         (None, ("mint", 2)),
     ],
-    ids=["refused", "nobody-to-ask", "other", "nothing-put"],
+    ids=["refused", "no-terminal", "other", "nothing-put"],
 )
 def test_a_lease_ends_with_its_block(
     desk: SharedDesk, raised: Exception | None, answered: tuple[str, int]

@@ -1,7 +1,6 @@
-"""Real clients whose caller starts the agent: none of them waits for the agent's end.
+"""Real clients whose credential process starts the agent: none of them waits for the end of the agent.
 
-A program that reads a credential process to the end of its pipe is kept waiting by whoever else has that pipe
-open. Each of these clients does read that way.
+Each reads to the end of a pipe, which comes when all processes that inherited the pipe have closed it.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ CLIENTS = {
 
 @pytest.fixture(name="aws")
 def _aws(sandbox: Sandbox):
-    """The laptop with a line for the SDKs, on which no agent is running yet."""
+    """A sandbox with a profile for the SDKs, without an agent yet."""
     profile = f"[profile developer]\ncredential_process = {PROGRAM} get developer\nregion = eu-west-1\n"
     sandbox.aws_config(f"{AWS_CONFIG}\n{profile}")
     with sandbox.use_agent():
@@ -60,7 +59,7 @@ def _aws(sandbox: Sandbox):
 
 
 def run(sandbox: Sandbox, command: tuple[str, ...], **options) -> str:
-    """What the command prints until nobody has its stdout or stderr open any more."""
+    """The output of a command, read until all processes have closed it."""
     requirements.program(command[0])
     done = subprocess.run(
         command, env=sandbox.environ, capture_output=True, text=True, timeout=SECONDS, check=False, **options
@@ -94,7 +93,7 @@ def test_an_inherited_pipe_ends_with_the_caller(aws: Sandbox) -> None:
     assert len(agents_in(aws.runtime)) == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the agent")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has access to the agent")
 def test_the_agent_has_only_descriptors_of_its_own(aws: Sandbox, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     ours = {os.fstat(number).st_ino for number in (reader, writer)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -62,7 +61,7 @@ def _sandbox(sandbox: Sandbox, files: Path):
 
 
 def herd(sandbox: Sandbox, count: int, *names: str) -> list[Result]:
-    """So many callers at once (fewer on a busy machine), of each profile in turn."""
+    """That many callers at once (fewer on a busy machine), of each profile in turn."""
     count = affordable(count, [sys.executable, "-IS", "-c", "pass"], 5)
     return gather(sandbox, [sandbox.start("get", names[number % len(names)]) for number in range(count)])
 
@@ -157,18 +156,6 @@ class TestMixed:
         assert len(keys(gather(sandbox, callers))) == 1
         assert sts.count() == 1
 
-    def test_after_kill_of_the_agent_the_mint_is_shared(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
-        sts.mode = faults.slow(3)
-        callers = [sandbox.start("get", "developer") for _ in range(40)]
-        until(lambda: sts.calls)
-        for pid in agents_in(sandbox.runtime):
-            os.kill(pid, signal.SIGKILL)
-
-        assert len(keys(gather(sandbox, callers))) == 1
-        assert sts.count() == 1
-
     @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
     def test_after_kill_or_interrupt_of_the_minter_its_waiters_mint_once(
         self, sandbox: Sandbox, sts: LoopbackSts, how: signal.Signals
@@ -209,7 +196,7 @@ class TestOutage:
 
     @staticmethod
     def _age(sandbox: Sandbox, seconds: float) -> None:
-        """Make the session in the agent so many seconds older."""
+        """Make the session in the agent older by these seconds."""
         connection = wire.connect(str(sandbox.runtime))
         status = AgentAdmin(str(sandbox.runtime)).status()
         assert connection is not None

@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import threading
-import time
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 from credhelper import wire
 
 import sts_faults as faults
-from sandbox import PROFILES, PROGRAM, agents_in, is_alive, plant, until, write_files
+from sandbox import PROFILES, PROGRAM, agents_in, is_alive, until, write_files
 
 if TYPE_CHECKING:
     from sandbox import Sandbox, SecretService
@@ -126,28 +125,6 @@ class TestVerbs:
         assert "an agent is running already" in sandbox.refuses(1, "agent", "run")
         assert agents_in(sandbox.runtime) == [pid]
 
-    def test_a_socket_that_is_handed_over_is_served_and_left_in_place(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
-        path = sandbox.runtime / wire.SOCKET
-        path.parent.mkdir(mode=0o700)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(path))
-            listener.listen()
-            process = subprocess.Popen(
-                ["sh", "-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec credhelper agent run 3<&0 </dev/null"],
-                env=sandbox.environ,
-                stdin=listener,
-            )
-            until(lambda: agents_in(sandbox.runtime) == [process.pid])
-            sandbox.get("developer")
-            sandbox.get("developer")
-
-            assert sts.count() == 1
-            process.terminate()
-            assert process.wait() == 0
-            assert path.is_socket()
-
     def test_another_value_of_credhelper_agent_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         said = sandbox.refuses(2, "get", "developer", CREDHELPER_AGENT="no")
 
@@ -185,14 +162,6 @@ class TestLeaving:
         gone(started(sandbox))
 
         assert not (sandbox.runtime / wire.SOCKET).exists()
-
-    def test_it_leaves_idle_exit_after_its_last_session_has_expired(self, sandbox: Sandbox) -> None:
-        pid = started(sandbox)
-        plant(sandbox, b"some key", b"bytes", seconds=3.0)
-        began = time.monotonic()
-        gone(pid)
-
-        assert time.monotonic() - began >= 3.5
 
     def test_it_leaves_after_a_clear(self, sandbox: Sandbox) -> None:
         sandbox.get("developer")
@@ -371,7 +340,7 @@ def test_stop_kills_no_process_that_does_not_hold_the_lock(sandbox: Sandbox) -> 
         silent.listen()
         said = sandbox.refuses(1, "agent", "stop")
 
-    assert "is no agent of ours" in said
+    assert "does not answer and is not an agent" in said
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
@@ -391,7 +360,7 @@ def test_under_a_strict_umask_its_files_can_be_used(sandbox: Sandbox) -> None:
     ("sockets", "family", "status", "said"),
     [
         ("2", socket.AF_UNIX, 2, "the agent listens at one socket, and was handed over 2"),
-        ("1", socket.AF_INET, 2, "what was handed over is no Unix socket"),
+        ("1", socket.AF_INET, 2, "the descriptor handed over is not a Unix socket"),
     ],
 )
 def test_a_socket_that_it_cannot_serve_is_refused(

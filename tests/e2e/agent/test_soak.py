@@ -104,7 +104,7 @@ def descriptors(pid: int, directory: Path) -> int:
 
 
 def put(directory: Path, seconds: float) -> None:
-    """Mint, and let the agent keep it for so many seconds."""
+    """Have the agent cache an entry for these seconds."""
     with closing(wire.connect(str(directory)) or pytest.fail("no agent")) as connection:
         _, lease, _ = connection.ask(b"mint key\n")
         words = f"put {lease} 4 {time.time() + seconds!r} - - 60 60 of label\nbody"
@@ -187,7 +187,7 @@ def test_thirty_hours_of_requests_wait_once_and_weigh_nothing(
         "FAKETIME_NO_CACHE": "1",
         "NO_FAKE_STAT": "1",
     }
-    rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nrenew_for = 2592000\n'  # nobody is asked for 30 hours
+    rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nrenew_for = 2592000\n'  # no prompt for 30 hours
     sandbox.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
     with sandbox.use_agent() as directory, agent_in(directory, **environ) as agent:
         requester = subprocess.run(
@@ -263,9 +263,9 @@ class Requester:
     def pass_time(self, seconds: float) -> None:
         """Set all clocks forward, for the agent and for us at one moment."""
         self.ahead += seconds
-        beside = self.clock.with_suffix(".new")
-        beside.write_text(f"+{self.ahead:.3f}\n")
-        beside.replace(self.clock)
+        next_one = self.clock.with_suffix(".new")
+        next_one.write_text(f"+{self.ahead:.3f}\n")
+        next_one.replace(self.clock)
 
     def ask(self) -> None:
         self.diary.asked += 1
@@ -279,7 +279,7 @@ class Requester:
         if answer.refresh:
             self.diary.refreshed += 1
             pending = cli_get.renewal(os.environ, ARGUMENTS)
-            assert pending is not None, "nobody else renews"
+            assert pending is not None, "another caller renews"
             self.mint("renew", pending)
 
     @staticmethod

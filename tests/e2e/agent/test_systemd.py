@@ -46,7 +46,7 @@ def units(sandbox: Sandbox) -> Path:
 
 
 def analyzed(sandbox: Sandbox, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """What systemd says of files as units of the laptop's user."""
+    """What systemd says of files as units of the sandbox's user."""
     command = [requirements.program("systemd-analyze"), "--user", "--no-pager", *map(str, arguments)]
     return subprocess.run(command, env=sandbox.environ, capture_output=True, text=True, check=False)
 
@@ -82,11 +82,11 @@ class TestUnits:
 
 
 class TestHandedOver:
-    """A socket that somebody else listens on until the agent is needed."""
+    """A socket on which systemd listens until the agent is needed."""
 
     @pytest.fixture
     def directory(self, sandbox: Sandbox) -> Iterator[Path]:
-        """The agent's place, made by somebody else, and a configuration that is old enough for a hit."""
+        """The runtime directory, made by the test, and a configuration old enough for a hit."""
         with sandbox.use_agent() as directory:
             directory.mkdir(mode=0o700)
             sandbox.settle()

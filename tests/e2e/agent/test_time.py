@@ -34,7 +34,7 @@ NIGHT = 8 * HOUR
 
 @dataclass
 class Desk:
-    """A laptop whose agent and callers have a clock of their own."""
+    """A sandbox whose agent and callers have a clock of their own."""
 
     sandbox: Sandbox
     sts: LoopbackSts
@@ -52,7 +52,7 @@ class Desk:
         return key
 
     def get(self, count: int = 1) -> set[str]:
-        """The credentials that so many callers at once are given."""
+        """The access key ids that callers at once are given."""
         callers = [self.start() for _ in range(count)]
         return {self.key(self.sandbox.finish(caller)) for caller in callers}
 
@@ -110,7 +110,7 @@ def faketime() -> None:
 
 @pytest.fixture
 def desk(faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Desk]:
-    """A laptop whose wall clock is set while its agent runs; STS, whose clock is right, does not mind."""
+    """A sandbox whose wall clock is set while its agent runs; STS does not check it."""
     sts.check_clock = False
     with desk_with(Clock(tmp_path / "clock"), sandbox, sts) as found:
         yield found

@@ -67,7 +67,7 @@ class Agent:
     def thresholds(
         self, life: float = 900, *, fresh: float = 630, refresh: float = 690, servable: float = 60
     ) -> ExpiryThresholds:
-        """Those of a session that lasts so many seconds from now, by both clocks."""
+        """The thresholds of a session that lasts `life` seconds from now, by both clocks."""
         boot = self.time.boot
         ends = None if boot is None else boot + life
         return ExpiryThresholds(self.time.wall + life, ends, refresh, fresh, servable)
