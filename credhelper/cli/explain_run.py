@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from credhelper import expiry
 from credhelper.cli import provenance
 from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
-from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
+from credhelper.config.keys import API, KEYS, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
-from credhelper.sessions import caller, calls, parameters, series
+from credhelper.sessions import caller, parameters
 from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from credhelper.sessions.calls import StsCall
 
 Document = dict[str, Any]
-
-LIVES: Final[dict[Kind, int]] = {ROOT: DURATIONS[ROOT][1], ROLE: 3600, SESSION: 43200}
-"""Seconds that a session lasts where no duration is set: AWS's own defaults, but for AssumeRoot."""
 
 _NOWHERE: Final = {"endpoint": None, "key": None}
 
@@ -83,7 +80,7 @@ def _find(app: App, name: str, flags: Mapping[str, Any]) -> Found:
         profile = app.config.unaimed(name, flags)
     except ConfigError as error:
         return Found(_unread(app, name, flags), problem=error)
-    is_open = profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None
+    is_open = profile.is_open and "@" not in name
     try:
         profile = profile if is_open else app.config.profile(name, flags)
         return _follow(app, profile, is_whole=not is_open)
@@ -181,12 +178,12 @@ def _asks(app: App, profile: Profile, call: StsCall | None) -> list[Document]:
     if device and profile.kind in (ROLE, SESSION):
         by = provenance.shown("mfa_command", profile.get("mfa_command"))
         found.append(("mfa", f"for an MFA code of '{device}'{f', from {by[0]!r}' if by else ''}"))
-    if profile.get("confirm", False):
-        found.append(("confirm", f"for a yes, which lasts {series.confirm_for(profile):.0f} s"))
-    if wanted := profile.get("require_reason", False):
+    if profile.confirm:
+        found.append(("confirm", f"for a yes, which lasts {profile.confirm_for:.0f} s"))
+    if wanted := profile.require_reason:
         matching = f" that matches '{wanted}'" if isinstance(wanted, str) else ""
         found.append(("reason", f"for a reason{matching}"))
-    if seconds := series.renew_for(profile):
+    if seconds := profile.renew_for:
         found.append(("renewal", f"to log in again when it has been renewing itself for {seconds:.0f} s"))
     now = {"mfa", *(app.consent.wants(profile) if call else ())}
     return [
@@ -199,27 +196,14 @@ def _unset(profile: Profile, human: list[Document]) -> list[Document]:
     """The keys that are not set and take effect all the same."""
     if not profile.kind:
         return []
-    life = profile.get("duration_seconds", LIVES[profile.kind])
     disturbs = any(each["what"] != "renewal" for each in human)
-    values: Document = {
-        "duration_seconds": life,
-        "connect_timeout": calls.Endpoint.connect_timeout,
-        "read_timeout": calls.Endpoint.read_timeout,
-        "confirm": False,
-        "require_reason": False,
-        "cache": True,
-        "min_remaining": int(expiry.SERVABLE if disturbs else expiry.floor(life)),
-    }
-    if profile.kind == ROLE:
-        values["role_session_name"] = parameters.SESSION_NAME
-        if profile.get("mfa_serial"):
-            values |= {"mfa_session": True, "mfa_duration_seconds": calls.MFA_SESSION_SECONDS}
-    if profile.get("confirm", False):
-        values["confirm_for"] = int(series.CONFIRM_SECONDS)
-    if profile.kind == ROOT:
-        values["renew_for"] = int(series.ROOT_RENEW_SECONDS)
+    floor = int(expiry.SERVABLE if disturbs else expiry.floor(profile.get("duration_seconds")))
+    without_effect = set() if profile.confirm else {"confirm_for"}
+    if not profile.get("mfa_serial"):
+        without_effect |= {"mfa_session", "mfa_duration_seconds"}
     return [
-        provenance.entry(key, values[key], "built-in")
-        for key in BY_NAME
-        if key in values.keys() - profile.settings
+        provenance.entry(key.name, value, "built-in")
+        for key in KEYS
+        if profile.kind in key.kinds and key.name not in profile.settings.keys() | without_effect
+        if (value := floor if key.name == "min_remaining" else key.default_for(profile.kind)) is not None
     ]

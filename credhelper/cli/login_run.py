@@ -41,10 +41,10 @@ def _lines(app: App, call: StsCall, left: float) -> Iterator[str]:
         if hop.key in kept:
             yield f"  {hop.profile.name}: {_until(kept[hop.key])}"
         hop = hop.source
-    running, limit = series.under_way(app.locks, call.profile), series.renew_for(call.profile)
+    running, limit = series.under_way(app.locks, call.profile), call.profile.renew_for
     if running is None:
         return
-    if call.profile.get("confirm", False):
+    if call.profile.confirm:
         yield f"  your yes: {_until(running.yes_left(call.profile))}"
     if limit is not None:
         yield f"  renews itself without asking: {_until(max(0.0, limit - running.age))}"

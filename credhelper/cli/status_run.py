@@ -146,7 +146,7 @@ def _resolved(app: App, planner: CallPlanner | CredhelperError, name: str) -> As
     profile = None
     try:
         profile = app.config.unaimed(name)
-        if profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None:
+        if profile.is_open and "@" not in name:
             return Asked(name, profile)
         profile = app.config.profile(name)
         if isinstance(planner, CredhelperError):

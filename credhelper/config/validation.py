@@ -189,14 +189,15 @@ def _regular_expression_problem(text: str) -> str | None:
 
 
 def _bounds(key: Key, size: int, unit: str) -> str | None:
-    if (key.low is None or size >= key.low) and (key.high is None or size <= key.high):
+    low, high = key.limits
+    if (low is None or size >= low) and (high is None or size <= high):
         return None
-    if key.low is None:
-        limit = f"at most {key.high}"
-    elif key.high is None:
-        limit = f"at least {key.low}"
+    if low is None:
+        limit = f"at most {high}"
+    elif high is None:
+        limit = f"at least {low}"
     else:
-        limit = f"{key.low} to {key.high}"
+        limit = f"{low} to {high}"
     # A number with thousands of digits is no help, and Python refuses to write it down (sys.int_info).
     said = f", not {size}" if abs(size) < 10**18 else ""
     return f"must be {limit} {unit}".rstrip() + said

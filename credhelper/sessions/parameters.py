@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.config import keys, validation
+from credhelper.config import validation
 from credhelper.config.aws_names import TASKS, partition_of
 from credhelper.config.keys import BY_NAME, KEYS, ROLE, ROOT
 from credhelper.errors import HumanNeededError
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from credhelper.config.profiles import Profile
 
-SESSION_NAME: Final = "{user}@{host}"
 STS_NAME_MINIMUM: Final = 2
 STS_NAME_LIMIT: Final = 64
 TAG_LIMIT: Final = 256
@@ -39,9 +38,9 @@ def of(profile: Profile, region: str, person: NameContext) -> dict[str, Any]:
     """The request's members, as botocore takes them."""
     settings = {name: setting.value for name, setting in profile.settings.items()}
     if profile.kind == ROLE:
-        settings.setdefault("role_session_name", SESSION_NAME)
+        settings.setdefault("role_session_name", profile.get("role_session_name"))
     if profile.kind == ROOT and not profile.one_off:
-        settings.setdefault("duration_seconds", keys.DURATIONS[ROOT][1])
+        settings.setdefault("duration_seconds", profile.get("duration_seconds"))
     return {
         key.parameter: _member(profile, key.name, settings[key.name], region, person)
         for key in KEYS
