@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import boto3
 
     from credhelper.agent.client import CacheMode
-    from credhelper.wire import ExpiryThresholds
+    from credhelper.clocks import ExpiryThresholds
 
 
 def get(name: str, **overrides: Unpack[Overrides]) -> Credentials:

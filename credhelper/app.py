@@ -27,7 +27,7 @@ from credhelper.errors import ConfigError
 from credhelper.log import Log
 from credhelper.sessions import caller, calls, parameters
 from credhelper.sessions.consent import Asking, Consent, UserInput
-from credhelper.sessions.minter import Aws, Requester
+from credhelper.sessions.minter import Requester, StsApi
 from credhelper.sessions.provider import Agent, SessionProvider
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class App:
     environ: Mapping[str, str]
     places: paths.Places
     log: Log
-    agent: client.Agent
+    agent: client.AgentClient
     locks: Locks
     audit: Audit
     store: Store
@@ -129,13 +129,13 @@ class App:
         """The profiles of other credhelper processes that are waiting for this one."""
         return calls.read_path(self.environ.get("CREDHELPER_CHAIN", ""))
 
-    def provider(self, aws: Aws | None = None, agent: Agent | None = None) -> SessionProvider:
+    def provider(self, aws: StsApi | None = None, agent: Agent | None = None) -> SessionProvider:
         """What answers for the calls that `planner` builds; it asks these, or else those of the house."""
-        opened: list[Aws] = [] if aws is None else [aws]
+        opened: list[StsApi] = [] if aws is None else [aws]
 
-        def asked() -> Aws:
+        def asked() -> StsApi:
             if not opened:
-                from credhelper.aws.sts import Aws as Sts
+                from credhelper.aws.sts import Sts
 
                 own = Sts(self.environ)
                 self.ending.callback(own.close)
@@ -196,7 +196,7 @@ def open_app(
         background=start.background,
     )
     wanted = _agent_mode(environ, options.option("agent", "mode")) == "auto"
-    agent = client.Agent(
+    agent = client.AgentClient(
         agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
         log,
         idle_seconds=options.option("agent", "idle_exit"),

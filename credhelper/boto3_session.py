@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from credhelper.agent.client import CacheMode
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.credentials import Credentials
-    from credhelper.wire import ExpiryThresholds
 
     Supply = Callable[[CacheMode], tuple[Credentials, ExpiryThresholds]]
 

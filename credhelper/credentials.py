@@ -75,7 +75,7 @@ class Credentials:
     answer: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
-    def keys(self) -> AccessKey:
+    def access_key(self) -> AccessKey:
         """These credentials as what signs the next call of a chain."""
         return AccessKey(self.access_key_id, self.secret_access_key, self.session_token, self.arn)
 

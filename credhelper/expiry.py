@@ -11,9 +11,8 @@ import sys
 import time
 from typing import Final
 
-from credhelper import wire
+from credhelper.clocks import ExpiryThresholds, boot_seconds
 from credhelper.credentials import Clocks, Credentials
-from credhelper.wire import ExpiryThresholds
 
 SERVABLE: Final = 60.0
 """Below this many seconds a credential is not handed out, whatever else fails."""
@@ -36,7 +35,7 @@ SKEW_WORTH_SAYING: Final = 300.0
 def read_clocks() -> Clocks:
     """This machine's clocks now."""
     # macOS has no boot id: there the wall clock alone says that another boot is another one.
-    return Clocks(time.time(), wire.boot_seconds(), _boot_id() if sys.platform == "linux" else "")
+    return Clocks(time.time(), boot_seconds(), _boot_id() if sys.platform == "linux" else "")
 
 
 def _boot_id() -> str:

@@ -106,21 +106,6 @@ class PendingRequest:
         self.stuck = False
 
 
-class ExpiryThresholds:
-    """When a credential expires, by two clocks, and the seconds that must be left for each use of it."""
-
-    __slots__ = ("boot_ends", "ends", "fresh", "refresh", "servable")
-
-    def __init__(
-        self, ends: float, boot_ends: float | None, refresh: float, fresh: float, servable: float
-    ) -> None:
-        self.ends = ends
-        self.boot_ends = boot_ends
-        self.refresh = refresh
-        self.fresh = fresh
-        self.servable = servable
-
-
 class Answer:
     """The agent's: an exit status, and the bytes for stdout where it is 0, for stderr otherwise."""
 
@@ -415,15 +400,6 @@ def close_inherited(kept: int = -1) -> None:
                 os.close(int(name))
             except OSError:
                 pass  # the one that the list was read by
-
-
-def boot_seconds() -> float | None:
-    """Seconds since boot, suspended time included, by a clock that nobody can set; None: no such clock."""
-    if sys.platform == "linux":
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
-    if sys.platform == "darwin":  # where CLOCK_MONOTONIC counts sleep
-        return time.clock_gettime(time.CLOCK_MONOTONIC)
-    return None
 
 
 if sys.platform == "win32":

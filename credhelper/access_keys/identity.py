@@ -42,14 +42,14 @@ class Identity:
     arn: str
 
 
-def ask(aws: Services, keys: AccessKey) -> Identity:
+def ask(aws: Services, access_key: AccessKey) -> Identity:
     """Whose a key is. Raises SourceError, UnreachableError, RefusedError."""
     try:
-        answer = aws.ask(keys, "sts", "GetCallerIdentity", SECONDS)
+        answer = aws.ask(access_key, "sts", "GetCallerIdentity", SECONDS)
     except UnreachableError as error:
         raise UnreachableError(error.sentence, "--no-check saves a key without asking AWS") from None
     except CredhelperError as error:
-        raise _not_taken(keys.access_key_id, error) from None
+        raise _not_taken(access_key.access_key_id, error) from None
     return Identity(printable(str(answer.get("Account"))), printable(str(answer.get("Arn"))))
 
 
@@ -63,9 +63,9 @@ def _not_taken(access_key_id: str, error: CredhelperError) -> CredhelperError:
     return error
 
 
-def services(app: App, name: str, keys: AccessKey, region: str | None) -> Services:
+def services(app: App, name: str, access_key: AccessKey, region: str | None) -> Services:
     """AWS, as [defaults] reach it. Raises ConfigError."""
-    app, origin = furnished(app), sources.saved_key(name, keys.access_key_id)
+    app, origin = furnished(app), sources.saved_key(name, access_key.access_key_id)
     profile = Profile(f"key {name}", SESSION, network(app, region))
     return Services(app.planner().endpoint(profile, origin), origin)
 
@@ -83,7 +83,7 @@ def mfa_session(app: App, name: str, region: str | None, device: str) -> AccessK
     settings = network(app, region) | {key: Setting(value, FLAG) for key, value in own.items()}
     app.agent.decline()
     try:
-        return app.provider().get(app.call(Profile(f"key {name}", SESSION, settings))).keys
+        return app.provider().get(app.call(Profile(f"key {name}", SESSION, settings))).access_key
     except NobodyError as error:
         raise NobodyError(error.sentence, "run this on a terminal, where you can be asked") from None
 

@@ -80,7 +80,7 @@ def _identify(app: App, name: str, new: AccessKey, region: str | None) -> Identi
     return identity.ask(identity.services(app, name, new, region), new)
 
 
-def put(app: App, name: str, keys: AccessKey, whose: Identity | None) -> None:
+def put(app: App, name: str, access_key: AccessKey, whose: Identity | None) -> None:
     """Save a key and list it. Raises CredhelperError.
 
     A name that is new is listed first: what is not listed would never be found again.
@@ -89,11 +89,11 @@ def put(app: App, name: str, keys: AccessKey, whose: Identity | None) -> None:
     account, arn = (whose.account, whose.arn) if whose else (None, None)
     with keyring():
         if before is not None:
-            app.store.save_key(name, keys)
-        if not app.store.index.add(SavedKey(name, keys.access_key_id, account, arn, int(time.time()))):
+            app.store.save_key(name, access_key)
+        if not app.store.index.add(SavedKey(name, access_key.access_key_id, account, arn, int(time.time()))):
             raise unlisted(app)
         if before is None:
-            app.store.save_key(name, keys)
+            app.store.save_key(name, access_key)
 
 
 def unlisted(app: App) -> CredhelperError:
@@ -150,7 +150,7 @@ def remove(app: App, saved: SavedKey) -> str:
         store.delete_key(name)
         index.remove([*begun, *(each for each in index.saved_keys() if each.name == name)])
     _forget_sessions(app)
-    left = {saved.access_key_id, *(keys.access_key_id for keys in found if keys)}
+    left = {saved.access_key_id, *(access_key.access_key_id for access_key in found if access_key)}
     left |= {rotation.replaces for rotation in begun}
     commands = [f"  {delete_command(replace(saved, access_key_id=each))}" for each in sorted(left)]
     said = [f"removed '{name}' from the keyring; AWS still has it, and this deletes it there:", *commands]

@@ -32,10 +32,10 @@ def parse(content: bytes, access_key_id: str | None) -> AccessKey:
         raise ConfigError(
             "stdin holds no access key that can be read" if text.strip() else "stdin is empty", FORMS
         )
-    keys = AccessKey(check_id(found[0]), check_secret(found[1]))
-    if access_key_id not in (None, keys.access_key_id):
-        raise ConfigError(f"stdin holds the access key '{keys.access_key_id}', not '{access_key_id}'")
-    return keys
+    access_key = AccessKey(check_id(found[0]), check_secret(found[1]))
+    if access_key_id not in (None, access_key.access_key_id):
+        raise ConfigError(f"stdin holds the access key '{access_key.access_key_id}', not '{access_key_id}'")
+    return access_key
 
 
 def _in_json(text: str) -> tuple[str, str] | None:

@@ -19,8 +19,8 @@ from credhelper.deadline import LateError, within
 from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, render
 
 if TYPE_CHECKING:
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.log import Log
-    from credhelper.wire import ExpiryThresholds
 
 CacheMode = Literal["get", "renew", "mint"]
 START_SECONDS: Final = 5.0
@@ -28,15 +28,25 @@ _INTERPRETERS: Final = ("python", "pypy", "graalpy", "platform-python")
 
 
 class Lease:
-    """The right to mint for one key, and the duty to tell those who wait what came of it.
+    """The right to mint for one key, and the duty to tell the callers that wait what came of it.
 
-    It is what a ticket says. One of number 0 stands for no agent, or for a key that has nothing to share:
-    what is told goes nowhere. `stale` is what still serves if minting fails.
+    As a context manager it ends with the block: a CredhelperError is passed on with `fail`; after any other
+    exception, and where nothing was `put`, the next caller gets the lease. Without an agent, or with nothing
+    to share, the lease has number 0 and tells nobody. `stale` is what still serves if minting fails.
     """
 
     def __init__(self, pending: wire.PendingRequest | None = None, stale: bytes = b"") -> None:
         self._pending = wire.PendingRequest() if pending is None else pending
         self.stale = stale
+
+    def __enter__(self) -> Lease:  # noqa: PYI034 - typing.Self came with Python 3.11
+        return self
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, CredhelperError):
+            self.fail(error)
+        else:
+            self.drop()
 
     @property
     def is_shared(self) -> bool:
@@ -55,11 +65,12 @@ class Lease:
         told = self._tell("put", f"{len(body)} {times} {of} {name}", body)
         return None if told is None else bool(told)
 
-    def fail(self, error: CredhelperError, body: bytes) -> None:
-        """Give everybody the failure; one that is ours alone passes the lease on instead."""
+    def fail(self, error: CredhelperError, body: bytes | None = None) -> None:
+        """Pass the failure to every caller that waits; one that concerns only this caller drops the lease."""
         if _is_ours_alone(error) or type(error) is CredhelperError:
             self._tell("drop")
         else:
+            body = write_failure(error) if body is None else body
             self._tell("fail", f"{error.status} {len(body)}", body)
 
     def asking(self) -> int:
@@ -89,7 +100,7 @@ class Lease:
             return None
 
 
-class Agent:
+class AgentClient:
     """This user's agent, for one command.
 
     `directory` is the runtime directory, None for no agent; `pending` the request that `start` left open.

@@ -8,7 +8,7 @@ import signal
 import sys
 
 from credhelper import wire
-from credhelper.agent.server import MOST_CLIENTS, Agent, identity
+from credhelper.agent.server import MOST_CLIENTS, AgentServer, identity
 from credhelper.hardening import close_memory
 
 if sys.platform == "win32":
@@ -54,7 +54,7 @@ def _run(directory: str, idle_seconds: float, handed_over: int | None, *, ready:
         os.write(2 if ready is None else ready, b"credhelper: error: an agent is running already\n")
         return 1
     listener = _listen(os.path.join(directory, wire.SOCKET)) if handed_over is None else _adopt(handed_over)
-    agent = Agent(listener, idle_seconds)
+    agent = AgentServer(listener, idle_seconds)
     signals = _catch_signals()
     if ready is not None:
         os.write(ready, b".")

@@ -18,9 +18,9 @@ from credhelper.credentials import Credentials
 from credhelper.deadline import Deadline
 
 if TYPE_CHECKING:
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.credentials import Clocks
     from credhelper.errors import CredhelperError
-    from credhelper.wire import ExpiryThresholds
 
 
 _LONGEST_WAIT: Final = 60.0
@@ -127,7 +127,7 @@ class _Lease(client.Lease):
 class Threads:
     """The agent, or else the memory of this process, for one request."""
 
-    def __init__(self, agent: client.Agent) -> None:
+    def __init__(self, agent: client.AgentClient) -> None:
         self._agent = agent
         self._leases: list[_Lease] = []
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from typing import Final, Protocol
 
-    from credhelper.wire import ExpiryThresholds
+    from credhelper.clocks import ExpiryThresholds, Now
 
     class Peer(Protocol):
         """Somebody who asks."""
@@ -43,25 +43,6 @@ TELL_AGAIN: "Final" = 5.0
 NEVER: "Final" = float("-inf")
 
 
-class Now:
-    """A reading of the clocks in seconds: since the epoch, since boot, and for the agent's own waits."""
-
-    __slots__ = ("boot", "steady", "wall")
-
-    def __init__(self, wall: float, boot: float | None, steady: float) -> None:
-        self.wall = wall
-        self.boot = boot
-        self.steady = steady
-
-
-def left(thresholds: "ExpiryThresholds", now: Now) -> float:
-    """Seconds until a credential expires: the lesser of what the two clocks say."""
-    by_wall = thresholds.ends - now.wall
-    if thresholds.boot_ends is None or now.boot is None:
-        return by_wall
-    return min(by_wall, thresholds.boot_ends - now.boot)
-
-
 class Entry:
     """Bytes for whoever asks for their key, and what they are known by."""
 
@@ -79,7 +60,7 @@ class Entry:
         return ENTRY + len(key) + len(self.body) + len(self.of) + len(self.label)
 
 
-class Lease:
+class Grant:
     """The right to mint for a key."""
 
     __slots__ = ("asking", "cleared", "holder", "key", "number", "since")
@@ -110,7 +91,7 @@ class Memory:
     def __init__(self, clock: "Callable[[], Now]") -> None:
         self._clock = clock
         self._entries: dict[bytes, Entry] = {}
-        self._leases: dict[bytes, Lease] = {}
+        self._leases: dict[bytes, Grant] = {}
         self._waiters: dict[bytes, list[Waiter]] = {}
         self._numbers = 0
         self._next_expiry = float("inf")
@@ -145,8 +126,8 @@ class Memory:
         peer.reply("wait", self._is_asking(key))
 
     @staticmethod
-    def _serve(peer: "Peer", mode: str, entry: Entry, now: Now, *, leased: bool) -> bool:
-        seconds, thresholds = left(entry.thresholds, now), entry.thresholds
+    def _serve(peer: "Peer", mode: str, entry: Entry, now: "Now", *, leased: bool) -> bool:
+        thresholds, seconds = entry.thresholds, entry.thresholds.left(now)
         if mode == "mint" or seconds < thresholds.fresh or (mode == "renew" and seconds < thresholds.refresh):
             return False
         due = seconds < thresholds.refresh and not leased and now.steady - entry.told > TELL_AGAIN
@@ -159,26 +140,26 @@ class Memory:
         lease = self._leases.get(key)
         return int(lease is not None and lease.asking)
 
-    def _grant(self, peer: "Peer", key: bytes, now: Now) -> None:
+    def _grant(self, peer: "Peer", key: bytes, now: "Now") -> None:
         if len(self._leases) >= MOST_LEASES:
             peer.reply("mint", 0, self._servable(key, now))
             return
         self._numbers += 1
-        self._leases[key] = Lease(self._numbers, key, peer, now.steady)
+        self._leases[key] = Grant(self._numbers, key, peer, now.steady)
         peer.reply("mint", self._numbers, self._servable(key, now))
 
-    def _servable(self, key: bytes, now: Now) -> bytes | bytearray:
+    def _servable(self, key: bytes, now: "Now") -> bytes | bytearray:
         entry = self._entries.get(key)
-        return entry.body if entry and left(entry.thresholds, now) >= entry.thresholds.servable else b""
+        return entry.body if entry and entry.thresholds.left(now) >= entry.thresholds.servable else b""
 
-    def lease(self, peer: "Peer", number: int) -> Lease | None:
+    def lease(self, peer: "Peer", number: int) -> Grant | None:
         """The lease of that number, where this peer still has it."""
         for lease in self._leases.values():
             if lease.number == number and lease.holder is peer:
                 return lease
         return None
 
-    def put(self, lease: Lease, body: bytearray, thresholds: "ExpiryThresholds", of: str, label: str) -> None:
+    def put(self, lease: Grant, body: bytearray, thresholds: "ExpiryThresholds", of: str, label: str) -> None:
         """Bytes for all who wait, kept unless they were cleared since the lease was granted."""
         names = _names(lease.key, of, label)
         kept = lease.cleared is None or not _are_meant(lease.cleared, names)
@@ -203,35 +184,35 @@ class Memory:
         now = self._clock()
         self._entries[key] = entry
         self.size += entry.size(key)
-        until = left(entry.thresholds, now) - entry.thresholds.servable
+        until = entry.thresholds.left(now) - entry.thresholds.servable
         self._next_expiry = min(self._next_expiry, now.steady + until)
         while self.size > MOST:
             self._drop(next(iter(self._entries)))
 
-    def fail(self, lease: Lease, status: int, body: bytearray) -> None:
+    def fail(self, lease: Grant, status: int, body: bytearray) -> None:
         """The same failure for all who wait; whoever comes later starts afresh."""
         for waiter in self._release(lease):
             waiter.peer.reply("fail", status, body)
         lease.holder.reply("ok")
 
-    def open(self, lease: Lease) -> None:
+    def open(self, lease: Grant) -> None:
         """Let all who wait mint by themselves, at once: there is nothing to share."""
         now = self._clock()
         for waiter in self._release(lease):
             waiter.peer.reply("mint", 0, self._servable(lease.key, now))
         lease.holder.reply("ok")
 
-    def drop(self, lease: Lease) -> None:
+    def drop(self, lease: Grant) -> None:
         """The holder has not minted and does not say why: the next one's turn."""
         lease.holder.reply("ok")
         self._pass_on(lease)
 
-    def asking(self, lease: Lease) -> None:
+    def asking(self, lease: Grant) -> None:
         """The holder asks a person, and wants to know how many wait for the answer."""
         lease.asking = True
         lease.holder.reply("ok", len(self._waiters.get(lease.key, ())))
 
-    def _pass_on(self, lease: Lease) -> None:
+    def _pass_on(self, lease: Grant) -> None:
         del self._leases[lease.key]
         waiters = self._waiters.get(lease.key)
         if waiters:
@@ -240,7 +221,7 @@ class Memory:
                 del self._waiters[lease.key]
             self._grant(following.peer, lease.key, self._clock())
 
-    def _release(self, lease: Lease) -> list[Waiter]:
+    def _release(self, lease: Grant) -> list[Waiter]:
         del self._leases[lease.key]
         return self._waiters.pop(lease.key, [])
 
@@ -298,7 +279,7 @@ class Memory:
         now = self._clock()
         if now.steady >= self._next_expiry:
             lasting = {
-                key: left(entry.thresholds, now) - entry.thresholds.servable
+                key: entry.thresholds.left(now) - entry.thresholds.servable
                 for key, entry in self._entries.items()
             }
             for key in [key for key, seconds in lasting.items() if seconds < 0]:
@@ -312,7 +293,7 @@ class Memory:
         """What is cached, a line each: seconds left, what it rests on, label. Never the bytes."""
         now = self._clock()
         for entry in self._entries.values():
-            yield f"{left(entry.thresholds, now):.3f} {entry.of} {entry.label}"
+            yield f"{entry.thresholds.left(now):.3f} {entry.of} {entry.label}"
 
 
 def _names(key: bytes, of: str, label: str) -> set[str]:

@@ -14,9 +14,9 @@ import signal
 import sys
 import time
 
-from credhelper import wire
-from credhelper.agent.memory import MOST, Memory, Now
-from credhelper.wire import ExpiryThresholds
+from credhelper import clocks, wire
+from credhelper.agent.memory import MOST, Memory
+from credhelper.clocks import ExpiryThresholds
 
 if sys.platform == "win32":
     raise ImportError(wire.NOT_HERE)
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import _socket
     from typing import Any, Final
 
-    from credhelper.agent.memory import Lease
+    from credhelper.agent.memory import Grant
 
 MOST_CLIENTS: "Final" = 4000
 REQUEST_SECONDS: "Final" = 5.0
@@ -43,7 +43,7 @@ class Client:
 
     __slots__ = ("_agent", "ends", "inbox", "outbox", "peer")
 
-    def __init__(self, agent: "Agent", peer: "_socket.socket") -> None:
+    def __init__(self, agent: "AgentServer", peer: "_socket.socket") -> None:
         self._agent = agent
         self.peer = peer
         self.inbox = bytearray()
@@ -63,7 +63,7 @@ class Client:
             self._agent.send(self)
 
 
-class Agent:
+class AgentServer:
     """Listens until it has no more reason to."""
 
     def __init__(self, listener: "_socket.socket", idle_seconds: float) -> None:
@@ -71,7 +71,7 @@ class Agent:
         self._path = listener.getsockname()
         self._identity = identity(self._path)
         self._idle_seconds = idle_seconds
-        self._memory = memory = Memory(_read_clocks)
+        self._memory = memory = Memory(clocks.read)
         self._of_leases = {b"open": memory.open, b"drop": memory.drop, b"asking": memory.asking}
         self._selector = selectors.DefaultSelector()
         self._clients: dict[Client, None] = {}  # the one whose time is over first comes first
@@ -281,7 +281,7 @@ class Agent:
             self._answer(client, verb, rest)
         return True
 
-    def _announced(self, client: Client, verb: bytes, rest: bytes) -> "tuple[Lease, list[str], int]":
+    def _announced(self, client: Client, verb: bytes, rest: bytes) -> "tuple[Grant, list[str], int]":
         """The lease that bytes are announced for, and how many: only its holder may send any."""
         words = rest.decode("utf-8").split(" ")
         number, length = int(words[0]), int(words[1 if verb == b"put" else 2])
@@ -290,10 +290,10 @@ class Agent:
             raise ValueError
         return lease, words, length
 
-    def _fail(self, lease: "Lease", words: list[str], body: bytearray) -> None:
+    def _fail(self, lease: "Grant", words: list[str], body: bytearray) -> None:
         self._memory.fail(lease, int(words[1]), body)
 
-    def _put(self, lease: "Lease", words: list[str], body: bytearray) -> None:
+    def _put(self, lease: "Grant", words: list[str], body: bytearray) -> None:
         ends, boot_ends, refresh, fresh, servable = words[2:7]
         thresholds = ExpiryThresholds(
             _number(ends),
@@ -339,10 +339,6 @@ def _number(text: str) -> float:
     if not -1e15 < number < 1e15:
         raise ValueError
     return number
-
-
-def _read_clocks() -> Now:
-    return Now(time.time(), wire.boot_seconds(), time.monotonic())
 
 
 def identity(path: str) -> tuple[int, int] | None:

@@ -82,9 +82,9 @@ class Store:
         except (ValueError, KeyError, TypeError):
             return None
 
-    def save_key(self, name: str, keys: AccessKey) -> None:
+    def save_key(self, name: str, access_key: AccessKey) -> None:
         """Put a key into the keyring, in one item: 500 characters at most. Raises NoKeyringError."""
-        document = {"AccessKeyId": keys.access_key_id, "SecretAccessKey": keys.secret_access_key}
+        document = {"AccessKeyId": access_key.access_key_id, "SecretAccessKey": access_key.secret_access_key}
         service, text = _key_service(name), json.dumps(document)
         self._keyring.set(service, f"{_header(service, 1, text)}\n{text}")
 

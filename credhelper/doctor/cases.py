@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper.config.keys import ROOT
 from credhelper.errors import ConfigError, CredhelperError
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,11 +72,3 @@ def _aim(name: str, config: Config) -> tuple[Profile, bool]:
     allowed, denied = ([*map(str, rules.get(f"{verb}_targets") or ())] for verb in ("allow", "deny"))
     target = next((each for each in allowed if each not in denied), NOBODY)
     return config.profile(f"{name}@{target}"), False
-
-
-def hops(call: StsCall) -> Iterator[StsCall]:
-    """The call and those that it rests on, outermost first."""
-    yield call
-    while not isinstance(call.source, CredentialSource):
-        call = call.source
-        yield call

@@ -53,20 +53,20 @@ def checks(visit: Visit) -> Iterator[Finding]:
 def _probe(call: StsCall, visit: Visit) -> Iterator[Finding]:
     app = replace(visit.app, deadline=Deadline(visit.seconds(MINT_SECONDS)))
     try:
-        keys = app.provider().get(call, mode="mint").keys
-        yield from _try(call, keys, visit)
+        access_key = app.provider().get(call, mode="mint").access_key
+        yield from _try(call, access_key, visit)
     except HumanNeededError as error:
         yield note("probe", f"not probed: {error.sentence}", *advice(error))
     except CredhelperError as error:
         yield trouble("probe", error)
 
 
-def _try(call: StsCall, keys: AccessKey, visit: Visit) -> Iterator[Finding]:
+def _try(call: StsCall, access_key: AccessKey, visit: Visit) -> Iterator[Finding]:
     from credhelper.aws.services import Services
 
     region = call.profile.get("region") or call.endpoint.region
-    services = Services(replace(call.endpoint, region=region), call.origin)
-    who = services.ask(keys, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
+    services = Services(replace(call.endpoint, region=region), call.source)
+    who = services.ask(access_key, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
     account = call.profile.account_id
     if account not in (None, who["Account"]):
         yield problem(
@@ -79,7 +79,7 @@ def _try(call: StsCall, keys: AccessKey, visit: Visit) -> Iterator[Finding]:
         return
     service, operation, parameters = READS[short_task(task)]
     try:
-        services.ask(keys, service, operation, visit.seconds(ASK_SECONDS), **parameters)
+        services.ask(access_key, service, operation, visit.seconds(ASK_SECONDS), **parameters)
     except CredhelperError as error:
         if error.code != "NoSuchEntity":  # root has no password: that is an answer
             yield _refused(f"{service}:{operation}", str(who["Account"]), error)

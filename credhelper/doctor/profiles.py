@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROLE, ROOT
 from credhelper.doctor.agent import switched_off
-from credhelper.doctor.cases import Broken, every, hops
+from credhelper.doctor.cases import Broken, every
 from credhelper.doctor.findings import Finding, advice, fine, note, problem, trouble
 from credhelper.errors import HumanNeededError
 
@@ -71,7 +71,7 @@ def _bundle(call: StsCall) -> Iterator[Finding]:
 
 def _region(call: StsCall, visit: Visit) -> Iterator[Finding]:
     environ, profile = visit.app.environ, call.profile
-    named = (profile.get("sts_region"), profile.get("region"), call.origin.region, environ.get("AWS_REGION"))
+    named = (profile.get("sts_region"), profile.get("region"), call.source.region, environ.get("AWS_REGION"))
     if not any((*named, environ.get("AWS_DEFAULT_REGION"))):
         sentence = f"nothing names a region, so '{call.endpoint.region}' is used"
         yield note("region", sentence, "set 'region' in [defaults]")
@@ -95,7 +95,7 @@ def _is_this_machine(host: str) -> bool:
 
 def _duration(call: StsCall) -> Iterator[Finding]:
     seconds = call.parameters.get("DurationSeconds", 0)
-    chained = call.source is not call.origin and any(hop.profile.kind == ROLE for hop in [*hops(call)][1:])
+    chained = call.parent is not None and any(hop.profile.kind == ROLE for hop in call.parent.hops())
     if call.profile.kind == ROLE and chained and seconds > CHAINED_ROLE_SECONDS:
         yield problem(
             "duration",
@@ -107,7 +107,7 @@ def _duration(call: StsCall) -> Iterator[Finding]:
 def _people(call: StsCall) -> Iterator[Finding]:
     """What a mint would ask of a person."""
     ahead = f"'credhelper login {call.profile.name}' asks ahead of time"
-    for hop in hops(call):
+    for hop in call.hops():
         if device := hop.parameters.get("SerialNumber"):
             yield note("human", f"a mint asks for an MFA code of '{device}'", ahead)
     if call.profile.confirm:

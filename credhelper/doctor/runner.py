@@ -109,7 +109,7 @@ class Caller:
     """
 
     services: Services
-    keys: AccessKey
+    access_key: AccessKey
     account: str
     arn: str
     visit: Visit
@@ -118,13 +118,15 @@ class Caller:
     def ask(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """AWS's answer to one call. Raises CredhelperError."""
         return self._unless_silent(
-            service, lambda seconds: self.services.ask(self.keys, service, operation, seconds, **parameters)
+            service,
+            lambda seconds: self.services.ask(self.access_key, service, operation, seconds, **parameters),
         )
 
     def pages(self, service: str, operation: str, **parameters: Any) -> list[dict[str, Any]]:
         """All pages of a call. Raises CredhelperError."""
         return self._unless_silent(
-            service, lambda seconds: self.services.pages(self.keys, service, operation, seconds, **parameters)
+            service,
+            lambda seconds: self.services.pages(self.access_key, service, operation, seconds, **parameters),
         )
 
     def _unless_silent(self, service: str, question: Callable[[float], Answer]) -> Answer:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
-from credhelper.aws import errors
 from credhelper.config.keys import ROLE, ROOT
 from credhelper.deadline import Deadline
 from credhelper.doctor import organization
@@ -15,7 +14,6 @@ from credhelper.doctor.cases import sound
 from credhelper.doctor.findings import advice, fine, note, problem, trouble
 from credhelper.doctor.runner import ASK_SECONDS, Caller
 from credhelper.errors import CredhelperError, HumanNeededError, UnreachableError
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -52,19 +50,18 @@ def checks(visit: Visit) -> Iterator[Finding]:
 def _by_source(cases: Iterable[Case]) -> list[list[Case]]:
     found: dict[tuple[str, Endpoint], list[Case]] = {}
     for case in cases:
-        source = case.call.source
-        identity = source.identity if isinstance(source, CredentialSource) else source.key
-        found.setdefault((identity, case.call.endpoint), []).append(case)
+        found.setdefault((case.call.signer_identity, case.call.endpoint), []).append(case)
     return list(found.values())
 
 
 def _clock(call: StsCall, visit: Visit) -> Generator[Finding, None, bool]:
     """STS's clock, which it tells anybody; returns whether STS was there to tell it."""
+    from credhelper.aws import errors
     from credhelper.aws.services import Services
 
     region = call.endpoint.region
     try:
-        ahead = Services(call.endpoint, call.origin).clock(visit.seconds(ASK_SECONDS))
+        ahead = Services(call.endpoint, call.source).clock(visit.seconds(ASK_SECONDS))
     except CredhelperError as error:
         yield trouble("endpoint", error)
         return False
@@ -87,23 +84,18 @@ def _caller(
     """The keys that would sign the call; returns whom AWS knows by them."""
     from credhelper.aws.services import Services
 
-    source = (
-        str(call.source)
-        if isinstance(call.source, CredentialSource)
-        else f"profile '{call.source.profile.name}'"
-    )
-    if not isinstance(call.source, CredentialSource) and call.source.profile.kind == ROOT:
+    if call.parent is not None and call.parent.profile.kind == ROOT:
         yield note(
             "source",
-            f"{source} is a root session: it is not minted for a look",
+            f"{call.signer} is a root session: it is not minted for a look",
             "add --probe, which mints it",
         )
         return None
     app = replace(visit.app, deadline=Deadline(visit.seconds(SOURCE_SECONDS)))
     try:
-        keys = app.provider().source_keys(call)
-        services = Services(call.endpoint, call.origin)
-        who = services.ask(keys, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
+        access_key = app.provider().source_key(call)
+        services = Services(call.endpoint, call.source)
+        who = services.ask(access_key, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
     except HumanNeededError as error:
         yield note(
             "source", f"not looked at, because a person would be asked: {error.sentence}", *advice(error)
@@ -111,8 +103,8 @@ def _caller(
     except CredhelperError as error:
         yield trouble("source", error)
     else:
-        yield fine("source", f"{source} is '{who['Arn']}'")
-        return Caller(services, keys, who["Account"], who["Arn"], visit, silent)
+        yield fine("source", f"{call.signer} is '{who['Arn']}'")
+        return Caller(services, access_key, who["Account"], who["Arn"], visit, silent)
     return None
 
 
@@ -137,8 +129,8 @@ def _person(call: StsCall, caller: Caller) -> Finding:
 
 def _fixed_name(call: StsCall) -> str | None:
     """The session name that stands before AssumeRoot where it is the same for everybody."""
-    if isinstance(call.source, CredentialSource) or call.source.profile.kind != ROLE:
+    if call.parent is None or call.parent.profile.kind != ROLE:
         return None
-    profile = call.source.profile
+    profile = call.parent.profile
     names = [profile.get("role_session_name"), profile.get("source_identity") or ""]
     return None if any("{user}" in name for name in names) else names[0]

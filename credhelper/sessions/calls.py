@@ -22,13 +22,15 @@ from credhelper.config.toml import nearest
 from credhelper.errors import ConfigError
 from credhelper.sessions import parameters as sessions_parameters
 from credhelper.sessions import sources
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from credhelper.awsconfig.profiles import AwsFiles, Section
     from credhelper.sessions.parameters import NameContext
+    from credhelper.sessions.sources import CredentialSource
+
+    Signer = tuple[CredentialSource, "StsCall | None"]
 
 Node = tuple[str, str]
 """A step of a chain: the file that a profile is in, and its name."""
@@ -65,13 +67,18 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class StsCall:
-    """One STS call, as it will be made. `path` is how the chain came here, this call's profile included."""
+    """One STS call, as it will be made.
+
+    The session of `parent` signs it, or without a parent the credentials of `source`, where the chain begins.
+    `path` lists the profiles from the one that was asked for to this call's own.
+    """
 
     profile: Profile
     parameters: Mapping[str, Any]
-    source: StsCall | CredentialSource
+    source: CredentialSource
     endpoint: Endpoint
     path: tuple[Node, ...] = field(repr=False)
+    parent: StsCall | None = None
     generated_name: bool = False
 
     @property
@@ -85,9 +92,21 @@ class StsCall:
         return "SerialNumber" in self.parameters
 
     @property
-    def origin(self) -> CredentialSource:
-        """Where the chain begins."""
-        return self.source if isinstance(self.source, CredentialSource) else self.source.origin
+    def signer(self) -> str:
+        """Whose credentials sign it, as messages name them."""
+        return str(self.source) if self.parent is None else f"profile '{self.parent.profile.name}'"
+
+    @property
+    def signer_identity(self) -> str:
+        """What tells these credentials from others: the parent's KEY, or the identity of the source."""
+        return self.source.identity if self.parent is None else self.parent.key
+
+    def hops(self) -> Iterator[StsCall]:
+        """This call and those whose sessions it depends on, this one first."""
+        hop: StsCall | None = self
+        while hop is not None:
+            yield hop
+            hop = hop.parent
 
     @cached_property
     def key(self) -> str:
@@ -99,8 +118,7 @@ class StsCall:
         }
         if self.profile.kind == ROOT:
             sent.setdefault("DurationSeconds", DURATIONS[ROOT][1])  # the API's own default: the same session
-        source = self.source.identity if isinstance(self.source, CredentialSource) else self.source.key
-        document = [self.api, sent, source, self.endpoint.url]
+        document = [self.api, sent, self.signer_identity, self.endpoint.url]
         if self.profile.confirm or self.profile.require_reason:
             document.append("deliberate")  # what nobody was asked about is no answer
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
@@ -133,51 +151,57 @@ class CallPlanner:
         return self._call(profile, self._step(self._came_from, (self._config.path, profile.name)))
 
     def _call(self, profile: Profile, path: tuple[Node, ...], own: Section | None = None) -> StsCall:
-        source = self._source(profile, path, own)
-        profile, source = self._with_mfa(profile, source, path)
-        endpoint = self.endpoint(profile, source)
+        source, parent = self._signer(profile, path, own)
+        profile, parent = self._with_mfa(profile, source, parent, path)
+        return self._build(profile, source, parent, path)
+
+    def _build(
+        self, profile: Profile, source: CredentialSource, parent: StsCall | None, path: tuple[Node, ...]
+    ) -> StsCall:
+        endpoint = self.endpoint(profile, source, parent)
         return StsCall(
             profile,
             sessions_parameters.of(profile, endpoint.region, self._person),
             source,
             endpoint,
             path,
+            parent,
             generated_name=profile.kind == ROLE and "role_session_name" not in profile.settings,
         )
 
-    def _source(
-        self, profile: Profile, path: tuple[Node, ...], own: Section | None
-    ) -> StsCall | CredentialSource:
-        """Whose credentials make the call; `own` is the section of a profile that is its own source."""
+    def _signer(self, profile: Profile, path: tuple[Node, ...], own: Section | None) -> Signer:
+        """Whose credentials sign the call; `own` is the section of a profile that is its own source."""
         name = profile.get("source_profile")
         if own is not None and name == path[-1][1] and "aws_access_key_id" in own:
-            return sources.of_section(name, {**own, "role_arn": ""}, self._files)
+            return sources.of_section(name, {**own, "role_arn": ""}, self._files), None
         if name is not None:
             if name.partition("@")[0] in self._config.names and own is None:
-                return self._call(self._config.profile(name), self._step(path, (self._config.path, name)))
+                return _session_of(
+                    self._call(self._config.profile(name), self._step(path, (self._config.path, name)))
+                )
             return self._aws_profile(name, profile, path)
         if (saved := profile.get("source_key")) is not None:
-            return sources.saved_key(saved, self._saved_key_id(saved))
+            return sources.saved_key(saved, self._saved_key_id(saved)), None
         if (place := profile.get("credential_source")) is not None:
-            return sources.of_place(place, self._environ)
+            return sources.of_place(place, self._environ), None
         return self._default_chain(profile, path)
 
-    def _aws_profile(self, name: str, served: Profile, path: tuple[Node, ...]) -> StsCall | CredentialSource:
+    def _aws_profile(self, name: str, served: Profile, path: tuple[Node, ...]) -> Signer:
         section = self._files.profiles.get(name)
         if section is None:
             hint = nearest(name, {*self._files.profiles, *self._config.names})
             raise sources.missing_profile(name, self._files, *hint)
         if not sources.is_role(section):
-            return sources.of_section(name, section, self._files)
+            return sources.of_section(name, section, self._files), None
         path = self._step(path, (self._files.config_path, name))
-        return self._call(self._aws_role(name, section, served), path, own=section)
+        return _session_of(self._call(self._aws_role(name, section, served), path, own=section))
 
-    def _default_chain(self, profile: Profile, path: tuple[Node, ...]) -> StsCall | CredentialSource:
+    def _default_chain(self, profile: Profile, path: tuple[Node, ...]) -> Signer:
         """The SDK's default chain, without AWS_PROFILE: that names the profile we are answering for."""
         section = self._files.profiles.get("default", {})
         if not self._environ.get("AWS_ACCESS_KEY_ID") and sources.is_role(section):
             return self._aws_profile("default", profile, path)
-        return sources.default_chain(section, self._files, self._environ)
+        return sources.default_chain(section, self._files, self._environ), None
 
     def _aws_role(self, name: str, section: Section, served: Profile) -> Profile:
         """A profile of the AWS config that has a role_arn, read as one of ours."""
@@ -202,8 +226,8 @@ class CallPlanner:
         return Profile(f"AWS profile {name}", ROLE, settings)
 
     def _with_mfa(
-        self, profile: Profile, source: StsCall | CredentialSource, path: tuple[Node, ...]
-    ) -> tuple[Profile, StsCall | CredentialSource]:
+        self, profile: Profile, source: CredentialSource, parent: StsCall | None, path: tuple[Node, ...]
+    ) -> tuple[Profile, StsCall | None]:
         """Put one shared MFA session under a role, where that works.
 
         Only a long-lived key can call GetSessionToken. A session or a role cannot send a code at all, so
@@ -211,17 +235,16 @@ class CallPlanner:
         """
         device = profile.settings.get("mfa_serial")
         if profile.kind != ROLE or device is None:
-            return profile, source
-        if isinstance(source, StsCall):
-            inherited = device.table == "defaults"
-            return (
-                _without(profile, "mfa_serial") if inherited or _has_device(source, device.value) else profile
-            ), source
-        if source.lifetime == "temporary" and device.table == "defaults":
-            return _without(profile, "mfa_serial"), source
+            return profile, parent
+        inherited, without = device.table == "defaults", _without(profile, "mfa_serial")
+        if parent is not None:
+            has_it = any(hop.parameters.get("SerialNumber") == device.value for hop in parent.hops())
+            return (without if inherited or has_it else profile), parent
+        if source.lifetime == "temporary" and inherited:
+            return without, None
         if source.lifetime == "long" and profile.get("mfa_session"):
-            return _without(profile, "mfa_serial"), self._mfa_session(profile, device, source, path)
-        return profile, source
+            return without, self._mfa_session(profile, device, source, path)
+        return profile, None
 
     def _mfa_session(
         self, role: Profile, device: Setting, source: CredentialSource, path: tuple[Node, ...]
@@ -234,10 +257,7 @@ class CallPlanner:
         seconds = Setting(role.get("mfa_duration_seconds"), "")
         settings |= {"mfa_serial": device, "duration_seconds": seconds}
         session = Profile(f"MFA session of {device.value}", SESSION, settings)
-        endpoint = self.endpoint(session, source)
-        return StsCall(
-            session, sessions_parameters.of(session, endpoint.region, self._person), source, endpoint, path
-        )
+        return self._build(session, source, None, path)
 
     def _step(self, path: tuple[Node, ...], node: Node) -> tuple[Node, ...]:
         """The path one step longer. Raises ConfigError where it comes back to where it was."""
@@ -256,16 +276,14 @@ class CallPlanner:
     def _spell(self, node: Node) -> str:
         return f"AWS profile '{node[1]}'" if node[0] == self._files.config_path else f"'{node[1]}'"
 
-    def endpoint(self, profile: Profile, source: StsCall | CredentialSource) -> Endpoint:
-        """Where the calls of a profile go, whose credentials come from that source."""
-        origin = source if isinstance(source, CredentialSource) else source.origin
-        source_region = source.region if isinstance(source, CredentialSource) else source.endpoint.region
+    def endpoint(self, profile: Profile, source: CredentialSource, parent: StsCall | None = None) -> Endpoint:
+        """Where the calls of a profile go that `parent`, or else `source`, signs."""
         candidates = (
             profile.get("sts_region"),
             profile.get("region"),
             self._environ.get("AWS_REGION"),
             self._environ.get("AWS_DEFAULT_REGION"),
-            source_region,
+            source.region if parent is None else parent.endpoint.region,
         )
         region = next((candidate for candidate in candidates if candidate), None)
         if region is not None and not validation.matches(REGION, region):
@@ -284,7 +302,7 @@ class CallPlanner:
             region = FALLBACK_REGION.get(partition_of_arn(arn) or "aws", "us-east-1")
         return Endpoint(
             region,
-            profile.get("endpoint_url") or sources.endpoint_url(self._environ, self._files, origin),
+            profile.get("endpoint_url") or sources.endpoint_url(self._environ, self._files, source),
             profile.get("ca_bundle"),
             profile.get("connect_timeout"),
             profile.get("read_timeout"),
@@ -297,11 +315,8 @@ def _without(profile: Profile, key: str) -> Profile:
     return replace(profile, settings={name: value for name, value in profile.settings.items() if name != key})
 
 
-def _has_device(source: StsCall, device: str) -> bool:
-    """Whether a session under this call was made with that MFA device already."""
-    if source.parameters.get("SerialNumber") == device:
-        return True
-    return isinstance(source.source, StsCall) and _has_device(source.source, device)
+def _session_of(parent: StsCall) -> Signer:
+    return parent.source, parent
 
 
 def read_path(text: str) -> tuple[Node, ...]:

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from credhelper.sessions.sources import CredentialSource
 
 
-class Aws(Protocol):
+class StsApi(Protocol):
     """What asks AWS."""
 
-    def source_keys(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
+    def source_key(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with."""
 
-    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:
+    def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         """Make one STS call."""
 
 
@@ -47,7 +47,7 @@ class Minter:
 
     def __init__(  # noqa: PLR0913, PLR0917 - the parts of the house that a mint needs, once
         self,
-        aws: Callable[[], Aws],
+        aws: Callable[[], StsApi],
         audit: Audit,
         log: Log,
         deadline: Deadline,
@@ -72,19 +72,19 @@ class Minter:
             self._record(call, None, "declined", Permission(), sentence=error.sentence)
             raise
 
-    def once(self, call: StsCall, keys: AccessKey, permission: Permission) -> Credentials:
+    def once(self, call: StsCall, access_key: AccessKey, permission: Permission) -> Credentials:
         """Make the call, with an MFA code where it needs one: if AWS rejects one, with another.
 
         Raises CredhelperError; nothing is minted where the record is required and cannot be written.
         """
         self._audit.prepare()
         if not call.needs_code:
-            return self._send(call, keys, None, permission)
+            return self._send(call, access_key, None, permission)
         try:
-            return self._send(call, keys, self._code(call), permission)
+            return self._send(call, access_key, self._code(call), permission)
         except CodeRejectedError as error:
             code = self._code(call, rejected=error)
-        return self._send(call, keys, code, permission)
+        return self._send(call, access_key, code, permission)
 
     def _code(self, call: StsCall, rejected: CodeRejectedError | None = None) -> str:
         """A code that was not sent yet: each works only once. Raises HumanNeededError, or the rejection."""
@@ -102,23 +102,25 @@ class Minter:
         self._codes.add(code)
         return code
 
-    def _send(self, call: StsCall, keys: AccessKey, code: str | None, permission: Permission) -> Credentials:
+    def _send(
+        self, call: StsCall, access_key: AccessKey, code: str | None, permission: Permission
+    ) -> Credentials:
         name = call.profile.name
-        sent = f"{call.api}{_on(call)} in {call.endpoint.region}, signed with {keys.access_key_id}"
+        sent = f"{call.api}{_on(call)} in {call.endpoint.region}, signed with {access_key.access_key_id}"
         self._log.debug(f"{name}: {sent}{' and an MFA code' if code else ''}")
         try:
-            minted = self._aws().mint(call, keys, code, self._deadline)
+            minted = self._aws().mint(call, access_key, code, self._deadline)
         except CredhelperError as error:
             self._log.debug(f"{name}: {error.code or 'failed'}: {error.sentence}")
             outcome = "refused" if error.code else "failed"
-            self._record(call, keys, outcome, permission, error=error.code, sentence=error.sentence)
+            self._record(call, access_key, outcome, permission, error=error.code, sentence=error.sentence)
             raise
         credentials = minted.credentials
         ends = utc(credentials.expiration)
         self._log.debug(f"{name}: {minted.host} answered request {minted.request_id}, valid until {ends}")
         self._record(
             call,
-            keys,
+            access_key,
             "minted",
             permission,
             access_key_id=credentials.access_key_id,
@@ -131,7 +133,7 @@ class Minter:
         return credentials
 
     def _record(
-        self, call: StsCall, keys: AccessKey | None, outcome: str, permission: Permission, **more: Any
+        self, call: StsCall, access_key: AccessKey | None, outcome: str, permission: Permission, **more: Any
     ) -> None:
         requester = self._requester()
         task = call.parameters.get("TaskPolicyArn", {}).get("arn")
@@ -147,7 +149,7 @@ class Minter:
                 task_policy=short_task(task) if task else None,
                 region=call.endpoint.region,
                 certificate=None if call.endpoint.verified else "not verified",
-                source_arn=None if keys is None else keys.source_arn,
+                source_arn=None if access_key is None else access_key.source_arn,
                 reason=permission.reason,
                 confirmed_by=permission.confirmed_by,
                 program=requester.program or None,

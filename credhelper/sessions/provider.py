@@ -13,7 +13,6 @@ from credhelper.agent.client import Lease, write_failure
 from credhelper.credentials import AccessKey, Clocks, Credentials
 from credhelper.errors import CancelledError, ConfigError, CredhelperError, HumanNeededError
 from credhelper.sessions.minter import Minter
-from credhelper.sessions.sources import CredentialSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
     from credhelper.audit import Audit
     from credhelper.cache.locks import Locks
     from credhelper.cache.store import Store
+    from credhelper.clocks import ExpiryThresholds
     from credhelper.deadline import Deadline
     from credhelper.log import Log
     from credhelper.sessions.calls import StsCall
     from credhelper.sessions.consent import Consent, Permission
-    from credhelper.sessions.minter import Aws, Requester
-    from credhelper.wire import ExpiryThresholds
+    from credhelper.sessions.minter import Requester, StsApi
 
 TIME_TO_MINT: Final = 12.0
 """Seconds of the deadline that a caller keeps for itself when it waits for another one's mint."""
@@ -65,7 +64,7 @@ class SessionProvider:
     def __init__(  # noqa: PLR0913 - one argument a part of the house, all by name
         self,
         *,
-        aws: Callable[[], Aws],
+        aws: Callable[[], StsApi],
         store: Store,
         agent: Agent,
         locks: Locks,
@@ -182,13 +181,8 @@ class SessionProvider:
         return self._patience()
 
     def _awaits_person(self, call: StsCall) -> bool:
-        """Whether somebody has to be asked for this call, or for one that it rests on."""
-        hop: StsCall | CredentialSource = call
-        while not isinstance(hop, CredentialSource):
-            if self._consent.needs_person(hop):
-                return True
-            hop = hop.source
-        return False
+        """Whether this call, or one whose session it depends on, needs user interaction."""
+        return any(self._consent.needs_person(hop) for hop in call.hops())
 
     def _mint_and_keep(
         self, call: StsCall, cached: Credentials | None, lease: Lease, *, kept: bool
@@ -270,31 +264,31 @@ class SessionProvider:
         self._log.warning(f"{call.profile.name}: served from the cache because {error.sentence}")
         return cached
 
-    def mint(self, call: StsCall, keys: AccessKey, permission: Permission) -> Credentials:
+    def mint(self, call: StsCall, access_key: AccessKey, permission: Permission) -> Credentials:
         """A session for one caller, made with these keys; neither read nor stored. Raises CredhelperError."""
-        return self._minter.once(call, keys, permission)
+        return self._minter.once(call, access_key, permission)
 
     def _mint(self, call: StsCall) -> Credentials:
         permission = self.permit(call)
-        keys = self.source_keys(call)
+        access_key = self.source_key(call)
         try:
-            return self._minter.once(call, keys, permission)
+            return self._minter.once(call, access_key, permission)
         except CredhelperError as error:
-            newer = self._newer_keys(call, keys) if error.code in STALE_SOURCE else None
+            newer = self._newer_key(call, access_key) if error.code in STALE_SOURCE else None
             if newer is None:
                 raise
         return self._minter.once(call, newer, permission)
 
-    def _newer_keys(self, call: StsCall, keys: AccessKey) -> AccessKey | None:
+    def _newer_key(self, call: StsCall, access_key: AccessKey) -> AccessKey | None:
         """What signs a call where AWS does not take the keys any more; None where there is nothing else.
 
         The session that it rests on was cached, whatever its expiration says, or the saved key was rotated
         after it had been read.
         """
-        if not isinstance(call.source, CredentialSource):
-            return self.get(call.source, mode="mint").keys
+        if call.parent is not None:
+            return self.get(call.parent, mode="mint").access_key
         saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
-        return saved if saved != keys else None
+        return saved if saved != access_key else None
 
     def permit(self, call: StsCall) -> Permission:
         """See that a person has said everything that a mint needs. Raises HumanNeededError."""
@@ -304,14 +298,13 @@ class SessionProvider:
         """How many others wait for what a person is asked now; they are told to be patient."""
         return sum(each.asking() for each in (*self._leases, self._agent.hit))
 
-    def source_keys(self, call: StsCall) -> AccessKey:
+    def source_key(self, call: StsCall) -> AccessKey:
         """The keys that sign a call; a session that it rests on comes from the cache or is minted."""
-        if isinstance(call.source, CredentialSource):
-            self._log.debug(f"{call.profile.name}: the source is {call.source}")
-            saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
-            return saved or self._aws().source_keys(call.source, call.path, self._deadline)
-        self._log.debug(f"{call.profile.name}: the source is profile '{call.source.profile.name}'")
-        return self.get(call.source).keys
+        self._log.debug(f"{call.profile.name}: the source is {call.signer}")
+        if call.parent is not None:
+            return self.get(call.parent).access_key
+        saved = self._store.saved_key(call.source.name) if call.source.place == "saved key" else None
+        return saved or self._aws().source_key(call.source, call.path, self._deadline)
 
 
 def _longer_lived(*found: Credentials | None) -> Credentials | None:

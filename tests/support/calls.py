@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from credhelper.aws.sts import Aws
+from credhelper.aws.sts import Sts
 from credhelper.awsconfig import profiles
 from credhelper.config import profiles as config_profiles
 from credhelper.credentials import AccessKey
@@ -60,25 +60,25 @@ class Desk:
         """The KEY of that call."""
         return self.call(name, **flags).key
 
-    def source_keys(self, name: str, seconds: float = 20) -> AccessKey:
+    def source_key(self, name: str, seconds: float = 20) -> AccessKey:
         """The source credentials of a profile whose chain has one call."""
         call = self.call(name)
-        return Aws(self._environ()).source_keys(call.origin, call.path, Deadline(seconds))
+        return Sts(self._environ()).source_key(call.source, call.path, Deadline(seconds))
 
     def mint(
         self,
         name: str,
-        keys: AccessKey = SOURCE_KEYS,
+        access_key: AccessKey = SOURCE_KEYS,
         code: str | None = None,
         seconds: float = 50,
         **flags: Any,
     ) -> Minted:
         """Make the call of a profile, with these keys."""
-        return self.aws().mint(self.call(name, **flags), keys, code, Deadline(seconds))
+        return self.aws().mint(self.call(name, **flags), access_key, code, Deadline(seconds))
 
-    def aws(self) -> Aws:
+    def aws(self) -> Sts:
         """What asks AWS."""
-        return Aws(self._environ())
+        return Sts(self._environ())
 
     def client(self, name: str, **flags: Any) -> Any:
         """The botocore client that the call of a profile goes through."""

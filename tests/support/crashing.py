@@ -11,8 +11,8 @@ from typing import Any
 
 STEPS = (
     "credhelper.cache.locks:Locks._take",
-    "credhelper.aws.sts:Aws.source_keys",
-    "credhelper.aws.sts:Aws.mint",
+    "credhelper.aws.sts:Sts.source_key",
+    "credhelper.aws.sts:Sts.mint",
     "credhelper.audit:Audit.prepare",
     "credhelper.audit:Audit.write",
     "credhelper.cache.locks:Locks.forget",

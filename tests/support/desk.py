@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from credhelper.agent.client import Agent
+from credhelper.agent.client import AgentClient
 from credhelper.audit import Audit
 from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.cache.index import Index
@@ -65,13 +65,13 @@ class ScriptedAws:
     script: deque[CredhelperError] = field(default_factory=deque)
     minted: list[tuple[str, str, str | None]] = field(default_factory=list)
 
-    def source_keys(self, *_: object) -> AccessKey:
+    def source_key(self, *_: object) -> AccessKey:
         return AccessKey("AKIASOURCE", "source-secret")
 
-    def mint(self, call: StsCall, keys: AccessKey, code: str | None, deadline: Deadline) -> Minted:
+    def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         if self.script:
             raise self.script.popleft()
-        self.minted.append((call.profile.name, keys.access_key_id, code))
+        self.minted.append((call.profile.name, access_key.access_key_id, code))
         credentials = Credentials(
             f"ASIA{len(self.minted)}",
             "secret",
@@ -107,7 +107,7 @@ class Desk:
         return SessionProvider(
             aws=self._load,
             store=self.store,
-            agent=Agent(None, log, idle_seconds=900),
+            agent=AgentClient(None, log, idle_seconds=900),
             locks=locks,
             audit=Audit(str(self.place / "state/audit.jsonl"), log, required=self.required),
             log=log,

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from credhelper import wire
 from credhelper.agent.client import Lease
-from credhelper.wire import ExpiryThresholds
+from credhelper.clocks import ExpiryThresholds
 
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 

@@ -29,14 +29,14 @@ CREDENTIALS = Credentials(
 class TestSecrecy:
     def test_repr(self) -> None:
         """Neither repr nor a formatted string shows the secret key or the token."""
-        for value in (CREDENTIALS, CREDENTIALS.keys, [CREDENTIALS], {"a": CREDENTIALS.keys}):
+        for value in (CREDENTIALS, CREDENTIALS.access_key, [CREDENTIALS], {"a": CREDENTIALS.access_key}):
             shown = f"{value} {value!r} {value!s}"
             assert "SECRET" not in shown
             assert "ASIAEXAMPLE" in shown
 
     def test_what_signs_the_next_call(self) -> None:
         """A session's keys are its key, secret and token, and whose they are."""
-        assert CREDENTIALS.keys == AccessKey("ASIAEXAMPLE", "SECRETKEY", "SECRETTOKEN", CREDENTIALS.arn)
+        assert CREDENTIALS.access_key == AccessKey("ASIAEXAMPLE", "SECRETKEY", "SECRETTOKEN", CREDENTIALS.arn)
 
 
 class TestEnvelope:

@@ -12,12 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from credhelper import expiry
-from credhelper.agent import memory
-from credhelper.agent.memory import Now
+from credhelper.clocks import Now
 from credhelper.credentials import Clocks, Credentials
 
 if TYPE_CHECKING:
-    from credhelper.wire import ExpiryThresholds
+    from credhelper.clocks import ExpiryThresholds
 
 MINTED = Clocks(1_000_000.0, 5_000.0, "this boot")
 HOUR = 3600.0
@@ -193,7 +192,7 @@ class TestInstants:
 
         assert minted.expiration == MINTED.wall + skew + 900
         assert found.ends == MINTED.wall + 900
-        assert memory.left(found, now(after(100))) == 800
+        assert found.left(now(after(100))) == 800
 
     @pytest.mark.parametrize(
         "clocks",
@@ -204,7 +203,7 @@ class TestInstants:
         """What was minted before this boot has an end by the wall clock alone."""
         found = thresholds(credentials(900), clocks)
 
-        assert (found.boot_ends, memory.left(found, now(clocks))) == (None, 600)
+        assert (found.boot_ends, found.left(now(clocks))) == (None, 600)
 
     @pytest.mark.parametrize(
         ("min_remaining", "refresh", "fresh", "servable"),
@@ -262,7 +261,7 @@ class TestInstants:
         minted = credentials(life, skew, replace(MINTED, boot_id=boot_id))
         found = thresholds(minted, after(put, jumps[0]), min_remaining=min_remaining)
         then = after(put + asked, jumps[1])
-        left = memory.left(found, now(then))
+        left = found.left(now(then))
 
         assert left == expiry.remaining(minted, then)
         assert (left >= found.fresh) == expiry.is_fresh(minted, then, min_remaining)

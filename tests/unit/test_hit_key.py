@@ -20,12 +20,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
 from credhelper import app, paths, wire
-from credhelper.agent.memory import Memory, Now
+from credhelper.agent.memory import Memory
 from credhelper.awsconfig.profiles import AwsFiles
+from credhelper.clocks import ExpiryThresholds, Now
 from credhelper.config.profiles import Config
 from credhelper.sessions.calls import CallPlanner
 from credhelper.sessions.parameters import NameContext
-from credhelper.wire import ExpiryThresholds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -30,9 +30,9 @@ import requirements
 if sys.platform != "linux":
     pytest.skip("what the agent does is read from /proc", allow_module_level=True)
 
-from credhelper.agent.memory import MOST, Memory, Now
+from credhelper.agent.memory import MOST, Memory
 from credhelper.agent.server import MOST_CLIENTS, REQUEST_SECONDS
-from credhelper.wire import ExpiryThresholds
+from credhelper.clocks import ExpiryThresholds, Now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

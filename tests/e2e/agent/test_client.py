@@ -16,12 +16,11 @@ import pytest
 from credhelper import expiry, wire
 from credhelper.agent import client, daemon, server
 from credhelper.agent.admin import AgentAdmin
-from credhelper.agent.client import Agent, Lease
-from credhelper.agent.memory import Now
+from credhelper.agent.client import AgentClient, Lease
+from credhelper.clocks import Now
 from credhelper.credentials import Credentials
 from credhelper.errors import CancelledError, HumanNeededError, RefusedError, UnreachableError
 from credhelper.log import Log
-from credhelper.sessions.calls import StsCall
 from credhelper.sessions.consent import UserInput
 
 from desk import Desk, Time, refused
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from credhelper.credentials import Clocks
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.provider import SessionProvider
 
 
@@ -41,7 +41,7 @@ class RunningAgent:
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self._listener = daemon._listen(os.path.join(directory, wire.SOCKET))
-        self._thread = threading.Thread(target=server.Agent(self._listener, 60).run)
+        self._thread = threading.Thread(target=server.AgentServer(self._listener, 60).run)
         self._thread.start()
 
     def stop(self) -> None:
@@ -58,11 +58,11 @@ class SharedDesk(Desk):
     def __init__(self, place: Path, time: Time, directory: str) -> None:
         super().__init__(place, time)
         self.directory = directory
-        self.agents: list[Agent] = []
+        self.agents: list[AgentClient] = []
 
     def provider(self, started: Clocks | None = None) -> SessionProvider:
         provider = super().provider(started)
-        provider._agent = Agent(self.directory, Log(str(self.place / "log")), idle_seconds=60)
+        provider._agent = AgentClient(self.directory, Log(str(self.place / "log")), idle_seconds=60)
         self.agents.append(provider._agent)
         return provider
 
@@ -87,7 +87,7 @@ class SharedDesk(Desk):
 def _running(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunningAgent, Time]]:
     time = Time()
     monkeypatch.setattr(expiry, "read_clocks", time.read)
-    monkeypatch.setattr(server, "_read_clocks", lambda: Now(time.wall, time.boot, real_time.monotonic()))
+    monkeypatch.setattr("credhelper.clocks.read", lambda: Now(time.wall, time.boot, real_time.monotonic()))
     MemoryKeyring.items.clear()
     directory = tempfile.mkdtemp(prefix="ch-")
     running = RunningAgent(directory)
@@ -361,7 +361,7 @@ def test_an_agent_that_dies_under_a_mint_is_not_missed(
     desk: SharedDesk, running: tuple[RunningAgent, Time], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer comes, and the keyring has it for the next one."""
-    monkeypatch.setattr(Agent, "_start", lambda _: None)
+    monkeypatch.setattr(AgentClient, "_start", lambda _: None)
     mint = desk.aws.mint
 
     def dying(*arguments: object) -> object:
@@ -412,6 +412,35 @@ def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
     connection.close()
 
 
+@pytest.mark.parametrize(
+    ("raised", "answered"),
+    [
+        (refused(), ("fail", 4)),
+        (HumanNeededError("no terminal"), ("mint", 2)),
+        (OSError(), ("mint", 2)),
+        (None, ("mint", 2)),
+    ],
+    ids=["refused", "nobody-to-ask", "other", "nothing-put"],
+)
+def test_a_lease_ends_with_its_block(
+    desk: SharedDesk, raised: Exception | None, answered: tuple[str, int]
+) -> None:
+    holder, waiter = wire.connect(desk.directory), wire.connect(desk.directory)
+    assert holder is not None
+    assert waiter is not None
+    with contextlib.closing(holder), contextlib.closing(waiter):
+        lease = Lease(wire.PendingRequest(holder, holder.ask(b"get K\n")[1]))
+        waiting = in_thread(lambda: waiter.ask(b"get K\n", 10))
+        wait_until(lambda: lease.asking() == 1)
+        with contextlib.suppress(type(raised or OSError())), lease:
+            if raised is not None:
+                raise raised
+        answer = waiting()
+
+    assert isinstance(answer, tuple)
+    assert answer[:2] == answered
+
+
 def test_failures_survive_the_way() -> None:
     """What was written is read: class, sentence, hints and AWS's code; anything else is None."""
     read = client.read_failure(client.write_failure(refused()))
@@ -434,8 +463,9 @@ def test_a_renewal_that_needs_a_person_is_not_tried_again(desk: SharedDesk) -> N
     desk.ask_code = lambda _: "654321"
     first = desk.get()
     desk.ask_code = None
-    assert isinstance(desk.call().source, StsCall)
-    desk.remote().clear([desk.call().source.key])
+    session = desk.call().parent
+    assert session is not None
+    desk.remote().clear([session.key])
     MemoryKeyring.items.clear()
     desk.time.passes(3600 - 960 - 100)
     provider = desk.provider()
@@ -451,12 +481,12 @@ def test_without_starting_one(tmp_path: Path, running: tuple[RunningAgent, Time]
     started: list[object] = []
     monkeypatch.setattr("subprocess.run", lambda *arguments, **_: started.append(arguments))
     log = Log(str(tmp_path / "log"))
-    with contextlib.closing(Agent(running[0].directory, log, idle_seconds=60, starts=False)) as agent:
+    with contextlib.closing(AgentClient(running[0].directory, log, idle_seconds=60, starts=False)) as agent:
         lease = agent.ask("f" * 64, "get", 5)
         assert isinstance(lease, Lease)
         assert lease.is_shared
     for nowhere in (str(tmp_path), str(tmp_path / "missing"), "/" + "x" * 200):
-        lease = Agent(nowhere, log, idle_seconds=60, starts=False).ask("f" * 64, "get", 5)
+        lease = AgentClient(nowhere, log, idle_seconds=60, starts=False).ask("f" * 64, "get", 5)
         assert isinstance(lease, Lease)
         assert not lease.is_shared
     assert started == os.listdir(tmp_path) == []
@@ -473,7 +503,7 @@ def test_a_program_that_is_no_interpreter(tmp_path: Path, program: str, monkeypa
     else:
         monkeypatch.setattr(sys, "executable", str(started))
     directory = tempfile.mkdtemp(prefix="ch-")
-    agent = Agent(directory, Log(str(tmp_path / "log")), idle_seconds=1)
+    agent = AgentClient(directory, Log(str(tmp_path / "log")), idle_seconds=1)
     agent.start()
     agent.close()
     listening = wire.connect(directory)

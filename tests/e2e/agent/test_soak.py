@@ -239,7 +239,7 @@ class ScriptedAws:
     def close(self) -> None:
         """There is nothing to hang up."""
 
-    def source_keys(self, *_: object) -> AccessKey:
+    def source_key(self, *_: object) -> AccessKey:
         return AccessKey("AKIASOURCE", "source-secret")
 
     def mint(self, *_: object) -> Any:
@@ -324,6 +324,6 @@ class Requester:
 
 
 if __name__ == "__main__":
-    sys.modules["credhelper.aws.sts"] = SimpleNamespace(Aws=ScriptedAws)  # type: ignore[assignment]
+    sys.modules["credhelper.aws.sts"] = SimpleNamespace(Sts=ScriptedAws)  # type: ignore[assignment]
     diary = Requester(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])).spend(HOURS)
     sys.stdout.write(json.dumps(asdict(diary)))

@@ -14,6 +14,7 @@ import pytest
 
 from credhelper import wire
 from credhelper.agent import client
+from credhelper.clocks import boot_seconds
 
 import requirements
 from clocks import Clock
@@ -169,7 +170,7 @@ def test_the_agent_reads_both_clocks(desk: Desk) -> None:
     """With an hour left by the wall clock, an entry is answered until its end on the clock since boot."""
     with closing(desk.connect()) as connection:
         _, lease, _ = connection.ask(b"mint key\n")
-        boot_ends = (wire.boot_seconds() or 0) + 1.5
+        boot_ends = (boot_seconds() or 0) + 1.5
         words = f"put {lease} 4 {time.time() + HOUR!r} {boot_ends!r} - 0 0 of label\nbody"
 
         assert connection.ask(words.encode()) == ("ok", 1, b"")
@@ -177,11 +178,11 @@ def test_the_agent_reads_both_clocks(desk: Desk) -> None:
     desk.clock.jump(-HOUR)
     asked, word = 0.0, "hit"
     while word == "hit":
-        asked, (word, *_) = wire.boot_seconds() or 0, desk.ask("get key\n")
+        asked, (word, *_) = boot_seconds() or 0, desk.ask("get key\n")
         assert word != "hit" or asked < boot_ends
 
     assert word == "mint"
-    assert (wire.boot_seconds() or 0) >= boot_ends
+    assert (boot_seconds() or 0) >= boot_ends
 
 
 @pytest.mark.parametrize("all_clocks", [False, True], ids=["the wall clock alone", "all clocks"])

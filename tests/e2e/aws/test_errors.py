@@ -59,7 +59,8 @@ CASES = [
       "where sts:TaskPolicyArn is arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy",
       "management account or IAM's delegated administrator", "up to 3 minutes")),
     (ROOT, DENIED, ON_ROOT, "not allowed: sts:AssumeRoot on", (ADMIN,)),
-    (ROOT, DENIED, "Access denied", "not allowed: sts:AssumeRoot on", ("(the source credentials)",)),
+    (ROOT, DENIED, "Something about organizations", "not allowed: sts:AssumeRoot on 'arn:aws:iam::111122223333:root'",
+     ("AWS says: Something about organizations", "'credhelper doctor' checks the caller (the source credentials)")),
     (ROOT, DENIED, f"{ON_ROOT} with an explicit deny in a service control policy: {SCP}",
      "a service control policy denies sts:AssumeRoot on account '111122223333 (payments-prod)'",
      (SCP, f"caller: {ADMIN}")),
@@ -73,29 +74,11 @@ CASES = [
      "because of the permissions boundary", (ADMIN,)),
     (ROOT, DENIED, f"{ON_ROOT} because no VPC endpoint policy allows the sts:AssumeRoot action",
      "because of the VPC endpoint policy", (ADMIN,)),
-    (ROOT, DENIED, "Centralized root access is not enabled for your organization",
-     "centralized root access is not enabled in the organization for the task S3UnlockBucketPolicy",
-     ("enable RootSessions", "up to 3 minutes")),
-    (ROOT, DENIED, "RootSessions is not enabled in the management account", "centralized root access is not enabled", ("RootSessions",)),
-    ("audit-root@payments-prod", DENIED, "Root credentials management is disabled for the organization",
-     "centralized root access is not enabled", ("enable RootCredentialsManagement",)),
-    (ROOT, DENIED, "The target account is not a member account of your organization",
-     "account '111122223333 (payments-prod)' is not in the organization of the caller", ("check the account id",)),
-    (ROOT, "AccountNotFoundException", "No such account", "is not in the organization", ("check the account id",)),
-    (ROOT, DENIED, "Account 111122223333 is suspended", "is suspended or closed", ("90 days",)),
-    (ROOT, "ValidationError", "TargetPrincipal cannot be the management account",
-     "is the management account itself: AssumeRoot works on member accounts", ("its own root tasks",)),
-    (ROOT, DENIED, "AssumeRoot is not supported for the management account", "is the management account itself", ()),
-    (ROOT, DENIED, "AssumeRoot must be called from the management account or a delegated administrator account",
-     "the caller is neither in the management account nor in the delegated administrator for IAM",
-     ("use source credentials of one of these two accounts", "up to 3 minutes")),
-    (ROOT, DENIED, "You must be signed in to the management account", "the caller is neither in the management", ()),
-    (ROOT, DENIED, "Root users cannot call AssumeRoot", "cannot be called with a root user's own credentials", ()),
     (ROOT, "InvalidAction", "Could not find operation AssumeRoot for version 2011-06-15",
      "the endpoint in 'eu-west-1' does not know AssumeRoot", ("regional STS endpoint",)),
     # The name of a role is no reason
-    (ROOT, DENIED, ON_ROOT.replace("Admin", "RootSessions"), "not allowed: sts:AssumeRoot", ("/RootSessions/alice)",)),
-    (ROOT, DENIED, ON_ROOT.replace("alice", "suspended"), "not allowed: sts:AssumeRoot", ("/suspended)",)),
+    (ROLE, "ValidationError", f"Invalid: {ROLE_ARN}/MaxSessionDuration", "STS refused AssumeRole: ValidationError",
+     ("AWS says: Invalid: arn:",)),
     (ROLE, DENIED, ON_ROLE, f"not allowed: sts:AssumeRole on '{ROLE_ARN}'",
      (f"trust policy must name the caller ({ADMIN})", "external_id", "a role that does not exist")),
     (ROLE, DENIED, f"{ON_ROLE} because no resource-based policy allows the sts:AssumeRole action",
@@ -185,7 +168,7 @@ def test_what_any_call_may_meet(
 
 def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
     """A key that AWS no longer knows is exit 3 and names where it came from."""
-    error = failure(desk, ROLE, keys=AccessKey("AKIAGONE", "x"))
+    error = failure(desk, ROLE, access_key=AccessKey("AKIAGONE", "x"))
     assert (type(error), error.code) == (SourceError, "InvalidClientTokenId")
     assert error.sentence == (
         "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
@@ -194,7 +177,7 @@ def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
 
 def test_wrong_secret(desk: Desk) -> None:
     """A secret that does not belong to its key is exit 3."""
-    error = failure(desk, ROLE, keys=AccessKey(SOURCE_KEY_ID, "x"))
+    error = failure(desk, ROLE, access_key=AccessKey(SOURCE_KEY_ID, "x"))
     assert type(error) is SourceError
     assert "the secret access key of AWS profile 'org-admin' does not belong to its" in error.sentence
 
@@ -210,8 +193,8 @@ def test_wrong_clock(desk: Desk, sts: LoopbackSts, offset: float, said: str) -> 
 
 def test_chained_for_more_than_an_hour(desk: Desk, sts: LoopbackSts) -> None:
     """A role assumed by a role for more than an hour is refused with the key to change."""
-    first = desk.mint(ROLE).credentials.keys
-    error = failure(desk, ROLE, keys=first, duration_seconds=7200)
+    first = desk.mint(ROLE).credentials.access_key
+    error = failure(desk, ROLE, access_key=first, duration_seconds=7200)
     assert "lasts at most 1 hour, and 7200 s were asked for" in error.sentence
     assert error.hints == ("set duration_seconds = 3600 in this profile",)
 
@@ -219,10 +202,10 @@ def test_chained_for_more_than_an_hour(desk: Desk, sts: LoopbackSts) -> None:
 def test_expired_session(desk: Desk, sts: LoopbackSts) -> None:
     """A session that is over is exit 3."""
     sts.script.append(faults.expires_in(120))
-    first = desk.mint(ROLE).credentials.keys
+    first = desk.mint(ROLE).credentials.access_key
     sts.clock_offset = 130
     sts.check_clock = False
-    assert "the source credentials have expired" in failure(desk, ROLE, keys=first).sentence
+    assert "the source credentials have expired" in failure(desk, ROLE, access_key=first).sentence
 
 
 def test_wrong_code(desk: Desk, sts: LoopbackSts) -> None:

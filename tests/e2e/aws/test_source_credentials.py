@@ -52,7 +52,7 @@ def process(desk: Desk, shell: str) -> Path:
 def failure(desk: Desk, name: str = "p", seconds: float = 20) -> CredhelperError:
     """The error of resolving a source, after a look at what holds for every one."""
     with pytest.raises(CredhelperError) as caught:
-        desk.source_keys(name, seconds)
+        desk.source_key(name, seconds)
     for text in (caught.value.sentence, *caught.value.hints):
         assert "MARKERSECRET" not in text
         assert "\n" not in text
@@ -64,8 +64,8 @@ def failure(desk: Desk, name: str = "p", seconds: float = 20) -> CredhelperError
 
 def test_config_file_keys(desk: Desk) -> None:
     """Static keys of the AWS config are a source."""
-    keys = desk.source_keys("developer")
-    assert (keys.access_key_id, keys.secret_access_key, keys.session_token) == (
+    access_key = desk.source_key("developer")
+    assert (access_key.access_key_id, access_key.secret_access_key, access_key.session_token) == (
         SOURCE_KEY_ID,
         SOURCE_SECRET,
         None,
@@ -76,8 +76,8 @@ def test_credentials_file_wins(desk: Desk) -> None:
     """Keys of the credentials file win over the config's, in the KEY as in what signs."""
     path = desk.sandbox.home / ".aws/credentials"
     path.write_text("[org-admin]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
-    assert desk.source_keys("developer").access_key_id == "AKIAOTHER"
-    assert desk.call("developer").origin.identity == "key:AKIAOTHER"
+    assert desk.source_key("developer").access_key_id == "AKIAOTHER"
+    assert desk.call("developer").source.identity == "key:AKIAOTHER"
 
 
 def test_nothing_found(desk: Desk) -> None:
@@ -149,7 +149,7 @@ def test_credential_process(desk: Desk, sts: LoopbackSts) -> None:
     """A credential process is a source, started with the chain so far in its environment."""
     seen = desk.sandbox.home / "seen"
     process(desk, f"echo $CREDHELPER_CHAIN > {seen}; echo '{json.dumps(ANSWER)}'")
-    assert desk.source_keys("p").access_key_id == "AKIAPROCESS"
+    assert desk.source_key("p").access_key_id == "AKIAPROCESS"
     assert json.loads(seen.read_text()) == [[str(desk.sandbox.config), "p"]]
     sts.keys["AKIAPROCESS"] = "MARKERSECRET"
     assert desk.sandbox.get("p")["AccessKeyId"] == sts.issued[-1]["AccessKeyId"]
@@ -218,7 +218,7 @@ def test_absolute_path(desk: Desk, tmp_path: Path) -> None:
         "Popen",
         lambda arguments, **more: started.append(arguments) or popen(arguments, **more),
     )
-    desk.source_keys("p")
+    desk.source_key("p")
     assert started == [[str(script)]]
 
 
@@ -310,7 +310,7 @@ def test_web_identity(desk: Desk, sts: LoopbackSts) -> None:
         "region = eu-west-1\n"
     )
     desk.sandbox.configure(PROCESS)
-    assert desk.call("p").origin.lifetime == "temporary"
+    assert desk.call("p").source.lifetime == "temporary"
     error = failure(desk)
     assert [call.action for call in sts.calls] == ["AssumeRoleWithWebIdentity"]
     assert sts.calls[0].parameters["RoleArn"] == "arn:aws:iam::111122223333:role/Web"
@@ -325,8 +325,8 @@ def test_environment(desk: Desk) -> None:
     """credential_source Environment takes the keys of the environment."""
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "Environment"\n{ROLE}')
     desk.setenv(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="x", AWS_SESSION_TOKEN="t")
-    keys = desk.source_keys("p")
-    assert (keys.access_key_id, keys.session_token) == ("AKIAENV", "t")
+    access_key = desk.source_key("p")
+    assert (access_key.access_key_id, access_key.session_token) == ("AKIAENV", "t")
 
 
 @contextmanager
@@ -374,7 +374,7 @@ def test_container(desk: Desk) -> None:
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "EcsContainer"\n{ROLE}')
     with metadata({"/task": answer("ASIATASK")}) as url:
         desk.setenv(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/task")
-        assert desk.source_keys("p").access_key_id == "ASIATASK"
+        assert desk.source_key("p").access_key_id == "ASIATASK"
     assert "credential_source 'EcsContainer'" in failure(desk).sentence
 
 
@@ -384,7 +384,7 @@ def test_instance(desk: Desk) -> None:
     place = "/latest/meta-data/iam/security-credentials/"
     with metadata({"/latest/api/token": "token", place: "role", f"{place}role": answer("ASIAROLE")}) as url:
         desk.setenv(AWS_EC2_METADATA_SERVICE_ENDPOINT=f"{url}/")
-        assert desk.source_keys("p").access_key_id == "ASIAROLE"
+        assert desk.source_key("p").access_key_id == "ASIAROLE"
     desk.setenv(AWS_EC2_METADATA_DISABLED="true")
     assert failure(desk).sentence == "no credentials found in credential_source 'Ec2InstanceMetadata'"
 

@@ -202,7 +202,7 @@ def test_proxy_that_is_away(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "keys",
+    "access_key",
     [
         AccessKey("AKIA\r", "s3cr3t"),
         AccessKey("AKIA", "s3cr3t\n"),
@@ -211,9 +211,9 @@ def test_proxy_that_is_away(desk: Desk) -> None:
     ],
     ids=["id", "secret", "token", "empty"],
 )
-def test_keys_that_cannot_be_sent(desk: Desk, sts: LoopbackSts, keys: AccessKey) -> None:
+def test_keys_that_cannot_be_sent(desk: Desk, sts: LoopbackSts, access_key: AccessKey) -> None:
     """Keys with a line end or another control character are not sent, and not quoted."""
-    error = failure(desk, keys=keys)
+    error = failure(desk, access_key=access_key)
     assert type(error) is SourceError
     assert "of AWS profile 'org-admin' is empty or has a control character" in error.sentence
     assert not re.search("s3cr3t|t0ken", error.sentence)
@@ -223,8 +223,8 @@ def test_keys_that_cannot_be_sent(desk: Desk, sts: LoopbackSts, keys: AccessKey)
 def test_a_header_that_cannot_be_sent(desk: Desk) -> None:
     """What http.client quotes of a header it refuses is not passed on."""
     desk.call("developer")
-    desk.monkeypatch.setattr(room, "_check_keys", lambda *_: None)
-    error = failure(desk, keys=AccessKey("AKIA", "x", "MARKERSECRET\nX: 1"))
+    desk.monkeypatch.setattr(room, "_check_key", lambda *_: None)
+    error = failure(desk, access_key=AccessKey("AKIA", "x", "MARKERSECRET\nX: 1"))
     assert error.sentence.startswith("no answer from STS")
 
 
@@ -364,7 +364,7 @@ def test_minted(desk: Desk, sts: LoopbackSts) -> None:
     sts.clock_offset = 120
     minted = desk.mint("developer")
     credentials, issued = minted.credentials, sts.issued[0]
-    assert credentials.keys.session_token == issued["SessionToken"]
+    assert credentials.access_key.session_token == issued["SessionToken"]
     assert credentials.secret_access_key == issued["SecretAccessKey"]
     assert 118 < credentials.skew < 122
     assert 3598 < credentials.life <= 3601

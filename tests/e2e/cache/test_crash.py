@@ -56,7 +56,7 @@ def test_an_older_session_survives_a_crash_of_its_refresh(sandbox, sts, secret_s
     cached = sandbox.get("developer")
     for when, step in (
         ("before", "credhelper.cache.keyring:OsKeyring.set"),
-        ("after", "credhelper.aws.sts:Aws.mint"),
+        ("after", "credhelper.aws.sts:Sts.mint"),
     ):
         command = [sys.executable, SCRIPT, when, step, "get", "developer", "--refresh"]
         subprocess.run(command, env=sandbox.environ, capture_output=True, timeout=60, check=False)

@@ -423,7 +423,7 @@ class TestAuthorization:
         calls = [
             ast.unparse(node)
             for node in ast.walk(tree)
-            if isinstance(node, ast.StsCall)
+            if isinstance(node, ast.Call)
             and _mentions(node, {"_token"})
             and "digest" in ast.unparse(node.func)
         ]
@@ -455,7 +455,7 @@ def _mentions(node: ast.AST, names: set[str]) -> bool:
 
 
 def _is_length(node: ast.AST) -> bool:
-    return isinstance(node, ast.StsCall) and ast.unparse(node.func) == "len"
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "len"
 
 
 class TestHost:

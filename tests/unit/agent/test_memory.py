@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from credhelper import wire
 from credhelper.agent import memory
-from credhelper.agent.memory import Memory, Now
-from credhelper.wire import ExpiryThresholds
+from credhelper.agent.memory import Memory
+from credhelper.clocks import ExpiryThresholds, Now
 
 if TYPE_CHECKING:
-    from credhelper.agent.memory import Lease
+    from credhelper.agent.memory import Grant
 
 KEY = b"the call"
 SIZE = memory.ENTRY + len("of" + "dev")
@@ -82,7 +82,7 @@ class Room:
         (reply,) = self.ask(mode, key).hears()
         return reply
 
-    def holder(self, key: bytes = KEY, mode: str = "get") -> tuple[Peer, Lease]:
+    def holder(self, key: bytes = KEY, mode: str = "get") -> tuple[Peer, Grant]:
         """A new peer with the lease on a key."""
         peer = self.ask(mode, key)
         (word, number, _) = peer.hears()[0]
@@ -260,7 +260,7 @@ class TestLease:
         assert room.answer()[0] == "mint"
 
 
-def say(room: Room, verb: str, lease: Lease) -> None:
+def say(room: Room, verb: str, lease: Grant) -> None:
     """Say what became of a lease."""
     if verb == "put":
         room.memory.put(lease, bytearray(b"body"), room.thresholds(), "of", "dev")
@@ -353,7 +353,7 @@ class TestFresh:
         room.cache()
         answers = []
         for left in (690, 689.5, 630, 629.5, 60, 59.5):
-            room.time.passes(memory.left(room.memory._entries[KEY].thresholds, room.time.read()) - left)
+            room.time.passes(room.memory._entries[KEY].thresholds.left(room.time.read()) - left)
             peer = room.ask()
             answers += [(word, body) for word, _, body in peer.hears()]
             room.memory.gone(peer)
@@ -691,7 +691,7 @@ class TestClocks:
         """What is left is the lesser of what the wall clock and the clock since boot say."""
         thresholds = room.thresholds()
 
-        assert memory.left(thresholds, Now(room.time.wall + wall, 5_000.0 + boot, 0.0)) == left
+        assert thresholds.left(Now(room.time.wall + wall, 5_000.0 + boot, 0.0)) == left
 
     @pytest.mark.parametrize("missing", ["then", "now"])
     def test_one_clock(self, room: Room, missing: str) -> None:
@@ -701,7 +701,7 @@ class TestClocks:
         thresholds = room.thresholds()
         boot = 99_999.0 if missing == "then" else None
 
-        assert memory.left(thresholds, Now(room.time.wall + 100, boot, 0.0)) == 800
+        assert thresholds.left(Now(room.time.wall + 100, boot, 0.0)) == 800
 
     def test_a_clock_set_forward(self, room: Room) -> None:
         """An hour forward: the session has ended by the wall clock and is minted, once."""
@@ -799,7 +799,7 @@ class Ledger(RuleBasedStateMachine):
     # -- the model
 
     def left(self, known: Known) -> float:
-        return memory.left(known.thresholds, self.time.read())
+        return known.thresholds.left(self.time.read())
 
     def stale(self, key: bytes) -> bytes:
         known = self.known.get(key)
@@ -838,7 +838,7 @@ class Ledger(RuleBasedStateMachine):
         """The keys whose holders do not wait for another one."""
         return [key for key, held in self.held.items() if self.is_free(held.peer)]
 
-    def lease(self, key: bytes) -> Lease:
+    def lease(self, key: bytes) -> Grant:
         held = self.held[key]
         lease = self.memory.lease(held.peer, held.number)
         assert lease is not None
