@@ -603,7 +603,7 @@ class TestHushed:
         loaded: list[cache_keyring.Pinned] = []
         monkeypatch.setattr(OsKeyring, "_load", lambda _, candidate: loaded.append(candidate))
         keyring = OsKeyring("auto", {"DBUS_SESSION_BUS_ADDRESS": "unix:"}, timeout=0.3, background=True)
-        with pytest.raises(NoKeyringError, match="nobody is to be disturbed"):
+        with pytest.raises(NoKeyringError, match="runs in the background"):
             keyring.get("credhelper:A")
         assert loaded == []
 
