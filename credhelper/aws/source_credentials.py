@@ -16,7 +16,7 @@ import botocore.exceptions as boto
 import botocore.session
 
 from credhelper import __version__, processes
-from credhelper.aws.quiet import quiet
+from credhelper.aws.transport import quiet
 from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import BY_STATUS, ConfigError, CredhelperError, SourceError

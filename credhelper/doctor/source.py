@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
-from credhelper.aws import errors
 from credhelper.config.keys import ROLE, ROOT
 from credhelper.deadline import Deadline
 from credhelper.doctor import organization
@@ -57,6 +56,7 @@ def _by_source(cases: Iterable[Case]) -> list[list[Case]]:
 
 def _clock(call: StsCall, visit: Visit) -> Generator[Finding, None, bool]:
     """STS's clock, which it tells anybody; returns whether STS was there to tell it."""
+    from credhelper.aws import errors
     from credhelper.aws.services import Services
 
     region = call.endpoint.region
@@ -132,5 +132,5 @@ def _fixed_name(call: StsCall) -> str | None:
     if call.parent is None or call.parent.profile.kind != ROLE:
         return None
     profile = call.parent.profile
-    names = [profile.get("role_session_name", "{user}"), profile.get("source_identity", "")]
+    names = [profile.get("role_session_name"), profile.get("source_identity") or ""]
     return None if any("{user}" in name for name in names) else names[0]

@@ -165,10 +165,10 @@ class BatchRun:
 
     @cached_property
     def _provider(self) -> SessionProvider:
-        from credhelper.aws.rate_limit import Paced
+        from credhelper.aws.rate_limit import RateLimitedSts
         from credhelper.aws.sts import Sts
 
-        return self._app.provider(Paced(Sts(self._app.environ, attempts=1), self.stop.event))
+        return self._app.provider(RateLimitedSts(Sts(self._app.environ, attempts=1), self.stop.event))
 
     def accounts(self, profile: Profile, wanted: Iterable[str], excluded: Iterable[str]) -> list[Account]:
         """The accounts that these options name; see `accounts.pick`. Raises CredhelperError."""
