@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper import app as apps
 from credhelper import hardening
 from credhelper.awsconfig import profiles
-from credhelper.config.profiles import FLAG
+from credhelper.config.settings import FLAG
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError
 
