@@ -151,7 +151,7 @@ def _printed(document: Any, query: assume_output.Query | None, options: Mapping[
 def _open(options: Mapping[str, Any]) -> App:
     if options["credential_stdin"]:
         os.environ.pop("AWS_SECURITY_TOKEN", None)
-        os.environ.update(assume_request.variables(sys.stdin.buffer.read(assume_options.FILE_LIMIT)))
+        os.environ.update(assume_request.variables(sys.stdin.buffer.read(LIMIT)))
     environ = {**os.environ, "CREDHELPER_LOG": "debug"} if options["debug"] else os.environ
     said = UserInput(options["reason"], options["yes"])
     return app.open_app(environ, started(), said, optional=True)
@@ -164,7 +164,7 @@ def _request(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
         if not options["cli_auto_prompt"]:
             hint = f"one of {', '.join(TASKS)}" if key.name == "task_policy_arn" else key.meaning
             raise ConfigError(f"'{key.option}' is missing", hint)
-        parameters[key.name] = assume_options.said(key, [_prompt(key, kind)])
+        parameters[key.name] = assume_options.parse(key, [_prompt(key, kind)])
     settings = {name: options[name] for name in assume_options.SETTINGS if options[name] is not None}
     for name in ("read_timeout", "connect_timeout"):
         if name in settings:
@@ -189,7 +189,7 @@ def _given(keys: tuple[Key, ...], options: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters among the options, in the API's shape."""
     given = {key: options[key.name] for key in keys if options[key.name] not in (None, ())}
     return {
-        key.name: assume_options.said(key, text if key.is_list else [text]) for key, text in given.items()
+        key.name: assume_options.parse(key, text if key.is_list else [text]) for key, text in given.items()
     }
 
 
