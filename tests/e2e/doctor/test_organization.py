@@ -59,6 +59,14 @@ def sentence(sandbox: Sandbox, level: str, check: str, *arguments: str, **enviro
     return consult(sandbox, *arguments, **environ).only(level, check)["sentence"]
 
 
+SSO = """\
+sso_account_id = 999988887777
+sso_start_url = https://a.invalid
+sso_region = eu-west-1
+sso_role_name = x
+"""
+
+
 class TestSource:
     """Whose credentials sign the calls."""
 
@@ -116,8 +124,7 @@ class TestSource:
         [
             (f"credential_process = {PROGRAM} get developer\n", "profiles form a loop", None),
             (
-                "sso_account_id = 999988887777\nsso_start_url = https://a.invalid\n"
-                "sso_region = eu-west-1\nsso_role_name = x\n",
+                SSO,
                 "the login of AWS profile 'org-admin' has expired or was never made",
                 ["run 'aws sso login --profile org-admin'"],
             ),
@@ -248,7 +255,7 @@ class TestOrganization:
                 (
                     {ORGANIZATION: DENIED},
                     "note",
-                    "whether the caller is IAM's delegated administrator cannot",
+                    "whether the caller is IAM's delegated administrator",
                 ),
                 ({ACCOUNT: DENIED}, "note", "the state of account '111122223333' cannot be seen"),
             ),
