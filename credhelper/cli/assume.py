@@ -11,8 +11,8 @@ import click
 
 from credhelper import app
 from credhelper.assume import options as assume_options
-from credhelper.assume import principals, yaml
 from credhelper.assume import request as assume_request
+from credhelper.assume import yaml
 from credhelper.cli import assume_output
 from credhelper.cli.assume_options import COLORS, ApiForm, api_options
 from credhelper.cli.context import started
@@ -21,6 +21,8 @@ from credhelper.cli.output import JOBS, Batch, emit, print_results, refuse_termi
 from credhelper.config.aws_names import TASKS
 from credhelper.config.keys import API, ROLE, ROOT
 from credhelper.errors import ConfigError
+from credhelper.run.accounts import LIMIT
+from credhelper.run.batch import BatchRun
 from credhelper.sessions.consent import UserInput
 
 if TYPE_CHECKING:
@@ -135,11 +137,10 @@ def _answer_each(
             return {"Result": query.of(assume_output.of(credentials))}
         return json.loads(credentials.envelope()) if output is None else assume_output.of(credentials)
 
-    run = principals.Errand(opened, request, document)
-    named = run.once_each(principals.read(sys.stdin.buffer.read(principals.LIMIT + 1)))
-    run.begin(named)
-    batch = Batch("assume-root", len(named), "principals", "in their lines 'Error' says what went wrong")
-    print_results(batch, run, run.lines(named, JOBS))
+    run = BatchRun(opened, lambda: request.call(opened, may_ask=True))
+    found = assume_request.principals(opened.config, sys.stdin.buffer.read(LIMIT + 1))
+    batch = Batch("assume-root", len(found), "principals", "in their lines 'Error' says what went wrong")
+    print_results(batch, run, assume_request.answer_each(run, found, document, JOBS))
 
 
 def _printed(document: Any, query: assume_output.Query | None, options: Mapping[str, Any]) -> bytes:

@@ -137,15 +137,17 @@ def _run_in_accounts(
     jobs: int | None,
 ) -> None:
     """Run the command for each account; without `jobs` print the accounts."""
-    from credhelper.run.everywhere import BatchRun
+    from credhelper.run.batch import AccountCommands
 
     app, request = wanted(name, flags)
-    run = BatchRun(app, app.config.open_profile(name, request.flags), command)
-    accounts = run.accounts(*selection)
+    profile = app.config.open_profile(name, request.flags)
+    commands = AccountCommands(app, profile, command)
+    accounts = commands.batch.accounts(profile, *selection)
     if jobs is None:
         for each in accounts:
             emit_json({"account": each.id, "name": each.name})
         return
-    run.begin(accounts)
     hint = "in their lines 'rc' is not 0, or 'error' says what went wrong"
-    print_results(Batch(name, len(accounts), "accounts", hint), run, run.outcomes(accounts, jobs))
+    print_results(
+        Batch(name, len(accounts), "accounts", hint), commands.batch, commands.results(accounts, jobs)
+    )

@@ -8,31 +8,14 @@ import os
 import select
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from credhelper.errors import ConfigError, CredhelperError
+from credhelper.errors import ConfigError, CredhelperError, os_reason
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from credhelper.run.batch import Stop
-
-    class Result(Protocol):
-        """The outcome of one item of a batch."""
-
-        @property
-        def failed(self) -> bool:
-            """Whether it counts as a failure."""
-
-        def to_json(self) -> bytes:
-            """Its line of JSON."""
-
-    class Run(Protocol):
-        """A batch under way; `hopeless` is an error that every remaining item would have."""
-
-        stop: Stop
-        hopeless: CredhelperError | None
-
+    from credhelper.run.batch import BatchResult, BatchRun
 
 JOBS: Final = 8
 """How many items of a batch are processed at a time by default."""
@@ -46,9 +29,7 @@ def emit(content: bytes) -> None:
                 select.select([], [1], [])  # a non-blocking pipe may be full
             content = content[os.write(1, content) :]
     except OSError as error:
-        raise CredhelperError(
-            f"cannot write the answer to stdout: {(error.strerror or 'error').lower()}"
-        ) from None
+        raise CredhelperError(f"cannot write the answer to stdout: {os_reason(error)}") from None
 
 
 def emit_json(document: object) -> None:
@@ -75,7 +56,7 @@ class Batch:
     hint: str
 
 
-def print_results(batch: Batch, run: Run, results: Generator[Result, None, None]) -> None:
+def print_results(batch: Batch, run: BatchRun, results: Generator[BatchResult, None, None]) -> None:
     """Print each result when it is ready. Raises CredhelperError if an item failed or is missing."""
     from credhelper.cli.tables import Bar
 
@@ -92,7 +73,7 @@ def print_results(batch: Batch, run: Run, results: Generator[Result, None, None]
             bar.update(done, failed)
     if run.stop.event.is_set() and (failed or done < batch.count):
         raise CredhelperError(f"interrupted after {done} of {batch.count} {batch.what}")
-    if run.hopeless:
-        raise run.hopeless
+    if run.failure:
+        raise run.failure
     if failed:
         raise CredhelperError(f"{failed} of {batch.count} {batch.what} failed", batch.hint)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
-from credhelper.aws import errors
 from credhelper.config.keys import ROLE, ROOT
 from credhelper.deadline import Deadline
 from credhelper.doctor import organization
@@ -55,6 +54,7 @@ def _by_source(profiles: Iterable[ValidProfile]) -> list[list[ValidProfile]]:
 
 def _clock(call: StsCall, examination: Examination) -> Generator[Finding, None, bool]:
     """Compare the clock with that of STS, which needs no credentials; returns whether STS answered."""
+    from credhelper.aws import errors
     from credhelper.aws.services import Services
 
     region = call.endpoint.region
