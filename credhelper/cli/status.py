@@ -180,8 +180,8 @@ def _states(app: App, cached: Iterable[CachedSession]) -> Iterator[ProfileState]
 def _state(app: App, planner: CallPlanner | CredhelperError, name: str) -> ProfileState:
     profile = None
     try:
-        profile = app.config.unaimed(name)
-        if profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None:
+        profile = app.config.without_target(name)
+        if profile.is_open and "@" not in name:
             return ProfileState(name, profile)
         profile = app.config.profile(name)
         if isinstance(planner, CredhelperError):

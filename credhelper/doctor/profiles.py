@@ -111,13 +111,13 @@ def _prompts(call: StsCall) -> Iterator[Finding]:
     for hop in call.hops():
         if device := hop.parameters.get("SerialNumber"):
             yield note("human", f"a mint prompts for an MFA code of '{device}'", login)
-    if call.profile.get("confirm", False):
+    if call.profile.confirm:
         yield note("human", "a mint prompts for a confirmation", login)
-    if call.profile.get("require_reason", False):
+    if call.profile.require_reason:
         yield note("human", "a mint needs a reason", "give it with --reason or in CREDHELPER_REASON")
 
 
 def _cache(call: StsCall, app: App) -> Iterator[Finding]:
-    if call.profile.get("cache", True) == "memory" and (why := agent_off(app)):
+    if call.profile.cache == "memory" and (why := agent_off(app)):
         sentence = f"sessions are kept in the agent's memory only, and {why}: every call mints"
         yield note("cache", sentence, "set 'cache' to true")

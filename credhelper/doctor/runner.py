@@ -152,10 +152,9 @@ def _profile(name: str, config: Config, planner: CallPlanner) -> ValidProfile | 
 
 def _with_target(name: str, config: Config) -> tuple[Profile, bool]:
     """The profile; one without a target gets a placeholder that it allows. Raises ConfigError."""
-    table = config.table("profiles").get(name)
-    if not isinstance(table, dict) or "task_policy_arn" not in table or "target_principal" in table:
+    if not config.is_open(name):
         return config.profile(name), True
-    rules = {**config.table("defaults"), **table}
+    rules = {**config.table("defaults"), **config.table("profiles")[name]}
     allowed, denied = ([*map(str, rules.get(f"{verb}_targets") or ())] for verb in ("allow", "deny"))
     target = next((each for each in allowed if each not in denied), PLACEHOLDER_ACCOUNT)
     return config.profile(f"{name}@{target}"), False
