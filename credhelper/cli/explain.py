@@ -13,7 +13,7 @@ import click
 
 from credhelper.cli import provenance, tables
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_profile, given, help_option, profile_flags
+from credhelper.cli.options import complete_profile, given, json_flag, profile_flags
 from credhelper.cli.output import emit, emit_json
 from credhelper.cli.provenance import Provenance
 from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
@@ -43,9 +43,8 @@ _ORIGINS: Final = {
 
 
 @click.command("explain")
-@help_option
 @click.argument("name", shell_complete=complete_profile)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/json.md describes it.")
+@json_flag
 @click.option("--reason", help="The reason to use for {reason} in names and tags.")
 @profile_flags
 def explain(name: str, *, as_json: bool, reason: str | None, **flags: Any) -> None:
