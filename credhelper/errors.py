@@ -13,6 +13,8 @@ class CredhelperError(Exception):
     """Anything that has no better class below. Exit status 1."""
 
     status: ClassVar[int] = 1
+    is_own: ClassVar[bool] = False
+    """Whether it is about this caller alone: another caller that waits for the same session may succeed."""
     sentence: str
     hints: tuple[str, ...]
     code: str | None
@@ -63,23 +65,32 @@ class CodeRejectedError(RefusedError):
 
 
 class HumanNeededError(CredhelperError):
-    """A code, a confirmation or a reason is needed and nobody can be asked, or they cancelled."""
+    """A code, a confirmation or a reason is needed and cannot be asked for, or the user cancelled."""
 
     status = 5
+    is_own = True
 
 
 class NobodyError(HumanNeededError):
-    """Nobody can be asked from here; somebody else who waits for the same may have a terminal."""
+    """This process cannot prompt; another one that waits for the same session may have a terminal."""
 
 
 class CancelledError(HumanNeededError):
-    """The person said no, gave no fitting answer or none in time: for everyone who waits."""
+    """The user declined, or gave no valid answer in time: this holds for every caller that waits."""
+
+    is_own = False
 
 
 class UnreachableError(CredhelperError):
     """STS did not answer, is throttling, or answers with something that is not STS."""
 
     status = 6
+
+
+class OutOfTimeError(UnreachableError):
+    """This command has used up its time before the request could be sent."""
+
+    is_own = True
 
 
 BY_STATUS: dict[int, type[CredhelperError]] = {

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from credhelper import wire
 from credhelper.credentials import Credentials
 from credhelper.deadline import LateError, within
-from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, render
+from credhelper.errors import CredhelperError, render
 
 if TYPE_CHECKING:
     from credhelper.clocks import ExpiryThresholds
@@ -67,7 +67,7 @@ class Lease:
 
     def fail(self, error: CredhelperError, body: bytes | None = None) -> None:
         """Pass the failure to every caller that waits; one that concerns only this caller drops the lease."""
-        if _is_ours_alone(error) or type(error) is CredhelperError:
+        if error.is_own or type(error) is CredhelperError:
             self._tell("drop")
         else:
             body = write_failure(error) if body is None else body
@@ -124,6 +124,7 @@ class AgentClient:
         self._tries = 2  # it may be killed once while we are at work
         self.hit = Lease(pending)
         """The lease on the hit key of this `get`."""
+        self._leases = [self.hit]
         self._pending = pending
 
     def decline(self) -> None:
@@ -181,12 +182,17 @@ class AgentClient:
                 request = f"renew {key}\n".encode("ascii")
                 continue
             if word == "mint":
-                return Lease(wire.PendingRequest(connection, number), body)
+                self._leases.append(Lease(wire.PendingRequest(connection, number), body))
+                return self._leases[-1]
             found = read_failure(body) if word == "fail" else Credentials.from_json(body.decode())
             if found is not None:
                 return found
             self._give_up("it has answered what nobody can have put")
         return Lease()
+
+    def asking(self) -> int:
+        """Have the callers that wait be patient while the user is asked; returns how many they are."""
+        return sum(lease.asking() for lease in self._leases)
 
     def _ask(self, request: bytes, patience: float) -> tuple[str, int, bytes] | None:
         if self._connection is None:
@@ -269,15 +275,10 @@ def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
 def settle(pending: wire.PendingRequest, error: CredhelperError) -> None:
     """Tell those who wait for the same `get` how it ended; where only we lack something, let them try."""
     lease = Lease(pending)
-    if _is_ours_alone(error):
+    if error.is_own:
         lease.open()
     else:
         lease.fail(error, render(error))  # unless it is ours alone, such as an interruption
-
-
-def _is_ours_alone(error: CredhelperError) -> bool:
-    """Whether another caller may reach the person whom we could not reach."""
-    return isinstance(error, HumanNeededError) and not isinstance(error, CancelledError)
 
 
 def write_failure(error: CredhelperError) -> bytes:

@@ -131,10 +131,9 @@ class Threads:
         self._agent = agent
         self._leases: list[_Lease] = []
 
-    @property
-    def hit(self) -> client.Lease:
-        """The agent's own."""
-        return self._agent.hit
+    def asking(self) -> int:
+        """How many callers wait at the agent while the user is asked."""
+        return self._agent.asking()
 
     def ask(
         self, key: str, mode: client.CacheMode, patience: float

@@ -27,7 +27,8 @@ from credhelper.errors import ConfigError, CredhelperError, SourceError, Unreach
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credhelper.sessions.calls import Node, StsCall
+    from credhelper.sessions.caller import Node
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.sources import CredentialSource
 
 STS_SECONDS: Final = 10.0

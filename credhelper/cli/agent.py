@@ -112,7 +112,7 @@ def _start(app: App) -> str:
     found = there.status()
     if found is not None:
         return f"running already, process {found[0]}\n"
-    client.AgentClient(directory, app.log, idle_seconds=app.idle_seconds).start()
+    client.AgentClient(directory, app.caller.log, idle_seconds=app.idle_seconds).start()
     found = there.status()
     if found is None:
         raise CredhelperError("the agent did not start" if directory else NO_PLACE)

@@ -122,7 +122,9 @@ def _warn(wanted: assume_request.OneOff, opened: App) -> None:
     """Be loud about an STS that nobody has checked."""
     if wanted.verified:
         return
-    opened.log.warning(f"{assume_request.VERBS[wanted.kind]}: --no-verify-ssl, so nobody knows who answers")
+    opened.caller.log.warning(
+        f"{assume_request.VERBS[wanted.kind]}: --no-verify-ssl, so nobody knows who answers"
+    )
     if os.isatty(2):
         os.write(2, UNVERIFIED)
 

@@ -6,7 +6,7 @@ answer, so that everything up to there is seen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from credhelper import expiry
@@ -15,7 +15,7 @@ from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
 from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
-from credhelper.sessions import caller, calls, parameters, series
+from credhelper.sessions import caller, calls, consent, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,8 +96,7 @@ def _follow(app: App, profile: Profile, *, is_whole: bool) -> Found:
     try:
         return Found(profile, app.planner(by_index=True).call(profile), is_whole=is_whole)
     except HumanNeededError:
-        told = replace(app, said=replace(app.said, reason=UNSAID))
-        call = told.planner(by_index=True).call(profile)
+        call = app.planner(lambda _: UNSAID, by_index=True).call(profile)
         return Found(profile, call, is_whole=False, wants_reason=True)
 
 
@@ -175,13 +174,13 @@ def _asks(app: App, profile: Profile, call: StsCall | None) -> list[Document]:
         by = provenance.shown("mfa_command", profile.get("mfa_command"))
         found.append(("mfa", f"for an MFA code of '{device}'{f', from {by[0]!r}' if by else ''}"))
     if profile.get("confirm", False):
-        found.append(("confirm", f"for a yes, which lasts {series.confirm_for(profile):.0f} s"))
+        found.append(("confirm", f"for a yes, which lasts {consent.confirm_for(profile):.0f} s"))
     if wanted := profile.get("require_reason", False):
         matching = f" that matches '{wanted}'" if isinstance(wanted, str) else ""
         found.append(("reason", f"for a reason{matching}"))
-    if seconds := series.renew_for(profile):
+    if seconds := consent.renew_for(profile):
         found.append(("renewal", f"to log in again when it has been renewing itself for {seconds:.0f} s"))
-    now = {"mfa", *(app.consent.wants(profile) if call else ())}
+    now = {"mfa", *(app.consent().wants(profile) if call else ())}
     return [
         {"what": what, "now": what in now, "profile": profile.name, "sentence": sentence}
         for what, sentence in found
@@ -208,9 +207,9 @@ def _unset(profile: Profile, human: list[Document]) -> list[Document]:
         if profile.get("mfa_serial"):
             values |= {"mfa_session": True, "mfa_duration_seconds": calls.MFA_SESSION_SECONDS}
     if profile.get("confirm", False):
-        values["confirm_for"] = int(series.CONFIRM_SECONDS)
+        values["confirm_for"] = int(consent.CONFIRM_SECONDS)
     if profile.kind == ROOT:
-        values["renew_for"] = int(series.ROOT_RENEW_SECONDS)
+        values["renew_for"] = int(consent.ROOT_RENEW_SECONDS)
     return [
         provenance.entry(key, values[key], "built-in")
         for key in BY_NAME

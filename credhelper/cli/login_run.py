@@ -8,7 +8,7 @@ from credhelper import expiry
 from credhelper.agent import admin
 from credhelper.app import agent_directory
 from credhelper.credentials import utc
-from credhelper.sessions import series
+from credhelper.sessions import consent
 from credhelper.sessions.questions import spell
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ def login(app: App, profile: Profile, *, mode: CacheMode = "get") -> str:
     app.agent.decline()  # its answer to `get` is none to this
     call, provider = app.call(profile), app.provider()
     credentials = provider.get(call, mode=mode)
-    if expiry.since(app.started, credentials.minted) < 0:  # nobody has been asked: it was there
-        provider.permit(call)
+    if expiry.since(app.caller.started, credentials.minted) < 0:  # nobody has been asked: it was there
+        provider.minter.permit(call)
     left = expiry.remaining(credentials, expiry.read_clocks())
     return "".join(line + "\n" for line in _lines(app, call, left))
 
@@ -38,11 +38,11 @@ def _lines(app: App, call: StsCall, left: float) -> Iterator[str]:
     for hop in call.parent.hops() if call.parent else ():
         if hop.key in kept:
             yield f"  {hop.profile.name}: {_until(kept[hop.key])}"
-    running, limit = series.under_way(app.locks, call.profile), series.renew_for(call.profile)
+    running, limit = consent.read_state(app.locks, call.profile), consent.renew_for(call.profile)
     if running is None:
         return
     if call.profile.get("confirm", False):
-        yield f"  your yes: {_until(running.yes_left(call.profile))}"
+        yield f"  your yes: {_until(running.confirmation_left(call.profile))}"
     if limit is not None:
         yield f"  renews itself without asking: {_until(max(0.0, limit - running.age))}"
 

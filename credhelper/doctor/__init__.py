@@ -7,7 +7,6 @@ note; a check that fails or does not come to its end is a finding like any other
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper.deadline import Deadline
@@ -66,5 +65,4 @@ def _check_known(visit: Visit) -> None:
 
 
 def _visit(app: App, names: Iterable[str], seconds: float, *, probe: bool = False) -> Visit:
-    until = Deadline(min(seconds, app.deadline.left()))
-    return Visit(replace(app, deadline=until, may_ask=False), tuple(names), until, probe)
+    return Visit(app, tuple(names), Deadline(app.caller.deadline.left(seconds)), probe)

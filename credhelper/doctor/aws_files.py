@@ -124,7 +124,7 @@ def _entry(name: str, command: str) -> Entry | None:
         words = shlex.split(command)
     except ValueError:
         return None
-    if not words or not caller.OURS.fullmatch(os.path.basename(words[0])):
+    if not words or not caller.CREDHELPER.fullmatch(os.path.basename(words[0])):
         return None
     launcher = "-get" in os.path.basename(words[0])
     verb, asked, *_ = [*(["get"] if launcher else []), *words[1:], "", ""]

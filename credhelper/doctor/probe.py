@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT
-from credhelper.deadline import Deadline
 from credhelper.doctor.cases import sound
 from credhelper.doctor.findings import advice, fine, note, problem, trouble
 from credhelper.errors import CredhelperError, HumanNeededError
@@ -51,9 +50,9 @@ def checks(visit: Visit) -> Iterator[Finding]:
 
 
 def _probe(call: StsCall, visit: Visit) -> Iterator[Finding]:
-    app = replace(visit.app, deadline=Deadline(visit.seconds(MINT_SECONDS)))
+    provider = visit.provider(MINT_SECONDS)
     try:
-        access_key = app.provider().get(call, mode="mint").access_key
+        access_key = provider.get(call, mode="mint").access_key
         yield from _try(call, access_key, visit)
     except HumanNeededError as error:
         yield note("probe", f"not probed: {error.sentence}", *advice(error))

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from credhelper.app import App
     from credhelper.aws.services import Services
     from credhelper.credentials import AccessKey
+    from credhelper.sessions.provider import SessionProvider
 
     Check = Callable[["Visit"], Iterator[Finding]]
     Round = Sequence[tuple[str, Check]]
@@ -48,6 +49,10 @@ class Visit:
         if left <= 0:
             raise LateError
         return left
+
+    def provider(self, at_most: float) -> SessionProvider:
+        """Gets credentials within these seconds, without a prompt. Raises LateError where none are left."""
+        return self.app.provider(deadline=Deadline(self.seconds(at_most)), prompts=False)
 
 
 class _Walk:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
 from credhelper.aws import errors
 from credhelper.config.keys import ROLE, ROOT
-from credhelper.deadline import Deadline
 from credhelper.doctor import organization
 from credhelper.doctor.cases import sound
 from credhelper.doctor.findings import advice, fine, note, problem, trouble
@@ -91,9 +89,9 @@ def _caller(
             "add --probe, which mints it",
         )
         return None
-    app = replace(visit.app, deadline=Deadline(visit.seconds(SOURCE_SECONDS)))
+    provider = visit.provider(SOURCE_SECONDS)
     try:
-        access_key = app.provider().source_key(call)
+        access_key = provider.source_key(call)
         services = Services(call.endpoint, call.source)
         who = services.ask(access_key, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
     except HumanNeededError as error:

@@ -140,7 +140,7 @@ class Source:
     def _resolve(self, mode: CacheMode) -> AccessKey:
         """In a house of its own, whose deadline counts from now. Who has begun already asks nobody."""
         start = app.Invocation(time.monotonic(), background=self._access_key is not None)
-        newly = app.open_app(self._opened.environ, start, self._opened.said)
+        newly = app.open_app(self._opened.environ, start, self._opened.user_input)
         with contextlib.closing(newly.agent):
             provider, parent = newly.provider(), self._template.parent
             if parent is None:
@@ -158,16 +158,17 @@ class Sessions:
         self._opened = opened
         self._template = template
         self._source = Source(opened, template)
-        self._provider = opened.provider(Paced(Sts(opened.environ, attempts=1), stop.event))
+        paced = Paced(Sts(opened.environ, attempts=1), stop.event)
+        self._minter = opened.provider(sts=paced, deadline=Deadline(float("inf"))).minter
         self._permission = Permission()
 
     def open(self, chosen: Sequence[Account]) -> None:
         """Have a person say once what has to be said, and resolve the source. Raises CredhelperError."""
         ids = ", ".join(account.id for account in chosen)
         profile = replace(self._template.profile, target_account=f"{len(chosen)} accounts: {ids}")
-        asking = replace(self._opened, deadline=Deadline(app.GET_SECONDS)).provider()
+        minter = self._opened.provider(deadline=Deadline(app.GET_SECONDS)).minter
         try:
-            self._permission = asking.permit(replace(self._template, profile=profile))
+            self._permission = minter.permit(replace(self._template, profile=profile))
         except HumanNeededError as error:
             hint = "run it on a terminal, or say --yes, and --reason where the profile wants one"
             raise type(error)(error.sentence, hint) from None
@@ -191,8 +192,8 @@ class Sessions:
         """A session that nobody else gets. Raises CredhelperError."""
         access_key = self._source.access_key()
         try:
-            return self._provider.mint(call, access_key, self._permission)
+            return self._minter.mint(call, access_key, self._permission)
         except CredhelperError as error:
             if error.code not in STALE_SOURCE:
                 raise
-        return self._provider.mint(call, self._source.access_key(gone=access_key), self._permission)
+        return self._minter.mint(call, self._source.access_key(gone=access_key), self._permission)

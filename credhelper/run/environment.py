@@ -67,7 +67,7 @@ def served(opened: App, request: Request) -> Iterator[dict[str, str]]:
 
     def again(mode: CacheMode) -> Credentials:
         """In a house of its own, whose deadline counts from now."""
-        newly = app.open_app(opened.environ, Invocation(time.monotonic(), background=True), opened.said)
+        newly = app.open_app(opened.environ, Invocation(time.monotonic(), background=True), opened.user_input)
         return _credentials(newly, call, replace(request, mode=mode))
 
     with Endpoint(first, again, min_remaining=accepted) as endpoint:

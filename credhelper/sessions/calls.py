@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from credhelper.awsconfig.profiles import AwsFiles, Section
+    from credhelper.sessions.caller import Node
     from credhelper.sessions.parameters import NameContext
     from credhelper.sessions.sources import CredentialSource
 
     Signer = tuple[CredentialSource, "StsCall | None"]
-
-Node = tuple[str, str]
-"""A step of a chain: the file that a profile is in, and its name."""
 
 MFA_SESSION_SECONDS: Final = 43200
 LONGEST_CHAIN: Final = 64
@@ -318,16 +316,3 @@ def _without(profile: Profile, key: str) -> Profile:
 
 def _session_of(parent: StsCall) -> Signer:
     return parent.source, parent
-
-
-def read_path(text: str) -> tuple[Node, ...]:
-    """The path in CREDHELPER_CHAIN, which credhelper sets for the processes it starts."""
-    try:
-        return tuple((str(file), str(name)) for file, name in json.loads(text or "[]"))
-    except (ValueError, TypeError, RecursionError):
-        return ()
-
-
-def write_path(path: tuple[Node, ...]) -> str:
-    """The path as the value of CREDHELPER_CHAIN."""
-    return json.dumps(path)

@@ -749,7 +749,7 @@ class TestPeople:
         terminal = Terminal(
             sandbox, [sys.executable, "-c", f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"]
         )
-        assert "asked by deploy.py" in terminal.sees(r"(?s)asks for your confirmation.*\?").group()
+        assert "requested by deploy.py" in terminal.sees(r"(?s)asks for your confirmation.*\?").group()
         terminal.types("yes\n")
         status, shown = terminal.leaves()
 
