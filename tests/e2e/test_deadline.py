@@ -84,9 +84,9 @@ def test_a_step_without_a_second_left_is_not_started(monkeypatch: pytest.MonkeyP
             now += seconds
         deadline.check("x needs y")
     now += 0.1
-    with pytest.raises(
-        OutOfTimeError, match="^x needs y, but no time is left: credhelper waited 6 s for a lock$"
-    ):
+    with pytest.raises(OutOfTimeError) as waited:
         deadline.check("x needs y")
-    with pytest.raises(NobodyError, match="^x needs y, but no time is left$"):
+    with pytest.raises(NobodyError) as late:
         Deadline(0.9).check("x needs y", NobodyError)
+    assert str(waited.value) == "x needs y, but no time is left: credhelper waited 6 s for a lock"
+    assert str(late.value) == "x needs y, but no time is left"
