@@ -1,17 +1,20 @@
-"""What STS says when it refuses, as sentences with something to do about it.
+"""Errors of AWS and of botocore as sentences with something to do about them.
 
-A row matches by operation, error code and message. The codes are those of the STS API reference; AWS does
-not document its messages, so patterns are loose and what matches no row is quoted as it came.
+A row of the table matches by operation, error code and message. AWS documents the codes and the form of
+"not authorized to perform"; a message that no row knows is quoted as it came.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.config.aws_names import TASKS, feature_of
+import botocore.exceptions as boto
+
+from credhelper.config.aws_names import PROPAGATION, TASKS
 from credhelper.config.toml import nearest
+from credhelper.deadline import LateError
 from credhelper.errors import (
     CodeRejectedError,
     CredhelperError,
@@ -22,7 +25,7 @@ from credhelper.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 ANY: Final = ("AssumeRoot", "AssumeRole", "GetSessionToken")
 ROOT: Final = ("AssumeRoot",)
@@ -30,12 +33,14 @@ ROLE: Final = ("AssumeRole",)
 SESSION: Final = ("GetSessionToken",)
 
 MESSAGE_LIMIT: Final = 500
-PROPAGATION: Final = "changes of delegation and features take up to 3 minutes to take effect"
+"""Characters of AWS's message that are quoted."""
+
+PORTAL: Final = "a captive portal or a proxy may be in the way, or 'endpoint_url' is wrong"
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """One way of being refused. Sentence and hints are filled in with the facts and the pattern's groups."""
+    """One reason for a refusal. The call's facts and the pattern's groups fill in sentence and hints."""
 
     apis: tuple[str, ...]
     code: str
@@ -46,97 +51,51 @@ class Refusal:
 
 
 THROTTLING: Final = "Throttling.*|TooManyRequests.*|RequestLimitExceeded|SlowDown"
-"""The codes that mean: more slowly."""
+EXPIRED: Final = "ExpiredToken(?:Exception)?"
+UNKNOWN_KEY: Final = "InvalidClientTokenId|UnrecognizedClientException|InvalidAccessKeyId"
 
 _DENIED = "AccessDenied(?:Exception)?"
-_ABOUT_TARGET = rf"{_DENIED}|Validation\w*|Invalid(?:Input|Parameter)\w*|Account\w+"
 _ORGANIZATION = r"(?:explicit deny in an?|because no) (?P<kind>(?:service|resource) control policy)"
 _OTHER = (
     r"(?:explicit deny in an?|because no(?= session| permissions| VPC)) (?P<kind>[\w -]*?(?:policy|boundary))"
 )
 _CODE_REJECTED = r"(?i)MultiFactorAuthentication failed with\b.*\b(?:invalid MFA|one time pass code)"
 _CALLER = "caller: {caller}"
-_LOGIN = "log in again where these credentials come from"
+_QUOTE = "AWS says: {message}"
 
 TABLE: Final[tuple[Refusal, ...]] = (
-    # Who may call AssumeRoot, and on what
     Refusal(
-        ROOT,
+        (*ROOT, *ROLE),
         _DENIED,
         _ORGANIZATION,
-        "a {kind} denies {action} on account '{account}'",
+        "a {kind} denies {action} on {resource}",
         ("an administrator of the organization has to change the policy{policy}", _CALLER),
     ),
     Refusal(
-        ROOT,
+        (*ROOT, *ROLE),
         _DENIED,
         _OTHER,
-        "not allowed: {action} on '{principal}' with the task {task}, because of the {kind}",
+        "not allowed: {action} on {target}, because of the {kind}",
         (_CALLER, "change the policy{policy}, or use another source"),
     ),
     Refusal(
         ROOT,
-        ".*",
-        r"(?i)(?:centrali[sz]ed root|root access management|root ?sessions?|trusted access|"
-        r"root ?credentials ?management|organizations? features?)\b.*\b(?:not|isn't|disabled)",
-        "centralized root access is not enabled in the organization for the task {task}",
-        ("enable {feature} under 'root access management' in IAM of the management account", PROPAGATION),
-    ),
-    Refusal(
-        ROOT,
-        _ABOUT_TARGET,
-        r"(?i)\btarget\w*\b.*\bmanagement account\b|\bmanagement account\b.*\btarget|"
-        r"\bnot (?:supported|allowed|available|possible)\b.* (?:for|on|in|of) (?:the |an? |your )?"
-        r"(?:organization'?s? )?management account|"
-        r"\b(?:root|session)\b.*\b(?:of|for|on|into) (?:the |an? |your )?(?:organization'?s? )?management account",
-        "account '{account}' is the management account itself: AssumeRoot works on member accounts",
-        ("use the root user of the management account for its own root tasks",),
-    ),
-    Refusal(
-        ROOT,
-        _ABOUT_TARGET,
-        r"(?i)\bdelegated admin|\bmanagement account\b",
-        "the caller is neither in the management account nor in the delegated administrator for IAM",
-        ("use source credentials of one of these two accounts; caller: {caller}", PROPAGATION),
-    ),
-    Refusal(
-        ROOT,
-        _ABOUT_TARGET,
-        r"(?i)\b(?:suspended|closed|pending closure|not active)\b",
-        "account '{account}' is suspended or closed",
-        ("AWS Organizations shows its state; a closed account can be reopened for 90 days",),
-    ),
-    Refusal(
-        ROOT,
-        _ABOUT_TARGET,
-        r"(?i)\b(?:not|isn't|doesn't|outside)\b(?! authori[sz]ed).*\b(?:organi[sz]ations?|member account)\b",
-        "account '{account}' is not in the organization of the caller",
-        ("check the account id, and that the source credentials belong to the right organization",),
-    ),
-    Refusal(
-        ROOT,
-        "AccountNotFound.*",
-        "",
-        "account '{account}' is not in the organization of the caller",
-        ("check the account id, and that the source credentials belong to the right organization",),
-    ),
-    Refusal(
-        ROOT,
         _DENIED,
-        r"(?i)\broot (?:user|account|credential)s?\b.*\b(?:cannot|can't|may not|not)\b|"
-        r"\b(?:cannot|can't|may not|not)\b.*\b(?:by|with|as|using) (?:the )?(?:account )?root\b",
-        "AssumeRoot cannot be called with a root user's own credentials",
-        ("use a role or user of the management account",),
-    ),
-    Refusal(
-        ROOT,
-        _DENIED,
-        "",
-        "not allowed: {action} on '{principal}' with the task {task}",
+        "not authorized to perform",
+        "not allowed: {action} on {target}",
         (
             "the caller ({caller}) needs sts:AssumeRoot on {principal}, where sts:TaskPolicyArn is {task_arn}",
-            "it must be in the management account or IAM's delegated administrator, with the account a member; "
-            + PROPAGATION,
+            f"it must be in the management account or IAM's delegated administrator; {PROPAGATION}",
+        ),
+    ),
+    Refusal(
+        ROOT,
+        _DENIED,
+        "",
+        "not allowed: {action} on {target}",
+        (
+            _QUOTE,
+            "'credhelper doctor' checks the caller ({caller}), the account and the organization's features",
         ),
     ),
     Refusal(
@@ -146,27 +105,12 @@ TABLE: Final[tuple[Refusal, ...]] = (
         "the endpoint in '{region}' does not know AssumeRoot",
         ("AssumeRoot needs a regional STS endpoint: check 'sts_region' and 'endpoint_url'",),
     ),
-    # AssumeRole and GetSessionToken
-    Refusal(
-        ROLE,
-        _DENIED,
-        _ORGANIZATION,
-        "a {kind} denies {action} on '{target}'",
-        ("an administrator of the organization has to change the policy{policy}", _CALLER),
-    ),
-    Refusal(
-        ROLE,
-        _DENIED,
-        _OTHER,
-        "not allowed: {action} on '{target}', because of the {kind}",
-        (_CALLER, "change the policy{policy}, or use another source"),
-    ),
     Refusal(
         SESSION,
         _DENIED,
         r"explicit deny|because no .* allows",
         "a policy denies {action} to '{caller}'",
-        ("AWS says: {message}",),
+        (_QUOTE,),
     ),
     Refusal(
         ANY,
@@ -193,28 +137,25 @@ TABLE: Final[tuple[Refusal, ...]] = (
     Refusal(
         ROLE,
         _DENIED,
-        r"no identity-based policy allows",
-        "not allowed: {action} on '{target}'",
+        "no identity-based policy allows",
+        "not allowed: {action} on {target}",
         ("the caller ({caller}) needs a policy that allows {action} on this role",),
     ),
     Refusal(
         ROLE,
         _DENIED,
         r"not authorized to perform: sts:(?:TagSession|SetSourceIdentity)",
-        "not allowed: {action} on '{target}'",
+        "not allowed: {action} on {target}",
         ("the role's trust policy has to allow {action} too, not only sts:AssumeRole",),
     ),
     Refusal(
         ROLE,
         _DENIED,
         "",
-        "not allowed: {action} on '{target}'",
+        "not allowed: {action} on {target}",
         (
             "the role's trust policy must name the caller ({caller}); check 'external_id' and MFA conditions",
-            (
-                "in another account, the caller also needs a policy that allows it; AWS says the same of a role "
-                "that does not exist"
-            ),
+            "the caller may need a policy that allows it, too; AWS says the same of a role that does not exist",
         ),
     ),
     Refusal(
@@ -228,7 +169,7 @@ TABLE: Final[tuple[Refusal, ...]] = (
         ROLE,
         "Validation.*",
         r"MaxSessionDuration",
-        "role '{target}' does not allow sessions of {duration} s",
+        "role {target} does not allow sessions of {duration} s",
         ("lower 'duration_seconds', or raise the role's maximum session duration",),
     ),
     Refusal(
@@ -238,7 +179,6 @@ TABLE: Final[tuple[Refusal, ...]] = (
         "{source} is temporary, and only a long-lived access key can call GetSessionToken",
         ("name a source with a long-lived key; a role may have its code sent along by mfa_session = false",),
     ),
-    # Everything
     Refusal(
         ANY,
         "RegionDisabledException",
@@ -248,15 +188,15 @@ TABLE: Final[tuple[Refusal, ...]] = (
     ),
     Refusal(
         ANY,
-        "ExpiredToken(?:Exception)?",
+        EXPIRED,
         "",
         "the source credentials have expired: {source}",
-        (_LOGIN,),
+        ("log in again where these credentials come from",),
         SourceError,
     ),
     Refusal(
         ANY,
-        "InvalidClientTokenId|UnrecognizedClientException|InvalidAccessKeyId",
+        UNKNOWN_KEY,
         "",
         "AWS does not know the access key of {source}: it was deleted or deactivated",
         ("replace the key, or choose another source",),
@@ -298,32 +238,86 @@ TABLE: Final[tuple[Refusal, ...]] = (
         "PackedPolicyTooLarge",
         "",
         "session policy, policy ARNs and tags together are too large",
-        ("AWS says: {message}",),
+        (_QUOTE,),
     ),
     Refusal(
         ANY,
         "MalformedPolicyDocument",
         "",
         "STS does not understand the session policy",
-        ("AWS says: {message}",),
+        (_QUOTE,),
     ),
-    Refusal(ANY, ".*", "", "STS refused {api}: {code}", ("AWS says: {message}",)),
+    Refusal(ANY, ".*", "", "STS refused {api}: {code}", (_QUOTE,)),
 )
 
 
-def explain(api: str, code: str, message: str, facts: Mapping[str, str]) -> CredhelperError:
+_TRANSPORT: Final[tuple[tuple[Any, ...], ...]] = (
+    (boto.SSLError, "the TLS connection to {peer} failed: {error}",
+     "behind a proxy that inspects TLS, set 'ca_bundle' to its certificate"),
+    (boto.ProxyConnectionError, "the proxy on the way to {peer} cannot be reached: {error}"),
+    (boto.EndpointConnectionError, "cannot connect to {peer}", "check the network, 'region' and 'endpoint_url'"),
+    (boto.ConnectTimeoutError, "no connection to {peer} in time", "check the network and the proxy"),
+    (boto.ReadTimeoutError, "{peer} did not answer in time"),
+    (boto.ConnectionClosedError, "{peer} closed the connection without an answer"),
+    (boto.HTTPClientError, "no answer from {peer}: {error}"),
+)  # fmt: skip
+
+
+def translate(
+    error: Exception, peer: str, seconds: float, refusal: Callable[[Mapping[str, Any]], CredhelperError]
+) -> CredhelperError:
+    """What a call to `peer` raised within its `seconds`; `refusal` words an answer of AWS that is an error."""
+    if isinstance(error, CredhelperError):
+        return error
+    if isinstance(error, LateError):
+        return UnreachableError(f"{peer} did not answer within {seconds:.0f} s")
+    if isinstance(error, boto.ClientError):
+        return refusal(error.response)
+    if isinstance(error, boto.ParamValidationError):
+        return CredhelperError(f"botocore does not accept the request: {error}")
+    for kind, sentence, *hints in _TRANSPORT:
+        if isinstance(error, kind):
+            cause = error.kwargs.get("error", "")
+            if type(error) is boto.HTTPClientError and not isinstance(cause, str):
+                cause = type(cause).__name__  # http.client quotes the header that it refuses
+            return UnreachableError(sentence.format(peer=peer, error=cause), *hints)
+    return UnreachableError(f"{peer} sent an answer that cannot be read ({type(error).__name__})", PORTAL)
+
+
+def explain(api: str, error: Mapping[str, Any], facts: Mapping[str, str]) -> CredhelperError:
     """The error for STS's refusal of a call; `facts` fill in the sentence."""
-    code, message = printable(code, 80), printable(message, MESSAGE_LIMIT)
+    code, message = _code(error), printable(str(error.get("Message", "")), MESSAGE_LIMIT)
     prose = re.sub(r"\barn:\S+", "ARN", message)  # the name of a role must not be read as a reason
     for row in TABLE:
         found = re.search(row.message, prose)
         if api in row.apis and found and re.fullmatch(row.code, code):
             known = {**_quoted(api, code, message), **found.groupdict(), **facts}
-            known["feature"] = feature_of(known.get("task", ""))
             hints = (hint.format_map(known) for hint in row.hints)
             meant = _task_meant(facts) if issubclass(row.error, RefusedError) else ()
             return row.error(row.sentence.format_map(known), *meant, *hints, code=code)
     raise AssertionError("the last row matches everything")
+
+
+def explain_other(operation: str, error: Mapping[str, Any]) -> CredhelperError:
+    """The error for AWS's refusal of a call that mints nothing, such as 'iam:ListAccessKeys'."""
+    code, message = _code(error), printable(str(error.get("Message", "")), MESSAGE_LIMIT)
+    for codes, kind, sentence in (
+        (THROTTLING, UnreachableError, f"AWS is throttling '{operation}'"),
+        (UNKNOWN_KEY, SourceError, f"AWS does not know the access key that signed '{operation}'"),
+        (f"{EXPIRED}|RequestExpired", SourceError, f"the session that signed '{operation}' has expired"),
+    ):
+        if re.fullmatch(codes, code):
+            return kind(sentence, code=code)
+    return RefusedError(f"AWS refused '{operation}' ({code or 'no code'}): {message}", code=code)
+
+
+def is_throttling(code: str | None) -> bool:
+    """Whether this error code of AWS's asks for fewer requests."""
+    return re.fullmatch(THROTTLING, code or "") is not None
+
+
+def _code(error: Mapping[str, Any]) -> str:
+    return printable(str(error.get("Code", "")), 80)
 
 
 def _task_meant(facts: Mapping[str, str]) -> tuple[str, ...]:
@@ -333,13 +327,8 @@ def _task_meant(facts: Mapping[str, str]) -> tuple[str, ...]:
     return () if known or ":iam::aws:" not in arn else nearest(task, TASKS)
 
 
-def is_throttling(code: str | None) -> bool:
-    """Whether this code of AWS's asks for fewer requests."""
-    return re.fullmatch(THROTTLING, code or "") is not None
-
-
 def _quoted(api: str, code: str, message: str) -> dict[str, str]:
-    """What a sentence may quote of AWS's message."""
+    """The parts of AWS's message that a sentence may quote."""
     caller = re.search(r"\bUser: (\S+)", message)
     action = re.search(r"\bperform: (\w+:\w+)", message)
     policy = re.search(r"\barn:[\w-]+:(?:organizations|iam)::\S*:policy/[\w+=,.@/-]+", message)
@@ -354,7 +343,7 @@ def _quoted(api: str, code: str, message: str) -> dict[str, str]:
 
 
 def spell_skew(seconds: float) -> str:
-    """How far our clock is off, as the end of 'it is ...': AWS's clock is `seconds` ahead of ours."""
+    """A clock's error, as the end of 'it is ...': AWS's clock is `seconds` ahead of this machine's."""
     size = abs(seconds)
     amount = f"{size / 60:.0f} min" if size >= 120 else f"{size:.0f} s"
     return f"{amount} behind" if seconds > 0 else f"{amount} ahead of"

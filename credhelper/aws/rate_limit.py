@@ -1,7 +1,8 @@
-"""How fast STS is asked by many at once: as fast as they like, until it throttles one of them.
+"""The rate of STS calls when many threads mint: unlimited until STS throttles one of them.
 
-Then all of them slow down: their requests begin one after another, with a gap between two that doubles
-whenever STS throttles again, and halves with every session that it gives.
+Then the calls start one by one, with a gap that doubles when STS throttles again and halves with every new
+session. botocore's adaptive retry mode does not fit: it waits inside a call, where a signal cannot end the
+wait and the call's deadline counts it, and its retry quota gives up after 100 throttled calls of all threads.
 """
 
 from __future__ import annotations
@@ -25,19 +26,17 @@ if TYPE_CHECKING:
 FIRST_GAP: Final = 0.2
 LONGEST_GAP: Final = 2.0
 NO_GAP: Final = 0.02
-"""Seconds between two requests; below NO_GAP there is none."""
+"""Seconds between two requests; a gap below NO_GAP becomes 0."""
 
-TURNS: Final = 8
-"""Times that one call is sent while STS throttles it."""
+THROTTLED_ATTEMPTS: Final = 8
+UNANSWERED_ATTEMPTS: Final = 3
+"""Times that a call is sent while STS throttles it, or does not answer."""
 
-ATTEMPTS: Final = 3
-"""Times that it is sent while STS does not answer: as often as botocore would."""
-
-TURN_SECONDS: Final = 15.0
+ATTEMPT_SECONDS: Final = 15.0
 
 
-class Pace:
-    """When the next request may begin, for all who share it."""
+class RateLimit:
+    """When the next request may start, for all threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,8 +44,8 @@ class Pace:
         self._next = 0.0
         self._slowed_until = 0.0
 
-    def turn(self) -> float:
-        """Take a turn: 0; or else the seconds after which to ask again."""
+    def acquire(self) -> float:
+        """Take the next slot and return 0, or return the seconds after which to try again."""
         with self._lock:
             now = time.monotonic()
             if now < self._next:
@@ -55,62 +54,50 @@ class Pace:
             return 0.0
 
     def throttled(self) -> None:
-        """STS has throttled a request; it does so with all that are under way, which count as one."""
+        """Widen the gap, once for all requests that were under way."""
         with self._lock:
             now = time.monotonic()
-            if now < self._slowed_until:
-                return
-            self._gap = min(max(FIRST_GAP, 2 * self._gap), LONGEST_GAP)
-            self._next = self._slowed_until = now + self._gap
+            if now >= self._slowed_until:
+                self._gap = min(max(FIRST_GAP, 2 * self._gap), LONGEST_GAP)
+                self._next = self._slowed_until = now + self._gap
 
-    def went_through(self) -> None:
-        """STS has given a session."""
+    def succeeded(self) -> None:
+        """Halve the gap."""
         with self._lock:
-            self._gap /= 2
-            if self._gap < NO_GAP:
-                self._gap = 0.0
+            self._gap = self._gap / 2 if self._gap >= 2 * NO_GAP else 0.0
 
 
-class Paced:
-    """AWS, as a sweep asks it: at the pace that it bears, and again where it has throttled us.
+class RateLimitedSts:
+    """STS with a rate limit, and with retries. `sts` makes one attempt; each attempt has its own deadline."""
 
-    `aws` makes one attempt at a call. Each has a deadline of its own: a sweep takes as long as it takes.
-    """
-
-    def __init__(self, aws: StsApi, stopped: threading.Event) -> None:
-        self._aws = aws
-        self._pace = Pace()
+    def __init__(self, sts: StsApi, stopped: threading.Event) -> None:
+        self._sts = sts
+        self._limit = RateLimit()
         self._stopped = stopped
 
     def source_key(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
-        """The credentials that a chain begins with."""
-        return self._aws.source_key(origin, path, deadline)
+        """The access key of a chain's source."""
+        return self._sts.source_key(origin, path, deadline)
 
     def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:  # noqa: ARG002
-        """Make the call. A request that was throttled has minted nothing, and is sent again in its turn.
-
-        Raises what `aws` raises, and CredhelperError where we are stopped before a turn comes.
-        """
-        turns = failures = 0
+        """Make the call, again while STS throttles it. Raises CredhelperError, also if stopped."""
+        throttled = unanswered = 0
         while True:
-            self._wait_for_turn()
+            while not self._stopped.is_set() and (seconds := self._limit.acquire()):
+                self._stopped.wait(seconds)
+            if self._stopped.is_set():
+                raise CredhelperError("interrupted")
             try:
-                minted = self._aws.mint(call, access_key, code, Deadline(TURN_SECONDS))
+                minted = self._sts.mint(call, access_key, code, Deadline(ATTEMPT_SECONDS))
             except UnreachableError as error:
                 if errors.is_throttling(error.code):
-                    self._pace.throttled()
-                    turns += 1
+                    self._limit.throttled()
+                    throttled += 1
                 else:
-                    failures += 1
-                if turns == TURNS or failures == ATTEMPTS:
+                    unanswered += 1
+                if throttled == THROTTLED_ATTEMPTS or unanswered == UNANSWERED_ATTEMPTS:
                     raise
-                self._stopped.wait(random.uniform(0, failures))  # noqa: S311 - no secret
+                self._stopped.wait(random.uniform(0, unanswered))  # noqa: S311 - no secret
             else:
-                self._pace.went_through()
+                self._limit.succeeded()
                 return minted
-
-    def _wait_for_turn(self) -> None:
-        while not self._stopped.is_set() and (seconds := self._pace.turn()):
-            self._stopped.wait(seconds)
-        if self._stopped.is_set():
-            raise CredhelperError("interrupted")

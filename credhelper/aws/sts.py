@@ -11,18 +11,15 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import botocore.config
-import botocore.exceptions as boto
 import botocore.session
 
 from credhelper import expiry
 from credhelper.aws import errors, source_credentials, transport
-from credhelper.aws.quiet import quiet
 from credhelper.config import aws_names, validation
 from credhelper.config import keys as config_keys
 from credhelper.credentials import AccessKey, Credentials, Minted
-from credhelper.deadline import Deadline, LateError, within
-from credhelper.errors import ConfigError, CredhelperError, SourceError, UnreachableError
+from credhelper.deadline import Deadline, within
+from credhelper.errors import CredhelperError, SourceError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from credhelper.sessions.sources import CredentialSource
 
 STS_SECONDS: Final = 10.0
-ATTEMPTS: Final = 3
 CONNECTIONS: Final = 64
 """Connections to STS that one client keeps open: as many as a sweep may have workers."""
 
@@ -50,7 +46,7 @@ class Sts:
     that botocore makes at one call.
     """
 
-    def __init__(self, environ: Mapping[str, str], attempts: int = ATTEMPTS) -> None:
+    def __init__(self, environ: Mapping[str, str], attempts: int = transport.ATTEMPTS) -> None:
         self._environ = environ
         self._attempts = attempts
         self._making = threading.RLock()
@@ -64,13 +60,12 @@ class Sts:
 
     def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         """Make the call. Raises RefusedError, SourceError, UnreachableError."""
-        _check_keys(call, access_key)
+        _check_key(call, access_key)
         seconds = deadline.left(STS_SECONDS)
         # A code works once: an attempt whose answer has been lost may have used it up.
         client = self._client(call, access_key, 1 if code else self._attempts)
-        facts = _facts(call)
         request = {**call.parameters, **({"TokenCode": code} if code else {})}
-        operation: Callable[..., dict[str, Any]] = getattr(client, _METHODS[call.api])
+        operation: Callable[..., dict[str, Any]] = getattr(client, botocore.xform_name(call.api))
         host = client.meta.endpoint_url
         ends = Deadline(seconds)
 
@@ -79,15 +74,11 @@ class Sts:
             return operation(**request)
 
         try:
-            answer = within(seconds, quiet(ask))
-        except LateError:
-            raise UnreachableError(f"STS at '{host}' did not answer within {seconds:.0f} s") from None
-        except boto.ClientError as error:
-            raise _refusal(call, error.response, facts) from None
-        except CredhelperError:
-            raise
+            answer = within(seconds, transport.quiet(ask))
         except Exception as error:  # noqa: BLE001 - what botocore raises on a bad answer is open-ended
-            raise transport.explain(error, host) from None
+            raise errors.translate(
+                error, f"STS at '{host}'", seconds, lambda response: _refusal(call, response)
+            ) from None
         return _checked(call, answer, host)
 
     def address(self, call: StsCall) -> str:
@@ -109,7 +100,7 @@ class Sts:
                 self._sessions[profile] = source_credentials.open_session(origin)
             return self._sessions[profile]
 
-    def _client(self, call: StsCall, access_key: AccessKey, attempts: int = ATTEMPTS) -> Any:
+    def _client(self, call: StsCall, access_key: AccessKey, attempts: int = transport.ATTEMPTS) -> Any:
         known = call.source.place, call.source.name, call.endpoint, access_key, attempts
         with self._making:
             if known not in self._clients:
@@ -118,32 +109,18 @@ class Sts:
                 self._clients[known] = self._new_client(call, access_key, attempts)
             return self._clients[known]
 
-    @quiet
     def _new_client(self, call: StsCall, access_key: AccessKey, attempts: int) -> Any:
-        endpoint = call.endpoint
-        config = botocore.config.Config(
-            connect_timeout=endpoint.connect_timeout,
-            read_timeout=endpoint.read_timeout,
-            retries={"mode": "standard", "total_max_attempts": attempts},
-            max_pool_connections=CONNECTIONS,
-            use_fips_endpoint=endpoint.fips,
-            use_dualstack_endpoint=endpoint.dualstack,
+        bundle = call.endpoint.ca_bundle
+        if bundle is not None and not os.path.exists(bundle):
+            raise call.profile.error_at("ca_bundle", f"names no file: '{bundle}'")
+        client = transport.create_client(
+            self._session(call.source),
+            "sts",
+            call.endpoint,
+            access_key,
+            attempts=attempts,
+            connections=CONNECTIONS,
         )
-        if endpoint.ca_bundle is not None and not os.path.exists(endpoint.ca_bundle):
-            raise call.profile.error_at("ca_bundle", f"names no file: '{endpoint.ca_bundle}'")
-        try:
-            client: Any = self._session(call.source).create_client(
-                "sts",
-                region_name=endpoint.region,
-                endpoint_url=endpoint.url,
-                verify=endpoint.ca_bundle if endpoint.verified else False,
-                aws_access_key_id=access_key.access_key_id,
-                aws_secret_access_key=access_key.secret_access_key,
-                aws_session_token=access_key.session_token,
-                config=config,
-            )
-        except (boto.BotoCoreError, ValueError) as error:
-            raise ConfigError(f"botocore does not accept the endpoint's configuration: {error}") from None
         # An event handler that returns a response stands in for the transport: the one public place
         # where an answer can be bounded before all of it is in memory. It sends through the same session.
         sender = client._endpoint.http_session  # noqa: SLF001
@@ -153,41 +130,36 @@ class Sts:
         return client
 
 
-_METHODS: Final = {
-    "AssumeRoot": "assume_root",
-    "AssumeRole": "assume_role",
-    "GetSessionToken": "get_session_token",
-}
-
-
 def _facts(call: StsCall) -> dict[str, str]:
-    """What a refusal's sentence may quote."""
-    parameters = call.parameters
+    """What the sentence of a refusal may quote."""
+    profile, parameters, region = call.profile, call.parameters, call.endpoint.region
     task = parameters.get("TaskPolicyArn", {}).get("arn", "")
-    account = call.profile.account_id or ""
-    partition = aws_names.partition_of(call.endpoint.region)
-    return {
-        "account": f"{account} ({call.profile.account_name})" if call.profile.account_name else account,
-        "principal": f"arn:{partition}:iam::{account}:root",
+    facts = {
         "task": aws_names.short_task(task),
         "task_arn": task,
-        "target": str(parameters.get("RoleArn") or parameters.get("TargetPrincipal") or ""),
         "device": str(parameters.get("SerialNumber", "")),
-        "duration": str(
-            parameters.get("DurationSeconds", 900 if call.profile.kind == config_keys.ROOT else 3600)
-        ),
-        "region": call.endpoint.region,
+        "duration": str(parameters.get("DurationSeconds", 3600)),
+        "region": region,
         "source": call.signer,
         "skew": "off from",
     }
+    if profile.kind == config_keys.ROOT:
+        name = f" ({profile.account_name})" if profile.account_name else ""
+        principal = f"arn:{aws_names.partition_of(region)}:iam::{profile.account_id}:root"
+        return facts | {
+            "resource": f"account '{profile.account_id}{name}'",
+            "principal": principal,
+            "target": f"'{principal}' with the task {facts['task']}",
+        }
+    role = f"'{parameters.get('RoleArn', '')}'"
+    return facts | {"resource": role, "target": role}
 
 
-def _refusal(call: StsCall, response: Mapping[str, Any], facts: dict[str, str]) -> CredhelperError:
-    answered = transport.date(response)
+def _refusal(call: StsCall, response: Mapping[str, Any]) -> CredhelperError:
+    facts, answered = _facts(call), transport.date(response)
     if answered is not None:
-        facts = {**facts, "skew": errors.spell_skew(answered - expiry.read_clocks().wall)}
-    error = response.get("Error", {})
-    found = errors.explain(call.api, str(error.get("Code", "")), str(error.get("Message", "")), facts)
+        facts["skew"] = errors.spell_skew(answered - expiry.read_clocks().wall)
+    found = errors.explain(call.api, response.get("Error", {}), facts)
     hint = source_credentials.login_hint(call.source)
     if isinstance(found, SourceError) and hint and call.parent is None:
         return type(found)(found.sentence, hint, code=found.code)
@@ -198,7 +170,7 @@ def _is_sound(text: object) -> bool:
     return isinstance(text, str) and bool(text) and not validation.has_control_characters(text)
 
 
-def _check_keys(call: StsCall, access_key: AccessKey) -> None:
+def _check_key(call: StsCall, access_key: AccessKey) -> None:
     """Raise SourceError where they cannot be sent: a file with Windows line ends leaves a CR on each."""
     parts = {
         "access key id": access_key.access_key_id,

@@ -1,32 +1,123 @@
-"""One attempt at a call over the wire: what is retried, and how much of an answer is read.
+"""botocore's clients: their settings, what they log, and how much of an answer is read.
 
 botocore would read fifty megabytes into memory, parse half a body, and take a captive portal's page for an
-answer. What is not STS's answer, whole and of bearable size, ends here.
+answer. `send` lets only whole answers of STS through, of at most ANSWER_LIMIT bytes.
 """
 
 from __future__ import annotations
 
+import functools
+import logging
 import re
+import threading
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import botocore.awsrequest
+import botocore.config
 import botocore.exceptions as boto
+import botocore.session
 
+from credhelper.aws.errors import PORTAL
 from credhelper.deadline import LateError
-from credhelper.errors import CredhelperError, UnreachableError
+from credhelper.errors import ConfigError, UnreachableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from credhelper.credentials import AccessKey
     from credhelper.deadline import Deadline
+    from credhelper.sessions.calls import Endpoint
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+ATTEMPTS: Final = 3
+"""Times that botocore sends a request, unless told otherwise."""
+
+LIBRARIES: Final = ("botocore", "boto3", "urllib3")
+"""Their loggers print whole answers of STS at DEBUG."""
 
 ANSWER_LIMIT: Final = 1024 * 1024
 """Bytes of an answer; STS's are a few thousand, and tokens may grow."""
 
+_thread = threading.local()
 _STS_ANSWER: Final = re.compile(rb"\s*(?:<\?xml[^>]*\?>\s*)?<\w*Response\b")
 _TRANSIENT: Final = (429, 500, 502, 503, 504)
 _BROKEN_OFF: Final = "the connection broke off before the end of its answer"
+
+
+def quiet(call: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
+    """`call` with the AWS libraries' DEBUG records dropped, in the thread that makes it and for its time.
+
+    In a program that uses credhelper as a library, the levels of these loggers are that program's.
+    """
+
+    @functools.wraps(call)
+    def quietly(*arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        # Each logger by itself: a filter on a parent does not see what its children pass on.
+        for name, logger in list(logging.root.manager.loggerDict.items()):
+            if name.partition(".")[0] in LIBRARIES and isinstance(logger, logging.Logger):
+                logger.addFilter(_passes)  # once: it is not added a second time
+        before, _thread.quiet = _is_quiet(), True
+        try:
+            return call(*arguments, **named)
+        finally:
+            _thread.quiet = before
+
+    return quietly
+
+
+def _is_quiet() -> bool:
+    return getattr(_thread, "quiet", False)
+
+
+def _passes(record: logging.LogRecord) -> bool:
+    return record.levelno >= logging.INFO or not _is_quiet()
+
+
+@quiet
+def create_client(  # noqa: PLR0913 - the settings of one client
+    session: botocore.session.Session,
+    service: str,
+    endpoint: Endpoint,
+    access_key: AccessKey | None,
+    *,
+    attempts: int = ATTEMPTS,
+    seconds: float = float("inf"),
+    connections: int = 10,
+) -> Any:
+    """A client that signs with this key, or with none; an attempt takes `seconds` at most.
+
+    Raises ConfigError.
+    """
+    config = botocore.config.Config(
+        connect_timeout=min(endpoint.connect_timeout, seconds),
+        read_timeout=min(endpoint.read_timeout, seconds),
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        max_pool_connections=connections,
+        use_fips_endpoint=endpoint.fips,
+        use_dualstack_endpoint=endpoint.dualstack,
+        signature_version=None if access_key else botocore.UNSIGNED,
+    )
+    signer: dict[str, Any] = {}
+    if access_key is not None:
+        signer = {
+            "aws_access_key_id": access_key.access_key_id,
+            "aws_secret_access_key": access_key.secret_access_key,
+            "aws_session_token": access_key.session_token,
+        }
+    try:
+        return session.create_client(
+            service,
+            region_name=endpoint.region,
+            endpoint_url=endpoint.url if service == "sts" else None,
+            verify=endpoint.ca_bundle if endpoint.verified else False,
+            config=config,
+            **signer,
+        )
+    except (boto.BotoCoreError, ValueError) as error:
+        raise ConfigError(f"botocore does not accept the endpoint's configuration: {error}") from None
 
 
 class _Body:
@@ -42,7 +133,7 @@ class _Body:
 def send(sender: Any, request: Any, deadline: Deadline) -> botocore.awsrequest.AWSResponse:
     """Send one attempt, and return an answer that is STS's, whole and of bearable size."""
     if not deadline.left():
-        raise LateError  # nobody waits any longer: a retry would mint for no one
+        raise LateError  # the caller has gone: a retry would mint in vain
     request.stream_output = True
     response = sender.send(request)
     body = b""
@@ -66,50 +157,16 @@ def send(sender: Any, request: Any, deadline: Deadline) -> botocore.awsrequest.A
 
 
 def _not_sts(url: str, status: int, body: bytes) -> None:
-    what = (
-        "a web page"
-        if b"<html" in body[:2000].lower()
-        else "nothing"
-        if not body.strip()
-        else "something else"
-    )
+    is_page = b"<html" in body[:2000].lower()
+    what = "a web page" if is_page else "something else" if body.strip() else "nothing"
     if status in _TRANSIENT:
         raise boto.HTTPClientError(error=f"status {status} with {what} in place of STS's answer")
-    raise UnreachableError(
-        f"'{url}' answered with {what} instead of STS's answer (status {status})",
-        "a captive portal or a proxy may be in the way, or 'endpoint_url' is wrong",
-    )
+    raise UnreachableError(f"'{url}' answered with {what} instead of STS's answer (status {status})", PORTAL)
 
 
 def date(response: Mapping[str, Any]) -> float | None:
-    """STS's clock, from the Date header of botocore's answer, in seconds since the epoch."""
+    """AWS's clock, from the Date header of botocore's answer, in seconds since the epoch."""
     try:
         return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
-
-
-def explain(error: Exception, host: str) -> CredhelperError:
-    """botocore's transport and parser errors as sentences."""
-    if isinstance(error, boto.ParamValidationError):
-        return CredhelperError(f"botocore does not accept the request: {error}")
-    for kind, sentence, *hints in _TRANSPORT:
-        if isinstance(error, kind):
-            cause = error.kwargs.get("error", "")
-            if type(error) is boto.HTTPClientError and not isinstance(cause, str):
-                cause = type(cause).__name__  # http.client quotes the header that it refuses
-            return UnreachableError(sentence.format(host=host, error=cause), *hints)
-    return UnreachableError(f"STS at '{host}' sent an answer that cannot be read ({type(error).__name__})")
-
-
-_TRANSPORT: Final[tuple[tuple[Any, ...], ...]] = (
-    (boto.SSLError, "the TLS connection to STS at '{host}' failed: {error}",
-     "behind a proxy that inspects TLS, set 'ca_bundle' to its certificate"),
-    (boto.ProxyConnectionError, "the proxy on the way to STS cannot be reached: {error}"),
-    (boto.EndpointConnectionError, "cannot connect to STS at '{host}'",
-     "check the network, 'region' and 'endpoint_url'"),
-    (boto.ConnectTimeoutError, "no connection to STS at '{host}' in time", "check the network and the proxy"),
-    (boto.ReadTimeoutError, "STS at '{host}' did not answer in time"),
-    (boto.ConnectionClosedError, "STS at '{host}' closed the connection without an answer"),
-    (boto.HTTPClientError, "no answer from STS at '{host}': {error}"),
-)  # fmt: skip

@@ -15,8 +15,7 @@ from credhelper import paths
 from credhelper.awsconfig import profiles
 from credhelper.awsconfig.block import has_block, is_edited
 from credhelper.awsconfig.ini import IniFile
-from credhelper.config.toml import lower_first
-from credhelper.errors import ConfigError, CredhelperError, printable
+from credhelper.errors import ConfigError, CredhelperError, os_reason, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +29,7 @@ def read(path: str) -> IniFile:
     try:
         text = _content(path)
     except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {_reason(error)}") from None
+        raise ConfigError(f"cannot read '{path}': {os_reason(error)}") from None
     return IniFile(path, text or b"", exists=text is not None)
 
 
@@ -54,7 +53,7 @@ def replace(file: IniFile, content: bytes, reads: Callable[[str], bool]) -> str 
         paths.make_private(os.path.dirname(target))
         return _put(file, target, content, reads)
     except OSError as error:
-        raise CredhelperError(f"cannot write '{file.path}': {_reason(error)}") from None
+        raise CredhelperError(f"cannot write '{file.path}': {os_reason(error)}") from None
 
 
 def _back_up(file: IniFile) -> str | None:
@@ -175,10 +174,6 @@ def _sync_directory(directory: str) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _reason(error: OSError) -> str:
-    return lower_first(error.strerror or "unknown error")
 
 
 def reads_config(path: str) -> bool:

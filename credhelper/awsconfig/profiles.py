@@ -14,8 +14,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from credhelper.config.toml import lower_first
-from credhelper.errors import ConfigError
+from credhelper.errors import ConfigError, os_reason
 
 Section = Mapping[str, str]
 
@@ -78,7 +77,7 @@ def _sections(path: str) -> dict[str, dict[str, str]]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {lower_first(error.strerror or 'unknown error')}") from None
+        raise ConfigError(f"cannot read '{path}': {os_reason(error)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"'{path}' is not valid UTF-8") from None
     except configparser.DuplicateSectionError as error:

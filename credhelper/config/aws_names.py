@@ -91,6 +91,8 @@ TASKS: Final = {
 }
 """AWS's managed root-task policies, by short name."""
 
+PROPAGATION: Final = "changes of delegation and features take up to 3 minutes to take effect"
+
 
 def feature_of(task: str) -> str:
     """The feature that a root task needs, by the short name of its policy."""

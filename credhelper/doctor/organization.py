@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from credhelper.aws.errors import PROPAGATION
-from credhelper.config.aws_names import IAM_FEATURE, SESSIONS_FEATURE, feature_of, short_task
+from credhelper.config.aws_names import IAM_FEATURE, PROPAGATION, SESSIONS_FEATURE, feature_of, short_task
 from credhelper.doctor.findings import advice, fine, note, problem
 from credhelper.errors import CredhelperError, UnreachableError
 

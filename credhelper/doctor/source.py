@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
-from credhelper.aws import errors
 from credhelper.config.keys import ROLE, ROOT
 from credhelper.doctor import organization
 from credhelper.doctor.cases import sound
@@ -55,6 +54,7 @@ def _by_source(cases: Iterable[Case]) -> list[list[Case]]:
 
 def _clock(call: StsCall, visit: Visit) -> Generator[Finding, None, bool]:
     """STS's clock, which it tells anybody; returns whether STS was there to tell it."""
+    from credhelper.aws import errors
     from credhelper.aws.services import Services
 
     region = call.endpoint.region

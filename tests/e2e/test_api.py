@@ -22,7 +22,7 @@ import pytest
 import credhelper
 from credhelper import boto3_session, expiry
 from credhelper.agent import in_process
-from credhelper.aws.quiet import LIBRARIES
+from credhelper.aws.transport import LIBRARIES
 from credhelper.config.keys import BY_NAME
 from credhelper.credentials import Clocks
 from credhelper.deadline import Deadline

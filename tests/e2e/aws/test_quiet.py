@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from credhelper.aws.quiet import LIBRARIES, quiet
+from credhelper.aws.transport import LIBRARIES, quiet
 
 
 @pytest.fixture(name="shown", autouse=True)

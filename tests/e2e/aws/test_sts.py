@@ -219,7 +219,7 @@ def test_keys_that_cannot_be_sent(desk: Desk, sts: LoopbackSts, access_key: Acce
 def test_a_header_that_cannot_be_sent(desk: Desk) -> None:
     """What http.client quotes of a header it refuses is not passed on."""
     desk.call("developer")
-    desk.monkeypatch.setattr(room, "_check_keys", lambda *_: None)
+    desk.monkeypatch.setattr(room, "_check_key", lambda *_: None)
     error = failure(desk, access_key=AccessKey("AKIA", "x", "MARKERSECRET\nX: 1"))
     assert error.sentence.startswith("no answer from STS")
 

@@ -1,14 +1,22 @@
-"""Asking STS together: at full speed until it throttles, then one after another."""
+"""STS's rate limit: no limit until it throttles, then one call after another, and retries."""
 
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from credhelper.aws import rate_limit as room
-from credhelper.aws.rate_limit import ATTEMPTS, FIRST_GAP, LONGEST_GAP, TURNS, Pace, Paced
+from credhelper.aws import rate_limit
+from credhelper.aws.rate_limit import (
+    FIRST_GAP,
+    LONGEST_GAP,
+    THROTTLED_ATTEMPTS,
+    UNANSWERED_ATTEMPTS,
+    RateLimit,
+    RateLimitedSts,
+)
 from credhelper.deadline import Deadline
 from credhelper.errors import CredhelperError, RefusedError, UnreachableError
 
@@ -16,120 +24,86 @@ THROTTLED = UnreachableError("STS is throttling", code="Throttling")
 LOST = UnreachableError("no answer")
 
 
-class Clock:
-    """A monotonic clock that moves when it is told."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def monotonic(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The clock of the room."""
-    clock = Clock()
-    monkeypatch.setattr(room, "time", clock)
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A monotonic clock that moves by assignment."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: clock.now))
     return clock
 
 
-class TestPace:
-    """Turns."""
-
-    def test_nobody_waits_while_all_is_well(self, clock: Clock) -> None:
-        """Any number at the same moment."""
-        pace = Pace()
-
-        assert [pace.turn() for _ in range(100)] == [0.0] * 100
-
-    def test_one_throttled_request_slows_everybody_down(self, clock: Clock) -> None:
-        """Then they begin one after another; those that were under way with it count as one."""
-        pace = Pace()
-        for _ in range(8):
-            pace.throttled()
-        assert pace.turn() == pytest.approx(FIRST_GAP)
-
-        clock.now += FIRST_GAP
-        assert [pace.turn(), pace.turn()] == [0.0, pytest.approx(FIRST_GAP)]
-
-    def test_the_gap_doubles_up_to_a_limit(self, clock: Clock) -> None:
-        """Each time that STS throttles again."""
-        pace, gaps = Pace(), []
-        for _ in range(6):
-            pace.throttled()
-            gaps.append(pace._gap)
-            clock.now += 2 * LONGEST_GAP
-
-        assert gaps == pytest.approx([0.2, 0.4, 0.8, 1.6, LONGEST_GAP, LONGEST_GAP])
-
-    def test_four_sessions_make_up_for_one(self, clock: Clock) -> None:
-        """Each halves the gap, until it is none."""
-        pace = Pace()
-        pace.throttled()
-        clock.now += 1
-        for _ in range(4):
-            assert pace._gap > 0
-            pace.went_through()
-
-        assert pace._gap == 0
-        assert [pace.turn() for _ in range(4)] == [0.0] * 4
+def test_without_throttling_no_call_waits() -> None:
+    limit = RateLimit()
+    assert [limit.acquire() for _ in range(100)] == [0.0] * 100
 
 
-class Sts:
-    """Answers as it is told, and counts."""
-
-    def __init__(self, *answers: Exception | str) -> None:
-        self.answers = list(answers)
-        self.calls = 0
-
-    def mint(self, *_: Any) -> Any:
-        self.calls += 1
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+def test_calls_throttled_together_make_one_gap_between_calls(clock: SimpleNamespace) -> None:
+    limit = RateLimit()
+    for _ in range(8):
+        limit.throttled()
+    assert limit.acquire() == pytest.approx(FIRST_GAP)
+    clock.now += FIRST_GAP
+    assert [limit.acquire(), limit.acquire()] == [0.0, pytest.approx(FIRST_GAP)]
 
 
-def _mint(sts: Sts, stopped: threading.Event | None = None) -> Any:
-    anything: Any = None
-    aws: Any = sts
-    return Paced(aws, stopped or threading.Event()).mint(anything, anything, None, Deadline(0))
+def test_gap_doubles_up_to_a_limit(clock: SimpleNamespace) -> None:
+    limit, gaps = RateLimit(), []
+    for _ in range(6):
+        limit.throttled()
+        gaps.append(limit._gap)
+        clock.now += 2 * LONGEST_GAP
+    assert gaps == pytest.approx([0.2, 0.4, 0.8, 1.6, LONGEST_GAP, LONGEST_GAP])
 
 
-class TestPaced:
-    """Calls that are throttled come again."""
+def test_four_sessions_end_the_gap_of_one_throttled_call(clock: SimpleNamespace) -> None:
+    limit = RateLimit()
+    limit.throttled()
+    clock.now += 1
+    for _ in range(4):
+        assert limit._gap > 0
+        limit.succeeded()
+    assert [limit._gap, *(limit.acquire() for _ in range(4))] == [0.0] * 5
 
-    @pytest.fixture(autouse=True)
-    def _no_waiting(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(room, "FIRST_GAP", 0.001)
-        monkeypatch.setattr(room, "LONGEST_GAP", 0.001)
-        monkeypatch.setattr(room.random, "uniform", lambda *_: 0)
 
-    def test_until_one_goes_through(self) -> None:
-        """What is asked for is minted once."""
-        sts = Sts(THROTTLED, THROTTLED, LOST, LOST, THROTTLED, "minted")
+def mint(*answers: Exception | str, stopped: bool = False) -> tuple[Any, int]:
+    """The outcome of a mint by an STS that answers so, the last one for ever; and the number of its calls."""
+    left, calls = list(answers), 0
 
-        assert (_mint(sts), sts.calls) == ("minted", 6)
+    def answer(*_: object) -> Any:
+        nonlocal calls
+        calls += 1
+        found = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(found, Exception):
+            raise found
+        return found
 
-    @pytest.mark.parametrize(
-        ("error", "times"),
-        [(THROTTLED, TURNS), (LOST, ATTEMPTS), (RefusedError("no", code="AccessDenied"), 1)],
-    )
-    def test_but_not_for_ever(self, error: CredhelperError, times: int) -> None:
-        """A refusal is final; what got no answer may have minted, and is sent as often as botocore would."""
-        sts = Sts(error)
-        with pytest.raises(type(error), match=error.sentence):
-            _mint(sts)
+    event, sts, anything = threading.Event(), SimpleNamespace(mint=answer), SimpleNamespace()
+    if stopped:
+        event.set()
+    try:
+        minted: Any = RateLimitedSts(sts, event).mint(anything, anything, None, Deadline(0))  # type: ignore[arg-type]
+    except CredhelperError as error:
+        return error.sentence, calls
+    return minted, calls
 
-        assert sts.calls == times
 
-    def test_a_stop_ends_the_wait(self) -> None:
-        """Nothing more is asked."""
-        stopped = threading.Event()
-        stopped.set()
-        sts = Sts("minted")
-        with pytest.raises(CredhelperError, match="interrupted"):
-            _mint(sts, stopped)
+@pytest.mark.parametrize(
+    ("answers", "outcome"),
+    [
+        pytest.param((THROTTLED, THROTTLED, LOST, LOST, THROTTLED, "minted"), ("minted", 6), id="passing"),
+        pytest.param((THROTTLED,), (THROTTLED.sentence, THROTTLED_ATTEMPTS), id="throttled"),
+        pytest.param((LOST,), (LOST.sentence, UNANSWERED_ATTEMPTS), id="unanswered"),
+        pytest.param((RefusedError("no", code="AccessDenied"),), ("no", 1), id="refused"),
+    ],
+)
+def test_call_is_sent_again_only_as_often_as_its_failure_allows(
+    monkeypatch: pytest.MonkeyPatch, answers: tuple[Exception | str, ...], outcome: tuple[str, int]
+) -> None:
+    monkeypatch.setattr(rate_limit, "FIRST_GAP", 0.001)
+    monkeypatch.setattr(rate_limit, "LONGEST_GAP", 0.001)
+    monkeypatch.setattr(rate_limit.random, "uniform", lambda *_: 0)
+    assert mint(*answers) == outcome
 
-        assert sts.calls == 0
+
+def test_stopped_sweep_sends_nothing() -> None:
+    assert mint("minted", stopped=True) == ("interrupted", 0)
