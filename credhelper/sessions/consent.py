@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 from credhelper import expiry
-from credhelper.config.keys import ROOT
 from credhelper.credentials import Clocks
 from credhelper.errors import CredhelperError, HumanNeededError, NobodyError
 from credhelper.sessions.parameters import needs_reason
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
 Approval = Literal["reason", "confirm", "renewal"]
 
-CONFIRM_SECONDS: Final = 900.0
-ROOT_RENEW_SECONDS: Final = 3600.0
 PAUSE: Final = 3600.0
 """Seconds without a live session after which approvals lapse; renew_for, if that is longer."""
 
@@ -82,19 +79,7 @@ class ApprovalState:
         if self.confirmed is None:
             return 0.0
         passed = expiry.since(self.confirmed, expiry.read_clocks())
-        return max(0.0, confirm_for(profile) - passed) if passed >= 0 else 0.0
-
-
-def confirm_for(profile: Profile) -> float:
-    """How long a confirmation stays valid, in seconds."""
-    seconds: float = profile.get("confirm_for", CONFIRM_SECONDS)
-    return seconds
-
-
-def renew_for(profile: Profile) -> float | None:
-    """Seconds for which sessions renew themselves without a prompt; None: without a limit."""
-    limit: float | None = profile.get("renew_for", ROOT_RENEW_SECONDS if profile.kind == ROOT else None)
-    return limit
+        return max(0.0, profile.confirm_for - passed) if passed >= 0 else 0.0
 
 
 def read_state(locks: Locks, profile: Profile) -> ApprovalState | None:
@@ -107,14 +92,14 @@ def read_state(locks: Locks, profile: Profile) -> ApprovalState | None:
     first = Clocks.from_list(began)
     if first is None or not isinstance(rest, (int, float)):
         return None
-    if not 0 <= since <= rest + max(PAUSE, renew_for(profile) or 0.0):
+    if not 0 <= since <= rest + max(PAUSE, profile.renew_for or 0.0):
         return None
     return ApprovalState(first, rest, Clocks.from_list(confirmed), reason and str(reason), by and str(by))
 
 
 def _write_state(locks: Locks, profile: Profile, state: ApprovalState) -> bool:
     """Write the approvals; returns whether that was possible. What no mint depends on is not written."""
-    if renew_for(profile) is None and state.confirmed is None and state.reason is None:
+    if profile.renew_for is None and state.confirmed is None and state.reason is None:
         return True
     confirmed = None if state.confirmed is None else state.confirmed.to_list()
     return locks.note(_name(profile), [state.began.to_list(), state.rest, confirmed, state.reason, state.by])
@@ -137,8 +122,8 @@ class Consent:
 
     def wants(self, profile: Profile) -> list[Approval]:
         """What has to be asked before a mint for this profile, MFA codes aside."""
-        required, confirm = profile.get("require_reason", False), profile.get("confirm", False)
-        limit = renew_for(profile)
+        required, confirm = profile.require_reason, profile.confirm
+        limit = profile.renew_for
         if not (required or confirm or limit is not None):
             return []
         given, state = self._given, read_state(self._locks, profile)
@@ -166,7 +151,7 @@ class Consent:
             state = replace(state, began=now)
         if given.reason:
             state = replace(state, reason=given.reason)
-        if given.yes and profile.get("confirm", False):
+        if given.yes and profile.confirm:
             state = replace(state, confirmed=now, by=f"{self._user} by --yes")
         if wanted:  # a caller that keeps asking does not make the approvals begin anew
             _write_state(self._locks, profile, replace(state, rest=0.0))
@@ -184,14 +169,14 @@ class Consent:
         from credhelper.sessions import questions
 
         if approval == "reason":
-            pattern = call.profile.get("require_reason")
+            pattern = call.profile.require_reason
             if self._given.reason:
                 wrong = f"the reason given for profile '{call.profile.name}' does not match '{pattern}'"
                 raise HumanNeededError(wrong, questions.hint(call, " --reason ..."))
             answer = self._ask(questions.reason(call, pattern if isinstance(pattern, str) else None), call)
             return self._renewed(state, answer, reason=answer.text)
         if approval == "confirm":
-            answer = self._ask(questions.confirm(call, confirm_for(call.profile)), call)
+            answer = self._ask(questions.confirm(call, call.profile.confirm_for), call)
             return self._renewed(state, answer, confirmed=expiry.read_clocks())
         return self._renewed(state, self._ask(questions.renewal(call, state.age), call))
 

@@ -88,7 +88,7 @@ class SessionProvider:
             raise
 
     def _get(self, call: StsCall, mode: CacheMode, *, cache: bool) -> Credentials:
-        if not cache or call.profile.get("cache", True) is False:
+        if not cache or call.profile.cache is False:
             return self._mint(call)
         for _ in range(ROUNDS):
             with self._deadline.spend(ANOTHER_MINT):
@@ -186,7 +186,7 @@ class SessionProvider:
     @staticmethod
     def _is_stored(call: StsCall) -> bool:
         """Whether the keyring may have it: `cache = "memory"` leaves it to the agent alone."""
-        return call.profile.get("cache", True) is True
+        return call.profile.cache is True
 
     def _is_acceptable(self, call: StsCall, cached: Credentials, mode: CacheMode) -> bool:
         """Whether a cached session is the answer; after a failed attempt, one that is still servable is."""

@@ -42,7 +42,7 @@ def reason(call: StsCall, pattern: str | None) -> Question:
 
 def reason_in_advance(profile: Profile) -> Question:
     """For the reason, where a name or a tag of the call itself contains it."""
-    required = profile.get("require_reason")
+    required = profile.require_reason
     return Question(
         "reason",
         f"profile '{profile.name}' needs a reason",
