@@ -21,9 +21,10 @@ from credhelper.cache.store import Store
 from credhelper.config import profiles as config_profiles
 from credhelper.config import validation
 from credhelper.config.keys import SECTIONS
+from credhelper.config.profiles import Config
 from credhelper.credentials import Clocks
 from credhelper.deadline import Deadline
-from credhelper.errors import ConfigError
+from credhelper.errors import ConfigError, os_reason
 from credhelper.log import Log
 from credhelper.sessions import caller
 from credhelper.sessions.caller import CallerContext
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from credhelper.sessions.provider import Agent
 
 NO_INPUT: Final = UserInput()
+_FORMS: Final = {"CREDHELPER_AGENT": "auto or off", "CREDHELPER_KEYRING": "auto, none or module.Class"}
 
 
 GET_SECONDS: Final = 50.0
@@ -63,12 +65,12 @@ class App:
     user_input: UserInput
     idle_seconds: float
     background: bool
-    loaded: config_profiles.Config | ConfigError
+    loaded: Config | ConfigError
     ending: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    """What to close where the process goes on after the command."""
+    """Closes what a command may leave open, where the process goes on after it."""
 
     @property
-    def config(self) -> config_profiles.Config:
+    def config(self) -> Config:
         """The configuration. Raises ConfigError."""
         if isinstance(self.loaded, ConfigError):
             raise self.loaded
@@ -183,19 +185,19 @@ def open_app(
     places = paths.find(environ)
     log = Log(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
     locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, log), log)
-    loaded: config_profiles.Config | ConfigError
+    loaded: Config | ConfigError
     try:
         loaded = options = config_profiles.load(places.config, optional=optional)
     except ConfigError as error:
-        loaded, options = error, config_profiles.Config(places.config, "", {})
+        loaded, options = error, Config(places.config, "", {})
     keyring = cache_keyring.OsKeyring(
-        _keyring_choice(environ, options.option("keyring", "backend")),
+        _choice(environ, "CREDHELPER_KEYRING", options, "keyring", "backend"),
         environ,
         timeout=options.option("keyring", "timeout"),
         until=deadline,
         background=start.background,
     )
-    wanted = _agent_mode(environ, options.option("agent", "mode")) == "auto"
+    wanted = _choice(environ, "CREDHELPER_AGENT", options, "agent", "mode") == "auto"
     agent = client.AgentClient(
         agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
         log,
@@ -238,11 +240,13 @@ def agent_directory(environ: Mapping[str, str]) -> str | None:
     return None if sys.platform == "win32" else wire.runtime_directory(environ)
 
 
-def _agent_mode(environ: Mapping[str, str], configured: str) -> str:
-    choice = environ.get("CREDHELPER_AGENT") or configured
-    if choice not in ("auto", "off"):
-        raise ConfigError(f"CREDHELPER_AGENT must be auto or off, not '{choice}'")
-    return choice
+def _choice(environ: Mapping[str, str], variable: str, options: Config, section: str, name: str) -> str:
+    """An option of the configuration, or the variable that beats it. Raises ConfigError."""
+    key = next(each for each in SECTIONS[section] if each.name == name)
+    chosen = environ.get(variable) or options.option(section, name)
+    if validation.problem(key, chosen):
+        raise ConfigError(f"{variable} must be {_FORMS[variable]}, not '{chosen}'")
+    return str(chosen)
 
 
 def _lock_directory(places: paths.Places, log: Log) -> str | None:
@@ -253,23 +257,5 @@ def _lock_directory(places: paths.Places, log: Log) -> str | None:
             paths.make_private(directory)
             return directory
     except OSError as error:
-        log.warning(f"no place for locks: {error.strerror or error}")
+        log.warning(f"no place for locks: {os_reason(error)}")
     return None
-
-
-def files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The paths of this user's files, and what each holds."""
-    places = paths.find(environ)
-    return [
-        (places.config, "the profiles; CREDHELPER_CONFIG names another one"),
-        (places.audit, "the audit log: sessions minted and refused"),
-        (places.log, "non-fatal errors"),
-    ]
-
-
-def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
-    choice = environ.get("CREDHELPER_KEYRING") or configured
-    backend = next(key for key in SECTIONS["keyring"] if key.name == "backend")
-    if validation.problem(backend, choice):
-        raise ConfigError(f"CREDHELPER_KEYRING must be auto, none or module.Class, not '{choice}'")
-    return choice

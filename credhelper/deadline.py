@@ -1,9 +1,8 @@
-"""Calls that may hang, and the time they have.
+"""Time limits for calls that may hang.
 
-Neither the keyring libraries nor botocore bound a call as a whole: a stopped Secret Service never
-answers, and a server that sends a byte now and then never trips a read timeout. So such a call runs in a
-thread of its own, and is left behind when its time is over. Left-behind threads are daemons: the process
-can exit under them.
+Neither the keyring libraries nor botocore limit a call as a whole: a stopped Secret Service never answers,
+and a server that sends a byte now and then never trips a read timeout. So such a call runs in a daemon
+thread, which is abandoned when its time is over.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Answer = TypeVar("Answer")
 
 
 class LateError(Exception):
-    """The call did not come back in time."""
+    """The call did not return in time."""
 
 
 class Deadline:

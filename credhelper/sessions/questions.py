@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper.config.aws_names import TASKS, short_task
@@ -10,6 +11,7 @@ from credhelper.prompts.question import Question
 
 if TYPE_CHECKING:
     from credhelper.config.profiles import Profile
+    from credhelper.prompts.question import Kind
     from credhelper.sessions.calls import StsCall
 
 MINUTE: Final = 60
@@ -17,62 +19,42 @@ MINUTE: Final = 60
 
 def code(call: StsCall, *, rejected: bool) -> Question:
     """For an MFA code; `rejected` after one that AWS did not accept."""
-    device = call.parameters["SerialNumber"]
     again = ("AWS did not accept the last code: wait for the next one",) if rejected else ()
-    return Question(
-        "code",
-        f"profile '{name(call)}' needs an MFA code",
-        (*_about(call), *again),
-        f"MFA code of '{device}'",
-        hint=hint(call),
-    )
+    label = f"MFA code of '{call.parameters['SerialNumber']}'"
+    return _question("code", call, f"profile '{name(call)}' needs an MFA code", again, label)
 
 
 def reason(call: StsCall, pattern: str | None) -> Question:
     """For the reason, which has to match the pattern."""
-    return Question(
-        "reason",
-        f"profile '{name(call)}' needs a reason",
-        (*_about(call), "the audit log records it"),
-        "reason",
-        pattern,
-        hint(call, " --reason ..."),
+    question = _question(
+        "reason", call, f"profile '{name(call)}' needs a reason", ("the audit log records it",), "reason"
     )
+    return replace(question, pattern=pattern, hint=hint(call, " --reason ..."))
 
 
 def reason_in_advance(profile: Profile) -> Question:
     """For the reason, where a name or a tag of the call itself contains it."""
     required = profile.require_reason
-    return Question(
-        "reason",
-        f"profile '{profile.name}' needs a reason",
-        (),
-        "reason",
-        pattern=required if isinstance(required, str) else None,
-        hint=f"run 'credhelper login {profile.name} --reason ...'",
-    )
+    pattern = required if isinstance(required, str) else None
+    login = f"run 'credhelper login {profile.name} --reason ...'"
+    return Question("reason", f"profile '{profile.name}' needs a reason", (), "reason", pattern, login)
 
 
 def confirm(call: StsCall, seconds: float) -> Question:
     """For the confirmation of a session, which stays valid for some seconds."""
-    return Question(
-        "confirm",
-        f"profile '{name(call)}' asks for your confirmation",
-        (*_about(call), f"your confirmation is valid for {spell(seconds)}"),
-        "start this session?",
-        hint=hint(call),
-    )
+    valid = (f"your confirmation is valid for {spell(seconds)}",)
+    title = f"profile '{name(call)}' asks for your confirmation"
+    return _question("confirm", call, title, valid, "start this session?")
 
 
 def renewal(call: StsCall, age: float) -> Question:
     """For leave to renew a session further."""
-    return Question(
-        "confirm",
-        f"the session of profile '{name(call)}' has been renewing itself for {spell(age)}",
-        _about(call),
-        "may it go on?",
-        hint=hint(call),
-    )
+    title = f"the session of profile '{name(call)}' has been renewing itself for {spell(age)}"
+    return _question("confirm", call, title, (), "may it go on?")
+
+
+def _question(kind: Kind, call: StsCall, title: str, more: tuple[str, ...], label: str) -> Question:
+    return Question(kind, title, (*_about(call), *more), label, hint=hint(call))
 
 
 def name(call: StsCall) -> str:
@@ -96,16 +78,14 @@ def _about(call: StsCall) -> tuple[str, ...]:
 
 
 def _target(call: StsCall) -> str:
-    profile = call.profile
+    profile, alias = call.profile, call.profile.account_name
     account = profile.account_id or ""
-    named = f"{profile.account_name} ({account})" if profile.account_name else account
+    named = f"{alias} ({account})" if alias else account
     if profile.kind == ROOT:
         return f"root of account {named}" if account.isdecimal() else f"root of {account}"
     if profile.kind == SESSION:
         return f"a session of account {named}, shared by all roles with this device"
-    return f"role {call.parameters.get('RoleArn')}" + (
-        f" in {profile.account_name}" if profile.account_name else ""
-    )
+    return f"role {call.parameters.get('RoleArn')}{f' in {alias}' if alias else ''}"
 
 
 def spell(seconds: float) -> str:

@@ -366,7 +366,7 @@ class TestThreads:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(SessionProvider, "_get", interrupted)
+            patch.setattr(SessionProvider, "_read_or_mint", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 credhelper.get("developer")
         began = time.monotonic()

@@ -370,7 +370,7 @@ def test_where_the_record_is_not_required_the_answer_still_comes(desk: Desk) -> 
     os.mkfifo(desk.place / "state/audit.jsonl")
     desk.get()
 
-    assert "the record cannot be written" in desk.log()
+    assert "the audit log cannot be written" in desk.log()
 
 
 def test_a_profile_that_wants_confirmation_does_not_mint_unasked(desk: Desk) -> None:
