@@ -60,7 +60,7 @@ def agent_start() -> None:
     if found := running.status():
         emit(f"running already, process {found[0]}\n".encode())
         return
-    client.AgentClient(directory, app.log, idle_seconds=app.idle_seconds).start()
+    client.AgentClient(directory, app.caller.log, idle_seconds=app.idle_seconds).start()
     found = running.status()
     if found is None:
         raise CredhelperError("the agent did not start" if directory else NO_DIRECTORY)

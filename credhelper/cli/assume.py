@@ -103,7 +103,7 @@ def _run(kind: Kind, options: Mapping[str, Any]) -> None:
         emit(_printed(assume_output.SAMPLES[kind], query, options))
         return
     if not request.verified:
-        opened.log.warning(f"{assume_request.VERBS[kind]}: {UNVERIFIED}")
+        opened.caller.log.warning(f"{assume_request.VERBS[kind]}: {UNVERIFIED}")
         if os.isatty(2):
             os.write(2, f"credhelper: warning: {UNVERIFIED}\n".encode())
     if request.is_for_many:

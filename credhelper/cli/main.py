@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper import app
+from credhelper import app, paths
 from credhelper.agent import client
 from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, help_option, version_option
 from credhelper.errors import ConfigError, CredhelperError, render
@@ -128,7 +128,14 @@ class _Commands(click.Group):
         with formatter.section("Environment"):
             formatter.write_dl(list(ENVIRONMENT.items()))
         with formatter.section("Files"):
-            formatter.write_dl(app.files(os.environ))
+            places = paths.find(os.environ)
+            formatter.write_dl(
+                [
+                    (places.config, "the profiles; CREDHELPER_CONFIG names another file"),
+                    (places.audit, "the audit log: sessions minted and refused"),
+                    (places.log, "non-fatal errors"),
+                ]
+            )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, verbs in SECTIONS.items():

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from credhelper.config.profiles import Config, Profile
     from credhelper.credentials import AccessKey
     from credhelper.sessions.calls import CallPlanner, StsCall
+    from credhelper.sessions.provider import SessionProvider
 
     Check = Callable[["Examination"], Iterator[Finding]]
     CheckGroup = Sequence[tuple[str, Check]]
@@ -54,6 +55,10 @@ class Examination:
         if left <= 0:
             raise LateError
         return left
+
+    def provider(self, at_most: float) -> SessionProvider:
+        """Gets credentials within these seconds, without a prompt. Raises LateError where none are left."""
+        return self.app.provider(deadline=Deadline(self.seconds(at_most)), prompts=False)
 
 
 class _GroupRun:

@@ -14,7 +14,8 @@ from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.config.aws_names import FALLBACK_REGION, partition_of
 from credhelper.config.profiles import Config
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, SourceError
-from credhelper.sessions.calls import CallPlanner, StsCall, read_path, write_path
+from credhelper.sessions.caller import read_path, write_path
+from credhelper.sessions.calls import CallPlanner, StsCall
 from credhelper.sessions.parameters import NameContext
 
 if TYPE_CHECKING:
