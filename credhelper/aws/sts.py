@@ -24,7 +24,8 @@ from credhelper.errors import CredhelperError, SourceError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credhelper.sessions.calls import Node, StsCall
+    from credhelper.sessions.caller import Node
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.sources import CredentialSource
 
 STS_SECONDS: Final = 10.0

@@ -341,7 +341,9 @@ class TestPlaces:
         assert files is not None
         assert pending is not None
         assert pending.key == (b"key" if os.path.abspath(files[0]) == places.config else None)
-        assert pending.key or changes in ODD_HOMES
+        home = changes.get("XDG_CONFIG_HOME") or ""
+        stripped = sys.version_info < (3, 11) and home.strip() != home  # by platformdirs for Python 3.10
+        assert pending.key or changes in ODD_HOMES or stripped
 
     def test_on_macos_config_toml_is_in_the_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from credhelper.credentials import Clocks
-    from credhelper.sessions.calls import StsCall
-    from credhelper.sessions.provider import SessionProvider
+    from credhelper.prompts import Question
 
 
 class RunningAgent:
@@ -58,15 +57,15 @@ class RunningAgent:
 class SharedDesk(Desk):
     """Session providers that are different processes to the agent."""
 
-    def __init__(self, place: Path, time: Time, running: RunningAgent) -> None:
-        super().__init__(place, time)
+    def __init__(
+        self, place: Path, time: Time, monkeypatch: pytest.MonkeyPatch, running: RunningAgent
+    ) -> None:
+        super().__init__(place, time, monkeypatch)
         self.running = running
         self.directory = running.directory
 
-    def provider(self, started: Clocks | None = None) -> SessionProvider:
-        provider = super().provider(started)
-        provider._agent = AgentClient(self.directory, Log(str(self.place / "log")), idle_seconds=60)
-        return provider
+    def agent(self, log: Log) -> AgentClient:
+        return AgentClient(self.directory, log, idle_seconds=60)
 
     def get(self, name: str = "dev", started: Clocks | None = None, **how: Any) -> Credentials:
         provider = self.provider(started)
@@ -119,8 +118,8 @@ def _running(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunningAgent, Ti
 
 
 @pytest.fixture(name="desk")
-def _desk(tmp_path: Path, running: tuple[RunningAgent, Time]) -> SharedDesk:
-    return SharedDesk(tmp_path, running[1], running[0])
+def _desk(tmp_path: Path, running: tuple[RunningAgent, Time], monkeypatch) -> SharedDesk:
+    return SharedDesk(tmp_path, running[1], monkeypatch, running[0])
 
 
 def in_thread(call: Callable[[], object]) -> Callable[[], Any]:
@@ -197,9 +196,9 @@ def test_a_caller_that_cannot_prompt_passes_the_lease_on(desk: SharedDesk) -> No
 
 
 def test_a_cancelled_prompt_is_cancelled_for_all_who_wait(desk: SharedDesk) -> None:
-    calls: list[StsCall] = []
+    calls: list[Question] = []
 
-    def decline(call: StsCall) -> str:
+    def decline(call: Question) -> str:
         calls.append(call)
         until(lambda: desk.waiting() == 1)
         raise CancelledError("cancelled")
@@ -276,7 +275,7 @@ def test_profiles_of_one_call_share_a_session_while_it_satisfies_both(desk: Shar
 def test_two_roles_over_one_mfa_session_ask_for_one_code(desk: SharedDesk) -> None:
     device = "arn:aws:iam::999988887777:mfa/me"
     asked: list[str] = []
-    desk.ask_code = lambda call: asked.append(call.profile.name) or "654321"
+    desk.ask_code = lambda question: asked.append(question.label) or "654321"
     desk.profiles["dev"]["mfa_serial"] = device
     desk.profiles["ops"] = {**desk.profiles["dev"], "role_arn": "arn:aws:iam::222233334444:role/Ops"}
     for name in ("dev", "ops"):
@@ -284,7 +283,7 @@ def test_two_roles_over_one_mfa_session_ask_for_one_code(desk: SharedDesk) -> No
     desk.get("dev")
     desk.get("ops")
 
-    assert asked == [f"MFA session of {device}"]
+    assert asked == [f"MFA code of '{device}'"]
     assert sorted(label for label, _ in desk.remembered()) == [f"MFA session of {device}", "dev", "ops"]
 
 

@@ -44,6 +44,8 @@ SHORTEST, LONGEST = 20, 30
 
 ARGUMENTS = ["unlock-bucket", "--reason", "soak"]
 
+SUPPORT = str(Path(requirements.__file__).parent)
+
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is measured")
 
 
@@ -192,7 +194,7 @@ def test_thirty_hours_of_requests_wait_once_and_weigh_nothing(
     with sandbox.use_agent() as directory, agent_in(directory, **environ) as agent:
         requester = subprocess.run(
             [sys.executable, __file__, str(directory), str(clock), str(agent.pid)],
-            env={**sandbox.environ, **environ, "CREDHELPER_KEYRING": "none"},
+            env={**sandbox.environ, **environ, "CREDHELPER_KEYRING": "none", "PYTHONPATH": SUPPORT},
             stdout=subprocess.PIPE,
             timeout=300,
             check=True,
