@@ -195,7 +195,7 @@ class TestCommandLine:
     """What `credhelper get` would say."""
 
     @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["unknown"], ["developer", "--nonsense"]])
-    def test_help_errors_and_refusals_are_those_of_get(
+    def test_help_and_errors_are_those_of_get(
         self, arguments: list[str], sandbox: Sandbox, venv: Path
     ) -> None:
         by_launcher, by_console_script = (
@@ -301,9 +301,7 @@ class TestStart:
         assert said.arguments[:2] == [b"-IS", installation.main().encode()]
         assert said.arguments[2:] == [b"get", b"NAME", *map(os.fsencode, ODD)]
 
-    def test_every_shell_follows_links(
-        self, shell: list[str], installation: Installation, tmp_path: Path
-    ) -> None:
+    def test_links_are_followed(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
         link = chain_of_links(installation.launcher, tmp_path) / "creds"
         assert installation.start(by=[*shell, link]).arguments == [
             b"-IS",
@@ -319,9 +317,7 @@ class TestStart:
         assert said.arguments == [b"-IS", installation.main().encode(), b"get"]
         assert said.directory == os.fsencode(installation.bin)
 
-    def test_cdpath_is_not_searched(
-        self, shell: list[str], installation: Installation, tmp_path: Path
-    ) -> None:
+    def test_cdpath_has_no_effect(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
         other = Installation(tmp_path / "other")
         environ = {**os.environ, "CDPATH": str(other.home)}
         said = installation.start(by=[*shell, "bin/credhelper-get"], cwd=installation.home, env=environ)
@@ -351,7 +347,7 @@ class TestStart:
         (links / "credhelper").unlink()
         assert not installation.start(by=[links / "credhelper-get"]).started_none
 
-    def test_a_link_next_to_another_installation_is_followed(
+    def test_a_link_beats_the_installation_next_to_it(
         self, installation: Installation, tmp_path: Path
     ) -> None:
         """The console script next to a link counts only if it leads to the same place."""

@@ -343,9 +343,7 @@ class TestTheSameUser:
             shutil.rmtree(place)
 
     @pytest.mark.parametrize("name", ["environ", "maps", "mem", "fd"])
-    def test_cannot_open_its_environment_memory_and_descriptors(
-        self, closed: int, sleeper: int, name: str
-    ) -> None:
+    def test_cannot_open_its_memory_and_descriptors(self, closed: int, sleeper: int, name: str) -> None:
         look = "import os, sys; os.listdir(sys.argv[1]) if sys.argv[1].endswith('fd') else open(sys.argv[1])"
 
         def tried(pid: int) -> str:

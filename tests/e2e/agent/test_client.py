@@ -237,9 +237,7 @@ def test_renew_mints_a_fifteenth_of_the_life_above_the_floor(desk: SharedDesk) -
 
 
 @pytest.mark.parametrize("human", [{"confirm": True}, {"require_reason": True}])
-def test_a_session_that_needs_a_prompt_is_minted_below_60_s_only(
-    desk: SharedDesk, human: dict[str, object]
-) -> None:
+def test_with_a_prompt_a_session_is_minted_below_60_s(desk: SharedDesk, human: dict[str, object]) -> None:
     desk.profiles["dev"] |= human
     desk.said = UserInput(reason="OPS-12", yes=True)
     first = desk.get()
@@ -288,9 +286,7 @@ def test_two_roles_over_one_mfa_session_ask_for_one_code(desk: SharedDesk) -> No
 
 
 @pytest.mark.parametrize(("cleared", "kept"), [("dev", []), ("another", ["dev"])])
-def test_a_session_cleared_during_its_mint_is_kept_nowhere(
-    desk: SharedDesk, cleared: str, kept: list[str]
-) -> None:
+def test_what_is_cleared_during_its_mint_is_not_kept(desk: SharedDesk, cleared: str, kept: list[str]) -> None:
     desk.during_mint(lambda: desk.remote().clear([cleared]))
 
     assert desk.get().access_key_id == "ASIA1"
@@ -298,9 +294,7 @@ def test_a_session_cleared_during_its_mint_is_kept_nowhere(
     assert len(desk.store.items()) == len(MemoryKeyring.items) == len(kept)
 
 
-def test_an_agent_that_ends_during_a_mint_is_not_missed(
-    desk: SharedDesk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_agent_that_ends_in_a_mint_is_not_missed(desk: SharedDesk, monkeypatch) -> None:
     monkeypatch.setattr(AgentClient, "_start", lambda *_: None)
     desk.during_mint(desk.running.stop)
 

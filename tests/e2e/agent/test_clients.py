@@ -69,9 +69,7 @@ def run(sandbox: Sandbox, command: tuple[str, ...], **options) -> str:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_that_starts_the_agent_ends_while_the_agent_lives(
-    aws: Sandbox, sts: LoopbackSts, name: str
-) -> None:
+def test_a_client_that_starts_the_agent_ends_before_it(aws: Sandbox, sts: LoopbackSts, name: str) -> None:
     for _ in range(2):
         endpoint = ("--endpoint-url", sts.url) if name.startswith("AWS CLI") else ()
         assert "222233334444" in run(aws, (*CLIENTS[name], *endpoint))

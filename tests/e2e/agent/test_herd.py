@@ -79,7 +79,7 @@ def keys(results: list[Result]) -> set[str]:
 
 class TestCold:
     @pytest.mark.parametrize("profile", ["developer", "unlock-bucket", "memory"])
-    def test_two_hundred_callers_mint_once_and_leave_one_agent(
+    def test_two_hundred_share_a_mint_and_an_agent(
         self, sandbox: Sandbox, sts: LoopbackSts, profile: str
     ) -> None:
         assert len(keys(herd(sandbox, 200, profile))) == 1
@@ -94,9 +94,7 @@ class TestCold:
         assert sts.count() == 1
         assert (sandbox.state / "items.jsonl").exists() == (profile == "developer")
 
-    def test_callers_of_ten_profiles_get_the_session_of_their_own(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_callers_of_ten_profiles_get_their_own(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         names = [f"single-{number}" for number in TEN]
         results = herd(sandbox, 200, *names)
 
@@ -145,7 +143,7 @@ class TestNothingToShare:
 
 
 class TestMixed:
-    def test_callers_with_and_without_the_agent_share_a_mint(
+    def test_with_and_without_the_agent_they_share(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
         callers = [
@@ -173,9 +171,7 @@ class TestMixed:
 
 
 class TestOutage:
-    def test_during_an_outage_every_caller_gets_the_older_session(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_in_an_outage_all_get_the_older_session(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """Call after call for half of the pause between two attempts: one attempt."""
         cached = sandbox.get("short")
         self._age(sandbox, 400)

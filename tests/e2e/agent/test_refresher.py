@@ -88,9 +88,7 @@ def refreshed(sandbox: Sandbox, sts: LoopbackSts) -> None:
 
 
 class TestAhead:
-    def test_a_hit_that_is_due_is_answered_at_once_and_minted_anew(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_a_hit_that_is_due_is_answered_at_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         plant_answer(sandbox)
         sts.mode = faults.slow(2)
 
@@ -216,9 +214,7 @@ class TestFaults:
         refreshed(sandbox, sts)
         assert sts.count() == 2
 
-    def test_after_a_refusal_the_answer_stays_and_it_is_tried_later(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_after_a_refusal_it_is_tried_later(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.script.append(faults.refuse("AccessDenied", "no"))
         plant_answer(sandbox)
         answered(sandbox)
@@ -237,9 +233,7 @@ class TestFaults:
         assert {answered(sandbox) for _ in range(10)} == {PLANTED}
         refreshed(sandbox, sts)
 
-    def test_stopped_past_fresh_callers_get_what_still_serves(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_stopped_past_fresh_the_older_one_serves(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         """SIGSTOP while it holds the lease."""
         sts.script.append(faults.slow(30))
         plant_answer(sandbox, fresh=SECONDS - 4)

@@ -107,9 +107,7 @@ class TestVerbs:
         assert said <= {f"running already, process {pid}\n", f"started, process {pid}\n"}
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_run_in_the_foreground_ends_with_a_signal_and_status_0(
-        self, sandbox: Sandbox, number: signal.Signals
-    ) -> None:
+    def test_run_ends_with_a_signal_and_status_0(self, sandbox: Sandbox, number: signal.Signals) -> None:
         process = sandbox.start("agent", "run")
         until((sandbox.runtime / wire.SOCKET).exists)
         sandbox.get("developer")
@@ -173,9 +171,7 @@ class TestLeaving:
 
 class TestItsPlace:
     @pytest.mark.parametrize("how", ["unlinked", "replaced"])
-    def test_without_its_socket_it_ends_and_leaves_the_one_of_another(
-        self, sandbox: Sandbox, how: str
-    ) -> None:
+    def test_without_its_socket_it_ends_and_leaves_anothers(self, sandbox: Sandbox, how: str) -> None:
         pid = started(sandbox)
         path = sandbox.runtime / wire.SOCKET
         connection = wire.connect(str(sandbox.runtime))
@@ -261,9 +257,7 @@ class TestItsPlace:
 
 
 class TestClear:
-    def test_a_profile_is_forgotten_and_its_session_works_until_it_expires(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_a_profile_is_forgotten_but_not_revoked(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         envelope = sandbox.get("memory")
         sandbox.get("developer")
 
@@ -291,9 +285,7 @@ class TestClear:
         assert say(sandbox, "clear", "audit-root").count("forgotten here") == 2
         assert sessions(sandbox) == set()
 
-    def test_all_reaches_the_keyring_and_the_agent(
-        self, sandbox: Sandbox, secret_service: SecretService
-    ) -> None:
+    def test_all_reaches_keyring_and_agent(self, sandbox: Sandbox, secret_service: SecretService) -> None:
         for name in ("memory", "developer", "unlock-bucket"):
             sandbox.get(name)
 

@@ -177,9 +177,7 @@ class Diary:
 
 
 @linux
-def test_thirty_hours_of_requests_wait_once_and_weigh_nothing(
-    faketime: str, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_thirty_hours_of_requests_wait_once(faketime: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """An AssumeRoot session, twice a minute: as many mints as the thresholds say, no growth after an hour."""
     clock, step = tmp_path / "clock", (SHORTEST + LONGEST) / 2
     clock.write_text("+0\n")
@@ -263,7 +261,7 @@ class Requester:
         return self.diary
 
     def pass_time(self, seconds: float) -> None:
-        """Set all clocks forward, for the agent and for us at one moment."""
+        """Set all clocks forward, for the agent and for this process at one moment."""
         self.ahead += seconds
         next_one = self.clock.with_suffix(".new")
         next_one.write_text(f"+{self.ahead:.3f}\n")
@@ -288,7 +286,7 @@ class Requester:
     def mint(mode: client.CacheMode, pending: wire.PendingRequest) -> bytes:
         start = Invocation(time.monotonic(), ARGUMENTS, pending, background=mode == "renew")
         app = open_app(os.environ, start, UserInput(reason="soak"))
-        envelope = cli_get.answer(app, "unlock-bucket", {}, mode=mode)
+        envelope = app.envelope(app.config.profile("unlock-bucket", {}), mode=mode)
         assert pending.connection is not None
         pending.connection.close()
         return envelope

@@ -59,7 +59,7 @@ class TestUnits:
         assert (found.stdout + found.stderr, found.returncode) == ("", 0)
 
     @pytest.mark.parametrize("name", ["credhelper-agent.service", "credhelper-agent.socket"])
-    def test_a_misspelt_key_is_reported_so_each_is_known(
+    def test_each_key_is_known_since_misspelt_it_is_reported(
         self, sandbox: Sandbox, units: Path, name: str
     ) -> None:
         text = (UNITS / name).read_text()
@@ -111,7 +111,7 @@ class TestHandedOver:
             finally:
                 process.kill()
 
-    def test_an_agent_with_a_socket_handed_over_caches_and_leaves_it(
+    def test_it_caches_and_leaves_the_socket(
         self, sandbox: Sandbox, sts: LoopbackSts, directory: Path
     ) -> None:
         with self.listening(sandbox, directory) as process:
@@ -123,9 +123,7 @@ class TestHandedOver:
             assert process.wait(30) == 0
         assert (directory / wire.SOCKET).is_socket()
 
-    def test_an_agent_that_ran_before_ends_and_the_new_one_has_its_lock(
-        self, sandbox: Sandbox, sts: LoopbackSts, directory: Path
-    ) -> None:
+    def test_it_replaces_an_agent_that_ran(self, sandbox: Sandbox, sts: LoopbackSts, directory: Path) -> None:
         first = sandbox.get("developer")
         assert len(agents_in(directory)) == 1
         with self.listening(sandbox, directory) as process:
@@ -264,7 +262,7 @@ class TestUserManager:
         for fact in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"):
             assert f"\n{fact}\n" in status
 
-    def test_with_namespaces_only_the_place_of_its_socket_is_writable(
+    def test_with_namespaces_it_writes_to_its_socket_only(
         self, able_manager: UserManager, units: Path
     ) -> None:
         (units / "credhelper-agent.service.d").mkdir()

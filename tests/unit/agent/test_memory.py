@@ -187,9 +187,7 @@ class TestLease:
         assert not agent.memory.is_busy
 
     @pytest.mark.parametrize(("verb", "told"), [("gone", []), ("drop", [OK])])
-    def test_given_up_passes_to_the_one_who_waits_longest(
-        self, agent: Agent, verb: str, told: list[Reply]
-    ) -> None:
+    def test_given_up_passes_to_the_first_in_line(self, agent: Agent, verb: str, told: list[Reply]) -> None:
         """kill -9 of the holder, or a holder that cannot prompt."""
         peer, grant = agent.holder()
         first, second = agent.waiters(2)
@@ -469,9 +467,7 @@ class TestClear:
             ("de", [b"k1", b"k2", b"k3"]),
         ],
     )
-    def test_by_key_source_label_or_label_up_to_its_at(
-        self, agent: Agent, word: str, left: list[bytes]
-    ) -> None:
+    def test_by_key_source_label_or_label_up_to_at(self, agent: Agent, word: str, left: list[bytes]) -> None:
         bodies = {
             b"k1": agent.cache(key=b"k1", of="of-1", label="dev"),
             b"k2": agent.cache(key=b"k2", of="of-2", label="root@111122223333"),
