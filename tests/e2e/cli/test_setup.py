@@ -193,7 +193,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "wrong"),
         [
-            (b"[profile a]\n\n[profile developer]\n", "line 3: profile 'developer' is there already"),
+            (b"[profile a]\n\n[profile developer]\n", "line 3: profile 'developer' exists already"),
             (b"[profile a]\n[profile a]\n", "line 2: a second [profile a]"),
             (b"\xef\xbb\xbf[default]\n", "begins with a byte order mark"),
             (b"[default]\n# BEGIN credhelper\n", "line 2: '# BEGIN credhelper' has no"),
@@ -312,7 +312,7 @@ class TestEntries:
             (["developer@payments-prod"], "takes no target"),
             (["developer", "--prefix", "a b"], "'a bdeveloper' cannot be the name of a profile"),
             (["developer", "--prefix", "a]\n[profile b"], r"'a]\x0a[profile bdeveloper' cannot be the name"),
-            (["--remove", "develper"], "has no profile 'develper' of credhelper's"),
+            (["--remove", "develper"], "credhelper has written no profile 'develper' into"),
             (["--remove", "--accounts", "payments-prod"], "--remove takes names"),
         ],
     )
@@ -339,7 +339,7 @@ class TestEntries:
         sandbox.configure(PROFILES.replace("profiles.developer", "profiles.dev"))
         text = said(sandbox)
         assert "warning: 'developer' does not work any more: no profile 'developer' in" in text
-        assert "  hint: 'credhelper setup --remove developer' takes it out\n" in text
+        assert "  hint: remove it with 'credhelper setup --remove developer'\n" in text
         assert set(ours(aws)) == {*CLOSED, "dev"}
 
     def test_remove_one(self, sandbox: Sandbox, aws: Path) -> None:

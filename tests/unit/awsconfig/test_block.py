@@ -106,7 +106,7 @@ class TestBlock:
         if below:
             text = block.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
         said = refusal(IniFile("~/.aws/config", text))
-        wrong = "profile 'developer' is there already, and not written by credhelper"
+        wrong = "profile 'developer' exists already, and credhelper has not written it"
         assert said == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
 
     def test_botocore_refuses_a_second_one(self, config: Path) -> None:
@@ -118,7 +118,7 @@ class TestBlock:
     def test_default_outside(self, header: bytes) -> None:
         """Both spellings of the default profile are the same name."""
         said = refusal(IniFile("config", header), (Entry("default", "x"),))
-        assert said.startswith("'config' line 1: profile 'default' is there already")
+        assert said.startswith("'config' line 1: profile 'default' exists already")
 
     def test_same_name_of_another_kind(self) -> None:
         """An SSO session or a services section of the same name is no profile."""

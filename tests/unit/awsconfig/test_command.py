@@ -116,7 +116,7 @@ class TestCommandLine:
         """A path that is relative in part, or that a splitter would cut, is refused."""
         with pytest.raises(ConfigError) as caught:
             command.command_line((path,), "name")
-        assert "no quoting carries" in caught.value.sentence
+        assert "no quoting of" in caught.value.sentence
 
     def test_bare_name(self) -> None:
         """A bare name and its verb need no path."""

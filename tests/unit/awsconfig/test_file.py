@@ -187,7 +187,10 @@ class TestReplace:
             (b"[profile a]\nsecret-without-equals\n", "line 2: not understood"),
             (b"[profile a]\n[profile a]\n", "line 2: a second [profile a]"),
             (b"region = x\n", "line 1: no section before it"),
-            (b"[a]\ns3 =\n  secret-without-equals\n", "is a file that neither boto3 nor the AWS CLI reads"),
+            (
+                b"[a]\ns3 =\n  secret-without-equals\n",
+                "neither boto3 nor the AWS CLI can read",
+            ),
             ("[a]\n".encode("utf-16"), "is not valid UTF-8"),
         ],
     )
