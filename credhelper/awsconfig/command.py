@@ -32,7 +32,7 @@ def command_line(program: Sequence[str], name: str, *, windows: bool = WINDOWS) 
 
     POSIX: most SDKs use `sh -c`, botocore shlex.split. Both read double quotes alike, but the SDK for Go v1
     takes quotes at the beginning for the whole command: hence /"Users/a b/credhelper-get". Windows: cmd.exe
-    or the C runtime. Quotes fail in Go v2 and PowerShell (aws-sdk-go-v2 #3208, aws-tools-for-powershell #393),
+    or the C runtime; quotes fail in Go v2 (aws-sdk-go-v2 #3208), PowerShell (aws-tools-for-powershell #393);
     Go v2 reads a backslash before an n as a line end, and botocore reads the file in the system's encoding.
     Raises ConfigError for a path that some SDK would read differently.
     """

@@ -306,7 +306,7 @@ class TestEntries:
         [
             (["audit-root"], "profile 'audit-root' needs a target account"),
             (["audit-root", "--accounts", "nobody"], "'nobody' is neither an account id nor an alias"),
-            (["developer", "--accounts", "payments-prod"], "'--accounts' is for profiles without a target"),
+            (["developer", "--accounts", "payments-prod"], "'--accounts' is for profiles with an open target"),
             (["--accounts", " , "], "no account is left"),
             (["develper"], "did you mean 'developer'"),
             (["developer@payments-prod"], "takes no target"),
@@ -325,7 +325,7 @@ class TestEntries:
     def test_prefix(self, sandbox: Sandbox, aws: Path) -> None:
         """A prefix keeps clear of names that are taken; the command has the profile's own name."""
         aws.write_text(AWS_CONFIG + "[profile developer]\nregion = eu-west-1\n")
-        assert "under other names with --prefix" in sandbox.refuses(2, "setup")
+        assert "differently with --prefix" in sandbox.refuses(2, "setup")
         assert "next: aws sts get-caller-identity --profile ch-developer\n" in said(
             sandbox, "developer", "--prefix", "ch-"
         )
