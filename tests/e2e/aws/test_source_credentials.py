@@ -165,7 +165,7 @@ def test_credential_process(desk: Desk, sts: LoopbackSts) -> None:
         ("true", "did not print valid JSON"),
         ('echo \'{"Version": 2, "SecretAccessKey": "MARKERSECRET"}\'', "Unsupported version '2'"),
         ('echo \'{"Version": 1, "SecretAccessKey": "MARKERSECRET"}\'', "Missing required key in response"),
-        ("echo MARKERSECRET; exit 7", "its credential_process: it said nothing"),
+        ("echo MARKERSECRET; exit 7", "its credential_process: no message"),
         ("echo MARKERSECRET; printf '\\377' >&2; exit 7", "its credential_process ended with status 7"),
         ("printf 'no \\033[31mtoken\\r\\nsecond line' >&2; exit 1", "no "),
         ("kill -9 $$", "AWS profile 'x': "),

@@ -73,7 +73,7 @@ FAULTS: list[tuple[faults.Mode, type[CredhelperError], str, int]] = [
     (faults.RAW_ESCAPE, UNREACHABLE, "an answer that cannot be read (ResponseParserError)", 1),
     (faults.NO_CREDENTIALS, UNREACHABLE, "answered without credentials", 1),
     (faults.MISSING_FIELDS, UNREACHABLE, "answered without credentials", 1),
-    (faults.EXPIRED, UNREACHABLE, "credentials that have expired already", 1),
+    (faults.EXPIRED, UNREACHABLE, "answered with expired credentials", 1),
     (faults.ABSURD_EXPIRATION, UNREACHABLE, "an absurd expiration", 1),
     (faults.expires_in(90000), UNREACHABLE, "an absurd expiration", 1),
     (faults.BAD_EXPIRATION, UNREACHABLE, "an answer that cannot be read (ValueError)", 1),

@@ -306,7 +306,7 @@ class TestEntries:
         [
             (["audit-root"], "profile 'audit-root' needs a target account"),
             (["audit-root", "--accounts", "nobody"], "'nobody' is neither an account id nor an alias"),
-            (["developer", "--accounts", "payments-prod"], "'--accounts' is for profiles with an open target"),
+            (["developer", "--accounts", "payments-prod"], "for profiles with an open target"),
             (["--accounts", " , "], "no account is left"),
             (["develper"], "did you mean 'developer'"),
             (["developer@payments-prod"], "takes no target"),
