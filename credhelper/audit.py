@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper import paths
 from credhelper.credentials import utc
-from credhelper.errors import CredhelperError
+from credhelper.errors import CredhelperError, os_reason
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -90,7 +90,7 @@ class Audit:
             self._log.warning(f"the record cannot be written: {error.strerror or error}")
 
     def _unwritable(self, error: OSError, outcome: str = "nothing is minted") -> CredhelperError:
-        why = (error.strerror or str(error)).lower()
+        why = os_reason(error)
         return CredhelperError(
             f"{outcome}: '[audit] required' is set, and '{self._path}' cannot be written ({why})"
         )

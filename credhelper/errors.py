@@ -99,6 +99,16 @@ def render(error: CredhelperError) -> bytes:
     return "".join(line + "\n" for line in lines).encode("ascii")
 
 
+def lower_first(text: str) -> str:
+    """`text` with a lower-case first letter, as it reads after a colon."""
+    return text[:1].lower() + text[1:]
+
+
+def os_reason(error: OSError) -> str:
+    """The system's words for an error, as they read after a colon."""
+    return lower_first(error.strerror or str(error) or "unknown error")
+
+
 def printable(text: str, limit: int = 700) -> str:
     """`text` as one line of printable ASCII, at most `limit` characters.
 

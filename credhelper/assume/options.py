@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper.assume import shorthand, yaml
 from credhelper.config.keys import BY_NAME, KEYS, ROLE, ROOT, TOKEN_CODE, Key, Kind
 from credhelper.config.toml import nearest
-from credhelper.errors import ConfigError
+from credhelper.errors import ConfigError, os_reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -81,8 +81,7 @@ def text_of(text: str, option: str) -> str:
             raise ConfigError(f"'{option}': '{path}' is larger than 1 MiB")
         return content.decode()
     except OSError as error:
-        why = (error.strerror or "error").lower()
-        raise ConfigError(f"'{option}': cannot read '{path}': {why}") from None
+        raise ConfigError(f"'{option}': cannot read '{path}': {os_reason(error)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"'{option}': '{path}' is not valid UTF-8") from None
 

@@ -1,7 +1,7 @@
-"""`assume-root` and `assume-role`: a call made of options, answered, cached and recorded like a profile's.
+"""`assume-root` and `assume-role`: a call from options, cached and recorded as that of a profile.
 
-The options become a profile that stands in no file, with [defaults] under them. Its name has a space, which
-no profile of the file may have, and says what is assumed: `clear`, the record and prompts show it.
+The options become a profile outside the file, with [defaults] applied. Its name, such as `assume-role ARN`,
+has a space, which profiles of the file cannot have; `clear`, the audit log and prompts show it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper.assume import options
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT, SOURCES, TOKEN_CODE
-from credhelper.errors import ConfigError, HumanNeededError
+from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
+from credhelper.run.accounts import Account, read_names
+from credhelper.run.batch import BatchResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator, Mapping
 
     from credhelper.agent.client import CacheMode
     from credhelper.app import App
     from credhelper.config.keys import Kind
-    from credhelper.config.profiles import Profile
+    from credhelper.config.profiles import Config, Profile
     from credhelper.credentials import Credentials
+    from credhelper.run.batch import BatchRun
     from credhelper.sessions.calls import StsCall
 
 _MEMBERS: Final = {
@@ -32,12 +35,12 @@ _MEMBERS: Final = {
 }
 VERBS: Final[dict[Kind, str]] = {"root": "assume-root", "role": "assume-role"}
 LONGEST_TIMEOUT: Final = 10
-"""Seconds that one read may take, as the whole call has no more; the AWS CLI's 0, no limit, means it too."""
+"""Seconds that the whole call may take, and the limit for one read too."""
 
 
 @dataclass(frozen=True)
 class OneOff:
-    """What the options say: the request in the API's shape, and the settings that are no part of it."""
+    """The options: the request in the API's shape, and the settings that are no parameters."""
 
     kind: Kind
     request: Mapping[str, Any]
@@ -45,11 +48,11 @@ class OneOff:
     verified: bool = True
 
     def profile(self, app: App) -> Profile:
-        """As a profile. Raises ConfigError."""
+        """The profile. Raises ConfigError."""
         source = {} if any(name in self.settings for name in SOURCES) else _source(app.environ)
         values = {**source, **self.settings, **options.settings(self.kind, self.request)}
         if self._code is not None:
-            values["mfa_session"] = False  # it goes with this very call, as the AWS CLI sends it
+            values["mfa_session"] = False  # the code is for this call, as the AWS CLI sends it
         if self.is_for_many:
             del values["target_principal"]
         return app.config.one_off(self._name(values), values)
@@ -70,7 +73,7 @@ class OneOff:
         return options.code(self.request)
 
     def call(self, app: App, *, may_ask: bool = False) -> StsCall:
-        """The call that answers for it, which may ask for a reason.
+        """The call; with `may_ask` it may prompt for a reason.
 
         Raises ConfigError, SourceError, HumanNeededError.
         """
@@ -80,10 +83,7 @@ class OneOff:
         return call if self.verified else replace(call, endpoint=replace(call.endpoint, verified=False))
 
     def answer(self, app: App, *, mode: CacheMode = "get", cache: bool = True) -> Credentials:
-        """Credentials for it; what came over an unverified connection is kept nowhere.
-
-        Raises CredhelperError.
-        """
+        """Credentials, which are not cached if TLS is not verified. Raises CredhelperError."""
         try:
             call = self.call(app, may_ask=True)
             if self._code is not None:
@@ -95,15 +95,12 @@ class OneOff:
 
 
 def bounded(seconds: int) -> int:
-    """A timeout of the AWS CLI's as one of ours."""
+    """A timeout of the AWS CLI, where 0 is no limit, within LONGEST_TIMEOUT."""
     return min(seconds or LONGEST_TIMEOUT, LONGEST_TIMEOUT)
 
 
 def variables(text: bytes) -> dict[str, str]:
-    """The variables that have the keys of an envelope, or of the API's response; '' for no session token.
-
-    Raises ConfigError.
-    """
+    """The variables for the keys of an envelope or of an API response. Raises ConfigError."""
     try:
         document = json.loads(text)
         keys = {"SessionToken": "", **document.get("Credentials", document)}
@@ -120,9 +117,9 @@ def variables(text: bytes) -> dict[str, str]:
 
 
 def _source(environ: Mapping[str, str]) -> dict[str, str]:
-    """Whose credentials the environment names; [defaults] comes after it, and the SDK's default chain last.
+    """The source that the environment names, before [defaults] and the SDK's default chain.
 
-    AWS_PROFILE counts here: nobody's profile is being answered, unless an SDK says so.
+    AWS_PROFILE counts, because these commands are no credential process of that profile.
     """
     if environ.get("AWS_ACCESS_KEY_ID"):
         return {"credential_source": "Environment"}
@@ -131,7 +128,60 @@ def _source(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _hinted(error: HumanNeededError) -> HumanNeededError:
-    """The same error, with what to do about it: `login`, which others are told to run, knows no one-off."""
+    """The error with another hint: `login` takes no one-off calls."""
     kept = [hint for hint in error.hints if "credhelper login" not in hint]
-    hint = "run this at a terminal, or say it at once: --reason, --yes, --token-code"
+    hint = "run this on a terminal, or give --reason, --yes or --token-code"
     return type(error)(error.sentence, hint, *kept, code=error.code)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A principal from stdin: as it was written, and its account or why it has none."""
+
+    written: str
+    account: str | ConfigError
+
+
+def principals(config: Config, content: bytes) -> list[Principal]:
+    """The principals on stdin, one a line, each account once. Raises ConfigError."""
+    found: dict[str, Principal] = {}
+    for _, written in read_names(content, "stdin"):
+        try:
+            account: str | ConfigError = config.account_id(written, arn=True)
+        except ConfigError as error:
+            account = error
+        found.setdefault(account if isinstance(account, str) else written, Principal(written, account))
+    if not found:
+        raise ConfigError("stdin names no principal", "write account ids, aliases or ARNs, one a line")
+    return [*found.values()]
+
+
+def answer_each(
+    batch: BatchRun,
+    wanted: list[Principal],
+    response: Callable[[Credentials], Mapping[str, Any]],
+    jobs: int,
+) -> Generator[BatchResult, None, None]:
+    """Prompt once, then mint a session for each principal; see `BatchRun.results`.
+
+    `response` is what to print of credentials. Raises CredhelperError.
+    """
+
+    def answer(principal: Principal) -> BatchResult:
+        try:
+            if isinstance(principal.account, ConfigError):
+                raise principal.account
+            document = response(batch.mint(batch.call(principal.account)))
+        except CredhelperError as error:
+            batch.note(error)
+            hints = [printable(hint) for hint in error.hints if hint]
+            failure = {
+                "TargetPrincipal": principal.written,
+                "Error": printable(error.sentence),
+                "Hints": hints,
+            }
+            return BatchResult(failure, failed=True)
+        return BatchResult({"TargetPrincipal": principal.written, **document}, failed=False)
+
+    batch.begin([Account(each.account) for each in wanted if isinstance(each.account, str)])
+    return batch.results(wanted, answer, jobs)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-import signal
 import subprocess
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +15,7 @@ import botocore.credentials
 import botocore.exceptions as boto
 import botocore.session
 
-from credhelper import __version__
+from credhelper import __version__, processes
 from credhelper.aws.transport import quiet
 from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline, LateError, within
@@ -34,8 +32,6 @@ SOURCE_SECONDS: Final = 20.0
 MESSAGE_LIMIT: Final = 300
 ERROR_PREFIX: Final = "credhelper: error: "
 HINT_PREFIX: Final = "credhelper: hint: "
-
-_KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 _PROVIDERS: Final = {
     "Environment": "env",
@@ -64,11 +60,10 @@ class Children:
 
     def popen(self, arguments: list[str], **options: Any) -> subprocess.Popen[bytes]:
         """subprocess.Popen, as botocore's ProcessProvider calls it."""
-        program = shutil.which(arguments[0]) if arguments else None
+        program = processes.find(arguments[0]) if arguments else None
         if program is None:
             name = arguments[0] if arguments else ""
             raise SourceError(f"credential_process: there is no program '{name}'")
-        program = os.path.abspath(program)
         process = subprocess.Popen([program, *arguments[1:]], env=self._environ, **options)
         self.started.append(process)
         return process
@@ -79,7 +74,7 @@ class Children:
             if process.poll() is None:
                 for pid in [process.pid, *_descendants(process.pid)]:
                     with contextlib.suppress(OSError):
-                        os.kill(pid, _KILL)
+                        os.kill(pid, processes.KILL)
 
 
 def _descendants(pid: int) -> list[int]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from credhelper import paths
 from credhelper.awsconfig import profiles
 from credhelper.awsconfig.block import has_block, is_edited
-from credhelper.awsconfig.ini import IniFile, reason
-from credhelper.errors import ConfigError, CredhelperError, printable
+from credhelper.awsconfig.ini import IniFile
+from credhelper.errors import ConfigError, CredhelperError, os_reason, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +28,7 @@ def read(path: str) -> IniFile:
     try:
         text = _content(path)
     except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {reason(error)}") from None
+        raise ConfigError(f"cannot read '{path}': {os_reason(error)}") from None
     return IniFile(path, text or b"", exists=text is not None)
 
 
@@ -68,7 +68,7 @@ def replace(file: IniFile, content: bytes, reads: Callable[[str], bool]) -> str 
         paths.make_private(os.path.dirname(target))
         paths.write_atomically(target, content, check=check)
     except OSError as error:
-        raise CredhelperError(f"cannot write '{file.path}': {reason(error)}") from None
+        raise CredhelperError(f"cannot write '{file.path}': {os_reason(error)}") from None
     return backup[0]
 
 

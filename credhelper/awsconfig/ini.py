@@ -7,7 +7,6 @@ import shlex
 from dataclasses import dataclass, field
 from typing import Final
 
-from credhelper.config.toml import lower_first
 from credhelper.errors import ConfigError
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -66,8 +65,3 @@ def _header(line: str) -> tuple[str, str]:
     except ValueError:  # botocore ignores such a section, other SDKs do not
         words = inside.split()
     return ("", "".join(words)) if len(words) < 2 else (words[0], " ".join(words[1:]))
-
-
-def reason(error: OSError) -> str:
-    """The system's reason for an error, as part of a sentence."""
-    return lower_first(error.strerror or "unknown error")

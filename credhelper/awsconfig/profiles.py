@@ -13,8 +13,8 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from credhelper.awsconfig.ini import reason, sections
-from credhelper.errors import ConfigError
+from credhelper.awsconfig.ini import sections
+from credhelper.errors import ConfigError, os_reason
 
 Section = Mapping[str, str]
 
@@ -77,7 +77,7 @@ def _sections(path: str) -> dict[str, dict[str, str]]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {reason(error)}") from None
+        raise ConfigError(f"cannot read '{path}': {os_reason(error)}") from None
     except UnicodeDecodeError:
         raise ConfigError(f"'{path}' is not valid UTF-8") from None
     except configparser.DuplicateSectionError as error:

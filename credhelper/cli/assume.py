@@ -1,8 +1,7 @@
-"""`assume-root` and `assume-role`: the calls themselves, with the AWS CLI's options."""
+"""`assume-root` and `assume-role`: the STS calls, with the options of the AWS CLI."""
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import sys
@@ -15,14 +14,15 @@ from credhelper.assume import options as assume_options
 from credhelper.assume import request as assume_request
 from credhelper.assume import yaml
 from credhelper.cli import assume_output
-from credhelper.cli import principals as many
 from credhelper.cli.assume_options import COLORS, ApiForm, api_options
 from credhelper.cli.context import started
 from credhelper.cli.options import EXIT_STATUSES, help_option, version_option
-from credhelper.cli.output import emit, refuse_terminal
+from credhelper.cli.output import JOBS, Batch, emit, print_results, refuse_terminal
 from credhelper.config.aws_names import TASKS
 from credhelper.config.keys import API, ROLE, ROOT
 from credhelper.errors import ConfigError
+from credhelper.run.accounts import LIMIT
+from credhelper.run.batch import BatchRun
 from credhelper.sessions.consent import UserInput
 
 if TYPE_CHECKING:
@@ -35,13 +35,8 @@ if TYPE_CHECKING:
 
 PROMPT_SECONDS: Final = 40.0
 
-UNVERIFIED: Final = (
-    b"credhelper: warning: --no-verify-ssl: nobody knows who answers, and it is kept nowhere\n"
-)
-"""For a terminal alone: to an SDK, which gives us a pipe, stderr is part of the answer, or an error.
-
-The log and the record of the session have it as well.
-"""
+UNVERIFIED: Final = "--no-verify-ssl: TLS is not verified; the session is not cached"
+"""Goes to the log, and to stderr on a terminal: SDKs give a pipe, and take stderr for an error."""
 
 
 @click.command("assume-root", cls=ApiForm, epilog=EXIT_STATUSES)
@@ -51,11 +46,11 @@ The log and the record of the session have it as well.
 def assume_root(**options: Any) -> None:
     """Call AssumeRoot with the options of 'aws sts assume-root', without a profile.
 
-    The answer is cached, shared and recorded as a profile's would be. It is the JSON that SDKs read; --output
-    prints the API's own response instead. [defaults] of config.toml apply, and no file is needed.
+    The session is cached, shared and recorded like that of a profile. The output is the JSON that SDKs read;
+    --output prints the API's response instead. [defaults] of config.toml apply; the file is not needed.
 
-    With '--target-principal -' principals come from stdin, one a line. Each is answered with a line of JSON,
-    as soon as it is known, and their sessions are kept nowhere. The exit status is 0 only if none has failed.
+    With '--target-principal -', assume-root reads principals from stdin, one a line, and prints a line of
+    JSON for each when it is ready. These sessions are not cached. The exit status is 0 only if all succeeded.
 
     \b
     Examples:
@@ -77,8 +72,8 @@ def assume_root(**options: Any) -> None:
 def assume_role(**options: Any) -> None:
     """Call AssumeRole with the options of 'aws sts assume-role', without a profile.
 
-    The answer is cached, shared and recorded as a profile's would be. It is the JSON that SDKs read; --output
-    prints the API's own response instead. [defaults] of config.toml apply, and no file is needed.
+    The session is cached, shared and recorded like that of a profile. The output is the JSON that SDKs read;
+    --output prints the API's response instead. [defaults] of config.toml apply; the file is not needed.
 
     \b
     Examples:
@@ -93,51 +88,59 @@ def _run(kind: Kind, options: Mapping[str, Any]) -> None:
     if options["no_sign_request"]:
         raise ConfigError(f"'--no-sign-request' is not possible: AWS answers no unsigned {API[kind]}")
     if options["skeleton"] in ("input", "yaml-input"):
-        emit(_skeleton(kind, options["skeleton"]))
+        form = "yaml" if options["skeleton"] == "yaml-input" else "json"
+        emit(assume_output.rendered(assume_options.skeleton(kind), form))
         return
     query = None if options["query"] is None else assume_output.Query(options["query"], kind)
     if (options["output"] or "").startswith("yaml"):
-        yaml.library()  # or a session would be minted for nothing
+        yaml.library()  # fails before a session is minted
     if options["skeleton"] is None:
         refuse_terminal(show=options["show"])
-    wanted = _one_off(kind, options)
-    if wanted.is_for_many:
-        many.refuse(options)
+    request = _request(kind, options)
+    if request.is_for_many:
+        _check_for_many(options)
     opened = _open(options)
     if options["skeleton"] == "output":
-        wanted.call(opened)
+        request.call(opened)
         emit(_printed(assume_output.SAMPLES[kind], query, options))
         return
-    _warn(wanted, opened)
-    if wanted.is_for_many:
-        many.answer(opened, wanted, functools.partial(_said, query=query, output=options["output"]))
+    if not request.verified:
+        opened.log.warning(f"{assume_request.VERBS[kind]}: {UNVERIFIED}")
+        if os.isatty(2):
+            os.write(2, f"credhelper: warning: {UNVERIFIED}\n".encode())
+    if request.is_for_many:
+        _answer_each(opened, request, query, options["output"])
         return
     mode: CacheMode = "mint" if options["refresh"] else "get"
-    credentials = wanted.answer(opened, mode=mode, cache=not options["no_cache"])
+    credentials = request.answer(opened, mode=mode, cache=not options["no_cache"])
     as_envelope = query is None and options["output"] is None
     emit(credentials.envelope() if as_envelope else _printed(assume_output.of(credentials), query, options))
 
 
-def _warn(wanted: assume_request.OneOff, opened: App) -> None:
-    """Be loud about an STS that nobody has checked."""
-    if wanted.verified:
-        return
-    opened.log.warning(f"{assume_request.VERBS[wanted.kind]}: --no-verify-ssl, so nobody knows who answers")
-    if os.isatty(2):
-        os.write(2, UNVERIFIED)
+def _check_for_many(options: Mapping[str, Any]) -> None:
+    """Raise ConfigError for options that do not go with '--target-principal -'."""
+    if options["credential_stdin"]:
+        raise ConfigError("'--credential-stdin' and '--target-principal -' both read stdin: give one")
+    if options["output"] not in (None, "json", "response"):
+        raise ConfigError(f"principals from stdin are answered in lines of JSON, not as {options['output']}")
+    if options["refresh"]:
+        raise ConfigError("'--refresh' does not go with principals from stdin, for whom all is minted")
 
 
-def _said(
-    credentials: Credentials, *, query: assume_output.Query | None, output: str | None
-) -> dict[str, Any]:
-    """What a line of JSON says of credentials."""
-    if query is not None:
-        return {"Result": query.of(assume_output.of(credentials))}
-    return json.loads(credentials.envelope()) if output is None else assume_output.of(credentials)
+def _answer_each(
+    opened: App, request: assume_request.OneOff, query: assume_output.Query | None, output: str | None
+) -> None:
+    """Print a line of JSON for each principal on stdin. Raises CredhelperError if one failed."""
 
+    def document(credentials: Credentials) -> dict[str, Any]:
+        if query is not None:
+            return {"Result": query.of(assume_output.of(credentials))}
+        return json.loads(credentials.envelope()) if output is None else assume_output.of(credentials)
 
-def _skeleton(kind: Kind, form: str) -> bytes:
-    return assume_output.rendered(assume_options.skeleton(kind), "yaml" if form == "yaml-input" else "json")
+    run = BatchRun(opened, lambda: request.call(opened, may_ask=True))
+    found = assume_request.principals(opened.config, sys.stdin.buffer.read(LIMIT + 1))
+    batch = Batch("assume-root", len(found), "principals", "in their lines 'Error' says what went wrong")
+    print_results(batch, run, assume_request.answer_each(run, found, document, JOBS))
 
 
 def _printed(document: Any, query: assume_output.Query | None, options: Mapping[str, Any]) -> bytes:
@@ -154,14 +157,14 @@ def _open(options: Mapping[str, Any]) -> App:
     return app.open_app(environ, started(), said, optional=True)
 
 
-def _one_off(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
-    """What the options say. Raises ConfigError, and HumanNeededError where nobody says what is missing."""
-    request = {**_input(kind, options), **_given(assume_options.keys_of(kind), options)}
-    for key in assume_options.missing(kind, request):
+def _request(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
+    """The request that the options describe. Raises ConfigError, and HumanNeededError without a prompt."""
+    parameters = {**_input(kind, options), **_given(assume_options.keys_of(kind), options)}
+    for key in assume_options.missing(kind, parameters):
         if not options["cli_auto_prompt"]:
             hint = f"one of {', '.join(TASKS)}" if key.name == "task_policy_arn" else key.meaning
             raise ConfigError(f"'{key.option}' is missing", hint)
-        request[key.name] = assume_options.said(key, [_asked(key, kind)])
+        parameters[key.name] = assume_options.said(key, [_prompt(key, kind)])
     settings = {name: options[name] for name in assume_options.SETTINGS if options[name] is not None}
     for name in ("read_timeout", "connect_timeout"):
         if name in settings:
@@ -170,7 +173,7 @@ def _one_off(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
         if "source_profile" in settings:
             raise ConfigError("'--credential-stdin' and '--profile' both say whose keys sign: give one")
         settings["credential_source"] = "Environment"
-    return assume_request.OneOff(kind, request, settings, verified=options["verified"])
+    return assume_request.OneOff(kind, parameters, settings, verified=options["verified"])
 
 
 def _input(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,8 +193,8 @@ def _given(keys: tuple[Key, ...], options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _asked(key: Key, kind: Kind) -> str:
-    """What the person at the terminal says."""
+def _prompt(key: Key, kind: Kind) -> str:
+    """Prompt for a missing parameter."""
     from credhelper.prompts import Question, ask
 
     question = Question("reason", API[kind], (key.meaning,), key.option)

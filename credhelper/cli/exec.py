@@ -1,23 +1,34 @@
-"""`exec`: a command with a profile's credentials in its environment, or behind an endpoint of its own."""
+"""`exec`: run a command with a profile's credentials, or once for each of many accounts."""
 
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper.cli.exec_accounts import refuse_alone, sweep, sweep_flags
-from credhelper.cli.options import complete_profile, help_option, session_flags, wanted
+from credhelper.cli.options import (
+    complete_account,
+    complete_profile,
+    help_option,
+    session_flags,
+    wanted,
+)
+from credhelper.cli.output import JOBS, Batch, emit_json, print_results
 from credhelper.errors import ConfigError
 from credhelper.run import command as run_command
 from credhelper.run import environment
 
-BEHIND: Final = "a command and its options stand behind '--': credhelper exec NAME -- CMD"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MOST_JOBS: Final = 64
+
+AFTER_DASHES: Final = "put the command and its options after '--': credhelper exec NAME -- CMD"
 
 
-class _BehindDashes(click.Command):
-    """What stands behind the first `--` is the command, whatever it looks like."""
+class _CommandAfterDashes(click.Command):
+    """Everything after the first `--` is the command, options included."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         at = args.index("--") if "--" in args else len(args)
@@ -27,42 +38,68 @@ class _BehindDashes(click.Command):
         except click.NoSuchOption as error:
             if error.possibilities or at < len(args):
                 raise
-            raise ConfigError(f"no such option '{error.option_name}'", BEHIND) from None
+            raise ConfigError(f"no such option '{error.option_name}'", AFTER_DASHES) from None
         if rest and not ctx.resilient_parsing:  # a shell is completing the line
-            raise ConfigError(f"'{rest[0]}' does not stand behind '--'", BEHIND)
+            raise ConfigError(f"'{rest[0]}' is not after '--'", AFTER_DASHES)
         return rest
 
     def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
         return [*super().collect_usage_pieces(ctx), "[-- CMD [ARGUMENT]...]"]
 
 
-@click.command("exec", cls=_BehindDashes, context_settings={"allow_extra_args": True})
+@click.command("exec", cls=_CommandAfterDashes, context_settings={"allow_extra_args": True})
 @help_option
 @click.argument("name", shell_complete=complete_profile)
-@click.option("--serve", is_flag=True, help="Renew the session as long as CMD runs: an endpoint on loopback.")
-@sweep_flags
+@click.option("--serve", is_flag=True, help="Give CMD an endpoint on loopback that renews the session.")
+@click.option(
+    "--accounts",
+    multiple=True,
+    metavar="ID,...|@FILE|all",
+    help="Run CMD once for each of these accounts.",
+    shell_complete=complete_account,
+)
+@click.option(
+    "--exclude",
+    multiple=True,
+    metavar="ID,...|@FILE",
+    help="Leave out these accounts.",
+    shell_complete=complete_account,
+)
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, MOST_JOBS), help=f"How many accounts at a time (default {JOBS})."
+)
+@click.option("--dry-run", is_flag=True, help="Print the accounts; mint nothing for them.")
 @session_flags
-def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the verb's name
+def exec(  # noqa: A001 - the command's name
+    name: str,
+    *,
+    serve: bool,
+    accounts: tuple[str, ...],
+    exclude: tuple[str, ...],
+    jobs: int | None,
+    dry_run: bool,
+    **flags: Any,
+) -> int:
     """Run CMD with the credentials of profile NAME in its environment; without CMD, your shell.
 
     CMD gets AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_CREDENTIAL_EXPIRATION,
-    CREDHELPER_PROFILE and CREDHELPER_ACCOUNT; and AWS_REGION and AWS_DEFAULT_REGION: those that are set
-    already, else the profile's region. AWS_PROFILE and whatever else would lead an SDK to other credentials
-    is removed.
+    CREDHELPER_PROFILE and CREDHELPER_ACCOUNT. It gets AWS_REGION and AWS_DEFAULT_REGION too: as they are set,
+    or else the profile's region. AWS_PROFILE and other variables that lead an SDK to different credentials
+    are removed.
 
-    With --serve CMD gets no keys but AWS_CONTAINER_CREDENTIALS_FULL_URI and a token, by which every SDK asks
-    an endpoint on 127.0.0.1. The session is renewed in time, and the endpoint is gone with CMD. Renewing asks
-    nobody: where a person is needed, the SDK fails and names the 'credhelper login' that lets it go on.
+    With --serve, CMD gets AWS_CONTAINER_CREDENTIALS_FULL_URI and a token instead of keys: SDKs read the
+    session from an endpoint on 127.0.0.1, which renews it in time and ends with CMD. A renewal never prompts:
+    if one would have to, the SDK fails with an error that names the 'credhelper login' to run.
 
-    The exit status is CMD's; 127 where it is not found, 126 where it cannot be run, that of 'get' where there
-    is no session for it.
+    The exit status is CMD's. It is 127 if CMD is not found, 126 if it cannot be run, and that of 'get' if
+    there is no session.
 
-    With --accounts CMD runs once for each of many accounts, for an AssumeRoot profile without a target of
-    its own. They are ids or aliases from [accounts], @FILE with one a line, or 'all': the active members of
-    the organization that the profile may be used on. Each is a line of JSON as soon as it is done: account,
-    name, rc, stdout and stderr (16 MiB of each at most), seconds, and error, which is null or says what went
-    wrong that was not CMD's doing. CMD has no terminal and no stdin. The sessions are kept nowhere. The exit
-    status is 0 only if all went well. Ctrl-C ends the commands; once more, and they are killed.
+    With --accounts, CMD runs once for each account; NAME is an AssumeRoot profile without a target account.
+    Accounts are ids, aliases from [accounts], @FILE with one a line, or 'all': the active accounts of the
+    organization that the profile may be used on. Each finished account is a line of JSON: account, name, rc,
+    stdout and stderr (up to 16 MiB of each), seconds, and error: null, or what failed other than CMD. CMD has
+    no terminal and no stdin. The sessions are not cached. The exit status is 0 only if all succeeded. Ctrl-C
+    ends the commands; a second one kills them.
 
     \b
     Examples:
@@ -72,15 +109,45 @@ def exec(name: str, *, serve: bool, **flags: Any) -> int:  # noqa: A001 - the ve
       credhelper exec audit-root --accounts all --exclude @closing.txt -j 16 -- ./audit.sh >audit.jsonl
     """
     command: list[str] = click.get_current_context().meta["command"]
-    if flags["accounts"]:
+    if accounts:
         if serve:
             raise ConfigError("'--serve' does not go with '--accounts'")
-        sweep(name, command, flags)
+        if flags["refresh"]:
+            raise ConfigError("'--refresh' does not go with '--accounts', whose sessions are always minted")
+        if not (command or dry_run):
+            raise ConfigError("'--accounts' needs a command", "put it after '--'")
+        _run_in_accounts(name, command, flags, (accounts, exclude), None if dry_run else jobs or JOBS)
         return 0
-    refuse_alone(flags)
-    run_command.find(command, os.environ)  # there is no point in a session that nobody uses
+    for option, given in (("exclude", exclude), ("jobs", jobs), ("dry-run", dry_run)):
+        if given:
+            raise ConfigError(f"'--{option}' goes with '--accounts'")
+    run_command.find(command, os.environ)  # before a session is minted for a command that does not exist
     app, request = wanted(name, flags)
     if not serve:
         return run_command.run(command, environment.environment(app, request), replace=True)
     with environment.served(app, request) as environ:
         return run_command.run(command, environ)
+
+
+def _run_in_accounts(
+    name: str,
+    command: Sequence[str],
+    flags: dict[str, Any],
+    selection: tuple[Sequence[str], Sequence[str]],
+    jobs: int | None,
+) -> None:
+    """Run the command for each account; without `jobs` print the accounts."""
+    from credhelper.run.batch import AccountCommands
+
+    app, request = wanted(name, flags)
+    profile = app.config.open_profile(name, request.flags)
+    commands = AccountCommands(app, profile, command)
+    accounts = commands.batch.accounts(profile, *selection)
+    if jobs is None:
+        for each in accounts:
+            emit_json({"account": each.id, "name": each.name})
+        return
+    hint = "in their lines 'rc' is not 0, or 'error' says what went wrong"
+    print_results(
+        Batch(name, len(accounts), "accounts", hint), commands.batch, commands.results(accounts, jobs)
+    )

@@ -14,7 +14,7 @@ from credhelper.cli.context import open_app
 from credhelper.cli.options import complete_saved_key, help_option
 from credhelper.cli.output import emit
 from credhelper.credentials import AccessKey, utc
-from credhelper.errors import ConfigError
+from credhelper.errors import ConfigError, os_reason
 from credhelper.prompts import Question
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ def _stdin() -> bytes:
         while len(content) <= parse.LIMIT and (block := os.read(0, parse.LIMIT)):
             content += block
     except OSError as error:
-        raise ConfigError(f"cannot read stdin: {(error.strerror or 'error').lower()}") from None
+        raise ConfigError(f"cannot read stdin: {os_reason(error)}") from None
     return content
 
 

@@ -1,4 +1,4 @@
-"""`login`: what a person has to say, said ahead of time."""
+"""`login`: answer the prompts of a profile now, so that programs find its session."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from credhelper.cli import login_run as room
+from credhelper import expiry
+from credhelper.agent import admin
+from credhelper.app import agent_directory
 from credhelper.cli.context import open_app
 from credhelper.cli.options import (
     EXIT_STATUSES,
@@ -17,26 +19,34 @@ from credhelper.cli.options import (
     profile_flags,
 )
 from credhelper.cli.output import emit
+from credhelper.credentials import utc
+from credhelper.sessions import series
+from credhelper.sessions.questions import spell
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from credhelper.agent.client import CacheMode
+    from credhelper.app import App
+    from credhelper.config.profiles import Profile
+    from credhelper.sessions.calls import StsCall
 
 
 @click.command("login", epilog=EXIT_STATUSES)
 @help_option
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_profile)
-@click.option("--refresh", is_flag=True, help="Mint anew although a session is cached.")
+@click.option("--refresh", is_flag=True, help="Mint a new session even if one is cached.")
 @consent_flags
 @profile_flags
 def login(names: tuple[str, ...], *, refresh: bool, reason: str | None, yes: bool, **flags: Any) -> None:
-    """Say ahead of time what the sessions of the profiles NAME need: an MFA code, a yes, a reason.
+    """Prompt now for whatever the profiles NAME will need: MFA code, confirmation, reason.
 
-    Asks on the terminal, or in a dialog where there is none, mints what is missing, and prints how long
-    everything lasts; never a secret. Programs that use the profiles then find the session, and so does
-    whoever could not ask you.
+    login prompts on the terminal, or in a dialog if there is none. It mints the missing sessions and prints
+    how long each lasts; never a secret. Programs that use the profiles then find the session and do not
+    prompt.
 
-    A session that has renewed itself for as long as 'renew_for' allows (AssumeRoot: an hour) goes on for as
-    long again. A reason holds until the session has ended and nobody has renewed it.
+    A session renews itself for as long as 'renew_for' allows (AssumeRoot: an hour); login starts that period
+    again. A reason stays valid until a session ends without having been renewed.
 
     \b
     Examples:
@@ -45,8 +55,48 @@ def login(names: tuple[str, ...], *, refresh: bool, reason: str | None, yes: boo
       credhelper login audit-root@payments-prod --yes
     """
     mode: CacheMode = "mint" if refresh else "get"
-    said = []
+    report = []
     for name in names:
         app = open_app(reason=reason, yes=yes, login=True)
-        said.append(room.login(app, app.config.profile(name, given(flags)), mode=mode))
-    emit("".join(said).encode())
+        report += _login(app, app.config.profile(name, given(flags)), mode)
+    emit("".join(line + "\n" for line in report).encode())
+
+
+def _login(app: App, profile: Profile, mode: CacheMode) -> list[str]:
+    """Prompt and mint as needed; returns the report. Raises CredhelperError."""
+    app.agent.decline()  # its pending answer is for `get`
+    call, provider = app.call(profile), app.provider()
+    credentials = provider.get(call, mode=mode)
+    if expiry.since(app.started, credentials.minted) < 0:  # it was cached, so there was no prompt
+        provider.permit(call)
+    return [*_report(app, call, expiry.remaining(credentials, expiry.read_clocks()))]
+
+
+def _report(app: App, call: StsCall, seconds_left: float) -> Iterator[str]:
+    cached = _cached(app)
+    where = "" if call.key in cached else "; not cached: there is neither a keyring nor an agent"
+    yield f"{call.profile.name}: {_until(seconds_left)}{where}"
+    for hop in call.parent.hops() if call.parent else ():
+        if hop.key in cached:
+            yield f"  {hop.profile.name}: {_until(cached[hop.key])}"
+    running, limit = series.under_way(app.locks, call.profile), series.renew_for(call.profile)
+    if running is None:
+        return
+    if call.profile.get("confirm", False):
+        yield f"  confirmation: {_until(running.yes_left(call.profile))}"
+    if limit is not None:
+        yield f"  renewal without a prompt: {_until(max(0.0, limit - running.age))}"
+
+
+def _until(seconds: float) -> str:
+    return f"{spell(seconds)}, until {utc(expiry.read_clocks().wall + seconds)}"
+
+
+def _cached(app: App) -> dict[str, float]:
+    """The seconds left of each cached session, by its KEY."""
+    now = expiry.read_clocks().wall
+    found = {item.key: item.expires - now for item in app.store.items()}
+    status = admin.AgentAdmin(agent_directory(app.environ)).status()
+    for each in status[1] if status else ():
+        found.setdefault(each.key, each.seconds)
+    return {key: left for key, left in found.items() if left > 0}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from credhelper import app
     from credhelper.agent.client import CacheMode
     from credhelper.config.keys import Key
-    from credhelper.run.environment import Request
+    from credhelper.run.environment import SessionRequest
 
 PROGRAM: Final = "credhelper"
 
@@ -133,14 +133,14 @@ _METAVARS: Final = {
 }
 
 
-def wanted(name: str, flags: dict[str, Any]) -> tuple[app.App, Request]:
+def wanted(name: str, flags: dict[str, Any]) -> tuple[app.App, SessionRequest]:
     """Whose session a command wants and how, as `session_flags` say, and the house to get it from."""
-    from credhelper.run.environment import Request
+    from credhelper.run.environment import SessionRequest
 
     opened = open_app(reason=flags.pop("reason"), yes=flags.pop("yes"))
     mode: CacheMode = "mint" if flags.pop("refresh") else "get"
     cache = not flags.pop("no_cache")
-    return opened, Request(name, given(flags), mode, cache)
+    return opened, SessionRequest(name, given(flags), mode, cache)
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,36 +1,24 @@
-"""What commands print: one answer in one write, or results as they come with a progress bar."""
+"""Write to stdout: an answer in one write, or the results of a batch, with a progress bar on stderr."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final
 
-from credhelper.errors import ConfigError, CredhelperError
+from credhelper.errors import ConfigError, CredhelperError, os_reason
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from credhelper.run.batch import Stop
+    from credhelper.run.batch import BatchResult, BatchRun
 
-    class Result(Protocol):
-        """What came of one of them."""
-
-        @property
-        def failed(self) -> bool:
-            """Whether that is nothing good."""
-
-        def to_json(self) -> bytes:
-            """Its line."""
-
-    class BatchRun(Protocol):
-        """What is done for each: it may be stopped, or turn out to be hopeless for all that are left."""
-
-        stop: Stop
-        hopeless: CredhelperError | None
+JOBS: Final = 8
+"""How many items of a batch are processed at a time by default."""
 
 
 def emit(content: bytes) -> None:
@@ -38,16 +26,19 @@ def emit(content: bytes) -> None:
     try:
         while content:
             if sys.platform != "win32":
-                select.select([], [1], [])  # a pipe that its owner has made non-blocking may be full
+                select.select([], [1], [])  # a non-blocking pipe may be full
             content = content[os.write(1, content) :]
     except OSError as error:
-        raise CredhelperError(
-            f"cannot write the answer to stdout: {(error.strerror or 'error').lower()}"
-        ) from None
+        raise CredhelperError(f"cannot write the answer to stdout: {os_reason(error)}") from None
+
+
+def emit_json(document: object) -> None:
+    """Write an answer as one line of JSON."""
+    emit(f"{json.dumps(document)}\n".encode())
 
 
 def refuse_terminal(*, show: bool, use: str = "SDKs run this command through credential_process") -> None:
-    """Raise ConfigError where the answer would stay in a scrollback; `use` says how it is meant."""
+    """Raise ConfigError if stdout is a terminal, which keeps the secrets; `use` names the right use."""
     if os.isatty(1) and not show:
         raise ConfigError(
             "stdout is a terminal, and the answer is secret",
@@ -56,8 +47,8 @@ def refuse_terminal(*, show: bool, use: str = "SDKs run this command through cre
 
 
 @dataclass(frozen=True)
-class Crowd:
-    """How many there are of what ('accounts'); `hint` is where a line says what went wrong."""
+class Batch:
+    """A batch of `count` items, named `what` in messages; `hint` explains the lines of failed items."""
 
     title: str
     count: int
@@ -65,14 +56,14 @@ class Crowd:
     hint: str
 
 
-def tell(crowd: Crowd, errand: BatchRun, results: Generator[Result, None, None]) -> None:
-    """Print each result as it comes. Raises CredhelperError where one has failed, or not all have come."""
+def print_results(batch: Batch, run: BatchRun, results: Generator[BatchResult, None, None]) -> None:
+    """Print each result when it is ready. Raises CredhelperError if an item failed or is missing."""
     from credhelper.cli.tables import Bar
 
     done = failed = 0
     with (
-        Bar(crowd.title, crowd.count, shown=os.isatty(2)) as bar,
-        errand.stop.on_signals(bar.stopping),
+        Bar(batch.title, batch.count, shown=os.isatty(2)) as bar,
+        run.stop.on_signals(bar.stopping),
         contextlib.closing(results),
     ):
         for result in results:
@@ -80,9 +71,9 @@ def tell(crowd: Crowd, errand: BatchRun, results: Generator[Result, None, None])
             with bar.aside(hidden=os.isatty(1)):
                 emit(result.to_json())
             bar.update(done, failed)
-    if errand.stop.event.is_set() and (failed or done < crowd.count):
-        raise CredhelperError(f"interrupted after {done} of {crowd.count} {crowd.what}")
-    if errand.hopeless:
-        raise errand.hopeless
+    if run.stop.event.is_set() and (failed or done < batch.count):
+        raise CredhelperError(f"interrupted after {done} of {batch.count} {batch.what}")
+    if run.failure:
+        raise run.failure
     if failed:
-        raise CredhelperError(f"{failed} of {crowd.count} {crowd.what} failed", crowd.hint)
+        raise CredhelperError(f"{failed} of {batch.count} {batch.what} failed", batch.hint)

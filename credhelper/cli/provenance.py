@@ -1,136 +1,165 @@
-"""Where each key of a profile stands: flag, file and line, environment; and how much of it is shown."""
+"""Where each setting of a profile comes from: flag, file and line, environment or default."""
 
 from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from credhelper import expiry
 from credhelper.awsconfig import profiles
-from credhelper.config.keys import BY_NAME
+from credhelper.config.keys import BY_NAME, DURATIONS, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG
 from credhelper.config.toml import line_of
+from credhelper.sessions import calls, parameters, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from credhelper.app import App
     from credhelper.awsconfig.profiles import AwsFiles
+    from credhelper.config.keys import Kind
     from credhelper.config.profiles import Profile, Setting
     from credhelper.sessions.calls import StsCall
     from credhelper.sessions.sources import CredentialSource
 
 Document = dict[str, Any]
 
+LIFETIMES: Final[dict[Kind, int]] = {ROOT: DURATIONS[ROOT][1], ROLE: 3600, SESSION: 43200}
+"""Seconds that a session lasts without duration_seconds: AWS's own defaults, except for AssumeRoot."""
 
-def sent(members: Mapping[str, Any]) -> Document:
-    """An assertion is signed and may be good for a session by itself: only its size is shown."""
+
+def without_assertions(members: Mapping[str, Any]) -> Document:
+    """The parameters with only the size of context assertions, which are signed credentials."""
     contexts = [
         {**each, "ContextAssertion": f"({len(str(each.get('ContextAssertion', '')))} characters)"}
         for each in members.get("ProvidedContexts", ())
+        if isinstance(each, dict)
     ]
-    return {**members, "ProvidedContexts": contexts} if contexts else dict(members)
+    return {**members, "ProvidedContexts": contexts} if "ProvidedContexts" in members else dict(members)
 
 
-def shown(key: str, value: Any) -> Any:
-    """A value without what may be secret in it: a seed among a program's arguments, a password in a URL."""
+def masked(key: str, value: Any) -> Any:
+    """A value without its secrets: the arguments of a program, a password in a URL, an assertion."""
     if key == "mfa_command" and isinstance(value, list) and len(value) > 1:
         return [value[0], f"({len(value) - 1} more)"]
     if key == "provided_contexts" and isinstance(value, list):
-        return sent({"ProvidedContexts": [each for each in value if isinstance(each, dict)]}).get(
-            "ProvidedContexts", []
-        )
-    return without_password(value) if key == "endpoint_url" else _plain(value)
+        return without_assertions({"ProvidedContexts": value})["ProvidedContexts"]
+    return without_password(value) if key == "endpoint_url" else _for_json(value)
 
 
-def _plain(value: Any) -> Any:
-    """TOML's dates, and the numbers that JSON has no word for, as text."""
+def _for_json(value: Any) -> Any:
+    """The value with dates and numbers that JSON cannot represent as text."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _for_json(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_for_json(each) for each in value]
     return value if isinstance(value, (str, int, type(None))) else str(value)
 
 
 def without_password(url: Any) -> Any:
-    """A URL whose user and password are left out."""
+    """The URL without user and password."""
     return re.sub(r"//[^/@]*@", "//...@", url) if isinstance(url, str) else url
 
 
-def entry(
+def _setting(
     key: str, value: Any, origin: str, place: tuple[str, int] | None = None, within: str | None = None
 ) -> Document:
-    """A key that takes effect: where it comes from, and in which table of which file it stands."""
     file, line = place or (None, None)
-    return {"key": key, "value": shown(key, value), "from": origin, "file": file, "line": line, "in": within}
+    return {"key": key, "value": masked(key, value), "from": origin, "file": file, "line": line, "in": within}
 
 
-class Places:
-    """Where everything stands: the flags, our file, and AWS's."""
+def defaults(profile: Profile, *, asks: bool) -> list[Document]:
+    """The settings that are not set and take effect by default; `asks`: a mint of the profile prompts."""
+    lifetime = profile.get("duration_seconds", LIFETIMES[profile.kind])
+    values: Document = {
+        "duration_seconds": lifetime,
+        "connect_timeout": calls.Endpoint.connect_timeout,
+        "read_timeout": calls.Endpoint.read_timeout,
+        "confirm": False,
+        "require_reason": False,
+        "cache": True,
+        "min_remaining": int(expiry.SERVABLE if asks else expiry.floor(lifetime)),
+    }
+    if profile.kind == ROLE:
+        values["role_session_name"] = parameters.SESSION_NAME
+        if profile.get("mfa_serial"):
+            values |= {"mfa_session": True, "mfa_duration_seconds": calls.MFA_SESSION_SECONDS}
+    if profile.get("confirm", False):
+        values["confirm_for"] = int(series.CONFIRM_SECONDS)
+    if profile.kind == ROOT:
+        values["renew_for"] = int(series.ROOT_RENEW_SECONDS)
+    unset = values.keys() - profile.settings
+    return [_setting(key, values[key], "built-in") for key in BY_NAME if key in unset]
+
+
+class Provenance:
+    """The origins of settings: the flags, config.toml, the environment, and the AWS files."""
 
     def __init__(self, app: App, flags: Mapping[str, Any]) -> None:
-        self._app = app
+        self._environ = app.environ
         self._flags = flags
         self._config = app.config
 
     @cached_property
     def _files(self) -> AwsFiles:
-        return profiles.read(self._app.environ)
+        return profiles.read(self._environ)
 
     def _line(self, table: str, key: str = "") -> tuple[str, int]:
         return self._config.path, line_of(self._config.text, table, key)
 
     def settings(self, profile: Profile) -> list[Document]:
-        """The keys of a profile, in the order of the documentation; what is no key comes last."""
-        names = [
-            *(key for key in BY_NAME if key in profile.settings),
-            *(key for key in profile.settings if key not in BY_NAME),
-        ]
-        return [self._of(key, profile.settings[key]) for key in names]
+        """The settings of a profile, in the order of the documentation; unknown keys come last."""
+        known = [key for key in BY_NAME if key in profile.settings]
+        return [self._of(key, profile.settings[key]) for key in dict.fromkeys((*known, *profile.settings))]
 
     def _of(self, key: str, setting: Setting) -> Document:
         if setting.table == FLAG:
-            return entry(key, setting.value, "flag" if key in self._flags else "name")
+            return _setting(key, setting.value, "flag" if key in self._flags else "name")
         origin = "defaults" if setting.table == "defaults" else "profile"
-        return entry(key, setting.value, origin, self._line(setting.table, key), setting.table)
+        return _setting(key, setting.value, origin, self._line(setting.table, key), setting.table)
 
     def around(self, call: StsCall) -> Iterator[Document]:
-        """What is set, but not by the profile: the region, the endpoint."""
-        environ, settings = self._app.environ, call.profile.settings
+        """The region and the endpoint where the profile does not set them."""
+        settings = call.profile.settings
         if not {"sts_region", "region"} & settings.keys():
-            name = next((name for name in ("AWS_REGION", "AWS_DEFAULT_REGION") if environ.get(name)), None)
-            origin = "environment" if name else "source" if call.source.region else "built-in"
-            yield entry("region", call.endpoint.region, origin, within=name)
+            fallback = "source" if call.source.region else "built-in"
+            yield self._variable(
+                "region", call.endpoint.region, ("AWS_REGION", "AWS_DEFAULT_REGION"), fallback
+            )
         if call.endpoint.url and "endpoint_url" not in settings:
             names = ("AWS_ENDPOINT_URL_STS", "AWS_ENDPOINT_URL")
-            name = next((name for name in names if environ.get(name)), None)
-            yield entry("endpoint_url", call.endpoint.url, "environment" if name else "source", within=name)
+            yield self._variable("endpoint_url", call.endpoint.url, names, "source")
+
+    def _variable(self, key: str, value: str, names: tuple[str, ...], fallback: str) -> Document:
+        name = next((name for name in names if self._environ.get(name)), None)
+        return _setting(key, value, "environment" if name else fallback, within=name)
 
     def hop(self, call: StsCall, *, has_key: bool) -> Document:
-        """One call of the chain, and where it is written down."""
-        profile = call.profile
-        place = self._line(f"profiles.{profile.name.partition('@')[0]}")
+        """One call of the chain, with the file and line of its profile."""
+        profile, sent = call.profile, call.parameters
+        file, line = self._line(f"profiles.{profile.name.partition('@')[0]}")
         if call.path[-1][0] != self._config.path:
-            place = profiles.place_of(self._files, call.path[-1][1]) or (call.path[-1][0], 1)
-        sent = call.parameters
+            file, line = profiles.place_of(self._files, call.path[-1][1]) or (call.path[-1][0], 1)
         return {
             "profile": profile.name,
             "api": call.api,
             "target": sent.get("RoleArn") or sent.get("TargetPrincipal") or sent.get("SerialNumber"),
             "key": call.key if has_key else None,
-            "file": place[0],
-            "line": place[1],
+            "file": file,
+            "line": line,
         }
 
     def source(self, origin: CredentialSource) -> Document:
-        """Whose credentials the first call is made with."""
+        """The source credentials of the chain."""
         place = profiles.place_of(self._files, origin.name) if origin.place == "aws profile" else None
+        file, line = place or (None, None)
         return {
             "place": origin.place,
             "name": origin.name or None,
             "access_key_id": origin.identity[4:] if origin.identity.startswith("key:") else None,
             "lifetime": origin.lifetime,
             "login": origin.login or None,
-            "file": place[0] if place else None,
-            "line": place[1] if place else None,
+            "file": file,
+            "line": line,
         }

@@ -8,7 +8,7 @@ import stat
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.errors import ConfigError
+from credhelper.errors import ConfigError, lower_first, os_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,7 +53,7 @@ def _text(path: str) -> str:
             f"no configuration file '{path}'", remedy, f"'{_example()}' shows every key"
         ) from None
     except OSError as error:
-        raise ConfigError(f"cannot read '{path}': {lower_first(error.strerror or 'unknown error')}") from None
+        raise ConfigError(f"cannot read '{path}': {os_reason(error)}") from None
     if len(content) > SIZE_LIMIT:
         raise ConfigError(f"'{path}' is larger than 4 MiB")
     try:
@@ -123,8 +123,3 @@ def _example() -> str:
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     places = [os.path.join(place, "config.example.toml") for place in (here, os.path.dirname(here))]
     return next((place for place in places if os.path.exists(place)), "config.example.toml")
-
-
-def lower_first(text: str) -> str:
-    """A library's message as part of a sentence of ours."""
-    return text[:1].lower() + text[1:]

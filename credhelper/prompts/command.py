@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from credhelper.deadline import LateError
-from credhelper.errors import CancelledError
+from credhelper.errors import CancelledError, os_reason
 from credhelper.prompts.programs import LIMIT, Ran, find, run
 
 if sys.platform == "win32":
@@ -57,7 +57,7 @@ class Command:
         except LateError:
             raise self._failed(f"printed no code within {seconds:.0f} s") from None
         except OSError as error:
-            raise self._failed(f"cannot be started: {(error.strerror or 'error').lower()}") from None
+            raise self._failed(f"cannot be started: {os_reason(error)}") from None
         return self._code(ran)
 
     def _code(self, ran: Ran) -> str:

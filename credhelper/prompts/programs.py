@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from functools import partial
 from typing import IO, TYPE_CHECKING, Any, Final
 
 from credhelper.deadline import Deadline, LateError, Running
+from credhelper.processes import KILL, signal_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,19 +60,11 @@ def started(
         yield process
     finally:
         if process.returncode is None:  # once it has been waited for, its number may be somebody else's
-            _kill(process)
+            signal_group(process, KILL)
             process.wait()
         for stream in (process.stdin, process.stdout, process.stderr):
             if stream is not None:
                 stream.close()
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    if sys.platform == "win32":
-        process.kill()
-        return
-    with contextlib.suppress(OSError):
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def run(

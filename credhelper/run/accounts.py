@@ -1,4 +1,4 @@
-"""Which accounts are meant: ids and aliases, a file of them, or all of an organization that are active."""
+"""The accounts of `--accounts`: ids and aliases, a file of them, or the active members of an organization."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.config.toml import lower_first
-from credhelper.errors import ConfigError, RefusedError
+from credhelper.errors import ConfigError, RefusedError, os_reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,9 +17,11 @@ if TYPE_CHECKING:
     from credhelper.credentials import AccessKey
 
 ALL: Final = "all"
-FILE_LIMIT: Final = 4 * 1024 * 1024
+LIMIT: Final = 4 * 1024 * 1024
+"""Bytes of a text with names."""
+
 LIST_SECONDS: Final = 120.0
-"""Time for ListAccounts, which gives twenty at a time."""
+"""Time for ListAccounts, which returns twenty accounts a page."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,11 @@ def pick(
     left_out: Iterable[str],
     organization: Callable[[], Iterable[Account]],
 ) -> list[Account]:
-    """The accounts, once each and in the order in which they are named, for a profile with an open target.
+    """The accounts for a profile with an open target, each once, in the order of their names.
 
-    Each of `wanted` and `left_out` is `ID,ALIAS,...`, `@FILE`, or `all`; `organization` lists those of the
-    last one, and is asked when everything else is known to be right. Of an organization the accounts that
-    the profile may not be used on are left out; one that is named is an error. Raises ConfigError.
+    Each of `wanted` and `left_out` is `ID,ALIAS,...`, `@FILE`, or `all`. `organization` lists the accounts of
+    `all`; it is called last, after everything else was checked. An account that the profile does not allow is
+    an error if it is named, and left out of `all`. Raises ConfigError.
     """
     excluded = set(_ids(config, left_out))
     if ALL in excluded:
@@ -50,20 +51,20 @@ def pick(
     found: dict[str, Account] = {}
     for account_id in _ids(config, wanted):
         if account_id != ALL and account_id not in excluded:
-            config.aim(profile, account_id)  # may it be used there?
+            config.aim(profile, account_id)  # raises where the profile does not allow it
         found[account_id] = Account(account_id, config.account_name(account_id))
     if found.pop(ALL, None):
         found |= {each.id: each for each in _allowed(config, profile, organization()) if each.id not in found}
     picked = [account for account_id, account in found.items() if account_id not in excluded]
     if not picked:
-        raise ConfigError("no account is left to go to")
+        raise ConfigError("no account is left")
     return picked
 
 
 def of_organization(services: Services, access_key: AccessKey) -> list[Account]:
-    """The active member accounts of the organization that these keys belong to.
+    """The active member accounts of the organization of this key. Raises CredhelperError.
 
-    The management account is not among them: AssumeRoot does not work there. Raises CredhelperError.
+    The management account is left out: AssumeRoot does not work there.
     """
     try:
         pages = services.pages(access_key, "organizations", "ListAccounts", LIST_SECONDS)
@@ -75,12 +76,12 @@ def of_organization(services: Services, access_key: AccessKey) -> list[Account]:
 
 
 def _is_active(account: Mapping[str, Any]) -> bool:
-    """Whether its State is so; Status is what older versions of the API say. One that says neither may be."""
+    """Whether an account is active. Older versions of the API have Status and no State."""
     return (account.get("State") or account.get("Status") or "ACTIVE") == "ACTIVE"
 
 
 def _is_member(account: Mapping[str, Any]) -> bool:
-    """Whether it is not the management account, which each account's ARN begins with.
+    """Whether it is another one than the MANAGEMENT account in its ARN.
 
     arn:aws:organizations::MANAGEMENT:account/ORGANIZATION/ACCOUNT
     """
@@ -105,27 +106,26 @@ def _ids(config: Config, values: Iterable[str]) -> Iterator[str]:
 
 
 def _ids_in_file(config: Config, path: str) -> Iterator[str]:
-    """One id or alias a line; `#` begins a comment."""
-    for number, line in enumerate(_read(path).splitlines(), 1):
-        name = line.partition("#")[0].strip()
-        if not name:
-            continue
+    try:
+        with open(path, "rb") as file:  # maybe a pipe: <(...) of a shell
+            content = file.read(LIMIT + 1)
+    except OSError as error:
+        raise ConfigError(f"'{path}' cannot be read: {os_reason(error)}") from None
+    for number, name in read_names(content, f"'{path}'"):
         try:
             yield config.account_id(name)
-        except ConfigError as error:
+        except ConfigError as error:  # noqa: PERF203 - it ends the loop
             raise ConfigError(f"'{path}' line {number}: {error.sentence}", *error.hints) from None
 
 
-def _read(path: str) -> str:
+def read_names(content: bytes, origin: str) -> Iterator[tuple[int, str]]:
+    """The names in a text, one a line, with their line numbers; `#` begins a comment. Raises ConfigError."""
+    if len(content) > LIMIT:
+        raise ConfigError(f"{origin} is larger than {LIMIT // 1024 // 1024} MiB")
     try:
-        with open(path, "rb") as file:  # which may be a pipe: <(...) of a shell
-            content = file.read(FILE_LIMIT + 1)
-    except OSError as error:
-        why = lower_first(error.strerror or "unknown error")
-        raise ConfigError(f"'{path}' cannot be read: {why}") from None
-    if len(content) > FILE_LIMIT:
-        raise ConfigError(f"'{path}' is larger than {FILE_LIMIT // 1024 // 1024} MiB")
-    try:
-        return content.decode("utf-8-sig")
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        raise ConfigError(f"'{path}' is not UTF-8") from None
+        raise ConfigError(f"{origin} is not UTF-8") from None
+    for number, line in enumerate(lines, 1):
+        if name := line.partition("#")[0].strip():
+            yield number, name

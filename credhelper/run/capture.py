@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,7 +15,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from credhelper.errors import CredhelperError
-from credhelper.run.command import cannot_be_run
+from credhelper.processes import KILL, signal_group
+from credhelper.run.command import cannot_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,8 +27,6 @@ OUTPUT_LIMIT: Final = 16 * 1024 * 1024
 BLOCK: Final = 65536
 AFTERWARDS: Final = 1.0
 """Seconds that what a command has left behind may still write; then it is ended too."""
-
-KILL: Final = getattr(signal, "SIGKILL", signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class Commands:
         with self._lock:
             self._ending = True
             for process in self._running:
-                _signal(process, number)
+                signal_group(process, number)
 
     def _start(
         self, program: str, words: Sequence[str], environ: Mapping[str, str]
@@ -84,7 +82,7 @@ class Commands:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise cannot_be_run(words[0], error) from None
+                raise cannot_run(words[0], error) from None
             self._running.add(process)
             return process
 
@@ -97,7 +95,7 @@ class Commands:
         over = [output.is_over(AFTERWARDS) for output in outputs]
         with self._lock:
             if self._ending or not all(over):
-                _signal(process, KILL)
+                signal_group(process, KILL)
             self._running.discard(process)
             process.wait()
         for output in outputs:
@@ -134,15 +132,3 @@ class _Output:
         """Close it, unless a process that has a session of its own still holds the other end."""
         if self.is_over(AFTERWARDS):
             self._stream.close()
-
-
-if sys.platform == "win32":
-
-    def _signal(process: subprocess.Popen[bytes], number: int) -> None:  # noqa: ARG001 - Windows has none
-        process.terminate()
-
-else:
-
-    def _signal(process: subprocess.Popen[bytes], number: int) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # sudo: not ours to signal
-            os.killpg(process.pid, number)

@@ -25,7 +25,7 @@ import h11
 
 from credhelper import expiry
 from credhelper.credentials import Credentials, utc
-from credhelper.errors import BY_STATUS, CredhelperError, UnreachableError, printable
+from credhelper.errors import BY_STATUS, CredhelperError, UnreachableError, os_reason, printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -421,8 +421,7 @@ def _listen() -> socket.socket:
         listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
-        why = (error.strerror or "unknown error").lower()
-        raise CredhelperError(f"cannot listen on 127.0.0.1: {why}") from None
+        raise CredhelperError(f"cannot listen on 127.0.0.1: {os_reason(error)}") from None
     listener.setblocking(False)
     return listener
 

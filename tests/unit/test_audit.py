@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,13 +12,9 @@ from credhelper.audit import Audit, Line
 from credhelper.errors import CredhelperError
 from credhelper.log import Log
 
-from sandbox import PROFILES, PROGRAM
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sandbox import Sandbox
-    from sts import LoopbackSts
 
 MINTED = Line("minted", "unlock", "AssumeRoot", account="111122223333", reason="ticket \N{KEY}\n4711")
 
@@ -33,18 +28,6 @@ def path(tmp_path: Path) -> Path:
 def record(path: Path, *, required: bool = False) -> Audit:
     """The record, with a log beside its directory."""
     return Audit(str(path), Log(str(path.parent.parent / "log")), required=required)
-
-
-def test_on_a_full_disk_nothing_is_minted(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Where the record is required, its line has to fit before AWS is asked."""
-    sandbox.configure(PROFILES + "\n[audit]\nrequired = true\n")
-    command = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get developer"]
-    done = subprocess.run(command, env=sandbox.environ, capture_output=True, text=True, check=False)
-
-    assert (done.returncode, sts.count()) == (1, 0)
-    assert "nothing is minted: '[audit] required' is set" in done.stderr
-    sandbox.get("developer")
-    sandbox.check_modes()
 
 
 def test_a_line(path: Path) -> None:

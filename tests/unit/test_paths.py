@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -13,13 +11,10 @@ import pytest
 
 from credhelper import paths
 
-from disks import as_root, fill
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sandbox import Sandbox
 
 NOBODY = 65534
 posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
@@ -134,20 +129,6 @@ class TestOwnership:
         (tmp_path / "link").symlink_to(tmp_path / "nowhere")
         assert not paths.may_write_in(str(tmp_path / "link"))
 
-    def test_the_program_in_somebody_elses_home(
-        self, sandbox: Sandbox, foreign: Callable[[Path], None]
-    ) -> None:
-        """Under sudo the answer still comes, and nothing is left in the home of who called."""
-        if os.geteuid():
-            pytest.skip("only root runs programs in somebody else's home")
-        before = sorted(sandbox.home.rglob("*"))
-        for path in (*before, sandbox.home):
-            foreign(path)
-        sandbox.environ["CREDHELPER_KEYRING"] = "none"
-        sandbox.environ["XDG_RUNTIME_DIR"] = str(sandbox.home / "run")
-        assert sandbox.get("developer")["AccountId"] == "222233334444"
-        assert sorted(sandbox.home.rglob("*")) == before
-
 
 class TestFiles:
     """What is written is private and whole."""
@@ -189,13 +170,6 @@ class TestFiles:
             paths.append_line(str(path), "line")
         assert paths.read_lines(str(path)) == []
 
-    @pytest.mark.parametrize("name", ["audit.jsonl", "credhelper.log", "items.jsonl"])
-    def test_the_program_and_a_fifo(self, sandbox: Sandbox, name: str) -> None:
-        """The answer comes although a file of ours has turned into a FIFO."""
-        sandbox.state.mkdir(parents=True)
-        os.mkfifo(sandbox.state / name)
-        sandbox.get("developer")
-
     def test_a_cut_line_does_not_swallow_the_next(self, tmp_path: Path) -> None:
         """After a line without its end, the next one begins on its own."""
         file = tmp_path / "log"
@@ -211,34 +185,9 @@ class TestFiles:
         assert paths.read_lines(path) == ["three"]
         assert os.listdir(tmp_path) == ["items"]
 
-    def test_lines_do_not_mix(self, tmp_path: Path) -> None:
-        """Eight processes that append at once leave every line whole, and none out."""
-        path = str(tmp_path / "log")
-        write = (
-            "import sys; from credhelper import paths\n"
-            "for number in range(200): paths.append_line(sys.argv[1], f'{sys.argv[2]} {number} ' + 'x' * 300)"
-        )
-        processes = [subprocess.Popen([sys.executable, "-c", write, path, str(who)]) for who in range(8)]
-        assert [process.wait(60) for process in processes] == [0] * 8
-        # An empty line is possible where one is seen half written; every reader passes over it.
-        lines = [line for line in paths.read_lines(path) if line]
-        expected = [f"{who} {number} {'x' * 300}" for who in range(8) for number in range(200)]
-        assert sorted(lines) == sorted(expected)
-
 
 class TestDisk:
     """A disk that takes nothing more."""
-
-    def test_a_full_disk_is_an_error(self, small: Path) -> None:
-        """A line that was written in part counts as not written."""
-
-        def fill() -> None:
-            for _ in range(1000):
-                paths.append_line(str(small / "log"), "x" * 1000)
-
-        with pytest.raises(OSError, match="No space left") as raised:
-            fill()
-        assert raised.value.errno == errno.ENOSPC
 
     def test_a_line_cut_short_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """Where the system takes a part of a line, that is an error, and the next line stands alone."""
@@ -249,28 +198,6 @@ class TestDisk:
                 paths.append_line(path, "a long line")
         paths.append_line(path, "another")
         assert paths.read_lines(path) == ["a lon", "another"]
-
-    def test_replacing_on_a_full_disk(self, small: Path) -> None:
-        """Where the new lines do not fit, the old ones stay, and nothing is left beside them."""
-        path = str(small / "items")
-        paths.replace_private(path, "old\n")
-        fill(small)
-        with pytest.raises(OSError, match="No space left"):
-            paths.replace_private(path, "x" * 100_000)
-        assert paths.read_lines(path) == ["old"]
-        assert sorted(os.listdir(small)) == ["filler", "items"]
-
-    @pytest.mark.parametrize("trouble", ["full", "read-only"])
-    def test_the_program(self, sandbox: Sandbox, small: Path, trouble: str) -> None:
-        """On a disk that is full or read-only the answer still comes."""
-        sandbox.environ["XDG_STATE_HOME"] = str(small / "state")
-        sandbox.environ["XDG_RUNTIME_DIR"] = str(small)
-        if trouble == "full":
-            fill(small)
-        else:
-            assert as_root("mount", "-o", "remount,ro", str(small)).returncode == 0
-        sandbox.environ["CREDHELPER_KEYRING"] = "none"
-        assert sandbox.get("developer")["AccountId"] == "222233334444"
 
 
 class TestRotation:

@@ -453,7 +453,7 @@ class TestTls:
         assert server.count() == 2
         assert not (sandbox.state / "items.jsonl").exists()
         assert [each["certificate"] for each in sandbox.audit()] == ["not verified"] * 2
-        assert "--no-verify-ssl, so nobody knows who answers" in sandbox.log()
+        assert "--no-verify-ssl: TLS is not verified" in sandbox.log()
         sandbox.run(*AS_ROLE)
         assert sandbox.audit()[-1]["certificate"] is None
 
@@ -463,7 +463,7 @@ class TestTls:
         status, shown = sandbox.on_a_terminal(*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl", "--show")
 
         assert status == 0
-        assert "warning: --no-verify-ssl: nobody knows who answers" in " ".join(shown.split())
+        assert "warning: --no-verify-ssl: TLS is not verified" in " ".join(shown.split())
 
     def test_does_not_exist_elsewhere(self, sandbox: Sandbox) -> None:
         """Neither as a flag of a profile nor in the file."""

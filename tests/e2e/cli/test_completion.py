@@ -18,7 +18,7 @@ import click
 import pytest
 
 import credhelper
-from credhelper.cli import completers_run, main
+from credhelper.cli import completers, main
 
 import requirements
 from sandbox import AWS_CONFIG, PROFILES, Sandbox
@@ -267,19 +267,19 @@ class TestTheAnswers:
             "AWS_CONFIG_FILE": str(desk.home / ".aws/config")
         }
         words = [
-            *completers_run.sources(environ, ""),
-            *completers_run.profiles(environ, "", bare=True),
-            *completers_run.accounts(environ, ""),
+            *completers.sources(environ, ""),
+            *completers.profiles(environ, "", bare=True),
+            *completers.accounts(environ, ""),
         ]
 
-        assert "org-admin" in {word.text for word in words}
-        assert all(re.fullmatch(r"[A-Za-z0-9._+=@-]+", word.text) for word in words)
+        assert "org-admin" in {word.value for word in words}
+        assert all(re.fullmatch(r"[A-Za-z0-9._+=@-]+", word.value) for word in words)
 
     def test_a_list_of_accounts(self, desk: Sandbox) -> None:
         """Behind a comma the next one is completed."""
         environ = {"CREDHELPER_CONFIG": str(desk.config)}
 
-        assert [word.text for word in completers_run.accounts(environ, "111122223333,pay")] == [
+        assert [word.value for word in completers.accounts(environ, "111122223333,pay")] == [
             "111122223333,payments-prod"
         ]
 

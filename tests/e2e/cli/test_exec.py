@@ -180,9 +180,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "sentence"),
         [
-            (["developer", "ls"], "'ls' does not stand behind '--'"),
+            (["developer", "ls"], "'ls' is not after '--'"),
             (["developer", "ls", "-l"], "no such option '-l'"),
-            (["developer", "ls", "--", "-l"], "'ls' does not stand behind '--'"),
+            (["developer", "ls", "--", "-l"], "'ls' is not after '--'"),
         ],
     )
     def test_a_command_in_front_of_the_dashes(
@@ -193,7 +193,7 @@ class TestCommand:
 
         assert said.splitlines() == [
             f"credhelper: error: {sentence}",
-            "credhelper: hint: a command and its options stand behind '--': credhelper exec NAME -- CMD",
+            "credhelper: hint: put the command and its options after '--': credhelper exec NAME -- CMD",
         ]
 
     @pytest.mark.parametrize(

@@ -221,7 +221,7 @@ class TestTheHuman:
     def test_nobody(self, sandbox: Sandbox) -> None:
         """Most profiles ask for nothing."""
         assert told(sandbox, "developer")["human"] == []
-        assert "is not asked" in sandbox.run("explain", "developer").stdout.decode()
+        assert re.search("^prompt +none$", sandbox.run("explain", "developer").stdout.decode(), re.MULTILINE)
 
     def test_a_code_and_a_yes(self, sandbox: Sandbox) -> None:
         """The code is for the session that roles share; a yes that still lasts is not asked for again."""
@@ -234,7 +234,10 @@ class TestTheHuman:
         assert [each["now"] for each in told(sandbox, "coded")["human"] if each["what"] == "confirm"] == [
             False
         ]
-        assert "and has said it" in sandbox.run("explain", "coded").stdout.decode()
+        assert (
+            "a confirmation, valid for 900 s, already given (coded)"
+            in sandbox.run("explain", "coded").stdout.decode()
+        )
 
     def test_a_reason(self, sandbox: Sandbox) -> None:
         """Also where it is only a part of a name; given ahead of time, it is not asked for."""

@@ -196,7 +196,7 @@ class TestClear:
         sandbox.get("developer")
         secret_service.signal(signal.SIGSTOP)
 
-        assert "the keyring did not let go of 1 of 1 items" in sandbox.refuses(1, "clear", "--all")
+        assert "the keyring did not delete 1 of 1 items" in sandbox.refuses(1, "clear", "--all")
 
         secret_service.signal(signal.SIGCONT)
 

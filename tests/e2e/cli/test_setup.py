@@ -75,8 +75,8 @@ class TestBegin:
         """A page to fill in, 0600 in a directory that is 0700, and what comes next; ~/.aws/config waits."""
         before = trace(aws)
         assert said(sandbox) == (
-            f"'{sandbox.config}' was written, as a page to fill in\n"
-            "next: do that, and run 'credhelper setup' again: its profiles become profiles of ~/.aws/config\n"
+            f"'{sandbox.config}' has been written as a template\n"
+            "next: fill it in, and run 'credhelper setup' again to write its profiles into ~/.aws/config\n"
         )
         assert sandbox.config.read_text() == STARTER
         modes = [stat.S_IMODE(path.stat().st_mode) for path in (sandbox.config, sandbox.config.parent)]
@@ -131,7 +131,7 @@ class TestBegin:
 
     def test_remove(self, sandbox: Sandbox) -> None:
         """Where nothing is set up there is nothing to remove, and no page is written for that."""
-        assert said(sandbox, "--remove") == f"'{sandbox.home}/.aws/config' has no profile of credhelper's\n"
+        assert said(sandbox, "--remove") == f"'{sandbox.home}/.aws/config' has no credhelper profiles\n"
         assert not sandbox.config.exists()
 
 
@@ -216,9 +216,9 @@ class TestFiles:
 
     def test_first_change(self, sandbox: Sandbox, aws: Path) -> None:
         """What the file held before the first change is kept beside it, and where is said."""
-        assert f"what it held before is in '{aws}.credhelper-backup'\n" in said(sandbox)
+        assert f"the previous content is in '{aws}.credhelper-backup'\n" in said(sandbox)
         assert Path(f"{aws}.credhelper-backup").read_text() == AWS_CONFIG
-        assert "what it held" not in said(sandbox, "--remove")
+        assert "previous content" not in said(sandbox, "--remove")
 
     def test_two_at_once(self, sandbox: Sandbox, aws: Path) -> None:
         """A setup waits for another one to be done, and loses nothing of what that has written."""
@@ -259,7 +259,7 @@ class TestEntries:
             "  new        unlock-bucket\n"
             "  new        developer\n"
             "  left out   audit-root: it needs accounts: 'credhelper setup audit-root --accounts ID,...'\n"
-            f"what it held before is in '{aws}.credhelper-backup'\n"
+            f"the previous content is in '{aws}.credhelper-backup'\n"
             "doctor: no problems\n"
             "next: aws sts get-caller-identity --profile unlock-bucket\n"
         )
@@ -346,7 +346,7 @@ class TestEntries:
         """A name stands for all its targets; with the last entry the block goes, too."""
         said(sandbox, "--accounts", "payments-prod,222233334444")
         assert said(sandbox, "--remove", "audit-root") == (
-            f"'{aws}' is without:\n"
+            f"removed from '{aws}':\n"
             "  removed    audit-root@payments-prod\n"
             "  removed    audit-root@222233334444\n"
         )
@@ -354,7 +354,7 @@ class TestEntries:
         sandbox.configure("what was here is broken by now")
         said(sandbox, "--remove", *CLOSED)
         assert aws.read_text() == AWS_CONFIG
-        assert said(sandbox, "--remove") == f"'{aws}' has no profile of credhelper's\n"
+        assert said(sandbox, "--remove") == f"'{aws}' has no credhelper profiles\n"
 
     def test_many(self, sandbox: Sandbox, aws: Path) -> None:
         """Of thousands of accounts all are written and the first twenty are named."""
@@ -428,7 +428,7 @@ class TestWarnings:
         text = said(sandbox, PATH="/usr/bin:/bin")
         program = Path(PROGRAM).with_name("credhelper-get")
         assert ours(aws)["developer"]["credential_process"] == f"{program} developer"
-        assert f"warning: '{program}' may not stay there: it is in a virtual environment" in text
+        assert f"warning: '{program}' may go away: it is in a virtual environment" in text
 
     def test_a_launcher_that_does_not_answer(self, sandbox: Sandbox, aws: Path) -> None:
         """`credhelper get` it is where the launcher does not start."""

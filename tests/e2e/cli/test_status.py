@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper.cache.keyring import PINNED
-from credhelper.cli import screens
+from credhelper.cli import status
 
 import requirements
 import shapes
@@ -324,13 +324,13 @@ class TestForPeople:
     )
     def test_spans(self, seconds: float, said: str) -> None:
         """As short as it can be said."""
-        assert screens.span(seconds) == said
+        assert status.span(seconds) == said
 
     def test_every_pinned_keyring_has_a_name(self) -> None:
         """People know them by other names than their classes."""
         pinned = {f"{each.module}.{each.name}" for group in PINNED.values() for each in group}
 
-        assert set(screens.NAMES) == pinned
+        assert set(status.KEYRING_NAMES) == pinned
 
 
 class TestHostileNames:

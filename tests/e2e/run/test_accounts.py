@@ -113,8 +113,8 @@ class TestNames:
                 "target 'wbe' is neither an account id nor an alias from [accounts]; did you mean 'web'",
             ),
             ("all", "wbe", "target 'wbe' is neither an account id nor an alias"),
-            ("web", "web", "no account is left to go to"),
-            (",", "", "no account is left to go to"),
+            ("web", "web", "no account is left"),
+            (",", "", "no account is left"),
             ("web", "all", "'--exclude all' leaves no account"),
             ("@/nowhere", "", "'/nowhere' cannot be read: no such file or directory"),
             ("@/", "", "'/' cannot be read: is a directory"),
@@ -129,7 +129,7 @@ class TestNames:
         """Exit 2, with file and line, and the nearest alias."""
         (tmp_path / "bad").write_text("web\nx@y\n")
         (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
-        (tmp_path / "huge").write_bytes(b"\n" * (run_accounts.FILE_LIMIT + 1))
+        (tmp_path / "huge").write_bytes(b"\n" * (run_accounts.LIMIT + 1))
         with pytest.raises(ConfigError) as caught:
             pick(wanted.replace("{tmp}", str(tmp_path)), exclude=(exclude,), asked=_nobody)
 

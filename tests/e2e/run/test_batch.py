@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from credhelper.run import batch as room
+from credhelper.run import batch
 
 import sts_faults as faults
 from lent_keyring import lend
@@ -462,14 +462,14 @@ class TestStop:
     def test_after_a_while_they_are_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Whoever does not listen to a signal that came once; or at once, where it comes again."""
         told: list[int] = []
-        stop = room.Stop(told.append)
+        stop = batch.Stop(told.append)
         for _ in range(2):
             stop.now(signal.SIGTERM)
         assert told == [signal.SIGTERM, signal.SIGKILL]
 
-        monkeypatch.setattr(room, "GRACE", 0.05)
+        monkeypatch.setattr(batch, "GRACE", 0.05)
         told.clear()
-        room.Stop(told.append).now(signal.SIGTERM)
+        batch.Stop(told.append).now(signal.SIGTERM)
         assert until(lambda: told == [signal.SIGTERM, signal.SIGKILL])
 
     def test_a_request_under_way_is_waited_for(self, sandbox: Sandbox, sts: LoopbackSts) -> None:

@@ -22,6 +22,8 @@ from credhelper.awsconfig import profiles as awsconfig_profiles
 from credhelper.credentials import Clocks, Credentials
 from credhelper.errors import ConfigError
 from credhelper.run import command as run_command
+from credhelper.run import environment
+from credhelper.run.environment import Context
 
 from sandbox import is_alive, until
 
@@ -47,7 +49,7 @@ EXPORTED = {
     "AWS_REGION": "eu-west-1",
     "AWS_DEFAULT_REGION": "eu-west-1",
 }
-NAMES = ("unlock-bucket", "111122223333", "eu-west-1")
+CONTEXT = Context("unlock-bucket", "111122223333", "eu-west-1")
 ENDPOINT = {
     "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/credentials",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN": "ours",
@@ -81,20 +83,20 @@ class TestEnvironment:
 
     def test_nothing_but_what_the_contract_says_is_exported(self) -> None:
         """The three variables, their expiration, profile, account and region."""
-        assert run_command.environment({}, MINTED, *NAMES) == EXPORTED
-        assert run_command.exports({"PATH": "/bin", "AWS_PROFILE": "x"}, MINTED, *NAMES) == EXPORTED
+        assert environment.with_session({}, MINTED, CONTEXT) == EXPORTED
+        assert environment.exported({"PATH": "/bin", "AWS_PROFILE": "x"}, MINTED, CONTEXT) == EXPORTED
 
     def test_the_callers_environment_is_kept(self) -> None:
         """But for every other source of credentials, and the caller's own keys."""
         own = {"PATH": "/bin", "AWS_PAGER": "less", "AWS_CONFIG_FILE": "/c", "AWS_CA_BUNDLE": "/ca"}
         caller = {**own, **STALE, "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "x"}
 
-        assert run_command.environment(caller, MINTED, *NAMES) == {**own, **EXPORTED}
+        assert environment.with_session(caller, MINTED, CONTEXT) == {**own, **EXPORTED}
 
     def test_no_trace_of_an_exec_around_this_one(self) -> None:
         """An account that is not known is not the outer one's."""
         caller = {"CREDHELPER_ACCOUNT": "999988887777", "CREDHELPER_PROFILE": "outer"}
-        given = run_command.environment(caller, MINTED, "inner", None, None)
+        given = environment.with_session(caller, MINTED, Context("inner", None, None))
 
         assert given["CREDHELPER_PROFILE"] == "inner"
         assert "CREDHELPER_ACCOUNT" not in given
@@ -114,8 +116,8 @@ class TestEnvironment:
     def test_the_callers_region_counts_more(self, caller, profiles, expected) -> None:
         """The caller's own if set, else the profile's; one of the two variables stands for both."""
         for given in (
-            run_command.environment(caller, MINTED, "p", None, profiles),
-            run_command.served_environment(caller, ENDPOINT, "p", None, profiles),
+            environment.with_session(caller, MINTED, Context("p", None, profiles)),
+            environment.with_server(caller, ENDPOINT, Context("p", None, profiles)),
         ):
             assert (given.get("AWS_REGION"), given.get("AWS_DEFAULT_REGION")) == expected
 
@@ -127,7 +129,7 @@ class TestServedEnvironment:
         """Keys in the environment would win, the relative URI too; a token file would win over the token."""
         mine = {name: "x" for name in EXPORTED if name.startswith("AWS_") and "REGION" not in name}
         keys = {**mine, "AWS_ACCESS_KEY": "x", "AWS_SECRET_KEY": "x"}
-        given = run_command.served_environment({"PATH": "/bin", **STALE, **keys}, ENDPOINT, *NAMES)
+        given = environment.with_server({"PATH": "/bin", **STALE, **keys}, ENDPOINT, CONTEXT)
         context = {name: value for name, value in EXPORTED.items() if name not in keys}
 
         assert given == {"PATH": "/bin", **context, **ENDPOINT}
@@ -138,16 +140,16 @@ class TestServedEnvironment:
         """They would win over the endpoint: exit 2, with the file and the key and without the value."""
         files = _aws_files(tmp_path, **{where: f"[default]\nregion = eu-west-1\n{key} = SECRET\n"})
         with pytest.raises(ConfigError) as caught:
-            run_command.refuse_winners(awsconfig_profiles.read(files))
+            environment.refuse_default_keys(awsconfig_profiles.read(files))
 
         path = tmp_path / where
-        assert caught.value.sentence == f"'{path}': '{key}' in [default] would win over the endpoint"
+        assert caught.value.sentence == f"'{path}': '{key}' in [default] takes precedence over --serve"
         assert "SECRET" not in str(caught.value.hints)
 
     def test_other_profiles_do_no_harm(self, tmp_path: Path) -> None:
         """Nor do settings of [default]."""
         config = "[default]\nregion = eu-west-1\noutput = json\n[profile a]\naws_access_key_id = AKIA\n"
-        run_command.refuse_winners(awsconfig_profiles.read(_aws_files(tmp_path, config=config)))
+        environment.refuse_default_keys(awsconfig_profiles.read(_aws_files(tmp_path, config=config)))
 
     @pytest.mark.parametrize("key", [*WINNING, "region", "output"])
     def test_botocore_agrees(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:

@@ -162,7 +162,10 @@ class TestCommand:
         sandbox.aws_config(AWS_CONFIG + AWS_CONFIG.replace("profile org-admin", "default"))
         said = sandbox.refuses(2, "exec", "developer", "--serve", "--", "true")
 
-        assert f"'{sandbox.home}/.aws/config': 'aws_access_key_id' in [default] would win" in said
+        assert (
+            f"'{sandbox.home}/.aws/config': 'aws_access_key_id' in [default] takes precedence over --serve"
+            in said
+        )
         assert sts.calls == []
         assert sandbox.run("exec", "developer", "--", "true").status == 0
 

@@ -312,13 +312,13 @@ class TestLogin:
             "unlock-bucket",
             "audit-root@payments-prod",
         ]
-        assert "renews itself without asking: 60 min" in said
+        assert "renewal without a prompt: 60 min" in said
 
     def test_without_a_keyring_and_an_agent_it_says_that_nothing_is_kept(self, sandbox: Sandbox) -> None:
         """Otherwise a person would wonder why they are asked again."""
         said = sandbox.run("login", "developer").stdout.decode()
 
-        assert "nothing keeps it: there is neither a keyring nor an agent" in said
+        assert "not cached: there is neither a keyring nor an agent" in said
 
     @pytest.mark.alone
     def test_nobody_there(self, mfa: Sandbox) -> None:
@@ -382,7 +382,7 @@ class TestDeliberately:
         """A reason and a yes, and nobody is asked when a program comes."""
         shared.configure(self.ROOT.format(rules="confirm = true\nrequire_reason = true\n"))
         said = shared.run("login", "unlock-bucket", "--yes", "--reason", "ticket 4711").stdout.decode()
-        assert "your yes: 15 min, until " in said
+        assert "confirmation: 15 min, until " in said
         shared.run("clear", "unlock-bucket")
         shared.get("unlock-bucket")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from credhelper.awsconfig.block import Entry
 from credhelper.awsconfig.ini import IniFile
 from credhelper.errors import ConfigError
 
-import requirements
 from blocks import ENTRIES, FILES, PROFILES, WRITTEN, reads, write
 
 
@@ -180,30 +178,6 @@ class TestBlock:
             "region = eu-west-1", "region = eu west\n[profile half one]\n[x]\ncredential_process = y"
         )
         assert block.block_entries(IniFile("config", text.encode())) == ENTRIES[1:]
-
-    @pytest.mark.parametrize("profile", PROFILES)
-    def test_aws_configure(self, config: Path, profile: str) -> None:
-        """What `aws configure set` adds to a profile of ours, even below END, belongs to the block."""
-        above = b"[profile a]\nregion = eu-west-1\n"
-        ours = block.with_block(IniFile("config", above), ENTRIES)
-        write(config, ours)
-        environ = {"AWS_CONFIG_FILE": str(config), "HOME": str(config.parent), "PATH": "/usr/bin:/bin"}
-        command = [
-            requirements.program("/usr/bin/aws"),
-            "configure",
-            "set",
-            "s3.addressing_style",
-            "path",
-            "--profile",
-            profile,
-        ]
-        subprocess.run(command, env=environ, check=True)
-        below = b"\n# the new one\n[profile b]\nregion = eu-west-1\n"
-        file = IniFile("config", config.read_bytes() + below)
-        assert b"addressing_style = path" in file.text
-        assert block.is_edited(file)
-        assert block.without_block(file) == above + below
-        assert block.with_block(file, ENTRIES) == ours + below
 
     @pytest.mark.parametrize(
         "entry",

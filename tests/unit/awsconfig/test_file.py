@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -210,21 +208,6 @@ class TestReplace:
 
         monkeypatch.setattr(os, "fsync", fsync)
         assert said_of(CredhelperError, file) == f"cannot write '{config}': no space left on device"
-
-    def test_kill(self, config: Path) -> None:
-        """Killed just before the rename, the file is as it was."""
-        write(config, b"[default]\n")
-        config.chmod(0o600)
-        code = (
-            "import os, signal, sys; from credhelper.awsconfig import file as a\n"
-            "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
-            "f = a.read(sys.argv[1]); a.replace(f, b'[x]', lambda _: True)"
-        )
-        done = subprocess.run([sys.executable, "-c", code, str(config)], check=False)
-        assert done.returncode == -9
-        assert config.read_bytes() == b"[default]\n"
-        modes = {stat.S_IMODE(path.stat().st_mode) for path in config.parent.iterdir() if path != config}
-        assert modes == {0o600}
 
 
 class TestCopy:

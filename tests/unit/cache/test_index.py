@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -118,32 +116,6 @@ def test_a_file_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
     log = (tmp_path / "log").read_text()
     assert "the index of keyring items cannot be written: " in log
     assert "the index of keyring items cannot be rewritten: " in log
-
-
-ADDER = """\
-import sys
-from credhelper.cache.index import Index, Item
-from credhelper.log import Log
-from credhelper.cache.locks import Locks
-path, run, who = sys.argv[1:]
-index = Index(path, Locks(run, Log(path + ".log")), Log(path + ".log"))
-for number in range(20):
-    item = Item(f"{who}-{number}", "p", "AssumeRole", 5, 1)
-    assert index.add(item)
-    if number % 2:
-        index.remove([item])
-"""
-
-
-def test_no_update_is_lost(index: Index, tmp_path: Path) -> None:
-    """Eight processes that add and strike out at once leave exactly what they did not strike out."""
-    arguments = [str(tmp_path / "items.jsonl"), str(tmp_path / "run")]
-    processes = [subprocess.Popen([sys.executable, "-c", ADDER, *arguments, str(who)]) for who in range(8)]
-    assert [process.wait(60) for process in processes] == [0] * 8
-    expected = {f"{who}-{number}" for who in range(8) for number in range(0, 20, 2)}
-    assert {item.key for item in index.items()} == expected
-    assert len((tmp_path / "items.jsonl").read_text().splitlines()) == len(expected)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["items.jsonl", "run"]
 
 
 def test_nothing_secret_is_in_it(index: Index, tmp_path: Path) -> None:

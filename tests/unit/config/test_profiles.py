@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from contextlib import suppress
@@ -15,18 +14,16 @@ from hypothesis import strategies as st
 
 from credhelper.config import profiles
 from credhelper.config.keys import BY_NAME, KEYS
-from credhelper.errors import ConfigError, printable
+from credhelper.errors import ConfigError
 
 import bad_configs
 from bad_configs import ACCOUNTS, DEVICE, ROLE, TASK, Bad
-from sts import SOURCE_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from credhelper.config.profiles import Config, Profile
 
-    from sandbox import Sandbox
 
 EXAMPLE = Path(__file__).parents[3] / "config.example.toml"
 
@@ -344,50 +341,6 @@ class TestBad:
             assert caught.value.sentence.startswith(f"'{path}' line {bad.line}: ")
         assert re.match(r"'|no |profile |target |cannot ", said)
         assert not caught.value.sentence.endswith(".")
-
-    def test_program(self, sandbox: Sandbox, bad: Bad) -> None:
-        """The program ends with status 2, an empty stdout, and the sentence as one line of ASCII."""
-        sandbox.config.write_bytes(bad.content)
-        said = sandbox.refuses(2, "get", bad.asked)
-        for word in bad.words:
-            assert printable(word) in said
-        if bad.line is not None:
-            assert f"config.toml' line {bad.line}: " in said
-        assert SOURCE_SECRET not in said
-        assert len(said) < 2400
-
-
-class TestPlaceOfTheFile:
-    def test_missing(self, sandbox: Sandbox) -> None:
-        """Without a configuration file the program says where it looked, and what to write."""
-        sandbox.config.unlink()
-        said = sandbox.refuses(2, "get", "x")
-        assert f"no configuration file '{sandbox.config}'" in said
-        assert "config.example.toml' shows every key" in said
-
-    def test_directory(self, sandbox: Sandbox) -> None:
-        """A directory in place of the file is refused."""
-        sandbox.config.unlink()
-        sandbox.config.mkdir()
-        assert f"cannot read '{sandbox.config}': is a directory" in sandbox.refuses(2, "get", "x")
-
-    def test_fifo(self, sandbox: Sandbox) -> None:
-        """A FIFO in place of the file is refused at once: nobody may ever write to it."""
-        sandbox.config.unlink()
-        os.mkfifo(sandbox.config)
-        assert f"'{sandbox.config}' is not a regular file" in sandbox.refuses(2, "get", "x")
-
-    def test_device(self, sandbox: Sandbox) -> None:
-        """An endless device in place of the file is refused."""
-        said = sandbox.refuses(2, "get", "x", CREDHELPER_CONFIG="/dev/zero")
-        assert "'/dev/zero' is not a regular file" in said
-
-    def test_out_of_reach(self, sandbox: Sandbox) -> None:
-        """A file that cannot be read is refused with the system's reason."""
-        place = "/proc/self/mem/config.toml"
-        assert f"cannot read '{place}': not a directory" in sandbox.refuses(
-            2, "get", "x", CREDHELPER_CONFIG=place
-        )
 
 
 FUZZ = settings(

@@ -1,0 +1,60 @@
+"""~/.aws/config under real programs: a killed process, and `aws configure set`."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from credhelper.awsconfig import block
+from credhelper.awsconfig.ini import IniFile
+
+import requirements
+from blocks import ENTRIES, PROFILES, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_kill(config: Path) -> None:
+    """Killed just before the rename, the file is as it was."""
+    write(config, b"[default]\n")
+    config.chmod(0o600)
+    code = (
+        "import os, signal, sys; from credhelper.awsconfig import file as a\n"
+        "os.replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "f = a.read(sys.argv[1]); a.replace(f, b'[x]', lambda _: True)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(config)], check=False)
+    assert done.returncode == -9
+    assert config.read_bytes() == b"[default]\n"
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in config.parent.iterdir() if path != config}
+    assert modes == {0o600}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_aws_configure(config: Path, profile: str) -> None:
+    """What `aws configure set` adds to a profile of ours, even below END, belongs to the block."""
+    above = b"[profile a]\nregion = eu-west-1\n"
+    ours = block.with_block(IniFile("config", above), ENTRIES)
+    write(config, ours)
+    environ = {"AWS_CONFIG_FILE": str(config), "HOME": str(config.parent), "PATH": "/usr/bin:/bin"}
+    command = [
+        requirements.program("/usr/bin/aws"),
+        "configure",
+        "set",
+        "s3.addressing_style",
+        "path",
+        "--profile",
+        profile,
+    ]
+    subprocess.run(command, env=environ, check=True)
+    below = b"\n# the new one\n[profile b]\nregion = eu-west-1\n"
+    file = IniFile("config", config.read_bytes() + below)
+    assert b"addressing_style = path" in file.text
+    assert block.is_edited(file)
+    assert block.without_block(file) == above + below
+    assert block.with_block(file, ENTRIES) == ours + below
