@@ -17,11 +17,12 @@ from credhelper.cache.store import Store, successor
 from credhelper.credentials import AccessKey
 from credhelper.log import Log
 
+from iam import ACCOUNT
 from sandbox import PROGRAM, Sandbox
 
 if TYPE_CHECKING:
     from iam import LoopbackIam
-    from sandbox import Result
+    from sandbox import Result, SecretService
 
 PROFILES = """
 [defaults]
@@ -37,7 +38,22 @@ REMOVE = ("key", "remove", "ci", "--yes")
 
 
 class KeySandbox(Sandbox):
-    """A sandbox with a long keyring timeout, for a busy machine."""
+    """A sandbox with a long keyring timeout, for a busy machine, and an IAM user with an access key."""
+
+    iam: LoopbackIam
+    user: str
+    key: AccessKey
+    service: SecretService
+
+    @property
+    def arn(self) -> str:
+        """The user's ARN."""
+        return f"arn:aws:iam::{ACCOUNT}:user/{self.user}"
+
+    @property
+    def delete_command(self) -> str:
+        """The AWS CLI command that deletes the user's key."""
+        return f"aws iam delete-access-key --access-key-id {self.key.access_key_id} --user-name {self.user}"
 
     def configure(self, text: str, endpoint: str | None = None) -> None:
         super().configure(f"{text}\n[keyring]\ntimeout = 20\n", endpoint)
@@ -99,12 +115,12 @@ class KeySandbox(Sandbox):
         assert not left, shown
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
 
-    def check_sound(self, iam: LoopbackIam, user: str) -> AccessKey:
+    def check_sound(self) -> AccessKey:
         """Check that the user's only key is the saved one, and that no rotation is left over."""
         found = self.saved()
         assert found is not None
-        assert iam.keys(user) == {found.access_key_id: "Active"}
-        assert iam.works(found)
+        assert self.iam.keys(self.user) == {found.access_key_id: "Active"}
+        assert self.iam.works(found)
         index = self.store().index
         assert [each.access_key_id for each in index.saved_keys()] == [found.access_key_id]
         assert (self.saved(successor("ci")), index.rotations()) == (None, [])

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from credhelper.credentials import AccessKey
 
-    from sandbox import SecretService
-
 
 @pytest.fixture(scope="module")
 def shared_iam() -> Iterator[LoopbackIam]:
@@ -42,22 +40,12 @@ def iam(shared_iam: LoopbackIam) -> LoopbackIam:
     return shared_iam
 
 
-@pytest.fixture
-def user() -> str:
-    """The name of a user that no other test has."""
-    return f"user-{uuid.uuid4().hex[:8]}"
-
-
-@pytest.fixture
-def key(iam: LoopbackIam, user: str) -> AccessKey:
-    """The user's access key."""
-    return iam.user(user)
-
-
 def configured(sandbox: KeySandbox, iam: LoopbackIam) -> KeySandbox:
-    """The sandbox, with profiles and endpoints."""
+    """The sandbox with profiles, endpoints, and a new user."""
     sandbox.configure(PROFILES, endpoint=iam.sts.url)
     sandbox.environ["AWS_ENDPOINT_URL_IAM"] = iam.url
+    sandbox.iam, sandbox.user = iam, f"user-{uuid.uuid4().hex[:8]}"
+    sandbox.key = iam.user(sandbox.user)
     return sandbox
 
 
@@ -68,42 +56,31 @@ def bare(tmp_path_factory: pytest.TempPathFactory, iam: LoopbackIam) -> KeySandb
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[KeySandbox, SecretService]]:
-    """A sandbox and its Secret Service, one for all tests: it takes longer to start than most tests."""
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeySandbox]:
+    """A sandbox with a Secret Service, one for all tests: it takes longer to start than most tests."""
     if not HAS_SECRET_SERVICE:
         requirements.missing("gnome-keyring")
     sandbox = KeySandbox(tmp_path_factory.mktemp("machine") / "home")
-    with sandbox.secret_service() as service:
-        yield sandbox, service
+    with sandbox.secret_service() as sandbox.service:
+        yield sandbox
 
 
 @pytest.fixture
-def service(machine: tuple[KeySandbox, SecretService]) -> Iterator[SecretService]:
-    """The Secret Service, which the test may stop."""
-    yield machine[1]
-    machine[1].signal(signal.SIGCONT)
-
-
-@pytest.fixture
-def desk(
-    machine: tuple[KeySandbox, SecretService],
-    iam: LoopbackIam,
-    service: SecretService,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[KeySandbox]:
-    """A sandbox with an empty keyring, no state and no cached sessions."""
-    sandbox, environ = machine[0], dict(machine[0].environ)
+def desk(machine: KeySandbox, iam: LoopbackIam, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeySandbox]:
+    """A sandbox with an empty keyring, no state and no cached sessions; it may stop its Secret Service."""
+    environ = dict(machine.environ)
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", environ["DBUS_SESSION_BUS_ADDRESS"])
     empty_keyring()
-    for place in (sandbox.state, sandbox.runtime):
+    for place in (machine.state, machine.runtime):
         shutil.rmtree(place, ignore_errors=True)
-    yield configured(sandbox, iam)
-    sandbox.environ = environ
+    yield configured(machine, iam)
+    machine.service.signal(signal.SIGCONT)
+    machine.environ = environ
 
 
 @pytest.fixture
-def saved(desk: KeySandbox, key: AccessKey) -> AccessKey:
+def saved(desk: KeySandbox) -> AccessKey:
     """The user's key, saved as 'ci' as `key add --no-check` saves it."""
-    desk.store().index.add(SavedKey("ci", key.access_key_id, None, None, int(time.time())))
-    desk.store().save_key("ci", key)
-    return key
+    desk.store().index.add(SavedKey("ci", desk.key.access_key_id, None, None, int(time.time())))
+    desk.store().save_key("ci", desk.key)
+    return desk.key

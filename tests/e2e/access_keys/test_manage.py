@@ -8,7 +8,7 @@ import signal
 import subprocess
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -21,39 +21,35 @@ from credhelper.log import Log
 
 import fake_keyrings
 import requirements
-from iam import ACCOUNT, LoopbackIam
+from iam import ACCOUNT
 from sandbox import Sandbox
 from saved_keys import PROFILES, REMOVE, ROTATE, STRANGER, KeySandbox
 from secrets_scan import find_secret
-
-if TYPE_CHECKING:
-    from sandbox import SecretService
 
 AWS_CLI = Path("/usr/bin/aws")
 PAIR = ("AKIAIOSFODNN7EXAMPLE", "SECRETwJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAM")
 
 
-def test_key_on_stdin_is_saved_with_its_owner_and_signs_for_profiles(
-    desk: KeySandbox, iam: LoopbackIam, user: str, key: AccessKey
-) -> None:
-    output = desk.save(key)
-    assert output.startswith(f"saved 'ci': {key.access_key_id} of arn:aws:iam::{ACCOUNT}:user/{user}\n")
+def test_key_on_stdin_is_saved_with_its_owner_and_signs_for_profiles(desk: KeySandbox) -> None:
+    output = desk.save(desk.key)
+    assert output.startswith(f"saved 'ci': {desk.key.access_key_id} of {desk.arn}\n")
     assert 'source_key = "ci"' in output
     assert desk.get("deploy")["AccountId"] == "222233334444"
-    assert [(call.action, call.access_key_id) for call in iam.sts.calls] == [
-        ("GetCallerIdentity", key.access_key_id),
-        ("AssumeRole", key.access_key_id),
+    assert [(call.action, call.access_key_id) for call in desk.iam.sts.calls] == [
+        ("GetCallerIdentity", desk.key.access_key_id),
+        ("AssumeRole", desk.key.access_key_id),
     ]
     desk.check_modes()
 
 
-def test_output_of_the_aws_cli_is_accepted(
-    desk: KeySandbox, iam: LoopbackIam, user: str, key: AccessKey
-) -> None:
+def test_output_of_the_aws_cli_is_accepted(desk: KeySandbox) -> None:
     aws = str(AWS_CLI) if AWS_CLI.exists() else requirements.missing("AWS CLI v2")
-    signer = {"AWS_ACCESS_KEY_ID": key.access_key_id, "AWS_SECRET_ACCESS_KEY": key.secret_access_key}
+    signer = {
+        "AWS_ACCESS_KEY_ID": desk.key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": desk.key.secret_access_key,
+    }
     made = subprocess.run(
-        [aws, "--endpoint-url", iam.url, "iam", "create-access-key", "--user-name", user],
+        [aws, "--endpoint-url", desk.iam.url, "iam", "create-access-key", "--user-name", desk.user],
         env={**desk.environ, **signer, "AWS_REGION": "eu-west-1"},
         capture_output=True,
         check=True,
@@ -63,23 +59,23 @@ def test_output_of_the_aws_cli_is_accepted(
     assert desk.saved() == AccessKey(found["AccessKeyId"], found["SecretAccessKey"])
 
 
-def test_with_the_id_as_a_flag_stdin_is_the_secret_alone(desk: KeySandbox, key: AccessKey) -> None:
-    flags = ("--no-check", "--access-key-id", key.access_key_id)
-    assert desk.feed(key.secret_access_key, "key", "add", "ci", *flags).status == 0
-    assert desk.saved() == key
+def test_with_the_id_as_a_flag_stdin_is_the_secret_alone(desk: KeySandbox) -> None:
+    flags = ("--no-check", "--access-key-id", desk.key.access_key_id)
+    assert desk.feed(desk.key.secret_access_key, "key", "add", "ci", *flags).status == 0
+    assert desk.saved() == desk.key
 
 
-def test_terminal_prompts_for_the_key_and_hides_the_secret(desk: KeySandbox, key: AccessKey) -> None:
+def test_terminal_prompts_for_the_key_and_hides_the_secret(desk: KeySandbox) -> None:
     add = ("key", "add", "ci")
     status, shown = desk.talk(*add, answers={"access key id: ": "\x04"})
     assert (status, desk.listed()) == (5, [])
     assert "cancelled: a key is to be saved as 'ci'" in shown
-    answers = {"access key id: ": key.access_key_id, "secret access key: ": key.secret_access_key}
+    answers = {"access key id: ": desk.key.access_key_id, "secret access key: ": desk.key.secret_access_key}
     status, shown = desk.talk(*add, answers=answers)
     assert status == 0, shown
     assert "a key is to be saved as 'ci'" in shown
-    assert key.secret_access_key not in shown
-    assert desk.saved() == key
+    assert desk.key.secret_access_key not in shown
+    assert desk.saved() == desk.key
 
 
 @pytest.mark.parametrize(
@@ -105,8 +101,8 @@ def test_text_that_is_no_key_is_refused_without_quoting_a_secret(
 
 
 @pytest.mark.parametrize("name", ["a:next", "../a", "a\x1b[2J"])
-def test_name_that_source_key_cannot_have_is_refused(desk: KeySandbox, key: AccessKey, name: str) -> None:
-    assert "cannot be the name of a saved key" in desk.add(key, name=name).stderr
+def test_name_that_source_key_cannot_have_is_refused(desk: KeySandbox, name: str) -> None:
+    assert "cannot be the name of a saved key" in desk.add(desk.key, name=name).stderr
 
 
 @pytest.mark.parametrize(
@@ -120,22 +116,20 @@ def test_name_that_source_key_cannot_have_is_refused(desk: KeySandbox, key: Acce
     ],
 )
 def test_key_that_aws_does_not_accept_is_not_saved(
-    desk: KeySandbox, iam: LoopbackIam, key: AccessKey, case: str, status: int, sentence: str
+    desk: KeySandbox, case: str, status: int, sentence: str
 ) -> None:
     if case == "inactive":
-        iam.key(key.access_key_id).status = "Inactive"
-    given = {"secret": AccessKey(key.access_key_id, "x" * 40), "unknown": STRANGER}.get(case, key)
+        desk.iam.key(desk.key.access_key_id).status = "Inactive"
+    given = {"secret": AccessKey(desk.key.access_key_id, "x" * 40), "unknown": STRANGER}.get(case, desk.key)
     environ = {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:9"} if case == "unreachable" else {}
     done = desk.add(given, *(["--region", "eu west"] if case == "region" else []), **environ)
     assert (done.status, desk.store().index.saved_keys(), desk.saved()) == (status, [], None)
-    assert sentence.format(key.access_key_id) in done.stderr
+    assert sentence.format(desk.key.access_key_id) in done.stderr
 
 
-def test_no_check_asks_aws_nothing_and_shows_the_key_as_not_checked(
-    desk: KeySandbox, iam: LoopbackIam
-) -> None:
+def test_no_check_asks_aws_nothing_and_shows_the_key_as_not_checked(desk: KeySandbox) -> None:
     assert "not checked" in desk.save(STRANGER, "--no-check")
-    assert (iam.sts.calls, iam.calls) == ([], [])
+    assert (desk.iam.sts.calls, desk.iam.calls) == ([], [])
     assert (desk.listed()[0]["account"], desk.listed()[0]["arn"]) == (None, None)
     assert "not checked" in desk.succeeds("key", "list")
 
@@ -145,110 +139,104 @@ def test_no_check_asks_aws_nothing_and_shows_the_key_as_not_checked(
     [("ci", "a key is saved as 'ci' already: '{0}'"), ("CI", "cannot tell 'CI' from the saved key 'ci'")],
 )
 def test_name_in_use_is_refused_before_aws_is_asked(
-    desk: KeySandbox, iam: LoopbackIam, saved: AccessKey, name: str, sentence: str
+    desk: KeySandbox, saved: AccessKey, name: str, sentence: str
 ) -> None:
     done = desk.add(STRANGER, name=name)
     assert sentence.format(saved.access_key_id) in done.stderr
-    assert (desk.saved(), iam.sts.calls) == (saved, [])
+    assert (desk.saved(), desk.iam.sts.calls) == (saved, [])
 
 
-def test_force_replaces_the_key_and_ends_sessions_of_the_old_one(
-    desk: KeySandbox, iam: LoopbackIam, user: str, key: AccessKey
-) -> None:
-    desk.save(key)
-    other = iam.user(f"{user}-other")
+def test_force_replaces_the_key_and_ends_sessions_of_the_old_one(desk: KeySandbox) -> None:
+    desk.save(desk.key)
+    other = desk.iam.user(f"{desk.user}-other")
     desk.settle()
     with desk.use_agent():
         before = desk.get("deploy")
         assert desk.get("deploy") == before
         output = desk.save(other, "--force")
-        command = f"aws iam delete-access-key --access-key-id {key.access_key_id} --user-name {user}\n"
+        command = (
+            f"aws iam delete-access-key --access-key-id {desk.key.access_key_id} --user-name {desk.user}\n"
+        )
         assert command in output
         assert desk.saved() == other
         assert desk.get("deploy") != before
-        assert iam.sts.calls[-1].access_key_id == other.access_key_id
-        assert [each["arn"] for each in desk.listed()] == [f"arn:aws:iam::{ACCOUNT}:user/{user}-other"]
+        assert desk.iam.sts.calls[-1].access_key_id == other.access_key_id
+        assert [each["arn"] for each in desk.listed()] == [f"{desk.arn}-other"]
 
 
-def test_missing_configuration_is_no_obstacle_but_a_broken_one_is(desk: KeySandbox, key: AccessKey) -> None:
+def test_missing_configuration_is_no_obstacle_but_a_broken_one_is(desk: KeySandbox) -> None:
     desk.config.unlink()
-    desk.save(key)
+    desk.save(desk.key)
     desk.configure("[defaults\n")
-    assert desk.add(key, "--force").status == 2
-    assert desk.saved() == key
+    assert desk.add(desk.key, "--force").status == 2
+    assert desk.saved() == desk.key
 
 
-def test_defaults_give_region_and_endpoint_and_the_flag_beats_them(
-    desk: KeySandbox, iam: LoopbackIam, key: AccessKey
-) -> None:
+def test_defaults_give_region_and_endpoint_and_the_flag_beats_them(desk: KeySandbox) -> None:
     del desk.environ["AWS_ENDPOINT_URL_STS"]
-    desk.configure(f'[defaults]\nregion = "eu-west-3"\nendpoint_url = "{iam.sts.url}"\n')
-    desk.save(key)
-    desk.save(key, "--force", "--region", "cn-north-1")
-    assert [call.region for call in iam.sts.calls] == ["eu-west-3", "cn-north-1"]
+    desk.configure(f'[defaults]\nregion = "eu-west-3"\nendpoint_url = "{desk.iam.sts.url}"\n')
+    desk.save(desk.key)
+    desk.save(desk.key, "--force", "--region", "cn-north-1")
+    assert [call.region for call in desk.iam.sts.calls] == ["eu-west-3", "cn-north-1"]
 
 
-def test_root_users_key_is_saved_with_a_warning(desk: KeySandbox, iam: LoopbackIam, key: AccessKey) -> None:
-    iam.key(key.access_key_id).user_name = "x:root"
-    assert "it is the root user's: no role can be assumed with it\n" in desk.save(key)
+def test_root_users_key_is_saved_with_a_warning(desk: KeySandbox) -> None:
+    desk.iam.key(desk.key.access_key_id).user_name = "x:root"
+    assert "it is the root user's: no role can be assumed with it\n" in desk.save(desk.key)
 
 
-def test_control_characters_of_sts_reach_neither_terminal_nor_index(
-    desk: KeySandbox, iam: LoopbackIam, key: AccessKey, user: str
-) -> None:
-    iam.key(key.access_key_id).user_name = f"{user}\x85\u202e"
-    assert desk.save(key).isascii()
+def test_control_characters_of_sts_reach_neither_terminal_nor_index(desk: KeySandbox) -> None:
+    desk.iam.key(desk.key.access_key_id).user_name = f"{desk.user}\x85\u202e"
+    assert desk.save(desk.key).isascii()
     assert desk.listed()[0]["arn"].endswith(r"\x85\u202e")
 
 
 @pytest.mark.parametrize("case", ["none", "no bus", "locked", "stopped"])
-def test_without_a_keyring_nothing_is_saved_elsewhere(
-    desk: KeySandbox, bare: KeySandbox, service: SecretService, key: AccessKey, case: str
-) -> None:
+def test_without_a_keyring_nothing_is_saved_elsewhere(desk: KeySandbox, bare: KeySandbox, case: str) -> None:
     if case == "stopped":
         Sandbox.configure(desk, PROFILES)
-        service.signal(signal.SIGSTOP)
-        done, sandbox = desk.add(key), desk
+        desk.service.signal(signal.SIGSTOP)
+        done, sandbox = desk.add(desk.key), desk
     elif case == "locked":
         with bare.secret_service(None):
-            done, sandbox = bare.add(key), bare
+            done, sandbox = bare.add(desk.key), bare
     else:
         environ = {"CREDHELPER_KEYRING": "none"} if case == "none" else {"DBUS_SESSION_BUS_ADDRESS": ""}
-        done, sandbox = desk.add(key, **environ), desk
+        done, sandbox = desk.add(desk.key, **environ), desk
     assert done.status == 1, done
     assert done.stderr.startswith("credhelper: error: the keyring cannot be used: ")
     assert "access keys are saved nowhere else" in done.stderr
-    assert find_secret([sandbox.state, sandbox.runtime], key.secret_access_key) == []
+    assert find_secret([sandbox.state, sandbox.runtime], desk.key.secret_access_key) == []
 
 
-def test_without_an_index_the_keyring_stays_empty(desk: KeySandbox, key: AccessKey) -> None:
+def test_without_an_index_the_keyring_stays_empty(desk: KeySandbox) -> None:
     (desk.state / "items.jsonl").mkdir(parents=True)
-    done = desk.add(key)
+    done = desk.add(desk.key)
     assert (done.status, desk.saved()) == (1, None)
     assert "items.jsonl' cannot be written" in done.stderr
 
 
-def test_list_is_sorted_fits_80_columns_and_needs_no_keyring(
-    desk: KeySandbox, user: str, key: AccessKey
-) -> None:
+def test_list_is_sorted_fits_80_columns_and_needs_no_keyring(desk: KeySandbox) -> None:
     desk.save(STRANGER, "--no-check", name="zoo")
-    desk.save(key)
+    desk.save(desk.key)
     status, shown = desk.on_a_terminal("key", "list", NO_COLOR="1")
     plain = desk.run("key", "list", CREDHELPER_KEYRING="none").stdout.decode()
     listed = desk.listed()
     assert status == 0
     assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 80
-    assert re.search(rf"ci +{key.access_key_id} +{ACCOUNT} +user/{user} +20\d\d-\d\d-\d\d\nzoo +", plain)
+    assert re.search(
+        rf"ci +{desk.key.access_key_id} +{ACCOUNT} +user/{desk.user} +20\d\d-\d\d-\d\d\nzoo +", plain
+    )
     assert [each["name"] for each in listed] == ["ci", "zoo"]
     assert listed[0] == {
         "name": "ci",
-        "access_key_id": key.access_key_id,
+        "access_key_id": desk.key.access_key_id,
         "account": ACCOUNT,
-        "arn": f"arn:aws:iam::{ACCOUNT}:user/{user}",
+        "arn": desk.arn,
         "saved": listed[0]["saved"],
         "rotating": False,
     }
-    assert key.secret_access_key not in shown + plain + json.dumps(listed)
+    assert desk.key.secret_access_key not in shown + plain + json.dumps(listed)
 
 
 def test_empty_list_names_the_command_that_adds_a_key(bare: KeySandbox) -> None:
@@ -267,23 +255,24 @@ def test_clear_and_the_sweep_of_expired_sessions_keep_saved_keys(desk: KeySandbo
 
 @pytest.mark.parametrize(("answer", "status"), [("y", 0), ("n", 5), ("\x04", 5)])
 def test_remove_prompts_with_the_profiles_that_use_the_key(
-    desk: KeySandbox, user: str, key: AccessKey, answer: str, status: int
+    desk: KeySandbox, answer: str, status: int
 ) -> None:
-    desk.save(key)
+    desk.save(desk.key)
     ended, shown = desk.talk("key", "remove", "ci", answers={"remove it? [y/N] ": answer})
     assert ended == status
-    assert f"{key.access_key_id} of arn:aws:iam::{ACCOUNT}:user/{user}" in shown
+    assert f"{desk.key.access_key_id} of {desk.arn}" in shown
     assert "used by deploy" in shown
     assert (desk.saved() is None) is (status == 0)
 
 
-def test_remove_prints_the_command_that_deletes_the_key_at_aws(
-    desk: KeySandbox, user: str, key: AccessKey
-) -> None:
-    desk.save(key)
+def test_remove_prints_the_command_that_deletes_the_key_at_aws(desk: KeySandbox) -> None:
+    desk.save(desk.key)
     first, command = desk.succeeds(*REMOVE).splitlines()
     assert first.startswith("removed 'ci' from the keyring; AWS still has it")
-    assert command == f"  aws iam delete-access-key --access-key-id {key.access_key_id} --user-name {user}"
+    assert (
+        command
+        == f"  aws iam delete-access-key --access-key-id {desk.key.access_key_id} --user-name {desk.user}"
+    )
     assert (desk.saved(), desk.listed()) == (None, [])
     assert "saved key 'ci' is not in the OS keyring" in desk.refuses(3, "get", "deploy")
     assert "no key is saved as 'ci'" in desk.refuses(3, *REMOVE)
@@ -296,34 +285,30 @@ def test_remove_without_a_prompt_keeps_the_key(desk: KeySandbox, saved: AccessKe
 
 
 @pytest.mark.parametrize("verb", [["remove", "--yes"], ["rotate"]])
-def test_unknown_name_is_refused_with_the_nearest_one(
-    desk: KeySandbox, key: AccessKey, verb: list[str]
-) -> None:
-    desk.save(key, "--no-check", name="deployment")
+def test_unknown_name_is_refused_with_the_nearest_one(desk: KeySandbox, verb: list[str]) -> None:
+    desk.save(desk.key, "--no-check", name="deployment")
     assert "did you mean 'deployment'" in desk.refuses(3, "key", *verb, "deploymemt")
 
 
-def test_remove_with_a_stopped_keyring_keeps_the_key_listed(
-    desk: KeySandbox, service: SecretService, saved: AccessKey
-) -> None:
+def test_remove_with_a_stopped_keyring_keeps_the_key_listed(desk: KeySandbox, saved: AccessKey) -> None:
     Sandbox.configure(desk, PROFILES)
-    service.signal(signal.SIGSTOP)
+    desk.service.signal(signal.SIGSTOP)
     error = desk.refuses(1, *REMOVE)
-    service.signal(signal.SIGCONT)
+    desk.service.signal(signal.SIGCONT)
     assert "the keyring cannot be used: " in error
     assert (desk.saved(), len(desk.listed())) == (saved, 1)
 
 
-def test_remove_during_a_rotation_removes_and_names_both_keys(
-    desk: KeySandbox, iam: LoopbackIam, key: AccessKey, user: str
-) -> None:
-    desk.save(key)
-    iam.lag = 1000
+def test_remove_during_a_rotation_removes_and_names_both_keys(desk: KeySandbox) -> None:
+    desk.save(desk.key)
+    desk.iam.lag = 1000
     desk.refuses(6, *ROTATE, "--wait", "0")
     output = desk.succeeds(*REMOVE)
-    assert all(f"--access-key-id {each} --user-name {user}\n" in output for each in iam.keys(user))
+    assert all(
+        f"--access-key-id {each} --user-name {desk.user}\n" in output for each in desk.iam.keys(desk.user)
+    )
     assert (desk.saved(), desk.saved(successor("ci")), desk.listed()) == (None, None, [])
-    assert desk.save(key).startswith("saved")
+    assert desk.save(desk.key).startswith("saved")
 
 
 @pytest.mark.parametrize(
@@ -352,18 +337,18 @@ def test_longest_key_fits_into_one_item_of_other_systems(
         assert not (kept.credentials if system is fake_keyrings.windows else kept.items)
 
 
-def test_secret_is_nowhere_but_in_the_keyring(desk: KeySandbox, iam: LoopbackIam, user: str) -> None:
+def test_secret_is_nowhere_but_in_the_keyring(desk: KeySandbox) -> None:
     """Typed, piped, rotated, refused and removed, with everything logged."""
     marker = f"MARKER{uuid.uuid4().hex}"
-    key = AccessKey(iam.user(user).access_key_id, marker)
-    iam.key(key.access_key_id).secret_access_key = marker
+    key = AccessKey(desk.key.access_key_id, marker)
+    desk.iam.key(key.access_key_id).secret_access_key = marker
     (desk.home / "tmp").mkdir()
     desk.environ |= {"CREDHELPER_LOG": "debug", "TMPDIR": str(desk.home / "tmp")}
     outputs = [desk.save(key), desk.save(key, "--force"), desk.succeeds("key", "list"), str(desk.listed())]
     answers = {"access key id: ": key.access_key_id, "secret access key: ": marker}
     outputs += [desk.talk("key", "add", "typed", answers=answers)[1], str(desk.add(key))]
     outputs += [str(desk.add(AccessKey(key.access_key_id, f"{marker}x"), name="wrong"))]
-    iam.faults["UpdateAccessKey"] = ["AccessDenied"]
+    desk.iam.faults["UpdateAccessKey"] = ["AccessDenied"]
     outputs += [desk.refuses(4, *ROTATE)]
     made = desk.saved()
     assert made is not None
