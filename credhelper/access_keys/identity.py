@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from credhelper.aws.services import Services
 from credhelper.config import validation
 from credhelper.config.keys import BY_NAME, SESSION
-from credhelper.config.profiles import FLAG, Config, Profile, Setting
+from credhelper.config.profiles import Config, Profile
+from credhelper.config.settings import FLAG, Setting
 from credhelper.errors import (
     ConfigError,
     CredhelperError,
@@ -19,7 +20,6 @@ from credhelper.errors import (
     printable,
 )
 from credhelper.sessions import sources
-from credhelper.sessions.calls import MFA_SESSION_SECONDS
 
 if TYPE_CHECKING:
     from credhelper.app import App
@@ -76,7 +76,8 @@ def mfa_session(app: App, name: str, region: str | None, device: str) -> AccessK
     if wrong := validation.problem(BY_NAME["mfa_serial"], device):
         raise ConfigError(f"'--mfa-serial' {wrong}")
     app = with_config(app)
-    own = {"source_key": name, "mfa_serial": device, "duration_seconds": MFA_SESSION_SECONDS}
+    duration = BY_NAME["mfa_duration_seconds"].default
+    own = {"source_key": name, "mfa_serial": device, "duration_seconds": duration}
     settings = network(app, region) | {key: Setting(value, FLAG) for key, value in own.items()}
     app.agent.decline()
     try:

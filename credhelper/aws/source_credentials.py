@@ -20,12 +20,12 @@ from credhelper.aws.transport import quiet
 from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import BY_STATUS, ConfigError, CredhelperError, SourceError
-from credhelper.sessions.calls import write_path
+from credhelper.sessions.caller import write_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from credhelper.sessions.calls import Node
+    from credhelper.sessions.caller import Node
     from credhelper.sessions.sources import CredentialSource
 
 SOURCE_SECONDS: Final = 20.0

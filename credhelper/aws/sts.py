@@ -23,7 +23,8 @@ from credhelper.errors import CredhelperError, SourceError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credhelper.sessions.calls import Node, StsCall
+    from credhelper.sessions.caller import Node
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.sources import CredentialSource
 
 STS_SECONDS: Final = 10.0
@@ -80,7 +81,7 @@ class Sts:
 
     def address(self, call: StsCall) -> str:
         """The URL of a call, without sending it. Raises ConfigError."""
-        return str(self._client(call, AccessKey("nobody", "nobody")).meta.endpoint_url)
+        return str(self._client(call, AccessKey("none", "none")).meta.endpoint_url)
 
     def close(self) -> None:
         """Close all connections; clients are cyclic garbage, which keeps sockets open."""

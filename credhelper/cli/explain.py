@@ -6,21 +6,22 @@ Nothing is sent and no program is started. A problem with the profile is part of
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from credhelper.cli import provenance, tables
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_profile, given, help_option, profile_flags
+from credhelper.cli.options import complete_profile, given, json_flag, profile_flags
 from credhelper.cli.output import emit, emit_json
 from credhelper.cli.provenance import Provenance
 from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
 from credhelper.config.keys import API, ROLE, ROOT, SESSION
-from credhelper.config.profiles import FLAG, Profile, Setting
+from credhelper.config.profiles import Profile
+from credhelper.config.settings import FLAG, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
-from credhelper.sessions import caller, parameters, series
+from credhelper.sessions import caller, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,9 +43,8 @@ _ORIGINS: Final = {
 
 
 @click.command("explain")
-@help_option
 @click.argument("name", shell_complete=complete_profile)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/json.md describes it.")
+@json_flag
 @click.option("--reason", help="The reason to use for {reason} in names and tags.")
 @profile_flags
 def explain(name: str, *, as_json: bool, reason: str | None, **flags: Any) -> None:
@@ -114,17 +114,16 @@ def _document(app: App, name: str, flags: Mapping[str, Any]) -> Document:
 
 def _resolve(app: App, name: str, flags: Mapping[str, Any]) -> Resolution:
     try:
-        profile = app.config.unaimed(name, flags)
+        profile = app.config.without_target(name, flags)
     except ConfigError as error:
         return Resolution(_unchecked(app, name, flags), problem=error)
-    is_open = profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None
+    is_open = profile.is_open and "@" not in name
     try:
         profile = profile if is_open else app.config.profile(name, flags)
         try:
             return Resolution(profile, app.planner(by_index=True).call(profile), is_complete=not is_open)
         except HumanNeededError:
-            with_reason = replace(app, said=replace(app.said, reason=REASON))
-            call = with_reason.planner(by_index=True).call(profile)
+            call = app.planner(lambda _: REASON, by_index=True).call(profile)
             return Resolution(profile, call, is_complete=False, needs_reason=True)
     except CredhelperError as error:
         return Resolution(profile, problem=error, is_complete=False)
@@ -209,14 +208,14 @@ def _prompts_of(app: App, profile: Profile, call: StsCall | None) -> list[Docume
     if device and profile.kind in (ROLE, SESSION):
         command = provenance.masked("mfa_command", profile.get("mfa_command"))
         found.append(("mfa", f"an MFA code of '{device}'{f', from {command[0]!r}' if command else ''}"))
-    if profile.get("confirm", False):
-        found.append(("confirm", f"a confirmation, valid for {series.confirm_for(profile):.0f} s"))
-    if reason := profile.get("require_reason", False):
+    if profile.confirm:
+        found.append(("confirm", f"a confirmation, valid for {profile.confirm_for:.0f} s"))
+    if reason := profile.require_reason:
         matching = f" that matches '{reason}'" if isinstance(reason, str) else ""
         found.append(("reason", f"a reason{matching}"))
-    if seconds := series.renew_for(profile):
+    if seconds := profile.renew_for:
         found.append(("renewal", f"a new login after {seconds:.0f} s of renewals"))
-    now = {"mfa", *(app.consent.wants(profile) if call else ())}
+    now = {"mfa", *(app.consent().wants(profile) if call else ())}
     return [
         {"what": what, "now": what in now, "profile": profile.name, "sentence": sentence}
         for what, sentence in found

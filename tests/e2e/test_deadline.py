@@ -10,6 +10,7 @@ import time
 import pytest
 
 from credhelper.deadline import Deadline, LateError, Running, within
+from credhelper.errors import NobodyError, OutOfTimeError
 
 
 def test_what_is_returned() -> None:
@@ -72,3 +73,20 @@ def test_seconds_left(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (deadline.left(), deadline.left(4)) == (3, 3)
     now = 1011.0
     assert (deadline.left(), deadline.left(4)) == (0, 0)
+
+
+def test_a_step_without_a_second_left_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    deadline = Deadline(10)
+    for purpose, seconds in (("STS", 3), ("a lock", 2), ("a lock", 4)):
+        with deadline.spend(purpose):
+            now += seconds
+        deadline.check("x needs y")
+    now += 0.1
+    with pytest.raises(OutOfTimeError) as waited:
+        deadline.check("x needs y")
+    with pytest.raises(NobodyError) as late:
+        Deadline(0.9).check("x needs y", NobodyError)
+    assert str(waited.value) == "x needs y, but no time is left: credhelper waited 6 s for a lock"
+    assert str(late.value) == "x needs y, but no time is left"

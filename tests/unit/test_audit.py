@@ -75,7 +75,7 @@ def test_not_required(path: Path, tmp_path: Path) -> None:
     audit = record(path)
     audit.prepare()
     audit.write(MINTED)
-    assert "the record cannot be written: Is a directory" in (tmp_path / "log").read_text()
+    assert "the audit log cannot be written: is a directory" in (tmp_path / "log").read_text()
 
 
 def test_required_before_the_mint(path: Path) -> None:
@@ -95,10 +95,10 @@ def test_required_after_the_mint(path: Path, tmp_path: Path) -> None:
     assert path.read_bytes() == b""
     path.unlink()
     path.mkdir()
-    with pytest.raises(CredhelperError, match="the session just minted is thrown away: "):
+    with pytest.raises(CredhelperError, match="the new session is discarded: "):
         audit.write(MINTED)
     audit.write(Line("refused", "unlock", "AssumeRoot"))
-    assert "the record cannot be written" in (tmp_path / "log").read_text()
+    assert "the audit log cannot be written" in (tmp_path / "log").read_text()
 
 
 def test_a_required_line_that_is_cut_short(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

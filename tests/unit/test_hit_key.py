@@ -368,6 +368,9 @@ class TestPlaces:
     ) -> None:
         """The file that the key looks at is the one that is read."""
         environ = in_home(changes, monkeypatch)
+        home = environ.get("XDG_CONFIG_HOME", "")
+        if sys.version_info < (3, 11) and home.strip() != home:
+            pytest.skip("the last platformdirs for Python 3.10 strips spaces; see the next test")
         files = wire.configuration_files(environ)
 
         assert files is not None

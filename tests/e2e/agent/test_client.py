@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from credhelper.credentials import Clocks
-    from credhelper.sessions.calls import StsCall
-    from credhelper.sessions.provider import SessionProvider
+    from credhelper.prompts import Question
 
 
 class RunningAgent:
@@ -55,16 +54,14 @@ class RunningAgent:
 class SharedDesk(Desk):
     """Resolvers that are of different processes as far as the agent is concerned."""
 
-    def __init__(self, place: Path, time: Time, directory: str) -> None:
-        super().__init__(place, time)
+    def __init__(self, place: Path, time: Time, monkeypatch: pytest.MonkeyPatch, directory: str) -> None:
+        super().__init__(place, time, monkeypatch)
         self.directory = directory
         self.agents: list[AgentClient] = []
 
-    def provider(self, started: Clocks | None = None) -> SessionProvider:
-        provider = super().provider(started)
-        provider._agent = AgentClient(self.directory, Log(str(self.place / "log")), idle_seconds=60)
-        self.agents.append(provider._agent)
-        return provider
+    def agent(self, log: Log) -> AgentClient:
+        self.agents.append(AgentClient(self.directory, log, idle_seconds=60))
+        return self.agents[-1]
 
     def get(self, name: str = "dev", started: Clocks | None = None, **how: Any) -> Credentials:
         provider = self.provider(started)
@@ -97,8 +94,8 @@ def _running(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunningAgent, Ti
 
 
 @pytest.fixture(name="desk")
-def _desk(tmp_path: Path, running: tuple[RunningAgent, Time]) -> SharedDesk:
-    return SharedDesk(tmp_path, running[1], running[0].directory)
+def _desk(tmp_path: Path, running: tuple[RunningAgent, Time], monkeypatch) -> SharedDesk:
+    return SharedDesk(tmp_path, running[1], monkeypatch, running[0].directory)
 
 
 def in_thread(call: Callable[[], object]) -> Callable[[], object]:
@@ -226,9 +223,9 @@ def test_a_missing_human_passes_the_lease_on(desk: SharedDesk) -> None:
 def test_a_person_who_does_not_want_to_has_said_so_for_all(desk: SharedDesk) -> None:
     """Those who wait fail with the same sentence, and ask nobody."""
     asked = threading.Event()
-    calls: list[StsCall] = []
+    calls: list[Question] = []
 
-    def declined(call: StsCall) -> str:
+    def declined(call: Question) -> str:
         calls.append(call)
         asked.wait(10)
         raise CancelledError("cancelled")
@@ -315,7 +312,7 @@ def test_each_hop_is_shared(desk: SharedDesk) -> None:
     """Two roles over one MFA session ask for one code."""
     device = "arn:aws:iam::999988887777:mfa/me"
     asked: list[str] = []
-    desk.ask_code = lambda call: asked.append(call.profile.name) or "654321"
+    desk.ask_code = lambda question: asked.append(question.label) or "654321"
     desk.profiles["dev"]["mfa_serial"] = device
     desk.profiles["ops"] = {**desk.profiles["dev"], "role_arn": "arn:aws:iam::222233334444:role/Ops"}
     for name in ("dev", "ops"):
@@ -323,7 +320,7 @@ def test_each_hop_is_shared(desk: SharedDesk) -> None:
     desk.get("dev")
     desk.get("ops")
 
-    assert asked == [f"MFA session of {device}"]
+    assert asked == [f"MFA code of '{device}'"]
     assert sorted(label for label, _ in desk.remembered()) == [f"MFA session of {device}", "dev", "ops"]
 
 

@@ -26,9 +26,6 @@ from credhelper.errors import (
     printable,
 )
 from credhelper.prompts import Answer
-from credhelper.sessions.consent import Asking, Consent, UserInput
-from credhelper.sessions.minter import Requester
-from credhelper.sessions.provider import SessionProvider
 
 import sts_faults as faults
 from calls import SOURCE_KEYS, Desk
@@ -36,7 +33,6 @@ from sts import SOURCE_SECRET
 
 if TYPE_CHECKING:
     from credhelper.prompts import Question
-    from credhelper.sessions.calls import StsCall
 
     from sandbox import Sandbox
     from sts import LoopbackSts
@@ -324,24 +320,13 @@ def test_mfa_code_is_sent_once_for_the_session_and_not_for_the_role(desk: Desk, 
     app = open_app(environ, Invocation(time.monotonic()))
     asked: list[str] = []
 
-    def answer(_question: Question, call: StsCall | None) -> Answer:
-        asked.append(call.profile.name if call else "")
+    def answer(question: Question, **_: Any) -> Answer:
+        asked.append(question.label)
         return Answer("654321", "test")
 
-    provider = SessionProvider(
-        aws=desk.aws,
-        store=app.store,
-        agent=app.agent,
-        locks=app.locks,
-        audit=app.audit,
-        log=app.log,
-        deadline=app.deadline,
-        requester=lambda: Requester("test", 1),
-        started=app.started,
-        consent=Consent(UserInput(), app.locks, "ana", Asking(answer, lambda: "test")),
-    )
-    provider.get(desk.call("developer", mfa_serial=device))
-    assert asked == [f"MFA session of {device}"]
+    desk.monkeypatch.setattr("credhelper.prompts.ask", answer)
+    app.provider(sts=desk.aws()).get(desk.call("developer", mfa_serial=device))
+    assert asked == [f"MFA code of '{device}'"]
     assert [(call.action, call.parameters.get("TokenCode")) for call in sts.calls] == [
         ("GetSessionToken", "654321"),
         ("AssumeRole", None),

@@ -392,7 +392,7 @@ def test_a_chain_has_an_end(sandbox: Sandbox, sts: LoopbackSts) -> None:
     )
     sandbox.configure(hops + f'[profiles.p1500]\nrole_arn = "{ROLE}"\nsource_profile = "org-admin"\n')
 
-    assert "rests on a chain of more than 64" in sandbox.refuses(2, "get", "p0")
+    assert "depends on a chain of more than 64" in sandbox.refuses(2, "get", "p0")
     assert sts.count() == 0
 
 

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from credhelper import expiry
 from credhelper.cache.locks import Locks
-from credhelper.config.profiles import Config, Profile, Setting
+from credhelper.config.profiles import Config, Profile
+from credhelper.config.settings import Setting
+from credhelper.deadline import Deadline
 from credhelper.errors import HumanNeededError, NobodyError
 from credhelper.log import Log
 from credhelper.prompts import Answer, Question
-from credhelper.sessions import questions, series
+from credhelper.sessions import consent, questions
+from credhelper.sessions.caller import CallerContext
 from credhelper.sessions.calls import Endpoint, StsCall
-from credhelper.sessions.consent import Asking, Consent, UserInput
+from credhelper.sessions.consent import Consent, UserInput
+from credhelper.sessions.prompter import Prompter
 from credhelper.sessions.sources import CredentialSource
 
 from desk import Time
@@ -47,11 +52,8 @@ class Desk:
         self.asked.append(question)
         return Answer(self.answer, "tty")
 
-    def consent(self, said: UserInput = NOTHING, *, somebody: bool = True) -> Consent:
-        return Consent(said, self.locks, "ana", Asking(self.ask, lambda: "terraform") if somebody else None)
-
-    def permit(self, profile: Profile, said: UserInput = NOTHING, *, somebody: bool = True) -> Any:
-        return self.consent(said, somebody=somebody).permit(self.call(profile), lambda: 0)
+    def permit(self, profile: Profile, given: UserInput = NOTHING, *, somebody: bool = True) -> Any:
+        return Consent(given, self.locks, "ana", self if somebody else None).permit(self.call(profile))
 
 
 @pytest.fixture(name="desk")
@@ -166,7 +168,7 @@ class TestRenewal:
         profile = Config("config.toml", "", config).profile("dev")
         desk.permit(profile, somebody=False)
 
-        assert series.under_way(desk.locks, profile) is None
+        assert consent.read_state(desk.locks, profile) is None
 
     def test_yes_on_the_command_line_is_no_login(self, desk: Desk) -> None:
         """A script may say --yes for ever, and the session does not."""
@@ -186,7 +188,7 @@ def test_a_damaged_note_is_none(desk: Desk, content: str) -> None:
     """It costs a question."""
     profile = desk.profile(confirm=True)
     desk.permit(profile)
-    path = desk.locks._path(series._name(profile), "note")
+    path = desk.locks._path(consent._name(profile), "note")
     with open(path, "w") as file:
         file.write(content)
 
@@ -219,17 +221,37 @@ def test_what_a_question_says(desk: Desk) -> None:
     }
     profile = Config("config.toml", "", tables).profile("root")
     policy = {"TaskPolicyArn": {"arn": "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"}}
-    question = questions.confirm(desk.call(profile, policy), "terraform", 3, 900)
+    question = questions.confirm(desk.call(profile, policy), 900)
 
     assert question.title == "profile 'root' asks for your confirmation"
     assert question.lines == (
         "root of account payments (111122223333)",
         "task: delete a bucket policy that locks everybody out",
-        "asked by terraform",
-        "3 more wait for the answer",
-        "a yes lasts 15 min",
+        "your confirmation is valid for 15 min",
     )
     assert question.hint == "run 'credhelper login root'"
+
+
+@pytest.mark.parametrize(
+    ("program", "waiting", "lines"),
+    [
+        ("terraform", 0, ["requested by terraform"]),
+        ("", 1, ["1 more caller waits for this"]),
+        ("aws", 3, ["requested by aws", "3 more callers wait for this"]),
+    ],
+)
+def test_a_prompt_names_the_requester_and_counts_waiting_callers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, program: str, waiting: int, lines: list[str]
+) -> None:
+    monkeypatch.setattr("credhelper.sessions.caller.asking_program", lambda: (program, 1))
+    monkeypatch.setattr("credhelper.prompts.ask", lambda question, **_: desk.ask(question, None))
+    context = CallerContext({}, Log(""), Deadline(50), desk.time.read())
+    call = desk.call(desk.profile(confirm=True))
+    Prompter(context, desk.locks, SimpleNamespace(asking=lambda: waiting)).ask(
+        questions.renewal(call, 60), call
+    )
+
+    assert [*desk.asked[0].lines] == ["root of account 111122223333", *lines]
 
 
 def test_a_setting_of_a_profile_makes_another_series(desk: Desk) -> None:
@@ -242,4 +264,4 @@ def test_a_setting_of_a_profile_makes_another_series(desk: Desk) -> None:
         "root", "root", {**profile.settings, "region": Setting("eu-west-1", "defaults")}, "111122223333"
     )
 
-    assert len({series._name(each) for each in (profile, elsewhere, *others)}) == 4
+    assert len({consent._name(each) for each in (profile, elsewhere, *others)}) == 4

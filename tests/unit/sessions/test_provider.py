@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from credhelper import expiry
-from credhelper.credentials import Clocks
+from credhelper.agent.client import AgentClient, Lease
+from credhelper.credentials import AccessKey, Clocks
 from credhelper.errors import (
     ConfigError,
     CredhelperError,
     HumanNeededError,
+    NobodyError,
+    OutOfTimeError,
     RefusedError,
     SourceError,
     UnreachableError,
@@ -27,7 +30,7 @@ from memory_keyring import MemoryKeyring
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from credhelper.sessions.calls import StsCall
+    from credhelper.prompts import Question
 
 
 def test_a_cached_answer_does_without_aws(desk: Desk) -> None:
@@ -41,10 +44,7 @@ def test_a_cached_answer_does_without_aws(desk: Desk) -> None:
 
 @pytest.fixture(name="desk")
 def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    time = Time()
-    monkeypatch.setattr(expiry, "read_clocks", time.read)
-    MemoryKeyring.items.clear()
-    return Desk(tmp_path, time)
+    return Desk(tmp_path, Time(), monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -329,7 +329,11 @@ def test_every_mint_is_on_record(desk: Desk) -> None:
 
     assert (first["outcome"], first["api"], first["access_key_id"]) == ("minted", "AssumeRole", "ASIA1")
     assert (first["target"], first["account"], first["request_id"]) == (ROLE, "222233334444", "request-1")
-    assert (first["reason"], first["program"], first["program_pid"]) == ("ticket 4711", "terraform", 4711)
+    assert (first["reason"], first["program"], first["program_pid"]) == (
+        "ticket 4711",
+        "terraform",
+        os.getpid(),
+    )
     assert second["source_arn"] == "arn:aws:sts::222233334444:assumed-role/dev/me"
     assert "secret" not in json.dumps([first, second]).replace("secret_access_key", "")
 
@@ -366,7 +370,7 @@ def test_where_the_record_is_not_required_the_answer_still_comes(desk: Desk) -> 
     os.mkfifo(desk.place / "state/audit.jsonl")
     desk.get()
 
-    assert "the record cannot be written" in desk.log()
+    assert "the audit log cannot be written" in desk.log()
 
 
 def test_a_profile_that_wants_confirmation_does_not_mint_unasked(desk: Desk) -> None:
@@ -400,19 +404,15 @@ def test_a_profile_that_wants_a_reason_does_not_mint_without(
 
 def test_an_mfa_code_is_asked_for_once_for_all_roles_of_the_device(desk: Desk) -> None:
     """Roles with the same device share one GetSessionToken."""
-    codes: list[str] = []
-
-    def ask(call: StsCall) -> str:
-        codes.append(call.parameters["SerialNumber"])
-        return "123456"
-
-    desk.ask_code = ask
+    asked: list[Question] = []
+    desk.ask_code = lambda question: asked.append(question) or "123456"  # type: ignore[func-returns-value]
     device = {"mfa_serial": "arn:aws:iam::999988887777:mfa/me"}
     desk.profiles = {"a": {"role_arn": ROLE + "A", **device}, "b": {"role_arn": ROLE + "B", **device}}
     desk.get("a")
     desk.get("b")
 
-    assert codes == ["arn:aws:iam::999988887777:mfa/me"]
+    assert [question.label for question in asked] == ["MFA code of 'arn:aws:iam::999988887777:mfa/me'"]
+    assert asked[0].lines[-1] == "requested by terraform"
     assert [(name.split(" of ")[0], code) for name, _, code in desk.aws.minted] == [
         ("MFA session", "123456"),
         ("a", None),
@@ -459,3 +459,50 @@ def test_a_session_stored_by_a_clock_in_the_future_is_not_trusted_longer(desk: D
     desk.get()
 
     assert len(desk.aws.minted) == 2
+
+
+MFA = {"mfa_serial": "arn:aws:iam::999988887777:mfa/me"}
+
+
+@pytest.mark.parametrize(
+    ("profile", "error", "need"),
+    [
+        ({}, OutOfTimeError, "profile 'dev' needs credentials from the default chain"),
+        ({"source_key": "mine"}, OutOfTimeError, "profile 'dev' needs a new session"),
+        ({"mfa_session": False, "source_key": "mine", **MFA}, NobodyError, "profile 'dev' needs an MFA code"),
+        ({"confirm": True}, NobodyError, "profile 'dev' asks for your confirmation"),
+    ],
+    ids=["source", "STS", "MFA code", "confirmation"],
+)
+def test_a_wait_until_the_deadline_starts_nothing_and_is_named(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: dict[str, Any],
+    error: type[CredhelperError],
+    need: str,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    class Busy(AgentClient):
+        def ask(self, *_: Any) -> Lease:
+            nonlocal now
+            now += desk.seconds - 0.9
+            return Lease()
+
+    desk.profiles["dev"] |= profile
+    desk.agent = lambda log: Busy(None, log, idle_seconds=900)  # type: ignore[method-assign]
+    desk.ask_code = lambda _: pytest.fail("the user was asked")
+    provider, started = desk.provider(), desk.time.read()
+    desk.store.save_key("mine", AccessKey("AKIAMINE", "s"))
+    with pytest.raises(error) as caught:
+        provider.get(desk.call())
+
+    why = "but no time is left: credhelper waited 49 s for another caller's mint"
+    assert caught.value.sentence == f"{need}, {why}"
+    assert desk.aws.minted == []
+    assert not desk.place.joinpath("state/audit.jsonl").exists()
+
+    del desk.agent
+    desk.said, desk.ask_code = UserInput(yes=True), lambda _: "123456"
+    assert desk.get(started=started).access_key_id == "ASIA1"  # another caller that waited has time to mint
