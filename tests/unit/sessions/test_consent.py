@@ -67,9 +67,7 @@ class TestConfirm:
     @pytest.mark.parametrize(
         ("keys", "lasts"), [({}, 900), ({"confirm_for": 60}, 60), ({"confirm_for": 0}, 0)]
     )
-    def test_a_confirmation_is_valid_for_its_time(
-        self, desk: Desk, keys: dict[str, int], lasts: int
-    ) -> None:
+    def test_a_confirmation_is_valid_for_its_time(self, desk: Desk, keys: dict[str, int], lasts: int) -> None:
         profile = desk.profile(confirm=True, **keys)
         assert desk.permit(profile).confirmed_by == "ana by tty"
         if lasts:
