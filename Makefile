@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python $(PIP) --constraint constraints.txt --build-constraint constraints.txt --group dev --editable .
 	touch $@
 
-# AWS CLI v1, a client in the tests. It requires one exact botocore, so it has a venv of its own.
+# AWS CLI v1 is a client in the tests; a venv of its own keeps its 'aws' off the PATH of the others.
 $(AWSCLI): constraints.txt
 	$(PYTHON) -m venv .venv-awscli
 	.venv-awscli/bin/python $(PIP) --constraint constraints.txt awscli

@@ -14,7 +14,7 @@ from credhelper.assume import options
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT, SOURCES, TOKEN_CODE
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
-from credhelper.run.accounts import Account, read_names
+from credhelper.run.accounts import Account, decoded, names
 from credhelper.run.batch import BatchResult
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Principal:
 def principals(config: Config, content: bytes) -> list[Principal]:
     """The principals on stdin, one a line, each account once. Raises ConfigError."""
     found: dict[str, Principal] = {}
-    for _, written in read_names(content, "stdin"):
+    for _, written in names(decoded(content, "stdin")):
         try:
             account: str | ConfigError = config.account_id(written, arn=True)
         except ConfigError as error:

@@ -13,12 +13,13 @@ import click
 
 from credhelper.cli import provenance, tables
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_profile, given, help_option, profile_flags
+from credhelper.cli.options import complete_profile, given, json_flag, profile_flags
 from credhelper.cli.output import emit, emit_json
 from credhelper.cli.provenance import Provenance
 from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
 from credhelper.config.keys import API, ROLE, ROOT, SESSION
-from credhelper.config.profiles import FLAG, Profile, Setting
+from credhelper.config.profiles import Profile
+from credhelper.config.settings import FLAG, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.sessions import caller, parameters
 
@@ -42,9 +43,8 @@ _ORIGINS: Final = {
 
 
 @click.command("explain")
-@help_option
 @click.argument("name", shell_complete=complete_profile)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/json.md describes it.")
+@json_flag
 @click.option("--reason", help="The reason to use for {reason} in names and tags.")
 @profile_flags
 def explain(name: str, *, as_json: bool, reason: str | None, **flags: Any) -> None:
@@ -114,7 +114,7 @@ def _document(app: App, name: str, flags: Mapping[str, Any]) -> Document:
 
 def _resolve(app: App, name: str, flags: Mapping[str, Any]) -> Resolution:
     try:
-        profile = app.config.unaimed(name, flags)
+        profile = app.config.without_target(name, flags)
     except ConfigError as error:
         return Resolution(_unchecked(app, name, flags), problem=error)
     is_open = profile.is_open and "@" not in name

@@ -1,4 +1,4 @@
-"""`get`: the envelope of a profile, and `renew`, which mints it ahead of need."""
+"""`get`: the credentials of a profile for SDKs; `renew`: a mint in the background, ahead of need."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from credhelper import wire
 from credhelper.app import GET_SECONDS, agent_directory
 from credhelper.cli.context import open_app, started
 from credhelper.cli.options import (
-    EXIT_STATUSES,
     cache_flags,
     complete_profile,
     consent_flags,
     given,
-    help_option,
     profile_flags,
+    show_flag,
 )
 from credhelper.cli.output import emit, refuse_terminal
 from credhelper.config import keys as config_keys
@@ -30,14 +29,13 @@ if TYPE_CHECKING:
     from credhelper.agent import client
 
 RENEWAL_SPARE: Final = 5
-"""Seconds after its deadline at which the system ends a renewal that has not ended itself."""
+"""Seconds after its deadline at which a signal ends a renewal that hangs."""
 
 
-@click.command("get", epilog=EXIT_STATUSES)
-@help_option
+@click.command("get")
 @click.argument("name", shell_complete=complete_profile)
 @cache_flags
-@click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal.")
+@show_flag
 @consent_flags
 @profile_flags
 def get(
@@ -45,10 +43,10 @@ def get(
 ) -> None:
     """Print the credentials of profile NAME as the JSON that SDKs read.
 
-    This is what credential_process runs. NAME is a profile of config.toml, or PROFILE@TARGET for an
-    AssumeRoot profile without a target of its own: TARGET is an account id or an alias from [accounts].
+    credential_process runs this command. NAME is a profile of config.toml, or PROFILE@TARGET for an
+    AssumeRoot profile without a target account: TARGET is an account id or an alias from [accounts].
 
-    The flags below --yes are the keys of a profile; each beats what the file says.
+    The flags below --yes are the keys of a profile; each overrides config.toml.
 
     \b
     Examples:
@@ -62,10 +60,7 @@ def get(
 
 
 def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
-    """Mint ahead of need, for a `get` with these arguments that the agent has answered.
-
-    Nobody waits for this: nobody is asked, nothing is printed, and it ends in time whatever hangs.
-    """
+    """Mint ahead of need, for a `get` with these arguments; it neither prompts nor prints."""
     start = started()
     if sys.platform != "win32":
         signal.signal(signal.SIGALRM, signal.SIG_DFL)

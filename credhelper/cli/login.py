@@ -11,11 +11,9 @@ from credhelper.agent import admin
 from credhelper.app import agent_directory
 from credhelper.cli.context import open_app
 from credhelper.cli.options import (
-    EXIT_STATUSES,
     complete_profile,
     consent_flags,
     given,
-    help_option,
     profile_flags,
 )
 from credhelper.cli.output import emit
@@ -32,8 +30,7 @@ if TYPE_CHECKING:
     from credhelper.sessions.calls import StsCall
 
 
-@click.command("login", epilog=EXIT_STATUSES)
-@help_option
+@click.command("login")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_profile)
 @click.option("--refresh", is_flag=True, help="Mint a new session even if one is cached.")
 @consent_flags

@@ -19,12 +19,11 @@ import boto3
 import pytest
 
 import credhelper
-from credhelper import boto3_session, expiry
+from credhelper import boto3_session, clocks, expiry
 from credhelper.agent import in_process
 from credhelper.aws.transport import LIBRARIES
 from credhelper.config.keys import BY_NAME
 from credhelper.credentials import Clocks
-from credhelper.deadline import Deadline
 from credhelper.errors import BY_STATUS, render
 from credhelper.sessions.provider import SessionProvider
 
@@ -62,7 +61,7 @@ def _sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     sandbox.configure(PROFILES + MORE)
     for name, value in sandbox.environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(in_process, "_entries", {})
+    monkeypatch.setattr(in_process, "_by_process", {})
     return sandbox
 
 
@@ -113,7 +112,7 @@ class TestGet:
             envelope = sandbox.get("developer")
 
             assert credhelper.get("developer").access_key_id == envelope["AccessKeyId"]
-            assert in_process._entries == {}
+            assert in_process._by_process == {}
         assert sts.count() == 1
 
     def test_overrides_are_keys_of_a_profile_and_none_is_not_given(self, sandbox, sts) -> None:
@@ -239,52 +238,23 @@ class TestErrors:
 
 
 class TestMemory:
-    def test_an_expired_session_is_dropped_unless_a_thread_is_minting(self, sandbox, sts) -> None:
+    def test_an_expired_session_is_dropped_by_the_next_request(self, sandbox, sts) -> None:
         credhelper.get("developer")
-        ((place, entry),) = in_process._entries.items()
-        assert entry.kept is not None
-        entry.kept = replace(entry.kept[0], life=0.0), entry.kept[1]
-        with entry.minting:
-            credhelper.get("unlock-bucket")
-            assert in_process._entries[place] is entry
+        shared = in_process._by_process[os.getpid()]
+        assert len(shared.memory) == 1
+        now = clocks.read()
+        shared.memory._clock = lambda: clocks.Now(now.wall + 3600, None, now.steady + 3600)
         credhelper.get("unlock-bucket")
 
-        assert place not in in_process._entries
-        assert len(in_process._entries) == 1
-        assert credhelper.get("developer").access_key_id == sts.issued[-1]["AccessKeyId"]
+        assert len(shared.memory) == 0
+        assert not shared.memory.is_busy
 
-    def test_a_failure_is_dropped_after_a_minute(self, sandbox, sts) -> None:
-        sts.script.append(faults.refuse("AccessDenied", "no"))
-        with pytest.raises(credhelper.RefusedError):
-            credhelper.get("developer")
-        ((place, entry),) = in_process._entries.items()
-        credhelper.get("unlock-bucket")
-        assert entry.failed is not None
-        assert in_process._entries[place] is entry
-        entry.failed = entry.failed[0] - 61, entry.failed[1]
-        credhelper.get("unlock-bucket")
-
-        assert place not in in_process._entries
-
-    def test_what_the_parent_of_a_fork_remembers_is_dropped(self, sandbox, sts) -> None:
-        place = os.getpid() + 1, "key"
-        in_process._entries[place] = in_process._Entry()
-        with in_process._entries[place].minting:
+    def test_the_child_of_a_fork_begins_with_an_empty_memory(self, sandbox, sts) -> None:
+        parents = in_process._by_process[os.getpid() + 1] = in_process._Shared()
+        with parents.lock:
             credhelper.get("developer")
 
-        assert place not in in_process._entries
-
-    def test_a_thread_that_waited_for_a_dropped_entry_takes_the_new_one(self, sandbox) -> None:
-        dropped = in_process._entry("key")
-        held: list[Any] = []
-        waits = threading.Thread(target=lambda: held.append(in_process._held("key", Deadline(10))))
-        with dropped.minting:
-            waits.start()
-            in_process._entries.clear()
-        waits.join()
-
-        assert held == [in_process._entries[os.getpid(), "key"]]
-        assert held[0] is not dropped
+        assert list(in_process._by_process) == [os.getpid()]
 
 
 class TestThreads:
@@ -340,7 +310,7 @@ class TestThreads:
             with pytest.raises(KeyboardInterrupt):
                 credhelper.get("developer")
 
-        assert not any(entry.minting.locked() for entry in in_process._entries.values())
+        assert not any(shared.memory.is_busy for shared in in_process._by_process.values())
         credhelper.get("developer")
 
 
@@ -569,7 +539,7 @@ from credhelper.agent import in_process
 warnings.simplefilter("ignore")  # Python 3.12 warns of what is done here
 credhelper.get("unlock-bucket")  # all is imported: no child survives a fork in the middle of an import
 threading.Thread(target=lambda: credhelper.get("developer")).start()
-while not any(entry.minting.locked() for entry in list(in_process._entries.values())):
+while not any(shared.memory.is_busy for shared in list(in_process._by_process.values())):
     time.sleep(0.01)
 child = os.fork()
 began = time.monotonic()

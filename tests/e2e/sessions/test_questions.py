@@ -404,7 +404,7 @@ STEP = 130
 
 @dataclass
 class Model:
-    """How often section "When it asks you" of the README lets a person be asked, for sessions of 900 s."""
+    """How often section "Prompts" of the README lets a person be asked, for sessions of 900 s."""
 
     confirm: bool
     renew_for: int
