@@ -201,21 +201,21 @@ def aws_cli(home: Home, pairs: int) -> Figures:
 
 
 ROWS = (
-    Row("a hit through credhelper-get, beside 'python -c pass'", 1.1, hit_beside_python),
-    Row("a hit through credhelper-get, beside 'python -IS -c pass'", 1.3, hit_beside_isolated_python),
-    Row("a hit through the console script, beside 'python -c pass'", 1.3, hit_through_console_script),
-    Row("a hit with 10,000 profiles, beside one with few", 1.1, hit_with_many_profiles),
+    Row("a hit through credhelper-get, next to 'python -c pass'", 1.1, hit_beside_python),
+    Row("a hit through credhelper-get, next to 'python -IS -c pass'", 1.3, hit_beside_isolated_python),
+    Row("a hit through the console script, next to 'python -c pass'", 1.3, hit_through_console_script),
+    Row("a hit with 10,000 profiles, next to one with few", 1.1, hit_with_many_profiles),
     Row("200 cold callers: calls to STS", 1, calls_of_a_herd),
-    Row("200 cold callers, beside 200 bare interpreters and a mint", 1.3, herd, fewer=10),
-    Row("a cold mint, beside the same call in boto3", 1.3, cold_mint, fewer=2),
-    Row("a keyring hit without an agent, beside keyring alone", 1.0, keyring_hit, fewer=2),
-    Row("the agent's memory, beside a bare interpreter's", 1.4, memory_of_the_agent),
+    Row("200 cold callers, next to 200 bare interpreters and a mint", 1.3, herd, fewer=10),
+    Row("a cold mint, next to the same call in boto3", 1.3, cold_mint, fewer=2),
+    Row("a keyring hit without an agent, next to keyring alone", 1.0, keyring_hit, fewer=2),
+    Row("the agent's memory, next to a bare interpreter's", 1.4, memory_of_the_agent),
     Row("the agent's wake-ups in 5 idle seconds", 0, wake_ups_of_the_agent),
-    Row("an API call with a hit, beside static keys", None, calls_with_a_hit, fewer=4),
-    Row("an API call with exported keys, beside static keys", None, calls_with_exported_keys, fewer=4),
-    Row("aws-export-credentials, beside a hit", None, aws_export_credentials, fewer=4),
-    Row("elhaz, beside a hit", None, elhaz, fewer=4),
-    Row("aws configure export-credentials, beside a hit", None, aws_cli, fewer=4),
+    Row("an API call with a hit, next to static keys", None, calls_with_a_hit, fewer=4),
+    Row("an API call with exported keys, next to static keys", None, calls_with_exported_keys, fewer=4),
+    Row("aws-export-credentials, next to a hit", None, aws_export_credentials, fewer=4),
+    Row("elhaz, next to a hit", None, elhaz, fewer=4),
+    Row("aws configure export-credentials, next to a hit", None, aws_cli, fewer=4),
 )
 
 
