@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.agent.in_process import Threads
 from credhelper.app import App, Invocation, open_app
 from credhelper.config import validation
 from credhelper.config.keys import BY_NAME, Key
@@ -98,8 +97,8 @@ class _Request:
         """Credentials, and when they are to be renewed."""
         with self._app(background=mode == "renew") as app:
             call = app.call(app.config.profile(self.name, self.keys))
-            with contextlib.closing(Threads(app.agent)) as threads:
-                provider = app.provider(agent=threads)
+            with contextlib.closing(app.agent):
+                provider = app.provider()
                 credentials = provider.get(call, mode=mode)
                 return credentials, provider.thresholds(call, credentials)
 

@@ -39,9 +39,6 @@ if TYPE_CHECKING:
 
 NOTHING_SAID: Final = UserInput()
 
-IDLE_SECONDS: Final = 900
-"""Seconds after its last entry until the agent leaves, where the configuration does not say."""
-
 PERSON_SECONDS: Final = 40.0
 """Time for a person to answer; the rest is for the mint."""
 
@@ -188,24 +185,21 @@ def open_app(
     locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, log), log)
     loaded: config_profiles.Config | ConfigError
     try:
-        loaded = config_profiles.load(places.config, optional=optional)
-        choice, timeout = loaded.option("keyring", "backend", "auto"), loaded.option("keyring", "timeout", 2)
-        required = loaded.option("audit", "required", default=False)
-        mode, idle = loaded.option("agent", "mode", "auto"), loaded.option("agent", "idle_exit", IDLE_SECONDS)
+        loaded = options = config_profiles.load(places.config, optional=optional)
     except ConfigError as error:
-        loaded, choice, timeout, required, mode, idle = error, "auto", 2, False, "auto", IDLE_SECONDS
+        loaded, options = error, config_profiles.Config(places.config, "", {})
     keyring = cache_keyring.OsKeyring(
-        _keyring_choice(environ, choice),
+        _keyring_choice(environ, options.option("keyring", "backend")),
         environ,
-        timeout=timeout,
+        timeout=options.option("keyring", "timeout"),
         until=deadline,
         background=start.background,
     )
-    wanted = _agent_mode(environ, mode) == "auto"
+    wanted = _agent_mode(environ, options.option("agent", "mode")) == "auto"
     agent = client.AgentClient(
         agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
         log,
-        idle_seconds=idle,
+        idle_seconds=options.option("agent", "idle_exit"),
         pending=_checked(start.pending, environ, places),
         starts=not start.program,
     )
@@ -217,12 +211,12 @@ def open_app(
         log,
         agent,
         locks,
-        Audit(places.audit, log, required=required),
+        Audit(places.audit, log, required=options.option("audit", "required")),
         Store(keyring, Index(places.items, locks, log), log),
         replace(said, reason=said.reason or environ.get("CREDHELPER_REASON") or None),
         started,
         deadline,
-        idle,
+        options.option("agent", "idle_exit"),
         start.background,
         start.program,
         loaded,

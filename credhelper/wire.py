@@ -1,42 +1,7 @@
-"""Both ends of the agent's socket: where it is, who may speak, what is said. Loaded by every `get`.
+"""The client's end of the agent's socket: where it is, who may answer, and what a request depends on.
 
-The socket is `agent-1.sock` in the runtime directory; 1 is the version of what follows. Each end closes the
-connection unless the other one's uid is its own. The client speaks first: a line of words with a space
-between them, at most 8 KiB with its newline, and the bytes that it announces.
-
-    get KEY                what is cached under KEY while it is fresh, else the lease on it
-    renew KEY              the same, but nothing that is to be refreshed by now
-    mint KEY               the lease on it, whatever is cached
-    put LEASE LENGTH ENDS BOOT_ENDS REFRESH FRESH SERVABLE OF LABEL
-                           LENGTH bytes (at most 1 MiB) for all who wait, and to be cached
-    fail LEASE STATUS LENGTH   LENGTH bytes and an exit status for all who wait; newcomers start afresh
-    open LEASE             there is nothing to share: all who wait get a mint of their own
-    drop LEASE             the lease passes to the next one who waits
-    asking LEASE           a person is being asked: those who wait are told to be patient
-    clear [WORD]...        forget what has one of these as KEY, OF, LABEL or LABEL up to its @; none: all
-    status                 what is cached, as text
-    stop                   forget everything and leave
-
-KEY is the rest of its line and means nothing to the agent: a digest of an STS call, or a hit key (below).
-OF names what an entry rests on, LABEL is the profile. ENDS is when the credential expires, on this machine's
-wall clock; BOOT_ENDS the same on the clock since boot, or `-`. REFRESH, FRESH and SERVABLE are how many
-seconds must be left for it to be handed out without a thought of the next one, handed out at all, handed
-out where a mint does not come; `-` for REFRESH: never ahead. Each answer is a line `WORD NUMBER LENGTH` and
-LENGTH bytes:
-
-    hit 0 LENGTH           what is cached
-    refresh 0 LENGTH       the same, and the client is asked to start a refresher
-    mint LEASE LENGTH      the client holds the lease as long as it stays connected; LENGTH bytes that still
-                           serve if minting fails, or none. LEASE is 0 where there is none to hold
-    wait ASKING 0          somebody else holds the lease; said once a second until something better is.
-                           ASKING is 1 while a person is being asked, 0 otherwise
-    fail STATUS LENGTH     the holder failed
-    ok NUMBER LENGTH       done. After put: 1 is kept, 0 is not, since it was cleared meanwhile. After asking:
-                           how many wait
-
-The first answer on a connection comes within 300 ms, and never 3 s pass without one; otherwise the client
-goes on without the agent. A peer that has not sent a whole request in 5 s, holds no lease and does not wait
-is hung up on.
+Every `get` loads this module, so it imports nothing that a bare interpreter lacks but `os` and `_socket`. The
+protocol is in `agent/__init__.py`: 1 in `agent-1.sock` is its version.
 """
 
 import os
@@ -47,7 +12,7 @@ import time
 TYPE_CHECKING = False  # typing's own costs a hit 5 ms
 if TYPE_CHECKING:
     import _socket
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from typing import Final
 
 NOT_HERE: "Final" = "there is no agent on Windows"
@@ -59,16 +24,13 @@ LONGEST_LINE: "Final" = 8192
 LARGEST_BODY: "Final" = 1024 * 1024
 FIRST_ANSWER: "Final" = 0.3
 SILENCE: "Final" = 3.0
-STARTING: "Final" = 5.0
-"""Seconds to wait for another caller that is starting the agent."""
-
 PATIENCE: "Final" = 38.0
-"""Seconds to wait for somebody else's mint: of the 50 s that `get` has, 12 are kept to mint by itself."""
+"""Seconds to wait for another caller's mint: of the 50 s that `get` has, 12 are left to mint by itself."""
 
 MORE_PATIENCE: "Final" = 8.0
-"""Seconds on top, while a person is being asked: they have 40, and the mint that follows is theirs."""
+"""Seconds on top while the user is being prompted: a prompt has 40 s, and the mint follows it."""
 
-CANCELLED: "Final" = b"credhelper: error: cancelled while somebody was being asked\n"
+CANCELLED: "Final" = b"credhelper: error: cancelled during a prompt\n"
 
 RACY: "Final" = 2.0
 """A file that changed fewer seconds ago may change again without its times showing it (git's racy index)."""
@@ -87,11 +49,11 @@ NEVER_A_HIT: "Final" = frozenset(["--refresh", "--no-cache", "--help", "-h"])
 
 
 class PendingRequest:
-    """What a `get` brings along that the agent has not answered.
+    """A `get` that the agent has not answered.
 
-    `key` is its hit key, `lease` the number of the lease on it, `connection` what both are good for;
-    `starting` is a descriptor that makes everybody else wait until we have started the agent, or closed it;
-    `stuck` says that there is an agent which does not answer, or not to us.
+    `key` is its hit key, `lease` the number of the lease on it, valid on `connection`. `starting` is the
+    descriptor of the start lock, held where this caller is to start the agent. `stuck` means that an agent
+    exists and does not answer, or belongs to another user.
     """
 
     __slots__ = ("connection", "key", "lease", "starting", "stuck")
@@ -99,15 +61,15 @@ class PendingRequest:
     def __init__(
         self, connection: "Connection | None" = None, lease: int = 0, key: bytes | None = None
     ) -> None:
-        self.key = key
         self.connection = connection
         self.lease = lease
+        self.key = key
         self.starting: int | None = None
         self.stuck = False
 
 
 class Answer:
-    """The agent's: an exit status, and the bytes for stdout where it is 0, for stderr otherwise."""
+    """The agent's answer: an exit status, and the bytes for stdout if it is 0, else for stderr."""
 
     __slots__ = ("body", "refresh", "status")
 
@@ -118,7 +80,7 @@ class Answer:
 
 
 def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | PendingRequest:
-    """Ask the agent for what `get` with these arguments prints. Never raises; without an answer, a ticket."""
+    """What `get` with these arguments prints, from the agent; else the open request. Raises nothing."""
     pending = PendingRequest()
     wanted = environ.get("CREDHELPER_AGENT", "auto") in ("auto", "") and not environ.get("CREDHELPER_CHAIN")
     if sys.platform == "win32" or not wanted or "--help" in arguments or "-h" in arguments:
@@ -128,19 +90,16 @@ def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Pendin
         if directory is None:
             return pending
         pending.key = hit_key(arguments, environ)
-        pending.connection, pending.starting = approach(directory, _wait_with_alarm)
+        pending.connection, pending.starting = approach(directory)
         if pending.connection is None or pending.key is None:
             return pending
         word, number, body = pending.connection.ask(b"get %s\n" % pending.key, PATIENCE)
     except KeyboardInterrupt:
         if pending.connection is None or not pending.connection.is_asking:
             raise
-        return Answer(5, CANCELLED, refresh=False)  # a terminal interrupts all who wait for one answer
-    except (TimeoutError, PermissionError):
-        pending.connection, pending.stuck = None, True
-        return pending
-    except (OSError, ValueError):  # it has gone, or never was: the ordinary path does without
-        pending.connection = None
+        return Answer(5, CANCELLED, refresh=False)  # Ctrl-C reaches every caller in the terminal
+    except (OSError, ValueError) as error:
+        pending.connection, pending.stuck = None, isinstance(error, (TimeoutError, PermissionError))
         return pending
     if word in ("hit", "refresh"):
         return Answer(0, body, refresh=word == "refresh")
@@ -151,14 +110,14 @@ def ask(arguments: "list[str]", environ: "Mapping[str, str]") -> Answer | Pendin
 
 
 def relay(answer: Answer) -> bool:
-    """Write an answer as it came, and start a refresher if asked to; False where nothing went out."""
+    """Write an answer, and start a refresher if the agent asks for one; False: nothing was written."""
     if answer.status:
         _write(2, answer.body)
         return True
     written = _write(1, answer.body)
     if not written:
         return False
-    while written < len(answer.body):  # a pipe that its owner has made non-blocking is full
+    while written < len(answer.body):  # a full pipe that does not block
         import select
 
         select.select([], [1], [])
@@ -169,44 +128,34 @@ def relay(answer: Answer) -> bool:
             _write(2, b"credhelper: error: cannot write the answer to stdout\n")
             break
     if answer.refresh:
-        _send_refresher()
+        from credhelper import spawn
+
+        spawn.send_refresher()
     return True
 
 
 def _write(descriptor: int, content: bytes) -> int:
-    """How much of it went out."""
+    """The number of bytes written."""
     try:
         return os.write(descriptor, content)
     except OSError:
         return 0
 
 
-def approach(directory: str, wait: "Callable[[int], None]") -> "tuple[Connection | None, int | None]":
-    """A connection to the agent; without one, a descriptor if it is for this caller to start it.
-
-    All others `wait` for a lock on that descriptor meanwhile. Raises OSError.
-    """
-    if sys.platform == "win32":
-        raise OSError(NOT_HERE)
+def approach(directory: str) -> "tuple[Connection | None, int | None]":
+    """A connection to the agent; else the start lock, if this caller is to start it. Raises OSError."""
     connection = connect(directory)
     if connection is not None:
         return connection, None
-    import fcntl
+    from credhelper import spawn
 
-    starting = os.open(os.path.join(directory, "start.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        os.fchmod(starting, 0o600)  # whatever the umask
-        fcntl.flock(starting, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:  # it is being started
-        try:
-            wait(starting)
-        finally:
-            os.close(starting)
+    starting = spawn.take_start_lock(directory)
+    if starting is None:
         return connect(directory), None
     try:
-        connection = connect(directory)  # somebody may have been quicker
+        connection = connect(directory)  # another caller may have been quicker
     except OSError:
-        os.close(starting)  # nobody is to wait for us
+        os.close(starting)
         raise
     if connection is None:
         return None, starting
@@ -214,31 +163,8 @@ def approach(directory: str, wait: "Callable[[int], None]") -> "tuple[Connection
     return connection, None
 
 
-def _wait_with_alarm(descriptor: int) -> None:
-    """Wait without a line of Python: in a herd it is the starter that should run."""
-    if sys.platform == "win32":
-        raise OSError(NOT_HERE)
-    import _signal  # type: ignore[import-not-found]  # what signal wraps, without its enums
-    import fcntl
-
-    def give_up(*_: object) -> None:
-        raise TimeoutError
-
-    before = _signal.signal(_signal.SIGALRM, give_up)
-    blocked = _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGALRM])
-    try:
-        _signal.setitimer(_signal.ITIMER_REAL, STARTING)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-        finally:
-            _signal.setitimer(_signal.ITIMER_REAL, 0)
-    finally:
-        _signal.signal(_signal.SIGALRM, before)
-        _signal.pthread_sigmask(_signal.SIG_SETMASK, blocked)
-
-
 def connect(directory: str) -> "Connection | None":
-    """A connection to the agent; None where nobody listens. Raises OSError: stuck, or somebody else's."""
+    """A connection to the agent; None if none listens. Raises OSError: stuck, or another user's."""
     if sys.platform == "win32":
         raise OSError(NOT_HERE)
     import _socket
@@ -259,34 +185,35 @@ def connect(directory: str) -> "Connection | None":
 
 
 def uid_of(peer: "_socket.socket") -> int:
-    """Whose process is at the other end, as the kernel knows it. Raises OSError."""
+    """The user id of the process at the other end, from the kernel. Raises OSError."""
     if sys.platform == "win32":
         raise OSError(NOT_HERE)
     import _socket
 
     if sys.platform == "darwin":  # struct xucred: version, uid, ...
-        return int.from_bytes(peer.getsockopt(0, 1, 76)[4:8], sys.byteorder)  # SOL_LOCAL, LOCAL_PEERCRED
-    # struct ucred: pid, uid, gid
-    return int.from_bytes(peer.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)[4:8], sys.byteorder)
+        found = peer.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED
+    else:  # struct ucred: pid, uid, gid
+        found = peer.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)
+    return int.from_bytes(found[4:8], sys.byteorder)
 
 
 class Connection:
-    """The client's end. The leases that it is granted are its own for as long as it is open."""
+    """A connection to the agent. It holds the leases that are granted on it until it is closed."""
 
     __slots__ = ("_peer", "_unread", "is_asking")
 
     def __init__(self, peer: "_socket.socket") -> None:
         self._peer = peer
         self._unread = b""
-        self.is_asking = False  # somebody, for what we wait for
+        self.is_asking = False  # whether the holder that this caller waits for is prompting the user
 
     def ask(self, request: bytes, patience: float = 0.0) -> "tuple[str, int, bytes]":
-        """The answer's word, number and bytes. Raises OSError or ValueError: there is none in time."""
+        """The answer's word, number and bytes. Raises OSError or ValueError if there is none in time."""
         ends = time.monotonic() + patience
         self._peer.sendall(request)
         while True:
             word, number, length = self._line().decode("ascii").split(" ")
-            self._peer.settimeout(SILENCE)  # it is alive
+            self._peer.settimeout(SILENCE)
             self.is_asking = word == "wait" and number == "1"
             if word != "wait":
                 return word, int(number), self._take(int(length))
@@ -314,14 +241,14 @@ class Connection:
         self._unread += block
 
     def close(self) -> None:
-        """Hang up: leases that are still held pass to others."""
+        """Close the connection; leases that are still held pass to other callers."""
         self._peer.close()
 
 
 def hit_key(arguments: "Iterable[str]", environ: "Mapping[str, str]") -> bytes | None:
-    """All that the answer to `get` with these arguments depends on, as one line; None: never a hit.
+    """What the answer to `get` with these arguments depends on, as one line; None: never a hit.
 
-    It is compared, not understood. To be taken before any of the files is read.
+    The agent only compares it. Compute it before any of the files is read.
     """
     arguments = list(arguments)
     files = configuration_files(environ)
@@ -342,25 +269,26 @@ def hit_key(arguments: "Iterable[str]", environ: "Mapping[str, str]") -> bytes |
 
 
 def configuration_files(environ: "Mapping[str, str]") -> tuple[str, str, str] | None:
-    """The files that decide an answer: ours, and the AWS SDK's two. None where finding them takes more.
+    """config.toml and the AWS SDK's two files; None where a path has a variable, which the SDK expands.
 
-    The first is where platformdirs has it; a caller for whom it has it elsewhere must not use its hit key.
+    config.toml where platformdirs has it; if it has another place for a caller, its hit key is not used.
     """
-    ours = environ.get("CREDHELPER_CONFIG")
-    if not ours:
+    config_toml = environ.get("CREDHELPER_CONFIG")
+    if not config_toml:
         home = environ.get("XDG_CONFIG_HOME", "")
         if not os.path.isabs(home):
             home = "~/Library/Application Support" if sys.platform == "darwin" else "~/.config"
-        ours = os.path.join(home, "credhelper", "config.toml")
+        config_toml = os.path.join(home, "credhelper", "config.toml")
     config = environ.get("AWS_CONFIG_FILE") or "~/.aws/config"
     credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials"
     if "$" in config + credentials:
         return None
-    return os.path.expanduser(ours), os.path.expanduser(config), os.path.expanduser(credentials)
+    expand = os.path.expanduser
+    return expand(config_toml), expand(config), expand(credentials)
 
 
 def _stamp(path: str, now: float) -> str | None:
-    """What changes whenever the file does; None where that cannot be relied on."""
+    """The file's identity and times; None where a change may not show in them."""
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -373,95 +301,58 @@ def _stamp(path: str, now: float) -> str | None:
     return " ".join(map(str, facts))
 
 
-def _send_refresher() -> None:
-    """Start this same command as `renew`, detached from everything that somebody may be waiting for."""
-    if sys.platform == "win32":
-        raise OSError(NOT_HERE)
-    count = len(sys.argv) - 1
-    if not sys.executable or os.fork():
-        return
-    try:
-        os.setsid()
-        null = os.open(os.devnull, os.O_RDWR)
-        for standard in range(3):
-            os.dup2(null, standard)
-        close_inherited()
-        interpreter = sys.orig_argv[1 : len(sys.orig_argv) - count]  # its options and the script
-        os.execv(sys.executable, [sys.executable, *interpreter, "renew", *sys.argv[2:]])  # noqa: S606 - no shell
-    finally:
-        os._exit(127)
-
-
-def close_inherited(kept: int = -1) -> None:
-    """Close what we were started with: somebody may wait for its end."""
-    for name in os.listdir("/dev/fd"):
-        if int(name) > 2 and int(name) != kept:
-            try:
-                os.close(int(name))
-            except OSError:
-                pass  # the one that the list was read by
-
-
-if sys.platform == "win32":
-
-    def runtime_directory(environ: "Mapping[str, str]") -> str | None:
-        """The directory, made if need be, in the part of the profile that is this user's on this machine."""
-        local = environ.get("LOCALAPPDATA", "")
-        if not os.path.isabs(local):
-            return None
-        path = os.path.join(local, "credhelper", "run")
+def runtime_directory(environ: "Mapping[str, str]") -> str | None:
+    """The directory of the agent's socket and of locks, made if need be; None where no place qualifies."""
+    for parent, name in _candidates(environ):
+        path = os.path.join(parent, name)
         try:
-            os.makedirs(path, exist_ok=True)
+            if sys.platform == "win32":
+                os.makedirs(path, exist_ok=True)
+                qualifies = True
+            else:
+                qualifies = _is_safe(parent) and _is_private(path)
+            if qualifies:
+                return path
         except OSError:
-            return None
-        return path
+            continue  # it does not exist, or was removed meanwhile
+    return None
 
-else:
 
-    def runtime_directory(environ: "Mapping[str, str]") -> str | None:
-        """The directory, made if need be; None where no place qualifies."""
-        for parent, name in _candidates(environ):
-            path = os.path.join(parent, name)
-            try:
-                if _is_safe(parent) and _is_private(path):
-                    return path
-            except OSError:
-                continue  # it is not there, or went away while we looked
-        return None
+def _candidates(environ: "Mapping[str, str]") -> "Iterator[tuple[str, str]]":
+    if sys.platform == "win32":  # where the profile is closed to other users
+        local = environ.get("LOCALAPPDATA", "")
+        if os.path.isabs(local):
+            yield os.path.join(local, "credhelper"), "run"
+        return
+    if sys.platform == "darwin":
+        yield os.path.join(os.path.expanduser("~"), "Library", "Caches"), "credhelper"
+        return
+    declared = environ.get("XDG_RUNTIME_DIR", "")
+    if os.path.isabs(declared):
+        yield declared, "credhelper"
+    uid = os.geteuid()
+    yield f"/run/user/{uid}", "credhelper"
+    yield "/tmp", f"credhelper-{uid}"  # noqa: S108 - its owner and mode are checked before it is used
 
-    def _candidates(environ: "Mapping[str, str]") -> "Iterator[tuple[str, str]]":
-        if sys.platform == "darwin":
-            yield os.path.join(os.path.expanduser("~"), "Library", "Caches"), "credhelper"
-            return
-        declared = environ.get("XDG_RUNTIME_DIR", "")
-        if os.path.isabs(declared):
-            yield declared, "credhelper"
-        uid = os.geteuid()
-        yield f"/run/user/{uid}", "credhelper"
-        yield "/tmp", f"credhelper-{uid}"  # noqa: S108 - its owner and mode are checked before it is used
+
+if sys.platform != "win32":
 
     def _is_private(path: str) -> bool:
-        """Make the directory 0700, or find it so: real, ours, closed to others. Raises OSError."""
+        """Whether it is a real directory of this user, 0700; made so if it does not exist. Raises OSError."""
         try:
             os.mkdir(path, 0o700)
             os.chmod(path, 0o700)  # whatever the umask
         except FileExistsError:
             pass
         status = os.lstat(path)
-        return (
-            stat.S_ISDIR(status.st_mode)
-            and status.st_uid == os.geteuid()
-            and stat.S_IMODE(status.st_mode) == 0o700
-        )
+        return status.st_mode == stat.S_IFDIR | 0o700 and status.st_uid == os.geteuid()
 
     def _is_safe(parent: str) -> bool:
-        """Whether nobody else can put another directory in the place of ours. Raises OSError.
+        """Whether no other user can replace a directory in it. Raises OSError.
 
-        Somebody else's (XDG_RUNTIME_DIR under sudo) is not: they can, and ours would be litter there.
+        False if it belongs to another user (XDG_RUNTIME_DIR under sudo), unless that is root's /tmp.
         """
         status = os.stat(parent)
-        shared = bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-        sticky = bool(status.st_mode & stat.S_ISVTX)
-        if status.st_uid == os.geteuid():
-            return sticky or not shared
-        return sticky and status.st_uid == 0
+        if status.st_mode & stat.S_ISVTX:
+            return status.st_uid in (os.geteuid(), 0)
+        return status.st_uid == os.geteuid() and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

@@ -19,7 +19,6 @@ from credhelper.errors import (
     printable,
 )
 from credhelper.sessions import sources
-from credhelper.sessions.calls import MFA_SESSION_SECONDS
 
 if TYPE_CHECKING:
     from credhelper.app import App
@@ -76,7 +75,11 @@ def mfa_session(app: App, name: str, region: str | None, device: str) -> AccessK
     if wrong := validation.problem(BY_NAME["mfa_serial"], device):
         raise ConfigError(f"'--mfa-serial' {wrong}")
     app = furnished(app)
-    own = {"source_key": name, "mfa_serial": device, "duration_seconds": MFA_SESSION_SECONDS}
+    own = {
+        "source_key": name,
+        "mfa_serial": device,
+        "duration_seconds": BY_NAME["mfa_duration_seconds"].default,
+    }
     settings = network(app, region) | {key: Setting(value, FLAG) for key, value in own.items()}
     app.agent.decline()
     try:

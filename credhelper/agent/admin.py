@@ -1,4 +1,4 @@
-"""An agent that is running, for those who look after it: what it remembers, clear, stop. Never started."""
+"""Manages an agent that is running: its sessions, clear, stop. It starts none."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper import paths, wire
-from credhelper.agent.client import wait_in_thread
-from credhelper.deadline import LateError
+from credhelper import paths, spawn, wire
 from credhelper.errors import CredhelperError
 
 if TYPE_CHECKING:
@@ -19,12 +17,12 @@ if TYPE_CHECKING:
 
 LONGEST_REQUEST: Final = wire.LONGEST_LINE // 2
 LONGEST_WORD: Final = 1024
-"""Characters of a label that the agent is told."""
+"""Characters of a label that the agent gets."""
 
 
 @dataclass(frozen=True)
 class Remembered:
-    """A session in the agent's memory: the KEY of its call, for whom it was minted, and its seconds left."""
+    """A session in the agent's memory: the KEY of its call, the profile, and the seconds left."""
 
     key: str
     profile: str
@@ -32,80 +30,68 @@ class Remembered:
 
 
 class AgentAdmin:
-    """The agent, if one runs. Its methods raise CredhelperError where it does not answer."""
+    """A running agent. The methods raise CredhelperError if it does not answer."""
 
     def __init__(self, directory: str | None) -> None:
         self._directory = directory
 
     def status(self) -> tuple[int, list[Remembered]] | None:
-        """Its process id and what it remembers; None where none runs."""
-        answer = self._say("status")
+        """Its process id and its sessions; None if no agent runs."""
+        answer = self._ask("status")
         if answer is None:
             return None
-        first, *lines = answer[1].decode("utf-8", "replace").splitlines()
+        first, *lines = answer.decode("utf-8", "replace").splitlines()
         found: dict[tuple[str, str], Remembered] = {}
         for line in lines:
-            seconds, key, profile = [*line.split(" ", 2), "", ""][:3]  # the last one may have been cut short
+            seconds, key, profile = [*line.split(" ", 2), "", ""][:3]  # the last line may have been cut short
             if profile:
                 found[key, profile] = Remembered(key, profile, float(seconds))
         return int(first.split(" ")[0]), list(found.values())
 
     def clear(self, words: Collection[str]) -> None:
-        """Make it forget what goes by one of these names; none: everything."""
+        """Forget the entries that go by one of these names; no name: all entries."""
         request = "clear"
         for word in words:
             if len(f"{request} {word}".encode("utf-8", "replace")) > LONGEST_REQUEST:
-                self._say(request)
+                self._ask(request)
                 request = "clear"
             request += f" {word[:LONGEST_WORD]}"
         if request != "clear" or not words:
-            self._say(request)
+            self._ask(request)
 
     def stop(self) -> bool:
-        """End it, by force where it does not listen; whether there was one."""
+        """End the agent, with SIGKILL if it does not answer; whether one was running."""
         if self._directory is None:
             return False
+        path = os.path.join(self._directory, wire.LOCK)
         try:
-            found = self._say("stop") is not None
+            found = self._ask("stop") is not None
         except CredhelperError:
-            found = self._kill()
+            self._kill(path)
+            found = True
         if found:
-            self._wait_until_gone()
+            _wait_until_released(path)
         return found
 
-    def _kill(self) -> bool:
+    def _kill(self, path: str) -> None:
         if sys.platform == "win32":
             raise CredhelperError(wire.NOT_HERE)
         import fcntl
 
-        path = os.path.join(str(self._directory), wire.LOCK)
         try:
             with open(paths.open_private(path, os.O_RDONLY), encoding="ascii") as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:  # the process whose id is in it is alive
                     os.kill(int(file.read()), signal.SIGKILL)
-                    return True
+                    return
         except (OSError, ValueError) as error:
             raise CredhelperError(f"the agent cannot be ended: {error}") from None
-        socket = os.path.join(str(self._directory), wire.SOCKET)
-        raise CredhelperError(
-            f"something listens at '{socket}' that does not answer, and it is no agent of ours"
-        )
+        socket = os.path.join(os.path.dirname(path), wire.SOCKET)
+        raise CredhelperError(f"the program that listens at '{socket}' does not answer and is not an agent")
 
-    def _wait_until_gone(self) -> None:
-        """Until its lock is free: then its socket is gone, too, or nobody listens any more."""
-        path = os.path.join(str(self._directory), wire.LOCK)
-        with contextlib.suppress(OSError):
-            descriptor = paths.open_private(path, os.O_RDONLY)
-            try:
-                wait_in_thread(descriptor)
-            except LateError:
-                raise CredhelperError("the agent is still there") from None
-            finally:
-                os.close(descriptor)
-
-    def _say(self, request: str) -> tuple[int, bytes] | None:
+    def _ask(self, request: str) -> bytes | None:
+        """The bytes of the answer; None if no agent runs."""
         if self._directory is None:
             return None
         try:
@@ -113,11 +99,22 @@ class AgentAdmin:
             if connection is None:
                 return None
             with contextlib.closing(connection):
-                _, number, body = connection.ask(request.encode("utf-8", "replace") + b"\n")
+                return connection.ask(request.encode("utf-8", "replace") + b"\n")[2]
         except PermissionError:
             raise CredhelperError("the agent's socket is another user's") from None
         except (OSError, ValueError):
             raise CredhelperError(
                 "the agent does not answer", "end it with 'credhelper agent stop'"
             ) from None
-        return number, body
+
+
+def _wait_until_released(path: str) -> None:
+    """Wait until the agent has released its lock: then its socket is gone, or refuses connections."""
+    with contextlib.suppress(OSError):
+        descriptor = paths.open_private(path, os.O_RDONLY)
+        try:
+            spawn.wait_for_lock(descriptor, spawn.SECONDS)
+        except TimeoutError:
+            raise CredhelperError("the agent is still running") from None
+        finally:
+            os.close(descriptor)

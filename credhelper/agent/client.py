@@ -1,7 +1,6 @@
-"""The agent as the rest of the house sees it: found or started, asked, told, and done without.
+"""The client of the agent: finds or starts it, asks it, and goes on without it.
 
-Whatever goes wrong with it costs speed, never an answer: a lease that nobody has given is held all the same,
-and the file lock below it keeps order among those who could not ask.
+An agent that fails costs time, never an answer: without a lease the file lock keeps order among the callers.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from credhelper import wire
 from credhelper.credentials import Credentials
-from credhelper.deadline import LateError, within
+from credhelper.deadline import Deadline
 from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, render
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class Lease:
 
     As a context manager it ends with the block: a CredhelperError is passed on with `fail`; after any other
     exception, and where nothing was `put`, the next caller gets the lease. Without an agent, or with nothing
-    to share, the lease has number 0 and tells nobody. `stale` is what still serves if minting fails.
+    to share, its number is 0, and its methods do nothing. `stale` is what still serves if minting fails.
     """
 
     def __init__(self, pending: wire.PendingRequest | None = None, stale: bytes = b"") -> None:
@@ -50,11 +49,11 @@ class Lease:
 
     @property
     def is_shared(self) -> bool:
-        """Whether anybody else is told what comes of it."""
+        """Whether other callers get the outcome."""
         return bool(self._pending.lease) and self._pending.connection is not None
 
     def put(self, body: bytes, thresholds: ExpiryThresholds, of: str, label: str) -> bool | None:
-        """Give everybody these bytes; whether they are kept: not after a `clear`. None: nobody was told."""
+        """Share these bytes; whether the agent keeps them: not after a `clear`. None: they are not shared."""
         if len(body) > wire.LARGEST_BODY:
             self.open()
             return None
@@ -66,15 +65,15 @@ class Lease:
         return None if told is None else bool(told)
 
     def fail(self, error: CredhelperError, body: bytes | None = None) -> None:
-        """Pass the failure to every caller that waits; one that concerns only this caller drops the lease."""
-        if _is_ours_alone(error) or type(error) is CredhelperError:
+        """Share the failure; a failure of this caller alone drops the lease."""
+        if _is_of_this_caller(error) or type(error) is CredhelperError:
             self._tell("drop")
         else:
             body = write_failure(error) if body is None else body
             self._tell("fail", f"{error.status} {len(body)}", body)
 
     def asking(self) -> int:
-        """Have those who wait be patient, because a person is being asked; returns how many they are."""
+        """Tell the waiting callers that the user is being prompted; returns how many they are."""
         number, connection = self._pending.lease, self._pending.connection
         if number and connection is not None:
             with contextlib.suppress(OSError, ValueError):
@@ -82,11 +81,11 @@ class Lease:
         return 0
 
     def open(self) -> None:
-        """Let everybody mint by themselves."""
+        """Let every waiting caller mint."""
         self._tell("open")
 
     def drop(self) -> None:
-        """Let the next one try."""
+        """Pass the lease to the next waiting caller."""
         self._tell("drop")
 
     def _tell(self, verb: str, words: str = "", body: bytes = b"") -> int | None:
@@ -101,10 +100,10 @@ class Lease:
 
 
 class AgentClient:
-    """This user's agent, for one command.
+    """The agent of this user, for one command.
 
     `directory` is the runtime directory, None for no agent; `pending` the request that `start` left open.
-    Without `starts` a running agent is used, and none is started.
+    Without `starts` no agent is started: where none runs, the threads of this process share their sessions.
     """
 
     def __init__(
@@ -118,66 +117,67 @@ class AgentClient:
     ) -> None:
         self._directory = directory
         self._starts = starts
+        self._local = not starts
         self._log = log
         self._idle_seconds = idle_seconds
         self._connection: wire.Connection | None = None
-        self._tries = 2  # it may be killed once while we are at work
+        self._tries = 2  # the agent may be killed once while this command runs
         self.hit = Lease(pending)
         """The lease on the hit key of this `get`."""
         self._pending = pending
 
     def decline(self) -> None:
-        """Do without what the first question has left, and hold nobody up."""
+        """Leave the open request: other callers do not wait for it, and no agent is started for it."""
         pending, self._pending = self._pending, None
         if pending is None:
             return
         self.hit.open()
-        if pending.stuck:
-            self._tries = 0
         if pending.connection is not None:
             pending.connection.close()
-            pending.connection = None
-        if pending.starting is not None:
-            os.close(pending.starting)
-            pending.starting = None
+        pending.connection = None
+        self._tries = 0 if pending.stuck else self._tries
+        _release(pending)
 
     def take(self) -> None:
-        """Go on with what the first question has left: its connection, or the duty to start the agent."""
+        """Continue the open request: use its connection, or start the agent under its lock."""
         pending, self._pending = self._pending, None
         if pending is None or self._directory is None:
             return
         self._connection = pending.connection
-        if pending.stuck:
-            self._tries = 0
+        self._tries = 0 if pending.stuck else self._tries
         if pending.starting is not None:
             self._tries -= 1
-            self._connection = self._start()
+            self._connection = self._start(self._directory)
             if self._connection is not None and pending.key is not None:
                 pending.lease = self._claim(self._connection, pending.key)
-            os.close(pending.starting)
-            pending.starting = None
+        _release(pending)
         pending.connection = self._connection
 
     def _claim(self, connection: wire.Connection, key: bytes) -> int:
-        """The lease on the hit key; 0 where somebody was quicker: we meet them at the key of the call."""
+        """The lease on the hit key; 0 if another caller has it: both meet at the key of the call."""
         try:
             word, number, _ = connection.ask(b"get %s\n" % key)
-        except (OSError, ValueError):  # it waits there now, and is good for nothing else
-            connection.close()
-            self._connection = None
+        except (OSError, ValueError):  # the connection waits for that key now, and cannot be used
+            self.close()
             self._tries += 1
             return 0
         return number if word == "mint" else 0
 
     def ask(self, key: str, mode: CacheMode, patience: float) -> Credentials | CredhelperError | Lease:
-        """What somebody else has minted, or their failure; otherwise the lease, to mint with."""
+        """What another caller has minted, or its failure; otherwise the lease, to mint with."""
         request = f"{mode} {key}\n".encode("ascii")
+        deadline = Deadline(patience)
         while (connection := self._connect()) is not None:
-            answer = self._ask(request, patience)
-            if answer is None:
+            try:
+                word, number, body = connection.ask(request, deadline.left())
+            except TimeoutError:
+                self._give_up("it does not answer")
                 continue
-            word, number, body = answer
-            if word == "refresh":  # nobody else is sent for this key: who asks for it mints, if it is time
+            except (OSError, ValueError) as error:  # it has ended; there may be another one
+                self._log.debug(f"agent: {type(error).__name__}")
+                self.close()
+                continue
+            if word == "refresh":  # this caller mints itself, if it is time
                 request = f"renew {key}\n".encode("ascii")
                 continue
             if word == "mint":
@@ -185,20 +185,8 @@ class AgentClient:
             found = read_failure(body) if word == "fail" else Credentials.from_json(body.decode())
             if found is not None:
                 return found
-            self._give_up("it has answered what nobody can have put")
+            self._give_up("its answer is not credentials")
         return Lease()
-
-    def _ask(self, request: bytes, patience: float) -> tuple[str, int, bytes] | None:
-        if self._connection is None:
-            return None
-        try:
-            return self._connection.ask(request, patience)
-        except TimeoutError:
-            self._give_up("it does not answer")
-        except (OSError, ValueError) as error:  # it has gone; there may be another one
-            self._log.debug(f"agent: {type(error).__name__}")
-            self.close()
-        return None
 
     def _give_up(self, why: str) -> None:
         self._log.debug(f"agent: {why}")
@@ -206,38 +194,44 @@ class AgentClient:
         self.close()
 
     def close(self) -> None:
-        """Hang up; what is leased passes to others."""
+        """Close the connection; its leases pass to other callers."""
         if self._connection is not None:
             self._connection.close()
         self._connection = None
 
     def start(self) -> None:
-        """See that there is one, where that is possible and wanted."""
+        """Start the agent if none runs."""
         self._connect()
 
     def _connect(self) -> wire.Connection | None:
-        """The connection; one is made, and the agent perhaps started, where there was none."""
+        """The connection, after starting the agent if need be; None without one."""
         if self._connection is None and self._tries > 0 and self._directory is not None:
             self._tries -= 1
-            try:
-                if not self._starts:
-                    self._connection = wire.connect(self._directory)
-                    return self._connection
-                self._connection, starting = wire.approach(self._directory, wait_in_thread)
-            except (OSError, LateError):
-                return None
-            if starting is not None:
-                self._connection = self._start()
-                os.close(starting)
+            with contextlib.suppress(OSError):
+                self._connection = self._find(self._directory)
+        if self._connection is None and self._local:
+            from credhelper.agent.in_process import LocalConnection
+
+            self._local = False  # once: it does not end, and it is not asked again after a timeout
+            self._connection = LocalConnection()
         return self._connection
 
-    def _start(self) -> wire.Connection | None:
-        """Start the agent; everybody else is held off meanwhile."""
-        if self._directory is None or not _has_interpreter():
+    def _find(self, directory: str) -> wire.Connection | None:
+        if not self._starts:
+            return wire.connect(directory)
+        connection, lock = wire.approach(directory)
+        if lock is not None:
+            connection = self._start(directory)
+            os.close(lock)
+        return connection
+
+    def _start(self, directory: str) -> wire.Connection | None:
+        """Start the agent, under the start lock."""
+        if not _has_interpreter():
             return None
         try:
             subprocess.run(
-                command(self._directory, self._idle_seconds, "detach"),
+                command(directory, self._idle_seconds, "detach"),
                 env={},
                 cwd="/",
                 start_new_session=True,
@@ -247,56 +241,54 @@ class AgentClient:
                 timeout=START_SECONDS,
                 check=True,
             )
-            return wire.connect(self._directory)
+            return wire.connect(directory)
         except (OSError, subprocess.SubprocessError) as error:
             self._log.warning(f"the agent does not start: {error}")
             self._tries = 0
             return None
 
 
+def _release(pending: wire.PendingRequest) -> None:
+    """Let other callers go on that wait for this one to start the agent."""
+    if pending.starting is not None:
+        os.close(pending.starting)
+        pending.starting = None
+
+
 def _has_interpreter() -> bool:
-    """Whether `sys.executable` is one: in a program that embeds Python, or is frozen, it is that program."""
+    """Whether `sys.executable` is a Python interpreter, not a frozen or embedding program."""
     name = os.path.basename(sys.executable or "").lower()
     return not hasattr(sys, "frozen") and name.startswith(_INTERPRETERS)
 
 
 def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
-    """The agent as a process: an interpreter without `site`, deaf to the environment."""
+    """The agent as a process: an isolated interpreter without `site`."""
     program = os.path.join(os.path.dirname(os.path.abspath(wire.__file__)), "__main__.py")
     return [sys.executable, "-IS", program, "agent", "--in", directory, str(idle_seconds), *more]
 
 
 def settle(pending: wire.PendingRequest, error: CredhelperError) -> None:
-    """Tell those who wait for the same `get` how it ended; where only we lack something, let them try."""
+    """Tell the callers of the same `get` how it failed; if only this caller cannot mint, they may."""
     lease = Lease(pending)
-    if _is_ours_alone(error):
+    if _is_of_this_caller(error):
         lease.open()
     else:
-        lease.fail(error, render(error))  # unless it is ours alone, such as an interruption
+        lease.fail(error, render(error))
 
 
-def _is_ours_alone(error: CredhelperError) -> bool:
-    """Whether another caller may reach the person whom we could not reach."""
+def _is_of_this_caller(error: CredhelperError) -> bool:
+    """Whether another caller may be able to prompt the user where this one is not."""
     return isinstance(error, HumanNeededError) and not isinstance(error, CancelledError)
 
 
 def write_failure(error: CredhelperError) -> bytes:
-    """A failure as the agent keeps it for those who wait."""
+    """A failure as the agent passes it on."""
     return json.dumps(error.to_list()).encode("ascii")
 
 
 def read_failure(body: bytes) -> CredhelperError | None:
-    """What `write_failure` wrote; None for anything else."""
+    """The failure that `write_failure` wrote; None for any other bytes."""
     try:
         return CredhelperError.from_list(json.loads(body))
     except (ValueError, RecursionError):
         return None
-
-
-def wait_in_thread(descriptor: int) -> None:
-    """Wait for the lock of whoever starts the agent. Raises OSError, LateError."""
-    if sys.platform == "win32":
-        raise OSError(wire.NOT_HERE)
-    import fcntl
-
-    within(wire.STARTING, lambda: fcntl.flock(descriptor, fcntl.LOCK_SH))

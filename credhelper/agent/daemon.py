@@ -1,4 +1,4 @@
-"""The agent as a process: alone in its place, closed to others, started once and gone without a trace."""
+"""The agent as a process: its lock, its socket, its signals, and what it closes to other processes."""
 
 import contextlib
 import fcntl
@@ -7,7 +7,7 @@ import resource
 import signal
 import sys
 
-from credhelper import wire
+from credhelper import spawn, wire
 from credhelper.agent.server import MOST_CLIENTS, AgentServer, identity
 from credhelper.hardening import close_memory
 
@@ -23,7 +23,7 @@ TAKE_OVER_SECONDS: "Final" = 5
 
 
 def main(arguments: list[str]) -> int:
-    """Run the agent: `DIRECTORY IDLE_SECONDS`, and `detach`, or the descriptor of a socket handed over."""
+    """Run the agent: DIRECTORY IDLE_SECONDS, and `detach` or the number of a listening socket."""
     directory, idle_seconds, *rest = arguments
     if rest == ["detach"]:
         return _detach(directory, float(idle_seconds))
@@ -31,16 +31,13 @@ def main(arguments: list[str]) -> int:
 
 
 def _detach(directory: str, idle_seconds: float) -> int:
-    """Run it in a process of its own; returns once that one listens, or another one does."""
+    """Run the agent in a child process; returns once it listens, or another agent does."""
     reader, writer = os.pipe()
     if os.fork():
         os.close(writer)
         return 0 if os.read(reader, 1) else 1
     os.close(reader)
-    null = os.open(os.devnull, os.O_RDWR)
-    for standard in range(3):
-        os.dup2(null, standard)
-    wire.close_inherited(writer)
+    spawn.detach(writer)
     _run(directory, idle_seconds, None, ready=writer)
     os._exit(0)
 
@@ -50,7 +47,7 @@ def _run(directory: str, idle_seconds: float, handed_over: int | None, *, ready:
     os.chdir("/")
     _harden()
     lock = _lock(os.path.join(directory, wire.LOCK), take_over=handed_over is not None)
-    if lock is None:  # another agent lives, and will do
+    if lock is None:
         os.write(2 if ready is None else ready, b"credhelper: error: an agent is running already\n")
         return 1
     listener = _listen(os.path.join(directory, wire.SOCKET)) if handed_over is None else _adopt(handed_over)
@@ -59,30 +56,29 @@ def _run(directory: str, idle_seconds: float, handed_over: int | None, *, ready:
     if ready is not None:
         os.write(ready, b".")
         os.close(ready)
-    path, ours = listener.getsockname(), identity(listener.getsockname())
+    path = listener.getsockname()
+    before = identity(path)
     agent.run(signals)
-    if handed_over is None and identity(path) == ours:
+    if handed_over is None and identity(path) == before:
         with contextlib.suppress(OSError):
             os.unlink(path)
-    os.ftruncate(lock, 0)  # the process id may be another one's soon
+    os.ftruncate(lock, 0)  # the system may give this process id to another program
     return 0
 
 
 def _harden() -> None:
-    """No core file, no debugger, no look into our memory or environment by processes of the same user."""
+    """Allow no core file and no access to memory, and as many descriptors as there may be clients."""
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = MOST_CLIENTS + 64
+    wanted = MOST_CLIENTS + 64 if hard < 0 else min(hard, MOST_CLIENTS + 64)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(
-            resource.RLIMIT_NOFILE, (max(soft, wanted if hard < 0 else min(hard, wanted)), hard)
-        )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
     close_memory()
 
 
 def _lock(path: str, *, take_over: bool) -> int | None:
-    """The lock that an agent holds for life, with its process id in it; None where another one has it."""
+    """The lock that an agent holds for life, with its process id; None if another agent has it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,10 +86,10 @@ def _lock(path: str, *, take_over: bool) -> int | None:
         if not take_over:
             os.close(descriptor)
             return None
-        # Nobody finds it any more: the socket that we were handed stands in the place of its own.
+        # The socket handed over has replaced its own, so no caller finds it any more.
         with contextlib.suppress(OSError, ValueError):
             os.kill(int(os.pread(descriptor, 20, 0)), signal.SIGTERM)
-        signal.alarm(TAKE_OVER_SECONDS)  # ends us, and whoever handed it over starts us again
+        signal.alarm(TAKE_OVER_SECONDS)  # ends this process; the supervisor starts it again
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         signal.alarm(0)
     os.ftruncate(descriptor, 0)
@@ -102,7 +98,7 @@ def _lock(path: str, *, take_over: bool) -> int | None:
 
 
 def _listen(path: str) -> "_socket.socket":
-    """A socket that is ours alone from its birth; what a killed agent left in its place is removed."""
+    """A socket that is private from its creation; the one that a killed agent left is removed."""
     import _socket
 
     with contextlib.suppress(FileNotFoundError):
@@ -121,13 +117,13 @@ def _adopt(descriptor: int) -> "_socket.socket":
     os.set_inheritable(descriptor, False)
     listener = _socket.socket(fileno=descriptor)
     if listener.family != _socket.AF_UNIX:
-        os.write(2, b"credhelper: error: what was handed over is no Unix socket\n")
+        os.write(2, b"credhelper: error: the descriptor handed over is not a Unix socket\n")
         sys.exit(2)
     return listener
 
 
 def _catch_signals() -> int:
-    """A descriptor that has a byte for each signal that came."""
+    """A descriptor with a byte for each signal received."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)

@@ -1,163 +1,69 @@
-"""Without an agent, the threads of one process are each other's: what one mints, all of them have.
+"""The agent's rules over the memory of this process, for the threads of a program that imports credhelper.
 
-It stands where `resolver.py` has the agent. The one of this user is asked first; only where none answers is
-anything remembered here, in the memory of the process and for as long as it lives.
+The client connects to it where no agent answers: what one thread mints, the others get. The memory lasts as
+long as the process, and the child of a fork begins with an empty one.
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import threading
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
 
-from credhelper import expiry
-from credhelper.agent import client
-from credhelper.credentials import Credentials
+from credhelper import clocks, wire
+from credhelper.agent.memory import Memory
+from credhelper.agent.requests import Request
 from credhelper.deadline import Deadline
 
-if TYPE_CHECKING:
-    from credhelper.clocks import ExpiryThresholds
-    from credhelper.credentials import Clocks
-    from credhelper.errors import CredhelperError
+
+class _Shared:
+    """A memory, and the lock under which the threads use it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.memory = Memory(clocks.read)
 
 
-_LONGEST_WAIT: Final = 60.0
-"""Seconds that nobody waits for somebody else's mint: no `get` takes longer."""
+_by_process: dict[int, _Shared] = {}
+"""By process id: a lock that is held while a process forks is never released in the child."""
 
 
-@dataclass
-class _Entry:
-    """What is remembered under one key. `minting` is held by the thread that mints for it."""
+class LocalConnection(wire.Connection):
+    """Answers like a connection to the agent."""
 
-    minting: threading.Lock = field(default_factory=threading.Lock)
-    kept: tuple[Credentials, ExpiryThresholds] | None = None
-    failed: tuple[float, bytes] | None = None  # when, on the monotonic clock, and how the last mint failed
+    def __init__(self) -> None:
+        self.is_asking = False
+        self._replies: queue.SimpleQueue[tuple[str, int, bytes]] = queue.SimpleQueue()
+        self._shared = _by_process.setdefault(os.getpid(), _Shared())
+        for process in set(_by_process) - {os.getpid()}:
+            _by_process.pop(process, None)
+        self._expire()
 
-    def at_hand(self, mode: client.CacheMode) -> Credentials | None:
-        """What answers the wish without a mint."""
-        kept = self.kept
-        if kept is None or mode == "mint":
-            return None
-        credentials, thresholds = kept
-        needed = max(thresholds.fresh, thresholds.refresh) if mode == "renew" else thresholds.fresh
-        return credentials if _left(credentials) >= needed else None
-
-    def failure_since(self, moment: float) -> CredhelperError | None:
-        """The failure of those whom we have waited for."""
-        failed = self.failed
-        return client.read_failure(failed[1]) if failed is not None and failed[0] >= moment else None
-
-    def is_over(self, now: Clocks) -> bool:
-        """Whether it serves nobody: no session, and no failure that anybody may still be waiting for."""
-        if self.failed is not None and time.monotonic() - self.failed[0] < _LONGEST_WAIT:
-            return False
-        return self.kept is None or expiry.remaining(self.kept[0], now) <= 0
-
-    def stale(self) -> bytes:
-        """What serves if minting fails."""
-        kept = self.kept
-        if kept is None or _left(kept[0]) < kept[1].servable:
-            return b""
-        return kept[0].to_json().encode("ascii")
-
-
-def _left(credentials: Credentials) -> float:
-    return expiry.remaining(credentials, expiry.read_clocks())
-
-
-_entries: dict[tuple[int, str], _Entry] = {}
-
-
-def _entry(key: str) -> _Entry:
-    # With the process id: a lock that is held while a process forks is never released in the child.
-    return _entries.setdefault((os.getpid(), key), _Entry())
-
-
-def _held(key: str, deadline: Deadline) -> _Entry | None:
-    """The entry, held by this thread; None where another one holds it for too long."""
-    while True:
-        entry = _entry(key)
-        if not entry.minting.acquire(timeout=deadline.left()):
-            return None
-        if _entry(key) is entry:
-            return entry
-        entry.minting.release()  # dropped before we held it: others may have met at a new one
-
-
-def _tidy() -> None:
-    """Drop what serves nobody any more, and what the parent of a fork has remembered."""
-    own, now = os.getpid(), expiry.read_clocks()
-    for place, entry in _entries.copy().items():
-        if place[0] != own:
-            _entries.pop(place, None)
-        elif entry.minting.acquire(blocking=False):
+    def ask(self, request: bytes, patience: float = 0.0) -> tuple[str, int, bytes]:
+        """The answer's word, number and bytes. Raises TimeoutError."""
+        line, _, body = request.partition(b"\n")
+        deadline = Deadline(patience)
+        with self._shared.lock:
+            Request(self._shared.memory, self, line).run(bytearray(body))
+        while True:
             try:
-                if entry.is_over(now) and _entries.get(place) is entry:
-                    del _entries[place]
-            finally:
-                entry.minting.release()
+                word, number, found = self._replies.get(timeout=deadline.left())
+            except queue.Empty:
+                raise TimeoutError from None
+            if word != "wait":
+                # There is no refresher: a program renews its sessions itself.
+                return "hit" if word == "refresh" else word, number, found
 
-
-class _Lease(client.Lease):
-    """The lease that threads give each other. Whatever is told of it ends it."""
-
-    def __init__(self, entry: _Entry) -> None:
-        super().__init__(stale=entry.stale())
-        self._entry: _Entry | None = entry
-
-    def put(self, body: bytes, thresholds: ExpiryThresholds, of: str, label: str) -> bool | None:  # noqa: ARG002 - the agent's
-        """Keep it for the other threads."""
-        credentials = Credentials.from_json(body.decode("ascii"))
-        if self._entry is not None and credentials is not None:
-            self._entry.kept, self._entry.failed = (credentials, thresholds), None
-        self.drop()
-        return None
-
-    def _tell(self, verb: str, words: str = "", body: bytes = b"") -> int | None:  # noqa: ARG002 - the agent's
-        entry, self._entry = self._entry, None
-        if entry is not None:
-            if verb == "fail":
-                entry.failed = time.monotonic(), body
-            entry.minting.release()
-        return None
-
-
-class Threads:
-    """The agent, or else the memory of this process, for one request."""
-
-    def __init__(self, agent: client.AgentClient) -> None:
-        self._agent = agent
-        self._leases: list[_Lease] = []
-
-    @property
-    def hit(self) -> client.Lease:
-        """The agent's own."""
-        return self._agent.hit
-
-    def ask(
-        self, key: str, mode: client.CacheMode, patience: float
-    ) -> Credentials | CredhelperError | client.Lease:
-        """What the agent says; in its absence what another thread has minted, or the lease."""
-        began, deadline = time.monotonic(), Deadline(patience)
-        answer = self._agent.ask(key, mode, patience)
-        if not isinstance(answer, client.Lease) or answer.is_shared:
-            return answer
-        found = _entry(key).at_hand(mode)
-        entry = None if found is not None else _held(key, deadline)
-        if entry is None:
-            return found or answer
-        lease = _Lease(entry)
-        self._leases.append(lease)
-        answered = entry.at_hand(mode) or entry.failure_since(began)
-        if answered is not None:
-            lease.drop()
-        return answered or lease
+    def reply(self, word: str, number: int = 0, body: bytes | bytearray = b"") -> None:
+        """Take the answer to a request; called by the thread that holds the lock."""
+        self._replies.put((word, number, bytes(body)))
 
     def close(self) -> None:
-        """End what an interruption has left."""
-        for lease in self._leases:
-            lease.drop()
-        _tidy()
-        self._agent.close()
+        """Pass on the leases that are still held, and drop expired sessions."""
+        with self._shared.lock:
+            self._shared.memory.gone(self)
+        self._expire()
+
+    def _expire(self) -> None:
+        with self._shared.lock:
+            self._shared.memory.expire()

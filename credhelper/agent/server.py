@@ -1,9 +1,8 @@
-"""The agent: one process a user, one thread, that remembers what was minted and lets one caller mint.
+"""The agent's server: one process a user, one thread, that serves requests over a Unix socket.
 
-It knows bytes, keys and instants, nothing of AWS, of the configuration or of keyrings, and it does nothing
-that nobody asked for. It comes with the first caller that needs it and leaves when it has had nothing to
-remember for a while. `wire.py` has the protocol, `memory.py` the rules, `daemon.py` the process; here are the
-sockets.
+It knows bytes, keys and thresholds, nothing of AWS, the configuration or keyrings, and starts nothing itself.
+It starts with the first caller that needs it and exits when it has been empty and idle for a while. The
+protocol is in `agent/__init__.py`, the rules are in `memory.py`, the process in `daemon.py`.
 """
 
 import contextlib
@@ -16,7 +15,7 @@ import time
 
 from credhelper import clocks, wire
 from credhelper.agent.memory import MOST, Memory
-from credhelper.clocks import ExpiryThresholds
+from credhelper.agent.requests import Request
 
 if sys.platform == "win32":
     raise ImportError(wire.NOT_HERE)
@@ -26,20 +25,18 @@ if TYPE_CHECKING:
     import _socket
     from typing import Any, Final
 
-    from credhelper.agent.memory import Grant
-
 MOST_CLIENTS: "Final" = 4000
 REQUEST_SECONDS: "Final" = 5.0
 LONGEST_SLEEP: "Final" = 86400.0
-"""Seconds; epoll takes 24 days at most, and a clock that begins in 1970 makes an entry last for decades."""
+"""Seconds. epoll takes 24 days at most, and with a clock that begins in 1970 an entry lasts for decades."""
 
 BLOCK: "Final" = 65536
 TRY_AGAIN: "Final" = 1.0
-"""Seconds after which it listens again where the system had no descriptor or memory for a connection."""
+"""Seconds until it accepts connections again after the system ran out of descriptors or memory."""
 
 
 class Client:
-    """One connection. `inbox` is what it has sent of its next request, `outbox` what it has not read yet."""
+    """One connection: `inbox` has the start of its next request, `outbox` the answers it has not read yet."""
 
     __slots__ = ("_agent", "ends", "inbox", "outbox", "peer")
 
@@ -48,63 +45,60 @@ class Client:
         self.peer = peer
         self.inbox = bytearray()
         self.outbox = bytearray()
-        self.ends = 0.0  # when its time for the next request is over
+        self.ends = 0.0  # when it is closed, unless a whole request has come
 
     def fileno(self) -> int:
-        """For select."""
+        """The descriptor, for `selectors`."""
         return self.peer.fileno()
 
     def reply(self, word: str, number: int = 0, body: bytes | bytearray = b"") -> None:
-        """Queue an answer, and send what the socket takes."""
+        """Queue an answer, and send as much as the socket takes."""
         head = f"{word} {number} {len(body)}\n".encode("ascii")
-        if self._agent.has_room(self, len(head) + len(body)):
+        if self._agent.reserve(self, len(head) + len(body)):
             self.outbox += head
             self.outbox += body
             self._agent.send(self)
 
 
 class AgentServer:
-    """Listens until it has no more reason to."""
+    """Serves one listening socket until it is stopped, replaced or idle for too long."""
 
     def __init__(self, listener: "_socket.socket", idle_seconds: float) -> None:
         self._listener: Any = listener
         self._path = listener.getsockname()
-        self._identity = identity(self._path)
+        self._file = identity(self._path)
         self._idle_seconds = idle_seconds
-        self._memory = memory = Memory(clocks.read)
-        self._of_leases = {b"open": memory.open, b"drop": memory.drop, b"asking": memory.asking}
+        self._memory = Memory(clocks.read)
         self._selector = selectors.DefaultSelector()
-        self._clients: dict[Client, None] = {}  # the one whose time is over first comes first
+        self._clients: dict[Client, None] = {}  # ordered by `ends`
         self._broken: list[Client] = []
         self._boxed = 0  # bytes in all inboxes and outboxes
         self._received = memoryview(bytearray(BLOCK))
         self._accepting = False
         self._listen_again = float("inf")
-        self._leaving = False
+        self._ending = False
         self._idle_since = time.monotonic()
         self._ticked = self._idle_since
         listener.setblocking(False)
-        self._accept(wanted=True)
-
-    # -- the loop
+        self._listen(wanted=True)
 
     def run(self, signals: int | None = None) -> None:
-        """Serve until told to leave. `signals` is a descriptor that says which signals have come."""
+        """Serve until it is time to exit. `signals` is a descriptor with a byte for each signal received."""
         if signals is not None:
             self._selector.register(signals, selectors.EVENT_READ)
-        while not self._leaving:
+        while not self._ending:
             for found, events in self._selector.select(self._timeout()):
                 if found.fileobj is self._listener:
-                    self._welcome()
+                    self._accept_client()
                 elif isinstance(found.fileobj, Client):
-                    self._attend(found.fileobj, events)
+                    self._handle(found.fileobj, events)
                 else:
-                    self._obey(os.read(found.fd, BLOCK))
-            self._look_after()
-        self._leave()
+                    self._handle_signals(os.read(found.fd, BLOCK))
+            self._tick()
+        self._close()
 
     def _timeout(self) -> float:
-        """Seconds until something is due of itself; with nobody connected, that is an expiry or our end."""
+        """Seconds until the next deadline; without clients, an expiry or the end of the idle time."""
         now = time.monotonic()
         expiry = self._memory.expire()
         due = [self._idle_since + self._idle_seconds if expiry is None else now + expiry]
@@ -114,7 +108,8 @@ class AgentServer:
         due.append(self._listen_again)
         return max(0.0, min(LONGEST_SLEEP, min(due) - now))
 
-    def _look_after(self) -> None:
+    def _tick(self) -> None:
+        """Do what is due: repeat `wait`, close slow clients, accept again, exit."""
         now = time.monotonic()
         if len(self._memory) or self._memory.is_busy:
             self._idle_since = now
@@ -125,53 +120,46 @@ class AgentServer:
             if self._memory.holds(client) or self._memory.waits(client):
                 self._give_time(client)
             else:
-                self._hang_up(client)
+                self._drop(client)
         while self._broken:
-            self._hang_up(self._broken.pop())
+            self._drop(self._broken.pop())
         if now >= self._listen_again:
             self._listen_again = float("inf")
-            self._accept(wanted=len(self._clients) < MOST_CLIENTS)
-        if now - self._idle_since >= self._idle_seconds or self._is_replaced():
-            self._leaving = True
+            self._listen(wanted=len(self._clients) < MOST_CLIENTS)
+        # Replaced by another socket, it cannot be found any more.
+        self._ending |= now - self._idle_since >= self._idle_seconds or identity(self._path) != self._file
 
-    def _is_replaced(self) -> bool:
-        """Whether another socket has taken the place of ours, so that nobody can find us any more."""
-        return identity(self._path) != self._identity
-
-    def _obey(self, numbers: bytes) -> None:
+    def _handle_signals(self, numbers: bytes) -> None:
         if signal.SIGHUP in numbers:
             self._memory.clear(())
-        if signal.SIGTERM in numbers or signal.SIGINT in numbers:
-            self._leaving = True
+        self._ending |= signal.SIGTERM in numbers or signal.SIGINT in numbers
 
-    def _leave(self) -> None:
+    def _close(self) -> None:
         self._memory.clear(())
         for client in list(self._clients):
-            self._hang_up(client)
+            self._drop(client)
         self._listener.close()
 
-    # -- clients
-
-    def _accept(self, *, wanted: bool) -> None:
-        """Listen, or leave those who come in the queue until there are descriptors again."""
+    def _listen(self, *, wanted: bool) -> None:
+        """Accept connections, or leave them in the queue until there are descriptors again."""
         if wanted and not self._accepting:
             self._selector.register(self._listener, selectors.EVENT_READ)
         elif self._accepting and not wanted:
             self._selector.unregister(self._listener)
         self._accepting = wanted
 
-    def _welcome(self) -> None:
+    def _accept_client(self) -> None:
         import _socket
 
         try:
             descriptor, _ = self._listener._accept()  # noqa: SLF001 - as socket.py does
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                self._accept(wanted=False)
+                self._listen(wanted=False)
                 self._listen_again = time.monotonic() + TRY_AGAIN
             return
         peer = _socket.socket(fileno=descriptor)
-        if not _is_ours(peer):
+        if not _is_own_user(peer):
             peer.close()
             return
         peer.setblocking(False)
@@ -179,14 +167,14 @@ class AgentServer:
         self._selector.register(client, selectors.EVENT_READ)
         self._give_time(client)
         if len(self._clients) >= MOST_CLIENTS:
-            self._accept(wanted=False)
+            self._listen(wanted=False)
 
     def _give_time(self, client: Client) -> None:
         self._clients.pop(client, None)
         self._clients[client] = None
         client.ends = time.monotonic() + REQUEST_SECONDS
 
-    def _attend(self, client: Client, events: int) -> None:
+    def _handle(self, client: Client, events: int) -> None:
         if client not in self._clients:
             return
         if events & selectors.EVENT_WRITE:
@@ -202,16 +190,16 @@ class AgentServer:
             return
         except OSError:
             count = 0
-        if self.has_room(client, count):
+        if self.reserve(client, count):
             before = client.inbox
-            client.inbox = before + self._received[:count]  # to grow in place may leave a copy behind
+            client.inbox = before + self._received[:count]  # growing in place may leave a copy behind
             before[:] = bytes(len(before))
         self._received[:count] = bytes(count)
         if not count or len(client.inbox) > wire.LONGEST_LINE + wire.LARGEST_BODY + BLOCK:
             self._broken.append(client)
 
-    def has_room(self, client: Client, count: int) -> bool:
-        """Count bytes that are to wait in a box of this client; it is hung up on where all are full."""
+    def reserve(self, client: Client, count: int) -> bool:
+        """Count bytes for a box of this client; False if all boxes are full, and the connection is closed."""
         if self._boxed + count > MOST:
             self._broken.append(client)
             return False
@@ -219,7 +207,7 @@ class AgentServer:
         return True
 
     def send(self, client: Client) -> None:
-        """Send what waits in the outbox, as far as the socket takes it."""
+        """Send as much of the outbox as the socket takes."""
         try:
             count = client.peer.send(client.outbox)
         except BlockingIOError:
@@ -235,7 +223,7 @@ class AgentServer:
             if self._selector.get_key(client).events != wanted:
                 self._selector.modify(client, wanted)
 
-    def _hang_up(self, client: Client) -> None:
+    def _drop(self, client: Client) -> None:
         if client not in self._clients:
             return
         del self._clients[client]
@@ -245,104 +233,45 @@ class AgentServer:
             self._boxed -= len(box)
             box[:] = bytes(len(box))
         self._memory.gone(client)
-        self._accept(wanted=True)
-
-    # -- requests
+        self._listen(wanted=True)
 
     def _serve(self, client: Client) -> None:
-        """Do what the client has asked for, one request after the other as far as it reads the answers."""
+        """Do what the client asks for, one request after the other, as long as it reads the answers."""
         try:
             while not client.outbox and not self._memory.waits(client) and self._do_next(client):
                 self._give_time(client)
         except (ValueError, IndexError):
-            self._broken.append(client)  # not our language
+            self._broken.append(client)  # not the protocol
 
     def _do_next(self, client: Client) -> bool:
-        """Do the first request of the inbox; False where it is not there yet in whole. Raises ValueError."""
+        """Do the first request of the inbox; False where it is not complete yet. Raises ValueError."""
         end = client.inbox.find(b"\n", 0, wire.LONGEST_LINE)
         if end < 0:
             if len(client.inbox) >= wire.LONGEST_LINE:
                 raise ValueError
             return False
-        verb, _, rest = bytes(client.inbox[:end]).partition(b" ")
-        body = None
-        if verb in (b"put", b"fail"):
-            lease, words, length = self._announced(client, verb, rest)
-            if len(client.inbox) < end + 1 + length:
-                return False
-            body = client.inbox[end + 1 : end + 1 + length]
-        size = end + 1 + len(body or b"")
+        request = Request(self._memory, client, bytes(client.inbox[:end]))
+        size = end + 1 + request.length
+        if len(client.inbox) < size:
+            return False
+        body = client.inbox[end + 1 : size]
         client.inbox[:size] = bytes(size)
         del client.inbox[:size]
         self._boxed -= size
-        if body is not None:
-            (self._put if verb == b"put" else self._fail)(lease, words, body)
-        else:
-            self._answer(client, verb, rest)
+        request.run(body)
+        self._ending |= request.verb == b"stop"
         return True
 
-    def _announced(self, client: Client, verb: bytes, rest: bytes) -> "tuple[Grant, list[str], int]":
-        """The lease that bytes are announced for, and how many: only its holder may send any."""
-        words = rest.decode("utf-8").split(" ")
-        number, length = int(words[0]), int(words[1 if verb == b"put" else 2])
-        lease = self._memory.lease(client, number)
-        if lease is None or not 0 <= length <= wire.LARGEST_BODY:
-            raise ValueError
-        return lease, words, length
 
-    def _fail(self, lease: "Grant", words: list[str], body: bytearray) -> None:
-        self._memory.fail(lease, int(words[1]), body)
-
-    def _put(self, lease: "Grant", words: list[str], body: bytearray) -> None:
-        ends, boot_ends, refresh, fresh, servable = words[2:7]
-        thresholds = ExpiryThresholds(
-            _number(ends),
-            None if boot_ends == "-" else _number(boot_ends),
-            float("-inf") if refresh == "-" else _number(refresh),
-            _number(fresh),
-            _number(servable),
-        )
-        self._memory.put(lease, body, thresholds, words[7], " ".join(words[8:]))
-
-    def _answer(self, client: Client, verb: bytes, rest: bytes) -> None:
-        if verb in (b"get", b"renew", b"mint") and rest:
-            self._memory.ask(client, verb.decode("ascii"), rest)
-        elif verb in self._of_leases:
-            lease = self._memory.lease(client, int(rest))
-            if lease is None:
-                raise ValueError
-            self._of_leases[verb](lease)
-        elif verb == b"clear":
-            client.reply("ok", self._memory.clear(rest.decode("utf-8").split()))
-        elif verb == b"status":
-            text = "\n".join(
-                [f"{os.getpid()} {len(self._memory)} {self._memory.size}", *self._memory.lines()]
-            )
-            client.reply("ok", len(self._memory), text.encode()[: wire.LARGEST_BODY])
-        elif verb == b"stop":
-            client.reply("ok")
-            self._leaving = True
-        else:
-            raise ValueError
-
-
-def _is_ours(peer: "_socket.socket") -> bool:
+def _is_own_user(peer: "_socket.socket") -> bool:
     try:
         return wire.uid_of(peer) == os.geteuid()
-    except OSError:  # it has gone already
+    except OSError:  # it is closed already
         return False
 
 
-def _number(text: str) -> float:
-    """A finite number. Raises ValueError."""
-    number = float(text)
-    if not -1e15 < number < 1e15:
-        raise ValueError
-    return number
-
-
 def identity(path: str) -> tuple[int, int] | None:
-    """Which file is there now."""
+    """The file at a path, by device and inode."""
     try:
         status = os.lstat(path)
     except (OSError, ValueError):

@@ -20,7 +20,7 @@ from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
 from credhelper.config.keys import API, ROLE, ROOT, SESSION
 from credhelper.config.profiles import FLAG, Profile, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
-from credhelper.sessions import caller, parameters, series
+from credhelper.sessions import caller, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -117,7 +117,7 @@ def _resolve(app: App, name: str, flags: Mapping[str, Any]) -> Resolution:
         profile = app.config.unaimed(name, flags)
     except ConfigError as error:
         return Resolution(_unchecked(app, name, flags), problem=error)
-    is_open = profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None
+    is_open = profile.is_open and "@" not in name
     try:
         profile = profile if is_open else app.config.profile(name, flags)
         try:
@@ -209,12 +209,12 @@ def _prompts_of(app: App, profile: Profile, call: StsCall | None) -> list[Docume
     if device and profile.kind in (ROLE, SESSION):
         command = provenance.masked("mfa_command", profile.get("mfa_command"))
         found.append(("mfa", f"an MFA code of '{device}'{f', from {command[0]!r}' if command else ''}"))
-    if profile.get("confirm", False):
-        found.append(("confirm", f"a confirmation, valid for {series.confirm_for(profile):.0f} s"))
-    if reason := profile.get("require_reason", False):
+    if profile.confirm:
+        found.append(("confirm", f"a confirmation, valid for {profile.confirm_for:.0f} s"))
+    if reason := profile.require_reason:
         matching = f" that matches '{reason}'" if isinstance(reason, str) else ""
         found.append(("reason", f"a reason{matching}"))
-    if seconds := series.renew_for(profile):
+    if seconds := profile.renew_for:
         found.append(("renewal", f"a new login after {seconds:.0f} s of renewals"))
     now = {"mfa", *(app.consent.wants(profile) if call else ())}
     return [

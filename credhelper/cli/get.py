@@ -89,7 +89,7 @@ def answer(
     Raises CredhelperError; `client.settle` tells those who wait.
     """
     profile = app.config.profile(name, given(flags))
-    shared = cache and profile.get("cache", True) is not False
+    shared = cache and profile.cache is not False
     if shared:
         app.agent.take()
     else:

@@ -79,10 +79,10 @@ def _report(app: App, call: StsCall, seconds_left: float) -> Iterator[str]:
     for hop in call.parent.hops() if call.parent else ():
         if hop.key in cached:
             yield f"  {hop.profile.name}: {_until(cached[hop.key])}"
-    running, limit = series.under_way(app.locks, call.profile), series.renew_for(call.profile)
+    running, limit = series.under_way(app.locks, call.profile), call.profile.renew_for
     if running is None:
         return
-    if call.profile.get("confirm", False):
+    if call.profile.confirm:
         yield f"  confirmation: {_until(running.yes_left(call.profile))}"
     if limit is not None:
         yield f"  renewal without a prompt: {_until(max(0.0, limit - running.age))}"

@@ -118,7 +118,7 @@ def profile_flags(command: Any) -> Any:
             multiple=key.form in ("texts", "table", "tables"),
             type=int if key.form == "number" else None,
             metavar="BYTES" if key.name.endswith("_size") else _METAVARS.get(key.form),
-            help=key.meaning,
+            help=key.help,
             shell_complete=complete_key,
         )(command)
     return command

@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import re
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from credhelper import expiry
 from credhelper.awsconfig import profiles
-from credhelper.config.keys import BY_NAME, DURATIONS, ROLE, ROOT, SESSION
+from credhelper.config.keys import BY_NAME, KEYS
 from credhelper.config.profiles import FLAG
 from credhelper.config.toml import line_of
-from credhelper.sessions import calls, parameters, series
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from credhelper.app import App
     from credhelper.awsconfig.profiles import AwsFiles
-    from credhelper.config.keys import Kind
     from credhelper.config.profiles import Profile, Setting
     from credhelper.sessions.calls import StsCall
     from credhelper.sessions.sources import CredentialSource
 
 Document = dict[str, Any]
-
-LIFETIMES: Final[dict[Kind, int]] = {ROOT: DURATIONS[ROOT][1], ROLE: 3600, SESSION: 43200}
-"""Seconds that a session lasts without duration_seconds: AWS's own defaults, except for AssumeRoot."""
 
 
 def without_assertions(members: Mapping[str, Any]) -> Document:
@@ -71,26 +66,16 @@ def _setting(
 
 def defaults(profile: Profile, *, asks: bool) -> list[Document]:
     """The settings that are not set and take effect by default; `asks`: a mint of the profile prompts."""
-    lifetime = profile.get("duration_seconds", LIFETIMES[profile.kind])
-    values: Document = {
-        "duration_seconds": lifetime,
-        "connect_timeout": calls.Endpoint.connect_timeout,
-        "read_timeout": calls.Endpoint.read_timeout,
-        "confirm": False,
-        "require_reason": False,
-        "cache": True,
-        "min_remaining": int(expiry.SERVABLE if asks else expiry.floor(lifetime)),
-    }
-    if profile.kind == ROLE:
-        values["role_session_name"] = parameters.SESSION_NAME
-        if profile.get("mfa_serial"):
-            values |= {"mfa_session": True, "mfa_duration_seconds": calls.MFA_SESSION_SECONDS}
-    if profile.get("confirm", False):
-        values["confirm_for"] = int(series.CONFIRM_SECONDS)
-    if profile.kind == ROOT:
-        values["renew_for"] = int(series.ROOT_RENEW_SECONDS)
-    unset = values.keys() - profile.settings
-    return [_setting(key, values[key], "built-in") for key in BY_NAME if key in unset]
+    floor = int(expiry.SERVABLE if asks else expiry.floor(profile.get("duration_seconds")))
+    without_effect = set() if profile.confirm else {"confirm_for"}
+    if not profile.get("mfa_serial"):
+        without_effect |= {"mfa_session", "mfa_duration_seconds"}
+    return [
+        _setting(key.name, value, "built-in")
+        for key in KEYS
+        if profile.kind in key.kinds and key.name not in profile.settings.keys() | without_effect
+        if (value := floor if key.name == "min_remaining" else key.default_for(profile.kind)) is not None
+    ]
 
 
 class Provenance:

@@ -182,7 +182,7 @@ def _state(app: App, planner: CallPlanner | CredhelperError, name: str) -> Profi
     profile = None
     try:
         profile = app.config.unaimed(name)
-        if profile.kind == ROOT and "@" not in name and profile.get("target_principal") is None:
+        if profile.is_open and "@" not in name:
             return ProfileState(name, profile)
         profile = app.config.profile(name)
         if isinstance(planner, CredhelperError):

@@ -13,6 +13,8 @@ ROOT_ARN: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:root"
 POLICY_ARN: Final = rf"arn:{PARTITION}:iam::(?:aws|{ACCOUNT_ID}):policy/[\x21-\x7e]+"
 MFA_SERIAL: Final = rf"arn:{PARTITION}:iam::{ACCOUNT_ID}:[\w+=/:,.@-]+|(?!arn:)[\w+=/:,.@-]*"
 STS_NAME: Final = r"[\w+=,.@-]*"  # RoleSessionName, SourceIdentity
+POLICY: Final = r"[\t\n\r\x20-\xff]+"
+URL: Final = r"https?://[\x21-\x7e]+"
 
 PARTITION_PREFIXES: Final = (
     ("cn-", "aws-cn"),

@@ -92,8 +92,8 @@ def _table(description: str, keys: Iterable[Key]) -> dict[str, Any]:
 
 def _property(key: Key) -> dict[str, Any]:
     apis = ", ".join(API[kind] for kind in key.kinds)
-    made: dict[str, Any] = {"description": f"{key.meaning} ({apis})", **_FORMS[key.form]}
-    bounds = zip(_BOUNDS.get(key.form, ()), (key.low, key.high), strict=False)
+    made: dict[str, Any] = {"description": f"{key.help} ({apis})", **_FORMS[key.form]}
+    bounds = zip(_BOUNDS.get(key.form, ()), key.limits, strict=False)
     if key.form != "text" or not key.placeholders:  # else the limit is of the text with its blanks filled
         made |= {name: limit for name, limit in bounds if limit is not None}
     if key.form in ("text", "texts") and not key.choices:

@@ -45,10 +45,43 @@ class Profile:
     config: Config | None = field(default=None, repr=False, compare=False)
     one_off: bool = False
 
-    def get(self, key: str, default: Any = None) -> Any:
-        """The value of a key, which `vocabulary` says the type of."""
+    def get(self, key: str) -> Any:
+        """The value of a key, set or by default; its type is in the table of keys."""
         setting = self.settings.get(key)
-        return default if setting is None else setting.value
+        return BY_NAME[key].default_for(self.kind) if setting is None else setting.value
+
+    @property
+    def confirm(self) -> bool:
+        """Whether each new session needs a confirmation."""
+        return bool(self.get("confirm"))
+
+    @property
+    def confirm_for(self) -> float:
+        """Seconds that a confirmation stays valid."""
+        return float(self.get("confirm_for"))
+
+    @property
+    def require_reason(self) -> bool | str:
+        """Whether a session needs a reason, or the regular expression that it must match."""
+        required: bool | str = self.get("require_reason")
+        return required
+
+    @property
+    def renew_for(self) -> float | None:
+        """Seconds that a session may renew itself; None where there is no limit."""
+        limit: float | None = self.get("renew_for")
+        return limit
+
+    @property
+    def cache(self) -> bool | str:
+        """Where its sessions are cached: True (keyring and agent), 'memory' (agent) or False."""
+        kept: bool | str = self.get("cache")
+        return kept
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is an AssumeRoot profile whose account is still to be named."""
+        return self.kind == ROOT and "target_principal" not in self.settings
 
     @property
     def account_id(self) -> str | None:
@@ -94,9 +127,15 @@ class Config:
         """The names of all profiles, in the order of the file."""
         return tuple(self.table("profiles"))
 
-    def option(self, section: str, name: str, default: Any = None) -> Any:
-        """A key of [keyring], [agent] or [audit]."""
-        return self.table(section).get(name, default)
+    def option(self, section: str, name: str) -> Any:
+        """A key of [keyring], [agent] or [audit], set or by default."""
+        key = next(key for key in config_keys.SECTIONS[section] if key.name == name)
+        return self.table(section).get(name, key.default)
+
+    def is_open(self, name: str) -> bool:
+        """Whether the profile of that name is an AssumeRoot profile whose account is still to be named."""
+        table = self.table("profiles").get(name)
+        return isinstance(table, dict) and "task_policy_arn" in table and "target_principal" not in table
 
     def table(self, name: str) -> dict[str, Any]:
         """A top-level table, empty where the file has none."""
@@ -147,7 +186,7 @@ class Config:
         profile = self._named(name, name, flags)
         if profile.kind != ROOT:
             raise ConfigError(f"profile '{name}' takes no accounts: it is not an AssumeRoot profile")
-        if "target_principal" in profile.settings:
+        if not profile.is_open:
             raise ConfigError(f"profile '{name}' has a target of its own and takes no other accounts")
         return profile
 
@@ -364,7 +403,7 @@ def check_partition(profile: Profile, region: str) -> None:
         return
     partition = aws_names.partition_of(region)
     for key in ("role_arn", "target_principal", "task_policy_arn", "policy_arns", "mfa_serial"):
-        value = profile.get(key, "")
+        value = profile.get(key) or ""
         arns = [value] if isinstance(value, str) else value
         if any(arn.startswith("arn:") and arn.split(":")[1] != partition for arn in arns):
             raise profile.error_at(key, f"is not in the partition of region '{region}' ({partition})")

@@ -1,16 +1,16 @@
-"""One value held against its key: what is wrong with it, in words.
+"""The check of one value against the table of keys.
 
-Every function returns None when nothing is wrong, else the end of a sentence that begins with the
-key's name. Nothing here knows where the value came from (a TOML file, a flag, the AWS config).
+Every function returns None for a valid value, else the end of a sentence that begins with the key's name. The
+origin of the value (a TOML file, a flag, the AWS config) plays no part.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
 
-from credhelper.config import keys
+from credhelper.config import keys, sts_model
 from credhelper.config.aws_names import POLICY_ARN, TASKS, short_task
 from credhelper.config.toml import nearest
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from credhelper.config.keys import Key, Kind
 
 PLACEHOLDERS = ("user", "host", "reason")
+TAG_KEY, TAG_VALUE = 128, 256
+"""Characters of a session tag."""
+
 LOOPBACK = r"http://(?:127(?:\.[0-9]{1,3}){3}|localhost|\[::1\])(?::[0-9]+)?(?:/[\x21-\x7e]*)?"
 
 
@@ -32,12 +35,13 @@ def matches(pattern: str, text: str) -> bool:
 
 
 def duration_problem(kind: Kind, seconds: int, *, one_off: bool = False) -> str | None:
-    """Whether a profile, or an API form of the command line, may ask for this duration."""
+    """What is wrong with a duration for a kind; `one_off`: in `assume-root` or `assume-role`."""
     low, high = (keys.API_DURATIONS if one_off else keys.DURATIONS)[kind]
     if low <= seconds <= high:
         return None
-    said = f", not {seconds}" if abs(seconds) < 10**9 else ""
-    return f"must be {low} to {high} seconds for {keys.API[kind]}{said}"
+    if seconds > high and sts_model.allows(keys.API[kind], "DurationSeconds", seconds):
+        return None
+    return f"must be {low} to {high} seconds for {keys.API[kind]}{_not(seconds)}"
 
 
 def _text(key: Key, value: object) -> str | None:
@@ -47,8 +51,8 @@ def _text(key: Key, value: object) -> str | None:
         return "has a control character"
     if key.choices and value not in key.choices:
         return f"must be one of {', '.join(repr(choice) for choice in key.choices)}"
-    if key.placeholders and (unknown := _unknown_placeholder(value)):
-        return f"has an unknown placeholder '{unknown}' (known: {{user}}, {{host}}, {{reason}})"
+    if key.placeholders and (wrong := _unknown_placeholder(value)):
+        return wrong
     filled = fill(value, dict.fromkeys(PLACEHOLDERS, "xx")) if key.placeholders else value
     return _bounds(key, len(filled), "characters") or _pattern(key, filled)
 
@@ -68,7 +72,8 @@ def _boolean_or_text(key: Key, value: object) -> str | None:
         named = ", ".join(
             str(choice).lower() if choice in (True, False) else f'"{choice}"' for choice in key.choices
         )
-        return None if value in key.choices and not _is_number(value) else f"must be one of {named}"
+        fits = isinstance(value, (bool, str)) and value in key.choices  # 1 == True
+        return None if fits else f"must be one of {named}"
     if isinstance(value, bool):
         return None
     if not isinstance(value, str):
@@ -101,16 +106,15 @@ def _table(key: Key, value: object) -> str | None:
             return f"must be a table of strings, and '{name}' is {kind_of(text)}"
         if has_control_characters(name + text):
             return "has a control character"
-        if key.placeholders and (unknown := _unknown_placeholder(text)):
-            return f"has an unknown placeholder '{unknown}' (known: {{user}}, {{host}}, {{reason}})"
-    return _tag_lengths(value) or _bounds(key, len(value), "entries")
-
-
-def _tag_lengths(tags: Mapping[str, str]) -> str | None:
-    for name, text in tags.items():
-        if not 1 <= len(name) <= 128 or len(text) > 256:
+        if key.placeholders and (wrong := _unknown_placeholder(text)):
+            return wrong
+        if not name or not (_fits_tag("Key", name, TAG_KEY) and _fits_tag("Value", text, TAG_VALUE)):
             return f"'{name[:20]}': a tag has a key of 1 to 128 and a value of at most 256 characters"
-    return None
+    return _bounds(key, len(value), "entries")
+
+
+def _fits_tag(member: str, text: str, high: int) -> bool:
+    return len(text) <= high or sts_model.allows("AssumeRole", "Tags", len(text), member)
 
 
 def _tables(key: Key, value: object) -> str | None:
@@ -136,16 +140,9 @@ _CHECKS = {
 
 
 def _special(key: Key, value: object) -> str | None:
-    """The few rules that no limit in the table expresses; `value` has the right form already."""
-    if key.name == "task_policy_arn":
-        return _task_policy_problem(str(value))
-    if key.name == "policy":
-        return _json_problem(str(value))
-    if key.name == "require_reason" and isinstance(value, str):
-        return _regular_expression_problem(value)
-    if key.name == "endpoint_url":
-        return _endpoint_problem(str(value))
-    return None
+    """What no limit in the table expresses; `value` has the right form already."""
+    check = _SPECIAL.get(key.name)
+    return check(value) if check and isinstance(value, str) else None
 
 
 def _endpoint_problem(url: str) -> str | None:
@@ -189,17 +186,36 @@ def _regular_expression_problem(text: str) -> str | None:
 
 
 def _bounds(key: Key, size: int, unit: str) -> str | None:
-    if (key.low is None or size >= key.low) and (key.high is None or size <= key.high):
+    low, high = key.limits
+    if (low is None or size >= low) and (high is None or size <= high or _is_new_limit(key, size)):
         return None
-    if key.low is None:
-        limit = f"at most {key.high}"
-    elif key.high is None:
-        limit = f"at least {key.low}"
+    if low is None:
+        limit = f"at most {high}"
+    elif high is None:
+        limit = f"at least {low}"
     else:
-        limit = f"{key.low} to {key.high}"
-    # A number with thousands of digits is no help, and Python refuses to write it down (sys.int_info).
-    said = f", not {size}" if abs(size) < 10**18 else ""
-    return f"must be {limit} {unit}".rstrip() + said
+        limit = f"{low} to {high}"
+    return f"must be {limit} {unit}".rstrip() + _not(size)
+
+
+def _is_new_limit(key: Key, size: int) -> bool:
+    """Whether AWS has raised the limit since the table was written."""
+    return key.parameter is not None and any(
+        sts_model.allows(keys.API[kind], key.parameter, size) for kind in key.kinds
+    )
+
+
+def _not(size: int) -> str:
+    # A number of thousands of digits does not help, and Python refuses to convert it (sys.int_info).
+    return f", not {size}" if abs(size) < 10**18 else ""
+
+
+_SPECIAL: Final[dict[str, Callable[[str], str | None]]] = {
+    "task_policy_arn": _task_policy_problem,
+    "policy": _json_problem,
+    "require_reason": _regular_expression_problem,
+    "endpoint_url": _endpoint_problem,
+}
 
 
 def _pattern(key: Key, text: str) -> str | None:
@@ -214,11 +230,13 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def _unknown_placeholder(text: str) -> str | None:
-    return next((f"{{{name}}}" for name in re.findall(r"\{(\w*)\}", text) if name not in PLACEHOLDERS), None)
+    unknown = next((name for name in re.findall(r"\{(\w*)\}", text) if name not in PLACEHOLDERS), None)
+    known = "{user}, {host}, {reason}"
+    return None if unknown is None else f"has an unknown placeholder '{{{unknown}}}' (known: {known})"
 
 
 def has_control_characters(text: str, allowed: str = "") -> bool:
-    """C0, DEL, C1, the Unicode line breaks and lone surrogates: nothing that a name or a value needs."""
+    """Whether there is a C0, DEL or C1 character, a Unicode line break or a lone surrogate."""
     return any(
         (code < 0x20 or 0x7F <= code < 0xA0 or code in (0x2028, 0x2029) or 0xD800 <= code < 0xE000)
         and chr(code) not in allowed
@@ -226,12 +244,8 @@ def has_control_characters(text: str, allowed: str = "") -> bool:
     )
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
 def kind_of(value: object) -> str:
-    """What a value is, as whoever wrote it would say; in TOML none has a type that is not named here."""
+    """The type of a value, in words; a value of TOML has one of these."""
     if isinstance(value, bool):
         return "true or false"
     if isinstance(value, Mapping):

@@ -52,7 +52,7 @@ def switched_off(app: App) -> str:
     if chosen := app.environ.get("CREDHELPER_AGENT"):
         return "CREDHELPER_AGENT switches the agent off" if chosen == "off" else ""
     try:
-        mode = app.config.option("agent", "mode", "auto")
+        mode = app.config.option("agent", "mode")
     except ConfigError:
         return ""
     return "'mode' in [agent] switches the agent off" if mode == "off" else ""

@@ -66,10 +66,9 @@ def _case(name: str, config: Config, planner: CallPlanner) -> Case | Broken:
 
 def _aim(name: str, config: Config) -> tuple[Profile, bool]:
     """The profile, at a target that it allows where it has none of its own. Raises ConfigError."""
-    table = config.table("profiles").get(name)
-    if not isinstance(table, dict) or "task_policy_arn" not in table or "target_principal" in table:
+    if not config.is_open(name):
         return config.profile(name), True
-    rules = {**config.table("defaults"), **table}
+    rules = {**config.table("defaults"), **config.table("profiles")[name]}
     allowed, denied = ([*map(str, rules.get(f"{verb}_targets") or ())] for verb in ("allow", "deny"))
     target = next((each for each in allowed if each not in denied), NOBODY)
     return config.profile(f"{name}@{target}"), False

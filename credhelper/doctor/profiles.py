@@ -110,14 +110,14 @@ def _people(call: StsCall) -> Iterator[Finding]:
     for hop in call.hops():
         if device := hop.parameters.get("SerialNumber"):
             yield note("human", f"a mint asks for an MFA code of '{device}'", ahead)
-    if call.profile.get("confirm", False):
+    if call.profile.confirm:
         yield note("human", "a mint asks somebody to confirm it", ahead)
-    if call.profile.get("require_reason", False):
+    if call.profile.require_reason:
         yield note("human", "a mint needs a reason", "give it with --reason or in CREDHELPER_REASON")
 
 
 def _cache(call: StsCall, visit: Visit) -> Iterator[Finding]:
-    kept = call.profile.get("cache", True)
+    kept = call.profile.cache
     if kept == "memory" and (why := switched_off(visit.app)):
         yield note(
             "cache",

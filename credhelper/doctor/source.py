@@ -132,5 +132,5 @@ def _fixed_name(call: StsCall) -> str | None:
     if call.parent is None or call.parent.profile.kind != ROLE:
         return None
     profile = call.parent.profile
-    names = [profile.get("role_session_name", "{user}"), profile.get("source_identity", "")]
+    names = [profile.get("role_session_name"), profile.get("source_identity") or ""]
     return None if any("{user}" in name for name in names) else names[0]

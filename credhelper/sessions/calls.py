@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 Node = tuple[str, str]
 """A step of a chain: the file that a profile is in, and its name."""
 
-MFA_SESSION_SECONDS: Final = 43200
 LONGEST_CHAIN: Final = 64
 
 _PASSED_ON: Final = (
@@ -59,8 +58,8 @@ class Endpoint:
     region: str
     url: str | None = None
     ca_bundle: str | None = None
-    connect_timeout: int = 3
-    read_timeout: int = 5
+    connect_timeout: int = BY_NAME["connect_timeout"].default
+    read_timeout: int = BY_NAME["read_timeout"].default
     fips: bool | None = None
     dualstack: bool | None = None
     verified: bool = True  # its certificate; only an API form of the command line can do without
@@ -120,7 +119,7 @@ class StsCall:
         if self.profile.kind == ROOT:
             sent.setdefault("DurationSeconds", DURATIONS[ROOT][1])  # the API's own default: the same session
         document = [self.api, sent, self.signer_identity, self.endpoint.url]
-        if self.profile.get("confirm", False) or self.profile.get("require_reason", False):
+        if self.profile.confirm or self.profile.require_reason:
             document.append("deliberate")  # what nobody was asked about is no answer
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -243,7 +242,7 @@ class CallPlanner:
             return (without if inherited or has_it else profile), parent
         if source.lifetime == "temporary" and inherited:
             return without, None
-        if source.lifetime == "long" and profile.get("mfa_session", True):
+        if source.lifetime == "long" and profile.get("mfa_session"):
             return without, self._mfa_session(profile, device, source, path)
         return profile, None
 
@@ -255,7 +254,7 @@ class CallPlanner:
             for key in _PASSED_ON
             if key in role.settings and SESSION in BY_NAME[key].kinds
         }
-        seconds = role.settings.get("mfa_duration_seconds", Setting(MFA_SESSION_SECONDS, ""))
+        seconds = Setting(role.get("mfa_duration_seconds"), "")
         settings |= {"mfa_serial": device, "duration_seconds": seconds}
         session = Profile(f"MFA session of {device.value}", SESSION, settings)
         return self._build(session, source, None, path)
@@ -305,8 +304,8 @@ class CallPlanner:
             region,
             profile.get("endpoint_url") or sources.endpoint_url(self._environ, self._files, source),
             profile.get("ca_bundle"),
-            profile.get("connect_timeout", Endpoint.connect_timeout),
-            profile.get("read_timeout", Endpoint.read_timeout),
+            profile.get("connect_timeout"),
+            profile.get("read_timeout"),
             profile.get("use_fips_endpoint"),
             profile.get("use_dualstack_endpoint"),
         )

@@ -68,18 +68,14 @@ class Consent:
     def wants(self, profile: Profile) -> list[Matter]:
         """What has to be asked before a mint for this profile. MFA codes are another matter."""
         wanted: list[Matter] = []
-        required, limit = profile.get("require_reason", False), series.renew_for(profile)
-        if not (required or profile.get("confirm", False) or limit is not None):
+        required, limit = profile.require_reason, profile.renew_for
+        if not (required or profile.confirm or limit is not None):
             return wanted
         running = series.under_way(self._locks, profile)
         known = self.said.reason or (running.reason if running else None)
         if required and not _fits(known, required):
             wanted.append("reason")
-        if (
-            profile.get("confirm", False)
-            and not self.said.yes
-            and not (running and running.yes_left(profile))
-        ):
+        if profile.confirm and not self.said.yes and not (running and running.yes_left(profile)):
             wanted.append("confirm")
         if limit is not None and running and running.age > limit and not self.said.login:
             wanted.append("renewal")
@@ -94,19 +90,14 @@ class Consent:
         """See that all has been said; `waiting` tells how many wait for it. Raises HumanNeededError."""
         profile, now = call.profile, expiry.read_clocks()
         wanted = self.wants(profile)
-        if (
-            self.said.login
-            and profile.get("confirm", False)
-            and not self.said.yes
-            and "confirm" not in wanted
-        ):
+        if self.said.login and profile.confirm and not self.said.yes and "confirm" not in wanted:
             wanted.append("confirm")
         found = series.under_way(self._locks, profile) or ApprovalState(now)
         if self.said.login:
             found = replace(found, began=now)
         if self.said.reason:
             found = replace(found, reason=self.said.reason)
-        if self.said.yes and profile.get("confirm", False):
+        if self.said.yes and profile.confirm:
             found = replace(found, yes=now, by=f"{self._user} by --yes")
         if wanted:  # whoever goes on asking does not make it a new series
             series.note(self._locks, profile, replace(found, rest=0.0))
@@ -127,15 +118,15 @@ class Consent:
 
         by = "" if self._asking is None else self._asking.by()
         if matter == "reason":
-            pattern = call.profile.get("require_reason")
+            required = call.profile.require_reason
             if self.said.reason:
-                wrong = f"the reason given for profile '{call.profile.name}' does not match '{pattern}'"
+                wrong = f"the reason given for profile '{call.profile.name}' does not match '{required}'"
                 raise HumanNeededError(wrong, questions.hint(call, " --reason ..."))
-            pattern = pattern if isinstance(pattern, str) else None
+            pattern = required if isinstance(required, str) else None
             answer = self._ask(questions.reason(call, by, waiting(), pattern), call)
             return self._told(found, answer, reason=answer.text)
         if matter == "confirm":
-            lasts = series.confirm_for(call.profile)
+            lasts = call.profile.confirm_for
             answer = self._ask(questions.confirm(call, by, waiting(), lasts), call)
             return self._told(found, answer, yes=expiry.read_clocks())
         return self._told(found, self._ask(questions.renewal(call, by, waiting(), found.age), call))

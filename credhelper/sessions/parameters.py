@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from credhelper.config import keys, validation
+from credhelper.config import validation
 from credhelper.config.aws_names import TASKS, partition_of
 from credhelper.config.keys import BY_NAME, KEYS, ROLE, ROOT
 from credhelper.errors import HumanNeededError
@@ -15,11 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from credhelper.config.profiles import Profile
-
-SESSION_NAME: Final = "{user}@{host}"
-STS_NAME_MINIMUM: Final = 2
-STS_NAME_LIMIT: Final = 64
-TAG_LIMIT: Final = 256
 
 
 def _no_reason(_profile: Profile) -> str | None:
@@ -39,9 +34,9 @@ def of(profile: Profile, region: str, person: NameContext) -> dict[str, Any]:
     """The request's members, as botocore takes them."""
     settings = {name: setting.value for name, setting in profile.settings.items()}
     if profile.kind == ROLE:
-        settings.setdefault("role_session_name", SESSION_NAME)
+        settings.setdefault("role_session_name", profile.get("role_session_name"))
     if profile.kind == ROOT and not profile.one_off:
-        settings.setdefault("duration_seconds", keys.DURATIONS[ROOT][1])
+        settings.setdefault("duration_seconds", profile.get("duration_seconds"))
     return {
         key.parameter: _member(profile, key.name, settings[key.name], region, person)
         for key in KEYS
@@ -56,13 +51,14 @@ def _member(profile: Profile, name: str, value: Any, region: str, person: NameCo
         return [{"arn": arn} for arn in value]
     if name == "tags":
         return [
-            {"Key": key, "Value": _fill(profile, text, person, r"[^\w .:/=+@-]")[:TAG_LIMIT]}
+            {"Key": key, "Value": _fill(profile, text, person, r"[^\w .:/=+@-]", validation.TAG_VALUE)}
             for key, text in value.items()
         ]
     if name == "provided_contexts":
         return [dict(context) for context in value]
     if BY_NAME[name].placeholders:
-        return _fill(profile, value, person, r"[^\w+=,.@-]")[:STS_NAME_LIMIT].ljust(STS_NAME_MINIMUM, "-")
+        low, high = BY_NAME[name].limits
+        return _fill(profile, value, person, r"[^\w+=,.@-]", high or 0).ljust(low or 0, "-")
     return value
 
 
@@ -77,14 +73,14 @@ def _task_policy(profile: Profile, value: str, region: str) -> str:
     return value
 
 
-def _fill(profile: Profile, template: str, person: NameContext, unfit: str) -> str:
-    """The template with who, where and why in it, cleaned to what the API takes."""
+def _fill(profile: Profile, template: str, person: NameContext, unfit: str, limit: int) -> str:
+    """The template with user, host and reason, cleaned and cut to what the API takes."""
     reason = person.reason(profile) if "{reason}" in template else ""
     if reason is None:
         raise needs_reason(profile)
     known = {"user": person.user, "host": person.host, "reason": reason}
     cleaned = {name: re.sub(unfit, "-", text, flags=re.ASCII) for name, text in known.items()}
-    return validation.fill(template, cleaned)
+    return validation.fill(template, cleaned)[: max(limit, len(template))]
 
 
 def needs_reason(profile: Profile) -> HumanNeededError:

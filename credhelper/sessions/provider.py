@@ -104,7 +104,7 @@ class SessionProvider:
             raise
 
     def _answer(self, call: StsCall, mode: CacheMode, *, cache: bool) -> Credentials:
-        if not cache or call.profile.get("cache", True) is False:
+        if not cache or call.profile.cache is False:
             return self._mint(call)
         for _ in range(ROUNDS):
             answer = self._agent.ask(self._shared_key(call), mode, self._patience())
@@ -216,7 +216,7 @@ class SessionProvider:
     @staticmethod
     def _is_stored(call: StsCall) -> bool:
         """Whether the keyring may have it: `cache = "memory"` leaves it to the agent alone."""
-        return call.profile.get("cache", True) is True
+        return call.profile.cache is True
 
     def _will_do(self, call: StsCall, cached: Credentials, mode: CacheMode) -> bool:
         """Whether what is cached answers the wish.

@@ -47,7 +47,7 @@ def reason_in_advance(profile: Profile, asked_by: str) -> Question:
         f"profile '{profile.name}' needs a reason",
         (f"asked by {asked_by}",) if asked_by else (),
         "reason",
-        pattern=profile.get("require_reason") if isinstance(profile.get("require_reason"), str) else None,
+        pattern=profile.require_reason if isinstance(profile.require_reason, str) else None,
         hint=f"run 'credhelper login {profile.name} --reason ...'",
     )
 

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
-from credhelper.config.keys import ROOT
 from credhelper.credentials import Clocks
 
 if TYPE_CHECKING:
     from credhelper.cache.locks import Locks
     from credhelper.config.profiles import Profile
 
-CONFIRM_SECONDS: Final = 900.0
-ROOT_RENEW_SECONDS: Final = 3600.0
 PAUSE: Final = 3600.0
 """Seconds without a live session after which a series is over; renew_for, if that is longer."""
 
@@ -50,19 +47,7 @@ class ApprovalState:
         if self.yes is None:
             return 0.0
         passed = expiry.since(self.yes, expiry.read_clocks())
-        return max(0.0, confirm_for(profile) - passed) if passed >= 0 else 0.0
-
-
-def confirm_for(profile: Profile) -> float:
-    """Seconds that a yes lasts."""
-    seconds: float = profile.get("confirm_for", CONFIRM_SECONDS)
-    return seconds
-
-
-def renew_for(profile: Profile) -> float | None:
-    """Seconds that a series may last before a person is asked; None: for ever."""
-    limit: float | None = profile.get("renew_for", ROOT_RENEW_SECONDS if profile.kind == ROOT else None)
-    return limit
+        return max(0.0, profile.confirm_for - passed) if passed >= 0 else 0.0
 
 
 def under_way(locks: Locks, profile: Profile) -> ApprovalState | None:
@@ -75,14 +60,14 @@ def under_way(locks: Locks, profile: Profile) -> ApprovalState | None:
     first = Clocks.from_list(began)
     if first is None or not isinstance(rest, (int, float)):
         return None
-    if not 0 <= since <= rest + max(PAUSE, renew_for(profile) or 0.0):
+    if not 0 <= since <= rest + max(PAUSE, profile.renew_for or 0.0):
         return None
     return ApprovalState(first, rest, Clocks.from_list(yes), reason and str(reason), by and str(by))
 
 
 def note(locks: Locks, profile: Profile, series: ApprovalState) -> bool:
     """Keep it, and say whether that was possible. What nobody will ask for is not kept."""
-    if renew_for(profile) is None and series.yes is None and series.reason is None:
+    if profile.renew_for is None and series.yes is None and series.reason is None:
         return True
     yes = None if series.yes is None else series.yes.to_list()
     content = [series.began.to_list(), series.rest, yes, series.reason, series.by]

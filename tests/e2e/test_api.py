@@ -20,12 +20,11 @@ import boto3
 import pytest
 
 import credhelper
-from credhelper import boto3_session, expiry
+from credhelper import boto3_session, clocks, expiry
 from credhelper.agent import in_process
 from credhelper.aws.transport import LIBRARIES
 from credhelper.config.keys import BY_NAME
 from credhelper.credentials import Clocks
-from credhelper.deadline import Deadline
 from credhelper.errors import BY_STATUS, render
 from credhelper.sessions.provider import SessionProvider
 
@@ -63,7 +62,7 @@ def _sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     sandbox.configure(PROFILES + MORE)
     for name, value in sandbox.environ.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(in_process, "_entries", {})
+    monkeypatch.setattr(in_process, "_by_process", {})
     return sandbox
 
 
@@ -116,7 +115,7 @@ class TestGet:
             envelope = sandbox.get("developer")
 
             assert credhelper.get("developer").access_key_id == envelope["AccessKeyId"]
-            assert in_process._entries == {}
+            assert in_process._by_process == {}
         assert sts.count() == 1
 
     def test_overrides(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
@@ -258,56 +257,24 @@ class TestErrors:
 class TestMemory:
     """What a process without an agent keeps, and for how long."""
 
-    def test_of_what_has_expired(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It goes with the next request, unless a thread is about to mint it again."""
+    def test_what_has_expired_goes_with_the_next_request(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         credhelper.get("developer")
-        ((place, entry),) = in_process._entries.items()
-        assert entry.kept is not None
-        entry.kept = replace(entry.kept[0], life=0.0), entry.kept[1]
-        with entry.minting:
-            credhelper.get("unlock-bucket")
-            assert in_process._entries[place] is entry
+        shared = in_process._by_process[os.getpid()]
+        assert len(shared.memory) == 1
+        now = clocks.read()
+        shared.memory._clock = lambda: clocks.Now(now.wall + 3600, None, now.steady + 3600)
         credhelper.get("unlock-bucket")
 
-        assert place not in in_process._entries
-        assert len(in_process._entries) == 1
-        assert credhelper.get("developer").access_key_id == sts.issued[-1]["AccessKeyId"]
+        assert len(shared.memory) == 0
+        assert not shared.memory.is_busy
 
-    def test_of_failures(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """They are kept for those who wait, and nobody waits for longer than a minute."""
-        sts.script.append(faults.refuse("AccessDenied", "no"))
-        with pytest.raises(credhelper.RefusedError):
-            credhelper.get("developer")
-        ((place, entry),) = in_process._entries.items()
-        credhelper.get("unlock-bucket")
-        assert entry.failed is not None
-        assert in_process._entries[place] is entry
-        entry.failed = entry.failed[0] - 61, entry.failed[1]
-        credhelper.get("unlock-bucket")
-
-        assert place not in in_process._entries
-
-    def test_of_the_parent_of_a_fork(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Is not the child's, whoever held what."""
-        place = os.getpid() + 1, "key"
-        in_process._entries[place] = in_process._Entry()
-        with in_process._entries[place].minting:
+    def test_a_child_of_a_fork_begins_with_an_empty_one(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+        """Also if a thread of the parent holds the lock."""
+        parents = in_process._by_process[os.getpid() + 1] = in_process._Shared()
+        with parents.lock:
             credhelper.get("developer")
 
-        assert place not in in_process._entries
-
-    def test_dropped_while_waited_for(self, sandbox: Sandbox) -> None:
-        """Whoever comes to hold an entry that has been dropped goes on to the one that others meet at."""
-        dropped = in_process._entry("key")
-        held: list[Any] = []
-        waits = threading.Thread(target=lambda: held.append(in_process._held("key", Deadline(10))))
-        with dropped.minting:
-            waits.start()
-            in_process._entries.clear()
-        waits.join()
-
-        assert held == [in_process._entries[os.getpid(), "key"]]
-        assert held[0] is not dropped
+        assert list(in_process._by_process) == [os.getpid()]
 
 
 class TestThreads:
@@ -611,7 +578,7 @@ from credhelper.agent import in_process
 warnings.simplefilter("ignore")  # Python 3.12 warns of what is done here
 credhelper.get("unlock-bucket")  # all is imported: no child survives a fork in the middle of an import
 threading.Thread(target=lambda: credhelper.get("developer")).start()
-while not any(entry.minting.locked() for entry in list(in_process._entries.values())):
+while not any(shared.memory.is_busy for shared in list(in_process._by_process.values())):
     time.sleep(0.01)
 child = os.fork()
 began = time.monotonic()

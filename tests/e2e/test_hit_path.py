@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from credhelper import wire
+from credhelper import spawn, wire
 
 from installing import build_wheel, installed_venv, packages_of
 from sandbox import PROFILES, Sandbox
@@ -28,7 +28,7 @@ OF_A_HIT = {
     *("gc", "os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc"),
     *("credhelper", "credhelper.start", "credhelper.wire", "_socket"),
 }
-OF_THE_WIRE = {"os", "stat", "sys", "time", "_socket", "_signal", "fcntl", "select"}
+OF_THE_WIRE = {"os", "stat", "sys", "time", "_socket", "_thread", "fcntl", "select", "credhelper"}
 
 ROLE = "arn:aws:iam::222233334444:role"
 CONFIG = f"{PROFILES}\n[profiles.verbose]\nrole_arn = '{ROLE}/Verbose'\nminimum_session_token_size = 4096\n"
@@ -129,19 +129,20 @@ class TestImports:
 
     def test_that_the_wire_may_ever_need(self) -> None:
         """None that costs milliseconds, not even where it is not a hit."""
-        tree = ast.parse(Path(wire.__file__).read_text(encoding="utf-8"))
-        for_types = [
-            found
-            for node in ast.walk(tree)
-            if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
-            for found in ast.walk(node)
-        ]
         names = set()
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Import) and node not in for_types:
-                names |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node not in for_types:
-                names.add(node.module)
+        for module in (wire, spawn):
+            tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+            for_types = [
+                found
+                for node in ast.walk(tree)
+                if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+                for found in ast.walk(node)
+            ]
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Import) and node not in for_types:
+                    names |= {alias.name for alias in node.names}
+                elif isinstance(node, ast.ImportFrom) and node not in for_types:
+                    names.add(node.module)
         assert names == OF_THE_WIRE
 
 

@@ -206,9 +206,9 @@ class TestWhence:
         """Each that the table of keys names is told, with the value that it names."""
         settings = told(sandbox, name)["settings"]
         for each in settings:
-            meant = re.search(r"\(.*default '?([^')]+)'?\)", keys.BY_NAME[each["key"]].meaning)
-            if each["from"] == "built-in" and meant:
-                assert json.dumps(each["value"]).strip('"') == meant[1]
+            about = keys.BY_NAME[each["key"]].help.partition("(default ")[2]
+            if each["from"] == "built-in" and about:
+                assert re.search(re.escape(json.dumps(each["value"]).strip('"')), about)
         built_in = {each["key"] for each in settings if each["from"] == "built-in"}
         assert {"connect_timeout", "read_timeout", "confirm", "cache", "min_remaining"} - built_in <= {
             "confirm"

@@ -89,12 +89,12 @@ class TestMember:
         shape = members(kind)[key.parameter]
         if key.name == "duration_seconds":
             low, high = min(low for low, _ in DURATIONS.values()), max(high for _, high in DURATIONS.values())
-            assert (key.low, key.high) == (low, high)
+            assert key.limits == (low, high)
         elif key.name == "task_policy_arn":
-            assert key.high == shape.members["arn"].metadata["max"]
+            assert key.limits[1] == shape.members["arn"].metadata["max"]
         else:
             limits = shape.metadata.get("min"), shape.metadata.get("max")
-            assert (key.low, key.high) == OUR_LIMITS.get(key.name, limits)
+            assert key.limits == OUR_LIMITS.get(key.name, limits)
 
     def test_members(self, kind: Kind, key: Key) -> None:
         """A key knows the structure that the API makes of it, and the AWS CLI's name for it."""

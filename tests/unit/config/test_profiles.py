@@ -203,7 +203,7 @@ class TestInheritance:
             f'[profiles.s]\n{DEVICE}\nsource_profile = "me"\n'
         )
         durations = [loaded.profile(name).get("duration_seconds") for name in ("x@111122223333", "r", "s")]
-        assert durations == [None, 7200, 7200]
+        assert durations == [900, 7200, 7200]
 
     @pytest.mark.parametrize("key", [key for key in KEYS if not key.inherited], ids=lambda key: key.name)
     def test_own_keys(self, refused, key) -> None:
@@ -252,7 +252,7 @@ class TestReading:
     def test_options(self, load) -> None:
         """[keyring], [agent] and [audit] are optional and checked when the file is loaded."""
         loaded = load("[keyring]\ntimeout = 9\n")
-        assert (loaded.option("keyring", "timeout"), loaded.option("audit", "required", default=False)) == (
+        assert (loaded.option("keyring", "timeout"), loaded.option("audit", "required")) == (
             9,
             False,
         )
