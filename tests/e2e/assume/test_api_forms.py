@@ -379,7 +379,7 @@ class TestMfa:
 
         assert [call.action for call in sts.calls] == ["AssumeRole"]
         assert sts.calls[0].parameters["TokenCode"] == "123456"
-        texts = [path.read_text() for path in sandbox.files_of_ours() if path.is_file()]
+        texts = [path.read_text() for path in sandbox.files() if path.is_file()]
         assert not any("123456" in text for text in texts)
 
     def test_a_wrong_code_is_not_asked_for_again(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
