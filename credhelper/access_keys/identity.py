@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 from credhelper.aws.services import Services
 from credhelper.config import validation
 from credhelper.config.keys import BY_NAME, SESSION
-from credhelper.config.profiles import FLAG, Config, Profile, Setting
+from credhelper.config.profiles import Config, Profile
+from credhelper.config.settings import FLAG, Setting
 from credhelper.errors import (
     ConfigError,
     CredhelperError,

@@ -18,7 +18,8 @@ from credhelper.cli.output import emit, emit_json
 from credhelper.cli.provenance import Provenance
 from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
 from credhelper.config.keys import API, ROLE, ROOT, SESSION
-from credhelper.config.profiles import FLAG, Profile, Setting
+from credhelper.config.profiles import Profile
+from credhelper.config.settings import FLAG, Setting
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
 from credhelper.sessions import caller, parameters
 
@@ -114,7 +115,7 @@ def _document(app: App, name: str, flags: Mapping[str, Any]) -> Document:
 
 def _resolve(app: App, name: str, flags: Mapping[str, Any]) -> Resolution:
     try:
-        profile = app.config.unaimed(name, flags)
+        profile = app.config.without_target(name, flags)
     except ConfigError as error:
         return Resolution(_unchecked(app, name, flags), problem=error)
     is_open = profile.is_open and "@" not in name

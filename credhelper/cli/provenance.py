@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from credhelper import expiry
 from credhelper.awsconfig import profiles
 from credhelper.config.keys import BY_NAME, KEYS
-from credhelper.config.profiles import FLAG
+from credhelper.config.settings import FLAG
 from credhelper.config.toml import line_of
 
 if TYPE_CHECKING:
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from credhelper.app import App
     from credhelper.awsconfig.profiles import AwsFiles
-    from credhelper.config.profiles import Profile, Setting
+    from credhelper.config.profiles import Profile
+    from credhelper.config.settings import Setting
     from credhelper.sessions.calls import StsCall
     from credhelper.sessions.sources import CredentialSource
 

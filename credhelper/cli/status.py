@@ -181,7 +181,7 @@ def _states(app: App, cached: Iterable[CachedSession]) -> Iterator[ProfileState]
 def _state(app: App, planner: CallPlanner | CredhelperError, name: str) -> ProfileState:
     profile = None
     try:
-        profile = app.config.unaimed(name)
+        profile = app.config.without_target(name)
         if profile.is_open and "@" not in name:
             return ProfileState(name, profile)
         profile = app.config.profile(name)

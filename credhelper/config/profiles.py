@@ -1,4 +1,4 @@
-"""The TOML file, read into frozen profiles; every complaint names file, line, table and key."""
+"""config.toml as frozen profiles; every error names file, line, table and key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from credhelper.config import aws_names, toml, validation
 from credhelper.config import keys as config_keys
-from credhelper.config.keys import BY_NAME, ROLE, ROOT, SESSION, SOURCES, Key, Kind
+from credhelper.config.keys import BY_NAME, ROLE, ROOT, SOURCES, Key, Kind
+from credhelper.config.settings import FLAG, OPTION, Setting, check_kind, inherited, merge, select_kind
 from credhelper.config.toml import line_of, nearest
 from credhelper.errors import ConfigError
 
@@ -18,24 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 TABLES: Final = ("accounts", "defaults", "profiles", *config_keys.SECTIONS)
-FLAG: Final = "the command line"
-"""The table of a setting that came from the command line."""
-OPTION: Final = "an API form"
-"""The same for the options of `assume-root` and `assume-role`, which are called as the AWS CLI calls them."""
-QUOTED: Final = 'a profile name with a dot stands in quotes: [profiles."a.b"]'
-
-
-@dataclass(frozen=True)
-class Setting:
-    """A value, and the table of the file that it stands in ('profiles.x', 'defaults'), FLAG or OPTION."""
-
-    value: Any
-    table: str
+QUOTED: Final = 'a profile name with a dot needs quotes: [profiles."a.b"]'
 
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile as it takes effect: inherited, flags applied, target resolved, every value valid."""
+    """One profile as it takes effect: with [defaults], flags and target, every value valid."""
 
     name: str
     kind: Kind
@@ -85,7 +74,7 @@ class Profile:
 
     @property
     def account_id(self) -> str | None:
-        """The account that the session will be in, as far as the profile tells."""
+        """The account of the session, if the profile tells."""
         if self.kind == ROOT:
             return self.target_account
         arn = self.get("role_arn") if self.kind == ROLE else self.get("mfa_serial")
@@ -93,7 +82,7 @@ class Profile:
         return account or None
 
     def error_at(self, key: str, problem: str, *hints: str) -> ConfigError:
-        """An error about this profile's value of `key`, with the place where it stands."""
+        """An error about this profile's value of `key`, with its place."""
         setting = self.settings.get(key)
         table = f"profiles.{self.name}" if setting is None else setting.table
         if self.config is None:
@@ -103,7 +92,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Config:
-    """The file as a whole. Profiles are read out of it, and checked, one at a time."""
+    """The file as a whole. Each profile is checked when it is asked for."""
 
     path: str
     text: str = field(repr=False)
@@ -114,9 +103,7 @@ class Config:
         """Alias to account id."""
         accounts = self.table("accounts")
         for alias, account_id in accounts.items():
-            if not validation.matches(config_keys.NAME, alias) or validation.matches(
-                aws_names.ACCOUNT_ID, alias
-            ):
+            if not validation.matches(rf"(?!{aws_names.ACCOUNT_ID}$){config_keys.NAME}", alias):
                 raise self.error_at("accounts", alias, "is not a name for an account")
             if not isinstance(account_id, str) or not validation.matches(aws_names.ACCOUNT_ID, account_id):
                 raise self.error_at("accounts", alias, "must be an account id, 12 digits in quotes")
@@ -162,69 +149,57 @@ class Config:
 
         Raises ConfigError.
         """
-        profile, target = self.unaimed(asked, flags), asked.partition("@")[2]
+        profile, target = self.without_target(asked, flags), asked.partition("@")[2]
         if profile.kind == ROOT:
-            return self._aim(profile, asked, target)
+            return self._with_target(profile, asked, target)
         if target:
             raise ConfigError(f"profile '{profile.name}' takes no target: it is not an AssumeRoot profile")
         return replace(profile, account_name=self.account_name(profile.account_id))
 
-    def unaimed(self, asked: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
-        """The profile before its target is looked up; for one with an open target, without one.
-
-        Raises ConfigError.
-        """
+    def without_target(self, asked: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
+        """The profile of `NAME` or `NAME@TARGET` before its target is looked up. Raises ConfigError."""
         name, at, target = asked.partition("@")
         if at and not target:
             raise ConfigError(f"'{asked}' names no account after the '@'")
-        return self._named(name, asked, flags)
-
-    def open_profile(self, name: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
-        """The AssumeRoot profile of that name, which leaves the account to `aim`. Raises ConfigError."""
-        if "@" in name:
-            raise ConfigError(f"'{name}' names an account already, so no others can be added")
-        profile = self._named(name, name, flags)
-        if profile.kind != ROOT:
-            raise ConfigError(f"profile '{name}' takes no accounts: it is not an AssumeRoot profile")
-        if not profile.is_open:
-            raise ConfigError(f"profile '{name}' has a target of its own and takes no other accounts")
-        return profile
-
-    def aim(self, profile: Profile, account_id: str) -> Profile:
-        """An open profile, for that account. Raises ConfigError where the profile is not to be used on it."""
-        return self._aim(profile, f"{profile.name}@{account_id}", account_id)
-
-    def account_id(self, target: str, *, arn: bool = False) -> str:
-        """The id that an alias, an id or (where `arn`) a principal's ARN stands for. Raises ConfigError."""
-        return self._account(target, None, "", arn=arn)
-
-    def _named(self, name: str, asked: str, flags: Mapping[str, Any]) -> Profile:
-        """The profile as the file and the flags say it, with its target still to be looked at."""
         tables = self.table("profiles")
         for each in (asked, name):
             if each in tables and not validation.matches(config_keys.NAME, each):
                 wrong = "is not a profile name (letters, digits and . _ = + -)"
                 raise self.error_at("profiles", each, wrong)
         if name not in tables:
-            raise self._unknown_profile(name)
+            known = ", ".join(self.names[:12])
+            listed = f"known profiles: {known}" if known else "the file has no profiles yet"
+            hints = nearest(name, self.names) or (listed,)
+            raise ConfigError(f"no profile '{name}' in '{self.path}'", *hints)
         if not isinstance(tables[name], dict):
             raise self.error_at("profiles", name, "must be a table")
         return self._assemble(name, tables[name], flags)
 
-    def one_off(self, name: str, values: Mapping[str, Any]) -> Profile:
-        """A profile that stands in no file: the options of an API form, over [defaults].
+    def open_profile(self, name: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
+        """The AssumeRoot profile of that name, for `with_target`. Raises ConfigError."""
+        if "@" in name:
+            raise ConfigError(f"'{name}' names an account already, so no others can be added")
+        profile = self.without_target(name, flags)
+        if profile.kind != ROOT:
+            raise ConfigError(f"profile '{name}' takes no accounts: it is not an AssumeRoot profile")
+        if not profile.is_open:
+            raise ConfigError(f"profile '{name}' has a target of its own and takes no other accounts")
+        return profile
 
-        Without a target it is one for `aim`. Raises ConfigError.
-        """
+    def with_target(self, profile: Profile, account_id: str) -> Profile:
+        """An open profile, for that account. Raises ConfigError where its rules do not allow the account."""
+        return self._with_target(profile, f"{profile.name}@{account_id}", account_id)
+
+    def account_id(self, target: str, *, arn: bool = False) -> str:
+        """The id of an alias, an id or (where `arn`) a principal's ARN. Raises ConfigError."""
+        return self._account(target, None, "", arn=arn)
+
+    def one_off(self, name: str, values: Mapping[str, Any]) -> Profile:
+        """A profile from the options of `assume-root` or `assume-role`, over [defaults]."""
         profile = replace(self._assemble(name, {}, values, OPTION), one_off=True)
         if profile.kind == ROOT:
-            return self._aim(profile, name, "") if "target_principal" in values else profile
+            return profile if profile.is_open else self._with_target(profile, name, "")
         return replace(profile, account_name=self.account_name(profile.account_id))
-
-    def _unknown_profile(self, name: str) -> ConfigError:
-        known = self.names
-        listed = f"known profiles: {', '.join(known[:12])}" if known else "the file has no profiles yet"
-        return ConfigError(f"no profile '{name}' in '{self.path}'", *(nearest(name, known) or (listed,)))
 
     def _assemble(
         self, name: str, table: Mapping[str, Any], flags: Mapping[str, Any], place: str = FLAG
@@ -233,12 +208,21 @@ class Config:
         over = {key: Setting(value, place) for key, value in flags.items()}
         for layer in (own, over):
             self._check_layer(layer)
-        inherited = self._defaults()
-        kind = self._kind(name, {**inherited, **own, **over})
-        settings = self._lay_over(self._reaching(kind, inherited), own, over)
-        self._check_kind(kind, settings)
+        defaults = self._defaults()
+        kind = select_kind({**defaults, **own, **over}, self.error_at)
+        if kind is None:
+            line = line_of(self.text, f"profiles.{name}", "")
+            raise ConfigError(
+                f"'{self.path}' line {line}: [profiles.{name}] does not select an STS call",
+                "set 'role_arn' (AssumeRole), 'task_policy_arn' (AssumeRoot), "
+                "or 'mfa_serial' and a source (GetSessionToken)",
+            )
+        settings = merge(inherited(kind, defaults), own, over)
+        check_kind(kind, settings, self.error_at)
         profile = Profile(name, kind, MappingProxyType(settings), config=self)
-        _check_regions(profile)
+        for key in ("sts_region", "region"):
+            if region := profile.get(key):
+                check_partition(profile, region)
         return profile
 
     def _defaults(self) -> Mapping[str, Setting]:
@@ -250,7 +234,7 @@ class Config:
         return defaults
 
     def check(self, known: Mapping[str, Key], table: str, name: str, value: object) -> None:
-        """Raise ConfigError where `name` is no known key of a table, or `value` no value for it."""
+        """Raise ConfigError where a table has no key `name`, or where `value` is not valid."""
         if name not in known:
             quoted = (QUOTED,) if isinstance(value, dict) else ()  # to TOML, [profiles.a.b] is 'b' in 'a'
             raise self.error_at(table, name, "is not a known key", *(nearest(name, known) or quoted))
@@ -266,62 +250,9 @@ class Config:
         sources = [name for name in SOURCES if name in settings]
         if len(sources) > 1:
             table = settings[sources[1]].table
-            raise self.error_at(table, sources[1], f"is a second source beside '{sources[0]}'")
+            raise self.error_at(table, sources[1], f"is a second source next to '{sources[0]}'")
 
-    @staticmethod
-    def _lay_over(*layers: Mapping[str, Setting]) -> dict[str, Setting]:
-        """Each layer beats the ones before it; a source replaces whatever source was there."""
-        settings: dict[str, Setting] = {}
-        for layer in layers:
-            if any(name in layer for name in SOURCES):
-                settings = {name: value for name, value in settings.items() if name not in SOURCES}
-            settings.update(layer)
-        return settings
-
-    def _kind(self, name: str, settings: Mapping[str, Setting]) -> Kind:
-        if "task_policy_arn" in settings and "role_arn" in settings:
-            where = settings["role_arn"].table
-            raise self.error_at(where, "role_arn", "and 'task_policy_arn' make two kinds of one profile")
-        if "task_policy_arn" in settings:
-            return ROOT
-        if "role_arn" in settings:
-            return ROLE
-        if "target_principal" in settings:
-            hint = f"AssumeRoot needs a root task: one of {', '.join(aws_names.TASKS)}"
-            where = settings["target_principal"].table
-            raise self.error_at(where, "target_principal", "has no 'task_policy_arn' beside it", hint)
-        if "mfa_serial" in settings and any(source in settings for source in SOURCES):
-            return SESSION
-        line = line_of(self.text, f"profiles.{name}", "")
-        raise ConfigError(
-            f"'{self.path}' line {line}: [profiles.{name}] is no kind of profile",
-            "it needs 'role_arn' (AssumeRole), 'task_policy_arn' (AssumeRoot), "
-            "or 'mfa_serial' and a source (GetSessionToken)",
-        )
-
-    @staticmethod
-    def _reaching(kind: Kind, inherited: Mapping[str, Setting]) -> dict[str, Setting]:
-        """What of [defaults] reaches a profile of this kind; a default duration never reaches AssumeRoot."""
-        return {
-            name: setting
-            for name, setting in inherited.items()
-            if kind in BY_NAME[name].kinds and not (kind == ROOT and name == "duration_seconds")
-        }
-
-    def _check_kind(self, kind: Kind, settings: Mapping[str, Setting]) -> None:
-        for name, setting in settings.items():
-            if kind not in BY_NAME[name].kinds:
-                elsewhere = " or ".join(config_keys.API[other] for other in BY_NAME[name].kinds)
-                wrong = f"does not go with {config_keys.API[kind]}: it belongs to {elsewhere}"
-                raise self.error_at(setting.table, name, wrong)
-        duration = settings.get("duration_seconds")
-        problem = duration and validation.duration_problem(
-            kind, duration.value, one_off=duration.table == OPTION
-        )
-        if duration and problem:
-            raise self.error_at(duration.table, "duration_seconds", problem)
-
-    def _aim(self, profile: Profile, asked: str, target: str) -> Profile:
+    def _with_target(self, profile: Profile, asked: str, target: str) -> Profile:
         """The profile with its target account filled in and allowed."""
         fixed = profile.settings.get("target_principal")
         if fixed and target:
@@ -333,14 +264,11 @@ class Config:
                 f"profile '{profile.name}' needs a target account",
                 f"write '{profile.name}@ACCOUNT', with an account id or an alias from [accounts]",
             )
-        if fixed:
-            account = self._account(fixed.value, fixed.table, "target_principal", arn=True)
-        else:
-            account = self._account(target, None, "")
+        table, target = (fixed.table, fixed.value) if fixed else (None, target)
+        account = self._account(target, table, "target_principal", arn=bool(fixed))
         self._check_targets(profile, account)
-        principal = fixed.value if fixed and fixed.value.startswith("arn:") else account
-        table = fixed.table if fixed else FLAG
-        settings = {**profile.settings, "target_principal": Setting(principal, table)}
+        principal = Setting(target if target.startswith("arn:") else account, table or FLAG)
+        settings = {**profile.settings, "target_principal": principal}
         return replace(
             profile,
             name=asked,
@@ -350,7 +278,6 @@ class Config:
         )
 
     def _account(self, target: str, table: str | None, key: str, *, arn: bool = False) -> str:
-        """The account id behind an alias, an id or (where `arn`) a root principal's ARN."""
         if validation.matches(aws_names.ACCOUNT_ID, target):
             return target
         if arn and validation.matches(aws_names.ROOT_ARN, target):
@@ -375,10 +302,7 @@ class Config:
 
 
 def load(path: str, *, optional: bool = False) -> Config:
-    """Read a configuration file. Raises ConfigError for everything that is wrong with it as a whole.
-
-    Where it is `optional` a file that is not there is an empty one.
-    """
+    """Read a configuration file; a missing one that is `optional` is empty. Raises ConfigError."""
     text, tables = ("", {}) if optional and not os.path.lexists(path) else toml.read(path)
     config = Config(path, text, tables)
     for name in tables:
@@ -389,12 +313,6 @@ def load(path: str, *, optional: bool = False) -> Config:
         for name, value in config.table(section).items():
             config.check(known, section, name, value)
     return config
-
-
-def _check_regions(profile: Profile) -> None:
-    for key in ("sts_region", "region"):
-        if region := profile.get(key):
-            check_partition(profile, region)
 
 
 def check_partition(profile: Profile, region: str) -> None:

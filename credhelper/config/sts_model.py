@@ -1,6 +1,6 @@
 """STS's own limits, as the installed botocore has them: for values over a limit of the table of keys.
 
-AWS raises a limit now and then, and botocore knows of it first. Its model is a JSON file, read without importing
+AWS raises a limit now and then, and botocore knows of it first. Its model is a file, read without importing
 botocore.
 """
 

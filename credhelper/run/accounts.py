@@ -51,7 +51,7 @@ def pick(
     found: dict[str, Account] = {}
     for account_id in _ids(config, wanted):
         if account_id != ALL and account_id not in excluded:
-            config.aim(profile, account_id)  # raises where the profile does not allow it
+            config.with_target(profile, account_id)  # raises where the profile does not allow it
         found[account_id] = Account(account_id, config.account_name(account_id))
     if found.pop(ALL, None):
         found |= {each.id: each for each in _allowed(config, profile, organization()) if each.id not in found}
@@ -91,7 +91,7 @@ def _is_member(account: Mapping[str, Any]) -> bool:
 def _allowed(config: Config, profile: Profile, accounts: Iterable[Account]) -> Iterator[Account]:
     for account in accounts:
         with contextlib.suppress(ConfigError):
-            config.aim(profile, account.id)
+            config.with_target(profile, account.id)
             yield Account(account.id, config.account_name(account.id) or account.name)
 
 

@@ -196,7 +196,7 @@ class BatchRun:
     def call(self, account_id: str) -> StsCall:
         """The call for an account; nothing else differs within a batch. Raises ConfigError."""
         template = self._template
-        profile = self._app.config.aim(template.profile, account_id)
+        profile = self._app.config.with_target(template.profile, account_id)
         parameters = {**template.parameters, "TargetPrincipal": account_id}
         return replace(template, profile=profile, parameters=parameters)
 

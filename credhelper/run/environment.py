@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper import app as apps
 from credhelper import hardening
 from credhelper.awsconfig import profiles
-from credhelper.config.profiles import FLAG
+from credhelper.config.settings import FLAG
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError
 
@@ -109,7 +109,7 @@ def served(app: App, request: SessionRequest) -> Iterator[dict[str, str]]:
     The call is the one planned at the beginning: an edited profile counts for the next command. Renewals do
     not prompt, because the terminal is the command's. Raises CredhelperError.
     """
-    from credhelper.run.credentials_server import Endpoint
+    from credhelper.run.credentials_server import CredentialsServer
 
     refuse_default_keys(profiles.read(app.environ))
     hardening.close_memory()
@@ -122,7 +122,7 @@ def served(app: App, request: SessionRequest) -> Iterator[dict[str, str]]:
         start = apps.Invocation(time.monotonic(), background=True)
         return _credentials(apps.open_app(app.environ, start, app.said), call, replace(request, mode=mode))
 
-    with Endpoint(first, renew, min_remaining=min_remaining) as server:
+    with CredentialsServer(first, renew, min_remaining=min_remaining) as server:
         yield with_server(_environ(app, call), server.environ, _context(call, first))
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper.config import validation
 from credhelper.config.aws_names import FALLBACK_REGION, REGION, partition_of_arn
 from credhelper.config.keys import API, BY_NAME, DURATIONS, ROLE, ROOT, SESSION
-from credhelper.config.profiles import Config, Profile, Setting, check_partition
+from credhelper.config.profiles import Config, Profile, check_partition
+from credhelper.config.settings import Setting
 from credhelper.config.toml import nearest
 from credhelper.errors import ConfigError
 from credhelper.sessions import parameters as sessions_parameters

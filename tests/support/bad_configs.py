@@ -212,32 +212,32 @@ TOGETHER: Final = (
     Bad(
         "two sources",
         profile(ROLE, 'source_profile = "me"', 'credential_source = "Environment"'),
-        in_x("credential_source", "is a second source beside 'source_profile'"),
+        in_x("credential_source", "is a second source next to 'source_profile'"),
     ),
     Bad(
         "no kind",
         f'[profiles.a]\n{ROLE}\n[profiles.x] {HERE}\nregion = "eu-west-1"\n',
-        ("[profiles.x] is no kind of profile", "it needs 'role_arn'"),
+        ("[profiles.x] does not select an STS call", "set 'role_arn'"),
     ),
     Bad(
         "two kinds",
         profile(TASK, ROLE),
-        in_x("role_arn", "and 'task_policy_arn' make two kinds of one profile"),
+        in_x("role_arn", "and 'task_policy_arn' exclude each other"),
     ),
     Bad(
         "target without task",
         profile('target_principal = "111122223333"'),
-        in_x("target_principal", "has no 'task_policy_arn'", "S3UnlockBucketPolicy"),
+        in_x("target_principal", "needs a 'task_policy_arn'", "S3UnlockBucketPolicy"),
     ),
     Bad(
         "key of another kind",
         root('external_id = "abc"'),
-        in_x("external_id", "does not go with AssumeRoot: it belongs to AssumeRole"),
+        in_x("external_id", "is not a key of AssumeRoot: it belongs to AssumeRole"),
     ),
     Bad(
         "task key in a session",
         session("allow_targets = []"),
-        in_x("allow_targets", "does not go with GetSessionToken"),
+        in_x("allow_targets", "is not a key of GetSessionToken"),
     ),
     Bad(
         "AssumeRoot too long",

@@ -1,7 +1,7 @@
 """A sandbox for one test: HOME, AWS files, a configuration, and the installed program.
 
-Every run of the program is checked: stdout is one envelope with exit status 0, or empty with another one; stderr
-is empty, or credhelper's messages in printable ASCII.
+Every run of the program is checked: stdout is one envelope with exit status 0, or empty with another one;
+stderr is empty, or credhelper's messages in printable ASCII.
 """
 
 from __future__ import annotations

@@ -22,15 +22,17 @@ import pytest
 
 from credhelper.credentials import Clocks, Credentials
 from credhelper.errors import RefusedError, UnreachableError
-from credhelper.run import credentials_server as endpoint_module
-from credhelper.run.credentials_server import HEAD_BYTES, MOST_CONNECTIONS, Endpoint
+from credhelper.run import credentials_server as server_module
+from credhelper.run import http_server, supply
+from credhelper.run.credentials_server import CredentialsServer
+from credhelper.run.http_server import HEAD_LIMIT, MAX_CONNECTIONS
 
 import requirements
 from sandbox import until
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from credhelper.agent.client import CacheMode
 
@@ -83,25 +85,26 @@ def _bank() -> Iterator[Bank]:
 
 
 @pytest.fixture(name="endpoint")
-def _endpoint(bank: Bank) -> Iterator[Endpoint]:
-    with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+def _endpoint(bank: Bank) -> Iterator[CredentialsServer]:
+    with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+        until(lambda: endpoint.http)
         yield endpoint
 
 
-def _port(endpoint: Endpoint) -> int:
+def _port(endpoint: CredentialsServer) -> int:
     return int(endpoint.environ["AWS_CONTAINER_CREDENTIALS_FULL_URI"].split(":")[2].partition("/")[0])
 
 
-def _token(endpoint: Endpoint) -> str:
+def _token(endpoint: CredentialsServer) -> str:
     return endpoint.environ["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
 
 
-def _connect(endpoint: Endpoint) -> socket.socket:
+def _connect(endpoint: CredentialsServer) -> socket.socket:
     return socket.create_connection(("127.0.0.1", _port(endpoint)), timeout=10)
 
 
 def _head(
-    endpoint: Endpoint,
+    endpoint: CredentialsServer,
     *more: str,
     line: str = "GET /credentials HTTP/1.1",
     host: str | None = None,
@@ -134,14 +137,14 @@ def _read(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
     return int(first.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}, body
 
 
-def _ask(endpoint: Endpoint, request: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
+def _ask(endpoint: CredentialsServer, request: bytes | None = None) -> tuple[int, dict[str, str], bytes]:
     connection = _connect(endpoint)
     with contextlib.suppress(ConnectionError):
         connection.sendall(_head(endpoint) if request is None else request)
     return _read(connection)
 
 
-def _key(endpoint: Endpoint) -> str:
+def _key(endpoint: CredentialsServer) -> str:
     """The access key id that it hands out now."""
     status, _, body = _ask(endpoint)
     assert status == 200, body
@@ -151,7 +154,7 @@ def _key(endpoint: Endpoint) -> str:
 class TestAnswer:
     """What SDKs read."""
 
-    def test_the_document_is_the_container_form(self, endpoint: Endpoint) -> None:
+    def test_the_document_is_the_container_form(self, endpoint: CredentialsServer) -> None:
         """`Token`, not `SessionToken`; the expiration in the one form that every SDK parses."""
         status, headers, body = _ask(endpoint)
 
@@ -168,10 +171,10 @@ class TestAnswer:
     def test_an_unknown_account_is_left_out(self) -> None:
         """Rather than null, which some SDKs refuse."""
         bank = Bank(account_id=None)
-        with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+        with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             assert "AccountId" not in json.loads(_ask(endpoint)[2])
 
-    def test_nothing_may_keep_or_guess(self, endpoint: Endpoint) -> None:
+    def test_nothing_may_keep_or_guess(self, endpoint: CredentialsServer) -> None:
         """No cache, no sniffing, one answer a connection, and no word that lets another origin read."""
         for request in (
             None,
@@ -189,7 +192,7 @@ class TestAnswer:
                 "connection": "close",
             }
 
-    def test_a_request_may_come_in_pieces(self, endpoint: Endpoint) -> None:
+    def test_a_request_may_come_in_pieces(self, endpoint: CredentialsServer) -> None:
         """And what is sent behind it is not answered."""
         connection = _connect(endpoint)
         request = _head(endpoint, "Accept: application/json", "Content-Length: 0")
@@ -200,9 +203,9 @@ class TestAnswer:
         assert _read(connection)[0] == 200
         assert _ask(endpoint, request * 3)[2].count(b"Token") == 1
 
-    def test_each_endpoint_has_its_own_token(self, bank: Bank, endpoint: Endpoint) -> None:
+    def test_each_endpoint_has_its_own_token(self, bank: Bank, endpoint: CredentialsServer) -> None:
         """Of 32 random bytes, and legal in a header."""
-        with Endpoint(bank.get(), bank.get) as other:
+        with CredentialsServer(bank.get(), bank.get) as other:
             assert _token(other) != _token(endpoint)
         assert len(_token(endpoint)) == 43
         assert _token(endpoint).isprintable()
@@ -210,7 +213,7 @@ class TestAnswer:
     def test_it_is_gone_with_the_command(self, bank: Bank) -> None:
         """No port, no thread, no descriptor is left, whoever is still connected."""
         threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
-        with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+        with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             connection = _connect(endpoint)
             assert _key(endpoint) == "ASIA1"
 
@@ -225,7 +228,7 @@ class TestAnswer:
 class TestRenewal:
     """Answers come from memory, and memory is renewed in time."""
 
-    def test_get_is_asked_once_while_fresh(self, bank: Bank, endpoint: Endpoint) -> None:
+    def test_get_is_asked_once_while_fresh(self, bank: Bank, endpoint: CredentialsServer) -> None:
         """However many ask."""
         assert {_key(endpoint) for _ in range(50)} == {"ASIA1"}
         bank.now += 200
@@ -234,21 +237,21 @@ class TestRenewal:
         assert bank.asked == 1
 
     @pytest.mark.alone
-    def test_it_is_renewed_ahead_of_need(self, bank: Bank, endpoint: Endpoint) -> None:
+    def test_it_is_renewed_ahead_of_need(self, bank: Bank, endpoint: CredentialsServer) -> None:
         """The request that finds it due is not held up by the mint, nor is the next."""
         bank.now += 900 - 680
         bank.gate.clear()
         for _ in range(3):
             began = time.monotonic()
             assert _key(endpoint) == "ASIA1"
-            assert time.monotonic() - began < endpoint_module.PATIENCE / 2
+            assert time.monotonic() - began < supply.PATIENCE / 2
         assert bank.wishes == ["get", "renew"]
         bank.gate.set()
 
         until(lambda: _key(endpoint) == "ASIA2")
 
     def test_a_renewal_that_brings_nothing_is_not_repeated_at_once(
-        self, bank: Bank, endpoint: Endpoint
+        self, bank: Bank, endpoint: CredentialsServer
     ) -> None:
         """Somebody who asks a hundred times a second starts one attempt in half a minute."""
         bank.now += 900 - 680
@@ -259,14 +262,14 @@ class TestRenewal:
 
         assert bank.asked == 2
 
-    def test_below_fresh_a_request_waits_for_the_mint(self, bank: Bank, endpoint: Endpoint) -> None:
+    def test_below_fresh_a_request_waits_for_the_mint(self, bank: Bank, endpoint: CredentialsServer) -> None:
         """All who ask meanwhile wait for the same one."""
         bank.now += 900 - 500
         bank.gate.clear()
         connections = [_connect(endpoint) for _ in range(5)]
         for connection in connections:
             connection.sendall(_head(endpoint))
-        time.sleep(endpoint_module.PATIENCE / 4)
+        time.sleep(supply.PATIENCE / 4)
         bank.gate.set()
 
         assert {json.loads(_read(connection)[2])["AccessKeyId"] for connection in connections} == {"ASIA2"}
@@ -274,7 +277,7 @@ class TestRenewal:
 
     @pytest.mark.alone
     def test_a_slow_mint_holds_nobody_up_while_the_old_ones_serve(
-        self, bank: Bank, endpoint: Endpoint
+        self, bank: Bank, endpoint: CredentialsServer
     ) -> None:
         """SDKs give up after a second: before that they get what is in memory."""
         bank.now += 900 - 500
@@ -282,15 +285,15 @@ class TestRenewal:
         began = time.monotonic()
 
         assert _key(endpoint) == "ASIA1"
-        assert endpoint_module.PATIENCE <= time.monotonic() - began < 1.0 + 0.5
+        assert supply.PATIENCE <= time.monotonic() - began < 1.0 + 0.5
         bank.gate.set()
         until(lambda: _key(endpoint) == "ASIA2")
 
     def test_what_has_almost_expired_is_never_handed_out(
-        self, bank: Bank, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Below 60 s a request waits for the mint, and is told to come again where that takes too long."""
-        monkeypatch.setattr(endpoint_module, "STEP_SECONDS", 1.2)
+        monkeypatch.setattr(http_server, "STEP_SECONDS", 1.2)
         bank.now += 900 - 59
         bank.gate.clear()
         status, _, body = _ask(endpoint)
@@ -302,7 +305,9 @@ class TestRenewal:
         bank.gate.set()
         until(lambda: _key(endpoint) == "ASIA2")
 
-    def test_a_failure_is_not_told_while_the_old_ones_serve(self, bank: Bank, endpoint: Endpoint) -> None:
+    def test_a_failure_is_not_told_while_the_old_ones_serve(
+        self, bank: Bank, endpoint: CredentialsServer
+    ) -> None:
         """Nothing is withheld because a new one cannot be had."""
         bank.error = UnreachableError("STS is down")
         bank.now += 900 - 61
@@ -327,7 +332,7 @@ class TestRenewal:
         ],
     )
     def test_a_failure_is_told_in_the_form_sdks_look_for(
-        self, bank: Bank, endpoint: Endpoint, error, status, document
+        self, bank: Bank, endpoint: CredentialsServer, error, status, document
     ) -> None:
         """5xx where asking again can help, for SDKs then do; and the next request tries anew."""
         bank.error = error
@@ -341,7 +346,9 @@ class TestRenewal:
 
     def test_min_remaining_is_the_profiles(self, bank: Bank) -> None:
         """A profile may want newer ones sooner."""
-        with Endpoint(bank.get(), bank.get, min_remaining=300, read_clocks=bank.read_clocks) as endpoint:
+        with CredentialsServer(
+            bank.get(), bank.get, min_remaining=300, read_clocks=bank.read_clocks
+        ) as endpoint:
             bank.now += 900 - 400
             assert _key(endpoint) == "ASIA1"
             bank.now += 101
@@ -349,10 +356,10 @@ class TestRenewal:
             assert _key(endpoint) == "ASIA2"
 
     def test_a_renewal_that_never_ends_is_not_waited_for(
-        self, bank: Bank, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """After a minute there may be another one; the lost one's outcome still counts, should it come."""
-        monkeypatch.setattr(endpoint_module, "LOST_SECONDS", 0.5)
+        monkeypatch.setattr(supply, "LOST_SECONDS", 0.5)
         bank.now += 900 - 100
         bank.gate.clear()
         assert _key(endpoint) == "ASIA1"
@@ -360,19 +367,19 @@ class TestRenewal:
 
         assert bank.asked == 3
 
-    def test_a_client_that_leaves_makes_room(self, bank: Bank, endpoint: Endpoint) -> None:
+    def test_a_client_that_leaves_makes_room(self, bank: Bank, endpoint: CredentialsServer) -> None:
         """SDKs that gave up do not take the places of those who ask again."""
         bank.now += 900
         bank.gate.clear()
-        for _ in range(2 * MOST_CONNECTIONS):
+        for _ in range(2 * MAX_CONNECTIONS):
             connection = _connect(endpoint)
             connection.sendall(_head(endpoint))
             time.sleep(0.005)
             connection.close()
-        until(lambda: not endpoint._connections, 2)
+        until(lambda: not endpoint.http.connections, 2)
         connection = _connect(endpoint)
         connection.sendall(_head(endpoint))
-        until(lambda: any(each.is_waiting for each in list(endpoint._connections)))
+        until(lambda: any(each.waiting is not None for each in list(endpoint.http.connections)))
         bank.gate.set()
 
         assert _read(connection)[0] == 200
@@ -381,7 +388,7 @@ class TestRenewal:
 class TestAuthorization:
     """Row S6: only who has the token."""
 
-    def test_all_failures_look_the_same(self, endpoint: Endpoint) -> None:
+    def test_all_failures_look_the_same(self, endpoint: CredentialsServer) -> None:
         """Missing, wrong, cut, longer, twice, in another case or scheme, not ASCII, elsewhere: one answer."""
         token, missing = _token(endpoint), _head(endpoint, token="")
         requests = [
@@ -409,7 +416,7 @@ class TestAuthorization:
         assert answers[0][0] == 401
         assert answers[0][2] == UNAUTHORIZED
 
-    def test_other_paths_have_nothing(self, endpoint: Endpoint) -> None:
+    def test_other_paths_have_nothing(self, endpoint: CredentialsServer) -> None:
         """Even for who has the token."""
         for path in ("/", "/credentials/", "/credentials?", "/credentials/../credentials", "//credentials"):
             status, _, body = _ask(endpoint, _head(endpoint, line=f"GET {path} HTTP/1.1"))
@@ -418,7 +425,7 @@ class TestAuthorization:
 
     def test_the_token_is_only_compared_in_constant_time(self) -> None:
         """In the source there is one comparison with it, by hmac.compare_digest, and no other."""
-        tree = ast.parse(Path(str(endpoint_module.__file__)).read_text(encoding="utf-8"))
+        tree = ast.parse(Path(str(server_module.__file__)).read_text(encoding="utf-8"))
         secret = {"_token", "values", "token", "authorization"}
         calls = [
             ast.unparse(node)
@@ -490,19 +497,19 @@ class TestHost:
             "",
         ],
     )
-    def test_any_other_host_is_misdirected(self, endpoint: Endpoint, host: str) -> None:
+    def test_any_other_host_is_misdirected(self, endpoint: CredentialsServer, host: str) -> None:
         """Even with the right token: 421, or 400 where it is no host at all."""
         status, _, body = _ask(endpoint, _head(endpoint, host=host.format(port=_port(endpoint))))
 
         assert status == (400 if host in ("", "127.0.0.1:{port}\x00") else 421)
         assert MARKER.encode() not in body
 
-    def test_an_empty_host_or_none_is_misdirected(self, endpoint: Endpoint) -> None:
+    def test_an_empty_host_or_none_is_misdirected(self, endpoint: CredentialsServer) -> None:
         """HTTP/1.0 allows none."""
         assert _ask(endpoint, _head(endpoint, "Host:", host=""))[0] == 421
         assert _ask(endpoint, _head(endpoint, host="", line="GET /credentials HTTP/1.0"))[0] == 421
 
-    def test_two_hosts_are_none(self, endpoint: Endpoint) -> None:
+    def test_two_hosts_are_none(self, endpoint: CredentialsServer) -> None:
         """Whichever is right."""
         ours = f"127.0.0.1:{_port(endpoint)}"
 
@@ -511,13 +518,13 @@ class TestHost:
         assert _ask(endpoint, _head(endpoint, f"Host: {ours}"))[0] == 400
 
     @pytest.mark.parametrize("target", ["http://evil.test/credentials", "http://{ours}/credentials", "*"])
-    def test_an_absolute_target_is_misdirected(self, endpoint: Endpoint, target: str) -> None:
+    def test_an_absolute_target_is_misdirected(self, endpoint: CredentialsServer, target: str) -> None:
         """We are nobody's proxy."""
         line = f"GET {target.format(ours=f'127.0.0.1:{_port(endpoint)}')} HTTP/1.1"
 
         assert _ask(endpoint, _head(endpoint, line=line))[0] == 421
 
-    def test_the_host_is_looked_at_before_the_token(self, endpoint: Endpoint) -> None:
+    def test_the_host_is_looked_at_before_the_token(self, endpoint: CredentialsServer) -> None:
         """So that a page learns nothing about the token."""
         right = _ask(endpoint, _head(endpoint, host="evil.test"))
 
@@ -542,7 +549,7 @@ class TestBrowser:
             "SEC-FETCH-USER: ?1",
         ],
     )
-    def test_headers_of_browsers_are_refused(self, endpoint: Endpoint, header: str) -> None:
+    def test_headers_of_browsers_are_refused(self, endpoint: CredentialsServer, header: str) -> None:
         """With the right token, and with a wrong one all the same."""
         header = header.format(port=_port(endpoint))
         status, _, body = right = _ask(endpoint, _head(endpoint, header))
@@ -553,7 +560,7 @@ class TestBrowser:
     @pytest.mark.parametrize(
         "method", ["POST", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE", "get", "CONNECT"]
     )
-    def test_only_get(self, endpoint: Endpoint, method: str) -> None:
+    def test_only_get(self, endpoint: CredentialsServer, method: str) -> None:
         """A preflight is refused as any other, without a word of what would be allowed."""
         asks = ["Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"]
         status, headers, body = _ask(endpoint, _head(endpoint, *asks, line=f"{method} /credentials HTTP/1.1"))
@@ -561,7 +568,7 @@ class TestBrowser:
         assert (status, json.loads(body)["code"]) == (405, "MethodNotAllowed")
         assert not [name for name in headers if name.startswith("access-control")]
 
-    def test_head_has_no_body(self, endpoint: Endpoint) -> None:
+    def test_head_has_no_body(self, endpoint: CredentialsServer) -> None:
         """And no credentials."""
         status, _, body = _ask(endpoint, _head(endpoint, line="HEAD /credentials HTTP/1.1"))
 
@@ -582,7 +589,7 @@ class TestLimits:
             ("Content-Length: 1\r\nExpect: 100-continue", b""),
         ],
     )
-    def test_no_body_is_wanted(self, endpoint: Endpoint, body: tuple[str, bytes]) -> None:
+    def test_no_body_is_wanted(self, endpoint: CredentialsServer, body: tuple[str, bytes]) -> None:
         """Nor read: 413, whatever it is framed as."""
         header, content = body
         status, _, said = _ask(endpoint, _head(endpoint, header) + content)
@@ -602,7 +609,7 @@ class TestLimits:
             "X",
         ],
     )
-    def test_what_is_framed_badly_is_no_request(self, endpoint: Endpoint, header: str) -> None:
+    def test_what_is_framed_badly_is_no_request(self, endpoint: CredentialsServer, header: str) -> None:
         """Smuggling begins with two readings of one head."""
         status, _, said = _ask(endpoint, _head(endpoint, header))
 
@@ -612,7 +619,7 @@ class TestLimits:
     @pytest.mark.parametrize(
         "garbage", [b"\0" * 50 + b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n"]
     )
-    def test_what_is_no_http_is_no_request(self, endpoint: Endpoint, garbage: bytes) -> None:
+    def test_what_is_no_http_is_no_request(self, endpoint: CredentialsServer, garbage: bytes) -> None:
         """TLS, for example."""
         connection = _connect(endpoint)
         connection.sendall(garbage)
@@ -620,10 +627,10 @@ class TestLimits:
 
         assert _read(connection)[0] in (0, 400)
 
-    def test_a_head_has_8_kib_at_most(self, endpoint: Endpoint) -> None:
+    def test_a_head_has_8_kib_at_most(self, endpoint: CredentialsServer) -> None:
         """Up to the byte; one line, or many."""
         for filler in ("X: {}", "{}: x"):
-            for size, expected in ((HEAD_BYTES, 200), (HEAD_BYTES + 1, 431), (60000, 431), (5_000_000, 431)):
+            for size, expected in ((HEAD_LIMIT, 200), (HEAD_LIMIT + 1, 431), (60000, 431), (5_000_000, 431)):
                 empty = _head(endpoint, filler.format(""), "Z: ")
                 request = _head(endpoint, filler.format("y" * (size - len(empty) - 1)), "Z: z")
                 assert len(request) == size
@@ -631,7 +638,7 @@ class TestLimits:
 
                 assert status == expected or (size > 60000 and status == 0)  # cut off while still sending
 
-    def test_a_flood_costs_no_memory(self, endpoint: Endpoint) -> None:
+    def test_a_flood_costs_no_memory(self, endpoint: CredentialsServer) -> None:
         """A gigabyte is not taken: the connection is cut long before, and others do not notice."""
         before, block = _resident(), b"x" * (1 << 20)
         connection = _connect(endpoint)
@@ -647,7 +654,7 @@ class TestLimits:
         assert _key(endpoint) == "ASIA1"
 
     @pytest.mark.alone
-    def test_the_idle_do_not_keep_others_out(self, endpoint: Endpoint) -> None:
+    def test_the_idle_do_not_keep_others_out(self, endpoint: CredentialsServer) -> None:
         """300 connections that say nothing, or half of something: who asks is answered in 100 ms."""
         idle = []
         for number in range(300):
@@ -660,12 +667,14 @@ class TestLimits:
             assert _key(endpoint) == "ASIA1"
             times.append(time.monotonic() - began)
 
-        assert len(endpoint._connections) <= MOST_CONNECTIONS
+        assert len(endpoint.http.connections) <= MAX_CONNECTIONS
         assert sorted(times)[5] < 0.1
         for connection in idle:
             connection.close()
 
-    def test_those_who_wait_for_credentials_keep_their_places(self, bank: Bank, endpoint: Endpoint) -> None:
+    def test_those_who_wait_for_credentials_keep_their_places(
+        self, bank: Bank, endpoint: CredentialsServer
+    ) -> None:
         """60 programs at once during a mint: no more than 16 are let in, and all are answered in turn."""
         bank.now += 900
         bank.gate.clear()
@@ -673,22 +682,24 @@ class TestLimits:
         for _ in range(60):
             connections.append(_connect(endpoint))
             connections[-1].sendall(_head(endpoint))
-        until(lambda: sum(each.is_waiting for each in list(endpoint._connections)) == MOST_CONNECTIONS)
-        time.sleep(0.1)
-        endpoint._wake()
-        time.sleep(0.1)
-        assert len(endpoint._connections) == MOST_CONNECTIONS
+        until(
+            lambda: (
+                sum(each.waiting is not None for each in list(endpoint.http.connections)) == MAX_CONNECTIONS
+            )
+        )
+        time.sleep(0.2)
+        assert len(endpoint.http.connections) == MAX_CONNECTIONS
         bank.gate.set()
 
         assert [_read(connection)[0] for connection in connections] == [200] * 60
         assert bank.asked == 2
 
     def test_who_has_just_come_may_begin_in_peace(
-        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """On a busy machine many connect before the first of them gets to say anything."""
-        monkeypatch.setattr(endpoint_module, "GRACE", 1.0)
-        connections = [_connect(endpoint) for _ in range(MOST_CONNECTIONS + 5)]
+        monkeypatch.setattr(http_server, "GRACE", 1.0)
+        connections = [_connect(endpoint) for _ in range(MAX_CONNECTIONS + 5)]
         time.sleep(0.2)
         for connection in connections:
             connection.sendall(_head(endpoint))
@@ -697,11 +708,11 @@ class TestLimits:
 
     @pytest.mark.alone
     def test_every_step_has_its_time(
-        self, bank: Bank, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nothing sent: closed. Half a head, or a byte now and then: 408. Not leaving: closed."""
-        assert endpoint_module.STEP_SECONDS == 5.0
-        monkeypatch.setattr(endpoint_module, "STEP_SECONDS", 0.6)
+        assert http_server.STEP_SECONDS == 5.0
+        monkeypatch.setattr(http_server, "STEP_SECONDS", 0.6)
         began = time.monotonic()
         silent, half, slow, staying = (_connect(endpoint) for _ in range(4))
         half.sendall(b"GET /cred")
@@ -712,57 +723,50 @@ class TestLimits:
 
         assert _read(silent)[0] == 0
         assert [_read(each)[0] for each in (half, slow)] == [408, 408]
-        until(lambda: not endpoint._connections, 3)
+        until(lambda: not endpoint.http.connections, 3)
         assert time.monotonic() - began < 3.0
         staying.close()
 
-    def test_it_sleeps_while_nobody_asks(self, endpoint: Endpoint) -> None:
-        """No timer runs on an idle machine."""
-        assert _key(endpoint) == "ASIA1"
-        until(lambda: not endpoint._connections, 2)
-        assert endpoint._time_left() is None
+    def test_it_sleeps_while_nobody_asks(self, endpoint: CredentialsServer) -> None:
+        """No timer runs on an idle machine: its thread is not even woken up."""
+        status = Path(f"/proc/self/task/{endpoint._thread.native_id}/status")
 
-        connection = _connect(endpoint)
+        def wakeups() -> list[str]:
+            return [line for line in status.read_text().splitlines() if "ctxt_switches" in line]
+
+        assert _key(endpoint) == "ASIA1"
+        until(lambda: not endpoint.http.connections, 2)
         time.sleep(0.2)
-        assert (endpoint._time_left() or 0) > 3
-        connection.close()
+        before = wakeups()
+        time.sleep(0.5)
+
+        assert wakeups() == before
 
     def test_running_out_of_descriptors_is_survived(
-        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It does not spin, and listens again after a second."""
-        monkeypatch.setattr(endpoint_module, "NO_DESCRIPTORS_SECONDS", 0.3)
-        tries, listener = [], endpoint._listener
+        monkeypatch.setattr(http_server, "ACCEPT_PAUSE", 0.3)
+        tries, accept = [], endpoint.http.loop.sock_accept
 
-        class Starved:
-            def accept(self):
-                tries.append(1)
-                if len(tries) < 3:
-                    raise OSError(24, "Too many open files")
-                return listener.accept()
+        async def starved(listener):
+            tries.append(time.monotonic())
+            if len(tries) < 3:
+                raise OSError(24, "Too many open files")
+            return await accept(listener)
 
-            def fileno(self):
-                return listener.fileno()
+        monkeypatch.setattr(endpoint.http.loop, "sock_accept", starved)
+        assert [_key(endpoint) for _ in range(2)] == ["ASIA1"] * 2  # the first accept had begun before
 
-            close = listener.close
-
-        endpoint._selector.unregister(listener) if endpoint._is_accepting else None
-        endpoint._is_accepting = False
-        endpoint._listener = Starved()
-        endpoint._wake()
-        began = time.monotonic()
-
-        assert _key(endpoint) == "ASIA1"
-        assert len(tries) == 3
-        assert time.monotonic() - began > 0.5
-        assert endpoint._accept_again == 0
+        assert len(tries) >= 3
+        assert tries[2] - tries[0] > 0.5
 
     def test_a_defect_with_one_client_is_not_the_next_ones(
-        self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+        self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """It hangs up on that one and goes on."""
         with monkeypatch.context() as patch:
-            patch.setattr(endpoint, "_refusal", lambda _: 1 / 0)
+            patch.setattr(endpoint, "refusal", lambda *_: 1 / 0)
             assert _ask(endpoint)[0] == 0
 
         assert _key(endpoint) == "ASIA1"
@@ -780,19 +784,19 @@ def _listening(port: int, table: str) -> list[str]:
 class TestPlace:
     """Row S10: on loopback only."""
 
-    def test_it_listens_on_127_0_0_1_alone(self, endpoint: Endpoint) -> None:
+    def test_it_listens_on_127_0_0_1_alone(self, endpoint: CredentialsServer) -> None:
         """A port of the system's choosing, IPv4, one socket."""
         port = _port(endpoint)
 
         assert _listening(port, "tcp") == [f"0100007F:{port:04X}"]
         assert _listening(port, "tcp6") == []
 
-    def test_the_command_does_not_inherit_it(self, endpoint: Endpoint) -> None:
+    def test_the_command_does_not_inherit_it(self, endpoint: CredentialsServer) -> None:
         """A command that goes on after us does not keep the port."""
         assert not endpoint._listener.get_inheritable()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
-    def test_another_network_cannot_connect(self, endpoint: Endpoint) -> None:
+    def test_another_network_cannot_connect(self, endpoint: CredentialsServer) -> None:
         """A second network namespace reaches this machine, but not the endpoint."""
         with _second_network() as (namespace, address), socket.socket() as open_to_all:
             open_to_all.bind(("0.0.0.0", 0))
@@ -879,7 +883,7 @@ class TestClients:
     def test_the_aws_cli_v2_reads_it(self, sts: LoopbackSts, minted: Credentials, tmp_path: Path) -> None:
         """And is who the session says."""
         aws = requirements.program("/usr/bin/aws")
-        with Endpoint(minted, lambda _: minted) as endpoint:
+        with CredentialsServer(minted, lambda _: minted) as endpoint:
             environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **endpoint.environ}
             done = subprocess.run(
                 [aws, "sts", "get-caller-identity", "--region", "eu-west-1", "--endpoint-url", sts.url],
@@ -895,7 +899,7 @@ class TestClients:
 
     def test_boto3_shows_our_sentence(self, bank: Bank, tmp_path: Path) -> None:
         """What went wrong is in the exception."""
-        with Endpoint(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
+        with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             bank.now += 900
             bank.error = RefusedError("not allowed: sts:AssumeRoot on 'x'", code="AccessDenied")
             environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **endpoint.environ}
@@ -979,7 +983,7 @@ class Evil(http.server.ThreadingHTTPServer):
     same one: what the page then asks of its own name is passed on byte by byte, as the system would send it.
     """
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: CredentialsServer) -> None:
         self.endpoint = endpoint
         self.reports: queue.Queue[dict[str, str]] = queue.Queue()
         self.passed_on: list[bytes] = []
@@ -1022,14 +1026,18 @@ class TestChromium:
     """Row S8 and S7 with a real browser."""
 
     @pytest.fixture(name="told")
-    def _told(self, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    def _told(self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """Every status that the endpoint answers with."""
         told: list[int] = []
-        reply: Callable[..., None] = endpoint._reply
-        monkeypatch.setattr(endpoint, "_reply", lambda c, s, d: (told.append(s), reply(c, s, d)))
+        reply = http_server.Connection._reply
+        monkeypatch.setattr(
+            http_server.Connection, "_reply", lambda c, s, d: (told.append(s), reply(c, s, d))
+        )
         return told
 
-    def test_a_hostile_page_reads_nothing(self, endpoint: Endpoint, told: list[int], tmp_path: Path) -> None:
+    def test_a_hostile_page_reads_nothing(
+        self, endpoint: CredentialsServer, told: list[int], tmp_path: Path
+    ) -> None:
         """It even knows the token: fetch, image, script, form, frame, socket, and its name pointed here."""
         evil = Evil(endpoint)
         threading.Thread(target=evil.serve_forever, daemon=True).start()

@@ -149,8 +149,8 @@ class TestKinds:
     @pytest.mark.parametrize(
         ("flag", "value", "said"),
         [
-            ("role_arn", "arn:aws:iam::222233334444:role/x", "'--role-arn' and 'task_policy_arn' make two"),
-            ("external_id", "abc", "'--external-id' does not go with AssumeRoot"),
+            ("role_arn", "arn:aws:iam::222233334444:role/x", "'--role-arn' and 'task_policy_arn' exclude"),
+            ("external_id", "abc", "'--external-id' is not a key of AssumeRoot"),
             ("duration_seconds", 901, "'--duration-seconds' must be 60 to 900 seconds for AssumeRoot"),
             ("region", "Ireland", "'--region' has a value that does not fit"),
         ],

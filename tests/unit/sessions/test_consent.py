@@ -8,7 +8,8 @@ import pytest
 
 from credhelper import expiry
 from credhelper.cache.locks import Locks
-from credhelper.config.profiles import Config, Profile, Setting
+from credhelper.config.profiles import Config, Profile
+from credhelper.config.settings import Setting
 from credhelper.errors import HumanNeededError, NobodyError
 from credhelper.log import Log
 from credhelper.prompts import Answer, Question
