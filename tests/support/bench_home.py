@@ -152,7 +152,7 @@ def _last_line(text: str) -> str:
 class Home:
     """One home directory for all rows, with its own STS.
 
-    `crowd`: simultaneous callers; `idle`: seconds that the idle agent is watched; `calls`: API calls in a row.
+    `crowd`: simultaneous callers; `idle`: seconds that an idle agent is watched; `calls`: API calls in a row.
     """
 
     def __init__(self, place: Path, sts: LoopbackSts, programs: Programs) -> None:
