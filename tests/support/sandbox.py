@@ -347,6 +347,17 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     return found
 
 
+def affordable(count: int, command: list[str], seconds: float, environ: dict[str, str] | None = None) -> int:
+    """The number of such processes that this machine can run now in that time: from ten to `count`.
+
+    `get` gives up after 50 s, so the size of a herd depends on the speed of a bare process.
+    """
+    began = time.monotonic()
+    subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
+    one = time.monotonic() - began
+    return max(10, min(count, int(seconds * (os.cpu_count() or 1) / one)))
+
+
 def plant(  # noqa: PLR0917 - the order of `put`
     sandbox: Sandbox,
     key: bytes,
