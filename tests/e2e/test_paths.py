@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
 
 
-<<<<<<< HEAD
-@pytest.mark.parametrize("name", ["audit.jsonl", "credhelper.log", "items.jsonl"])
-def test_a_fifo_in_place_of_a_file_does_not_stop_the_answer(sandbox: Sandbox, name: str) -> None:
-=======
 def test_home_of_another_user_stays_untouched(sandbox: Sandbox) -> None:
     if os.geteuid():
         pytest.skip("only root runs programs in somebody else's home")
@@ -42,17 +38,12 @@ def test_home_of_another_user_stays_untouched(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["audit.jsonl", "credhelper.log", "items.jsonl"])
 def test_fifo_in_place_of_a_state_file_does_not_stop_get(sandbox: Sandbox, name: str) -> None:
->>>>>>> main
     sandbox.state.mkdir(parents=True)
     os.mkfifo(sandbox.state / name)
     sandbox.get("developer")
 
 
-<<<<<<< HEAD
-def test_lines_of_simultaneous_processes_do_not_mix(tmp_path: Path) -> None:
-=======
 def test_lines_of_eight_processes_stay_whole(tmp_path: Path) -> None:
->>>>>>> main
     path = str(tmp_path / "log")
     write = (
         "import sys; from credhelper import paths\n"
@@ -66,11 +57,7 @@ def test_lines_of_eight_processes_stay_whole(tmp_path: Path) -> None:
     assert sorted(lines) == sorted(expected)
 
 
-<<<<<<< HEAD
-def test_a_line_cut_short_by_a_full_disk_is_an_error(small: Path) -> None:
-=======
 def test_line_written_in_part_is_an_error(small: Path) -> None:
->>>>>>> main
     def fill() -> None:
         for _ in range(1000):
             paths.append_line(str(small / "log"), "x" * 1000)
@@ -80,11 +67,7 @@ def test_line_written_in_part_is_an_error(small: Path) -> None:
     assert raised.value.errno == errno.ENOSPC
 
 
-<<<<<<< HEAD
-def test_replacing_on_a_full_disk_keeps_the_old_lines(small: Path) -> None:
-=======
 def test_replace_on_a_full_disk_keeps_the_old_file(small: Path) -> None:
->>>>>>> main
     path = str(small / "items")
     paths.replace_private(path, "old\n")
     fill(small)
@@ -95,13 +78,7 @@ def test_replace_on_a_full_disk_keeps_the_old_file(small: Path) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
-<<<<<<< HEAD
-def test_a_full_or_read_only_disk_does_not_stop_the_answer(
-    sandbox: Sandbox, small: Path, trouble: str
-) -> None:
-=======
 def test_full_or_read_only_disk_does_not_stop_get(sandbox: Sandbox, small: Path, trouble: str) -> None:
->>>>>>> main
     sandbox.environ["XDG_STATE_HOME"] = str(small / "state")
     sandbox.environ["XDG_RUNTIME_DIR"] = str(small)
     if trouble == "full":
@@ -112,13 +89,7 @@ def test_full_or_read_only_disk_does_not_stop_get(sandbox: Sandbox, small: Path,
     assert sandbox.get("developer")["AccountId"] == "222233334444"
 
 
-<<<<<<< HEAD
-def test_a_required_audit_line_that_does_not_fit_prevents_the_mint(
-    sandbox: Sandbox, sts: LoopbackSts
-) -> None:
-=======
 def test_required_audit_on_a_full_disk_refuses_the_mint(sandbox: Sandbox, sts: LoopbackSts) -> None:
->>>>>>> main
     sandbox.configure(PROFILES + "\n[audit]\nrequired = true\n")
     command = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get developer"]
     done = subprocess.run(command, env=sandbox.environ, capture_output=True, text=True, check=False)

@@ -66,11 +66,7 @@ def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
     return found
 
 
-<<<<<<< HEAD
-def test_a_role_session_from_moto_has_its_account_arn_and_life(desk: Desk, moto: str) -> None:
-=======
 def test_moto_knows_the_role_session(desk: Desk, moto: str) -> None:
->>>>>>> main
     credentials = desk.mint("developer").credentials
     arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk"
     assert (credentials.account_id, credentials.arn) == ("222233334444", arn)
@@ -78,21 +74,13 @@ def test_moto_knows_the_role_session(desk: Desk, moto: str) -> None:
     assert identity(desk, moto, credentials)["Arn"] == arn
 
 
-<<<<<<< HEAD
-def test_a_user_session_from_moto_has_its_account_and_life(desk: Desk, moto: str) -> None:
-=======
 def test_moto_knows_the_user_session(desk: Desk, moto: str) -> None:
->>>>>>> main
     credentials = desk.mint("mfa", code="123456").credentials
     assert credentials.account_id == "123456789012"
     assert 890 < credentials.expiration - time.time() <= 901
     assert identity(desk, moto, credentials)["Account"] == "123456789012"
 
 
-<<<<<<< HEAD
-def test_the_program_prints_a_session_from_moto(sandbox: Sandbox, moto: str) -> None:
-=======
 def test_moto_knows_the_programs_envelope(sandbox: Sandbox, moto: str) -> None:
->>>>>>> main
     sandbox.configure(PROFILES, endpoint=moto)
     assert sandbox.get("developer")["AccountId"] == "222233334444"

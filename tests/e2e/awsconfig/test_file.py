@@ -19,11 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-<<<<<<< HEAD
-def test_a_process_killed_before_the_rename_leaves_the_file_as_it_was(config: Path) -> None:
-=======
 def test_file_is_unchanged_when_killed_before_the_rename(config: Path) -> None:
->>>>>>> main
     write(config, b"[default]\n")
     config.chmod(0o600)
     code = (
@@ -39,11 +35,7 @@ def test_file_is_unchanged_when_killed_before_the_rename(config: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-<<<<<<< HEAD
-def test_what_aws_configure_adds_belongs_to_the_block(config: Path, profile: str) -> None:
-=======
 def test_keys_that_aws_configure_adds_below_the_block_belong_to_it(config: Path, profile: str) -> None:
->>>>>>> main
     above = b"[profile a]\nregion = eu-west-1\n"
     ours = block.with_block(IniFile("config", above), ENTRIES)
     write(config, ours)

@@ -28,11 +28,7 @@ for number in range(20):
 """
 
 
-<<<<<<< HEAD
-def test_simultaneous_processes_lose_no_update(tmp_path: Path) -> None:
-=======
 def test_eight_processes_that_add_and_remove_lose_no_update(tmp_path: Path) -> None:
->>>>>>> main
     (tmp_path / "run").mkdir(mode=0o700)
     arguments = [str(tmp_path / "items.jsonl"), str(tmp_path / "run")]
     processes = [subprocess.Popen([sys.executable, "-c", ADDER, *arguments, str(who)]) for who in range(8)]

@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("bad", bad_configs.ALL, ids=lambda bad: bad.name)
-<<<<<<< HEAD
-def test_a_bad_file_is_refused(sandbox: Sandbox, bad: Bad) -> None:
-=======
 def test_bad_file_ends_with_status_2_and_one_line(sandbox: Sandbox, bad: Bad) -> None:
->>>>>>> main
     sandbox.config.write_bytes(bad.content)
     said = sandbox.refuses(2, "get", bad.asked)
     for word in bad.words:
@@ -33,51 +29,31 @@ def test_bad_file_ends_with_status_2_and_one_line(sandbox: Sandbox, bad: Bad) ->
     assert len(said) < 2400
 
 
-<<<<<<< HEAD
-def test_a_missing_file_is_refused_with_its_path(sandbox: Sandbox) -> None:
-=======
 def test_missing_file_names_its_path_and_setup(sandbox: Sandbox) -> None:
->>>>>>> main
     sandbox.config.unlink()
     said = sandbox.refuses(2, "get", "x")
     assert f"no configuration file '{sandbox.config}'" in said
     assert "config.example.toml' shows every key" in said
 
 
-<<<<<<< HEAD
-def test_a_directory_is_refused(sandbox: Sandbox) -> None:
-=======
 def test_directory_is_refused(sandbox: Sandbox) -> None:
->>>>>>> main
     sandbox.config.unlink()
     sandbox.config.mkdir()
     assert f"cannot read '{sandbox.config}': is a directory" in sandbox.refuses(2, "get", "x")
 
 
-<<<<<<< HEAD
-def test_a_fifo_is_refused_without_waiting(sandbox: Sandbox) -> None:
-=======
 def test_fifo_is_refused_at_once(sandbox: Sandbox) -> None:
->>>>>>> main
     sandbox.config.unlink()
     os.mkfifo(sandbox.config)
     assert f"'{sandbox.config}' is not a regular file" in sandbox.refuses(2, "get", "x")
 
 
-<<<<<<< HEAD
-def test_an_endless_device_is_refused(sandbox: Sandbox) -> None:
-=======
 def test_endless_device_is_refused(sandbox: Sandbox) -> None:
->>>>>>> main
     said = sandbox.refuses(2, "get", "x", CREDHELPER_CONFIG="/dev/zero")
     assert "'/dev/zero' is not a regular file" in said
 
 
-<<<<<<< HEAD
-def test_an_unreadable_file_is_refused_with_the_systems_reason(sandbox: Sandbox) -> None:
-=======
 def test_unreadable_file_names_the_reason_of_the_system(sandbox: Sandbox) -> None:
->>>>>>> main
     place = "/proc/self/mem/config.toml"
     assert f"cannot read '{place}': not a directory" in sandbox.refuses(
         2, "get", "x", CREDHELPER_CONFIG=place
