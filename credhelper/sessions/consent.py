@@ -138,7 +138,7 @@ class Consent:
 
     def _ask(self, question: Question, call: StsCall | None) -> Answer:
         if self._asking is None:
-            raise NobodyError(f"{question.title}, and nobody can be asked", question.hint)
+            raise NobodyError(f"{question.title}, and no prompt is possible", question.hint)
         return self._asking.ask(question, call)
 
     def code(self, call: StsCall, waiting: Callable[[], int], *, rejected: bool = False) -> str:

@@ -691,7 +691,7 @@ def test_what_is_missing_is_asked_for(sandbox: Sandbox, sts: LoopbackSts) -> Non
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert sts.calls[0].parameters["TaskPolicyArn"] == {"arn": TASK}
-    assert "nobody can be asked" in sandbox.refuses(5, *line, CREDHELPER_PROMPT="none")
+    assert "no prompt is possible" in sandbox.refuses(5, *line, CREDHELPER_PROMPT="none")
 
 
 def test_help_shows_them_apart(sandbox: Sandbox) -> None:

@@ -710,7 +710,7 @@ class Dialogs(Shows):
 
     def test_dialog_that_cannot_be_shown_is_not_a_cancellation(self, machine: Machine, asks) -> None:
         said = asks("code", "broken")
-        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
+        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and no prompt is possible")
 
     def test_program_that_does_not_start_is_not_a_cancellation(self, machine: Machine, asks) -> None:
         machine.program(self.name, "#!/nowhere/at/all\n")
@@ -721,7 +721,7 @@ class Dialogs(Shows):
     def test_dialog_gets_the_time_in_whole_seconds(self, machine: Machine, asks) -> None:
         assert asks("code", "types 123456", seconds=8.4).text == "123456"
         assert self.only(machine)["seconds"] == 9
-        assert asks("code", "gives up").sentence == f"nobody answered within 20 s: {TITLE}"
+        assert asks("code", "gives up").sentence == f"no answer within 20 s: {TITLE}"
         assert self.only(machine)["seconds"] == 20
 
     def test_no_display_is_not_tried(self, machine: Machine, asks) -> None:
@@ -834,7 +834,7 @@ class TestCommand(Asks):
     ) -> None:
         said = self.run(machine, f"echo run >> runs\n{script}")
         assert (said.error, said.sentence) == ("cancelled", f"mfa_command 'otp' {sentence}"), said
-        assert said.hints == ["run it by hand to see what it says"]
+        assert said.hints == ["run it by hand to see its output"]
         assert "4455" not in said.all
         assert (machine.home / "runs").read_text() == "run\n"
 
@@ -980,8 +980,8 @@ class TestOrder:
 
     def test_without_terminal_and_display_it_fails_at_once_with_a_hint(self, machine: Machine) -> None:
         said = machine.start("code").finish()
-        why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
-        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
+        why = "no terminal has this process in its foreground, and no dialog is possible"
+        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and no prompt is possible")
         assert said.hints == [HINT, why]
         assert said.seconds < 1
         assert said.turns == []

@@ -132,7 +132,7 @@ class TestUnderAnSdk:
         started = time.monotonic()
         said = mfa.refuses(5, "get", "developer")
 
-        assert "profile 'developer' needs an MFA code, and nobody can be asked" in said
+        assert "profile 'developer' needs an MFA code, and no prompt is possible" in said
         assert "credhelper: hint: run 'credhelper login developer'" in said
         assert time.monotonic() - started < 1 + (started - began)
 
@@ -323,7 +323,7 @@ class TestLogin:
     @pytest.mark.alone
     def test_nobody_there(self, mfa: Sandbox) -> None:
         """A script cannot log anybody in."""
-        assert "nobody can be asked" in mfa.refuses(5, "login", "developer")
+        assert "no prompt is possible" in mfa.refuses(5, "login", "developer")
 
 
 class TestDeliberately:

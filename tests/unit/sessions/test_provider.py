@@ -372,7 +372,7 @@ def test_where_the_record_is_not_required_the_answer_still_comes(desk: Desk) -> 
 def test_a_profile_that_wants_confirmation_does_not_mint_unasked(desk: Desk) -> None:
     """`confirm` needs a yes; with one, the record says how it was given."""
     desk.profiles["dev"]["confirm"] = True
-    with pytest.raises(HumanNeededError, match="asks for your confirmation, and nobody can be asked"):
+    with pytest.raises(HumanNeededError, match="asks for your confirmation, and no prompt is possible"):
         desk.get()
     desk.said = UserInput(yes=True)
     desk.get()
@@ -424,7 +424,7 @@ def test_without_anybody_to_ask_a_code_is_a_missing_human(desk: Desk) -> None:
     """No prompt, no code: exit 5."""
     desk.profiles["dev"]["mfa_serial"] = "arn:aws:iam::999988887777:mfa/me"
 
-    with pytest.raises(HumanNeededError, match="needs an MFA code, and nobody can be asked"):
+    with pytest.raises(HumanNeededError, match="needs an MFA code, and no prompt is possible"):
         desk.get()
 
 
