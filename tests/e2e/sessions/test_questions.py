@@ -340,7 +340,7 @@ class TestDeliberately:
 
         assert terminal.leaves()[0] == 0
         assert "root of account payments-prod (111122223333)" in asked
-        assert "task: delete a bucket policy that locks everybody out" in asked
+        assert "task: delete a bucket policy that denies everyone access" in asked
         assert sandbox.audit()[0]["confirmed_by"].endswith(" by tty")
 
     def test_a_no(self, sandbox: Sandbox, sts: LoopbackSts) -> None:

@@ -225,7 +225,7 @@ def test_what_a_question_says(desk: Desk) -> None:
     assert question.title == "profile 'root' asks for your confirmation"
     assert question.lines == (
         "root of account payments (111122223333)",
-        "task: delete a bucket policy that locks everybody out",
+        "task: delete a bucket policy that denies everyone access",
         "asked by terraform",
         "3 more wait for the answer",
         "a yes lasts 15 min",
