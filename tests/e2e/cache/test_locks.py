@@ -72,9 +72,7 @@ def holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestHold:
-    def test_four_processes_that_count_under_the_lock_lose_no_number(
-        self, directory: Path, tmp_path: Path
-    ) -> None:
+    def test_four_processes_that_count_under_the_lock_lose_no_number(self, directory, tmp_path) -> None:
         counter = tmp_path / "counter"
         counter.write_text("0")
         command = [sys.executable, "-c", COUNT, str(directory), str(counter)]
@@ -108,9 +106,7 @@ class TestHold:
             assert time.monotonic() - started < 2
 
     @pytest.mark.parametrize("number", [None, signal.SIGSTOP])
-    def test_waiter_gives_up_in_time_and_logs_it(
-        self, locks: Locks, directory: Path, tmp_path: Path, number: signal.Signals | None
-    ) -> None:
+    def test_waiter_gives_up_in_time_and_logs_it(self, locks, directory, tmp_path, number) -> None:
         with holder(directory) as process:
             if number is not None:
                 process.send_signal(number)
@@ -120,9 +116,7 @@ class TestHold:
             assert 0.4 < time.monotonic() - started < 2
         assert "gave up waiting for the lock of K" in (tmp_path / "log").read_text()
 
-    def test_link_in_place_of_the_lock_is_not_followed(
-        self, locks: Locks, directory: Path, tmp_path: Path
-    ) -> None:
+    def test_link_in_place_of_the_lock_is_not_followed(self, locks, directory, tmp_path) -> None:
         victim = tmp_path / "victim"
         victim.write_text("precious")
         (directory / "K.lock").symlink_to(victim)
@@ -151,9 +145,7 @@ class TestFailures:
             CredhelperError(""),
         ],
     )
-    def test_failure_comes_back_with_all_its_fields(
-        self, locks: Locks, directory: Path, error: CredhelperError
-    ) -> None:
+    def test_failure_comes_back_with_all_its_fields(self, locks, directory, error) -> None:
         before = expiry.read_clocks()
         locks.remember("K", error)
         failure = locks.last_failure("K")
@@ -204,9 +196,7 @@ class TestFailures:
         assert locks.last_failure("K") is None
 
     @pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
-    def test_fifo_or_link_is_replaced_and_a_directory_kept(
-        self, locks: Locks, directory: Path, tmp_path: Path, kind: str
-    ) -> None:
+    def test_fifo_or_link_is_replaced_and_a_directory_kept(self, locks, directory, tmp_path, kind) -> None:
         victim, path = tmp_path / "victim", directory / "K.failed"
         victim.write_text("precious")
         if kind == "fifo":

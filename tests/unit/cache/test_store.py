@@ -93,9 +93,7 @@ def test_unwritable_index_stores_nothing(store: Store, keyring: Memory, tmp_path
     assert keyring.items == {}
 
 
-def test_listed_item_that_was_never_stored_is_a_miss_and_swept(
-    store: Store, index: Index, keyring: Memory
-) -> None:
+def test_listed_item_that_was_never_stored_is_a_miss_and_swept(store, index, keyring) -> None:
     index.add(Item("K", "p", "AssumeRole", 5, 3))
     assert store.get("K") is None
     store.sweep()
@@ -132,9 +130,7 @@ def test_sweep_without_a_keyring_does_nothing(index: Index, log: Log, tmp_path: 
     assert not (tmp_path / "log").exists()
 
 
-def test_item_stored_anew_during_a_sweep_stays_listed(
-    store: Store, index: Index, keyring: Memory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_item_stored_anew_during_a_sweep_stays_listed(store, index, keyring, monkeypatch) -> None:
     index.add(Item("K", "p", "AssumeRole", 5, 1))
     delete = keyring.delete
 
