@@ -17,7 +17,7 @@ from credhelper.credentials import LAST_SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from credhelper.cache.locks import Locks
+    from credhelper.cache.locks import FileLocks
     from credhelper.log import Log
 
 LOCK = "items"
@@ -78,7 +78,7 @@ _KINDS: Final[dict[object, type[SavedKey | Rotation]]] = {"key": SavedKey, "rota
 class Index:
     """The file, and the lock that its rewriting needs."""
 
-    def __init__(self, path: str, locks: Locks, log: Log) -> None:
+    def __init__(self, path: str, locks: FileLocks, log: Log) -> None:
         self._path = path
         self._locks = locks
         self._log = log

@@ -16,7 +16,7 @@ from keyring.errors import InitError, KeyringLocked, PasswordDeleteError, Passwo
 from credhelper.cache import keyring as cache_keyring
 from credhelper.cache.index import Index
 from credhelper.cache.keyring import NoKeyringError, OsKeyring
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import Store
 from credhelper.credentials import Clocks, Credentials
 from credhelper.errors import ConfigError
@@ -51,7 +51,7 @@ class KeyringContract:
     def store(self, keyring: OsKeyring, tmp_path: Path) -> Store:
         """A store over it."""
         log = Log(str(tmp_path / "log"))
-        return Store(keyring, Index(str(tmp_path / "items.jsonl"), Locks(None, log), log), log)
+        return Store(keyring, Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log), log)
 
     def test_item_is_created_replaced_and_deleted(self, keyring: OsKeyring) -> None:
         keyring.set("credhelper:A", "one")

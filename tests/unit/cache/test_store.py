@@ -9,7 +9,7 @@ import pytest
 
 from credhelper.cache.index import Index, Item
 from credhelper.cache.keyring import NoKeyringError, OsKeyring
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import SWEEP_AT_MOST, Store, _header
 from credhelper.credentials import AccessKey, Clocks, Credentials
 from credhelper.log import Log
@@ -61,7 +61,7 @@ def log(tmp_path: Path) -> Log:
 @pytest.fixture
 def index(tmp_path: Path, log: Log) -> Index:
     """The index beneath the store."""
-    return Index(str(tmp_path / "items.jsonl"), Locks(None, log), log)
+    return Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log)
 
 
 @pytest.fixture
