@@ -153,10 +153,8 @@ def replace_private(path: str, content: str) -> None:
     write_atomically(path, content.encode("ascii"))
 
 
-def write_atomically(
-    path: str, content: bytes, mode: int = 0o600, check: Callable[[str], object] | None = None
-) -> None:
-    """Replace a file as a whole, or leave it as it was. Raises OSError.
+def write_atomically(path: str, content: bytes, check: Callable[[str], object] | None = None) -> None:
+    """Replace a file as a whole by one that is 0600, or leave it as it was. Raises OSError.
 
     `check` gets the path of the complete new file before it replaces the old one, and may raise to stop it.
     """
@@ -169,8 +167,6 @@ def write_atomically(
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        if mode != 0o600:
-            os.chmod(new, mode)
         if check is not None:
             check(new)
         os.replace(new, path)

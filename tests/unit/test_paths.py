@@ -167,6 +167,8 @@ class TestFiles:
         path = str(tmp_path / "items")
         paths.replace_private(path, "one\ntwo\n")
         paths.replace_private(path, "three\n")
+        with pytest.raises(ValueError, match="no"):
+            paths.write_atomically(path, b"four\n", lambda _: int("no"))
         assert paths.read_lines(path) == ["three"]
         assert os.listdir(tmp_path) == ["items"]
 

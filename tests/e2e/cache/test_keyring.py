@@ -130,7 +130,8 @@ class KeyringContract:
         assert store.get("K") is None
 
     def test_items_that_change_places_are_misses(self, keyring: OsKeyring, store: Store) -> None:
-        store.put("K", credentials(), profile="p", kind="AssumeRole")
+        for key in ("K", "L"):  # the index has to list both
+            store.put(key, credentials(), profile="p", kind="AssumeRole")
         for name in ("", ".1"):
             if (part := keyring.get(f"credhelper:K{name}")) is not None:
                 keyring.set(f"credhelper:L{name}", part)
