@@ -77,7 +77,8 @@ class OneOff:
 
         Raises ConfigError, SourceError, HumanNeededError.
         """
-        call = app.planner(may_ask=may_ask).call(self.profile(app))
+        planner = app.planner(app.consent().reason) if may_ask else app.planner()
+        call = planner.call(self.profile(app))
         if self._code is not None and not call.needs_code:
             raise ConfigError(f"'{TOKEN_CODE.option}' needs '--serial-number'")
         return call if self.verified else replace(call, endpoint=replace(call.endpoint, verified=False))
@@ -86,10 +87,8 @@ class OneOff:
         """Credentials, which are not cached if TLS is not verified. Raises CredhelperError."""
         try:
             call = self.call(app, may_ask=True)
-            if self._code is not None:
-                codes = {call.parameters["SerialNumber"]: self._code}
-                app = replace(app, said=replace(app.said, codes=codes))
-            return app.provider().get(call, mode=mode, cache=cache and self.verified)
+            codes = {call.parameters["SerialNumber"]: self._code} if self._code is not None else None
+            return app.provider(codes=codes).get(call, mode=mode, cache=cache and self.verified)
         except HumanNeededError as error:
             raise _hinted(error) from None
 

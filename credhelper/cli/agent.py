@@ -10,7 +10,7 @@ import click
 from credhelper.agent import admin, client
 from credhelper.app import agent_directory
 from credhelper.cli.context import open_app
-from credhelper.cli.options import help_option
+from credhelper.cli.options import json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.errors import ConfigError, CredhelperError, printable
 
@@ -21,7 +21,6 @@ NO_DIRECTORY: Final = "there is no place for the agent's socket: no private runt
 
 
 @click.group("agent")
-@help_option
 def agent() -> None:
     """The agent: a process that remembers sessions, so that a cached answer takes milliseconds.
 
@@ -36,7 +35,6 @@ def agent() -> None:
 
 
 @agent.command("run")
-@help_option
 def agent_run() -> None:
     """Run the agent in the foreground, for systemd and other supervisors.
 
@@ -49,7 +47,6 @@ def agent_run() -> None:
 
 
 @agent.command("start")
-@help_option
 def agent_start() -> None:
     """Start the agent in the background, unless it is running.
 
@@ -63,7 +60,7 @@ def agent_start() -> None:
     if found := running.status():
         emit(f"running already, process {found[0]}\n".encode())
         return
-    client.AgentClient(directory, app.log, idle_seconds=app.idle_seconds).start()
+    client.AgentClient(directory, app.caller.log, idle_seconds=app.idle_seconds).start()
     found = running.status()
     if found is None:
         raise CredhelperError("the agent did not start" if directory else NO_DIRECTORY)
@@ -71,7 +68,6 @@ def agent_start() -> None:
 
 
 @agent.command("stop")
-@help_option
 def agent_stop() -> None:
     """Stop the agent; sessions that only it remembers are lost, and minted again on demand.
 
@@ -84,8 +80,7 @@ def agent_stop() -> None:
 
 
 @agent.command("status")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object: running, pid, sessions.")
-@help_option
+@json_flag
 def agent_status(*, as_json: bool) -> None:
     """Show the sessions that the agent remembers, and how long they last. Never a secret.
 

@@ -16,7 +16,7 @@ from credhelper.assume import yaml
 from credhelper.cli import assume_output
 from credhelper.cli.assume_options import COLORS, ApiForm, api_options
 from credhelper.cli.context import started
-from credhelper.cli.options import EXIT_STATUSES, help_option, version_option
+from credhelper.cli.options import version_option
 from credhelper.cli.output import JOBS, Batch, emit, print_results, refuse_terminal
 from credhelper.config.aws_names import TASKS
 from credhelper.config.keys import API, ROLE, ROOT
@@ -39,8 +39,7 @@ UNVERIFIED: Final = "--no-verify-ssl: TLS is not verified; the session is not ca
 """Goes to the log, and to stderr on a terminal: SDKs give a pipe, and take stderr for an error."""
 
 
-@click.command("assume-root", cls=ApiForm, epilog=EXIT_STATUSES)
-@help_option
+@click.command("assume-root", cls=ApiForm)
 @version_option
 @api_options(ROOT)
 def assume_root(**options: Any) -> None:
@@ -65,8 +64,7 @@ def assume_root(**options: Any) -> None:
     _run(ROOT, options)
 
 
-@click.command("assume-role", cls=ApiForm, epilog=EXIT_STATUSES)
-@help_option
+@click.command("assume-role", cls=ApiForm)
 @version_option
 @api_options(ROLE)
 def assume_role(**options: Any) -> None:
@@ -105,7 +103,7 @@ def _run(kind: Kind, options: Mapping[str, Any]) -> None:
         emit(_printed(assume_output.SAMPLES[kind], query, options))
         return
     if not request.verified:
-        opened.log.warning(f"{assume_request.VERBS[kind]}: {UNVERIFIED}")
+        opened.caller.log.warning(f"{assume_request.VERBS[kind]}: {UNVERIFIED}")
         if os.isatty(2):
             os.write(2, f"credhelper: warning: {UNVERIFIED}\n".encode())
     if request.is_for_many:

@@ -1,4 +1,4 @@
-"""The options of the API forms, as click has them: a call's parameters, and what the AWS CLI adds to each."""
+"""The options of `assume-root` and `assume-role`: the parameters of the call, and those of the AWS CLI."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 from credhelper.assume import options
 from credhelper.cli import assume_output
-from credhelper.cli.options import complete_key, consent_flags
+from credhelper.cli.options import cache_flags, complete_key, consent_flags, show_flag
 from credhelper.config.keys import API_DURATIONS, BY_NAME
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ _METAVARS: Final = {
 
 
 class ApiForm(click.Command):
-    """A command whose lists are written as the AWS CLI has them: `--tags Key=a,Value=1 Key=b,Value=2`."""
+    """A command whose lists are written as for the AWS CLI: `--tags Key=a,Value=1 Key=b,Value=2`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments, after the values of each list have been given its option."""
+        """Repeat the option of each list before each of its values, as click expects it."""
         lists = [name for each in self.params if _is_list(each) for name in each.opts]
         for option in lists:
             if sum(argument == option or argument.startswith(f"{option}=") for argument in args) > 1:
@@ -38,7 +38,7 @@ class ApiForm(click.Command):
                     f"'{option}' is given twice: write its values one after the other", ctx
                 )
             if not ctx.resilient_parsing and _stands_alone(option, args):
-                # click would take the next option for it; who completes a line has not written it yet.
+                # click would take the next option for its value; completion must not fail here
                 raise click.UsageError(f"'{option}' has no value", ctx)
         return super().parse_args(ctx, _spread(args, lists))
 
@@ -48,7 +48,7 @@ def _is_list(option: click.Parameter) -> bool:
 
 
 def _stands_alone(option: str, arguments: list[str]) -> bool:
-    """Whether the option is there, and no value behind it."""
+    """Whether the option has no value."""
     if option not in arguments:
         return False
     following = arguments[arguments.index(option) + 1 :]
@@ -56,7 +56,7 @@ def _stands_alone(option: str, arguments: list[str]) -> bool:
 
 
 def _spread(arguments: list[str], lists: list[str]) -> list[str]:
-    """`--tags A B` as click wants it: `--tags A --tags B`."""
+    """Turn `--tags A B` into `--tags A --tags B`."""
     spread: list[str] = []
     current, taken = "", 0
     for argument in arguments:
@@ -71,7 +71,7 @@ def _spread(arguments: list[str], lists: list[str]) -> list[str]:
 
 
 def api_options(kind: Kind) -> Callable[[Any], Any]:
-    """The options of a call: its parameters, the AWS CLI's global ones, and those of ours."""
+    """The options of a call: its parameters, the AWS CLI's global options, and credhelper's own."""
     keys = [*options.keys_of(kind), *map(BY_NAME.__getitem__, options.SETTINGS)]
 
     def decorate(command: Any) -> Any:
@@ -112,9 +112,9 @@ _FORM: Final = (
         is_flag=False,
         flag_value="input",
         type=click.Choice(["input", "yaml-input", "output"]),
-        help="Print a request to fill in, or the shape of the response; nothing is asked of AWS.",
+        help="Print a request to fill in, or the shape of the response; AWS is not called.",
     ),
-    click.option("--query", metavar="JMESPATH", help="Print only what this finds in the response."),
+    click.option("--query", metavar="JMESPATH", help="Print only what this selects from the response."),
     click.option(
         "--output",
         type=click.Choice(assume_output.FORMS),
@@ -122,17 +122,20 @@ _FORM: Final = (
     ),
     click.option("--color", type=click.Choice([*COLORS]), default="auto", help="Colours of a table."),
     click.option("--no-verify-ssl", "verified", flag_value=False, default=True,
-                 help="Do not check the certificate of STS: anybody may answer, and nothing is cached."),
-    click.option("--debug", is_flag=True, help="Write every step into credhelper.log; never a secret."),
+                 help="Do not verify the certificate of STS; the session is not cached."),
+    click.option("--debug", is_flag=True, help="Log details to credhelper.log, never a secret."),
     click.option("--no-sign-request", is_flag=True, help="Refused: AWS answers no unsigned call."),
-    click.option("--cli-auto-prompt", is_flag=True, help="Ask for what is missing."),
+    click.option("--cli-auto-prompt", is_flag=True, help="Prompt for missing parameters."),
 )  # fmt: skip
 
 _OURS: Final = (
-    click.option("--credential-stdin", is_flag=True, help="Sign with the keys on stdin: an envelope."),
-    click.option("--refresh", is_flag=True, help="Mint now and store it; joins a mint that is under way."),
-    click.option("--no-cache", is_flag=True, help="Mint; neither read nor store."),
-    click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal."),
+    click.option(
+        "--credential-stdin",
+        is_flag=True,
+        help="Sign with the credentials on stdin (JSON).",
+    ),
+    cache_flags,
+    show_flag,
     consent_flags,
 )
 
@@ -147,7 +150,7 @@ _IGNORED: Final = tuple(
     for name, values, why in (
         ("--no-paginate", (), "there is one answer"),
         ("--no-cli-pager", (), "no pager is started"),
-        ("--no-cli-auto-prompt", (), "nothing is asked unless you say so"),
+        ("--no-cli-auto-prompt", (), "there is no prompt without --cli-auto-prompt"),
         ("--cli-binary-format", ("base64", "raw-in-base64-out"), "no parameter is binary"),
     )
 )

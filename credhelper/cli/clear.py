@@ -12,7 +12,7 @@ from credhelper.agent import admin
 from credhelper.app import agent_directory
 from credhelper.cache.index import Item
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_profile, help_option
+from credhelper.cli.options import complete_profile
 from credhelper.cli.output import emit
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, CredhelperError
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 @click.command("clear")
-@help_option
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_profile)
 @click.option("--all", "everything", is_flag=True, help="Every session, shared MFA sessions included.")
 def clear(names: tuple[str, ...], *, everything: bool) -> None:

@@ -1,4 +1,4 @@
-"""`completion`: the scripts that make a shell complete what is typed, and `complete`, which they ask."""
+"""`completion`: the completion scripts of shells; `complete`: the candidates, for these scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from click.shell_completion import ShellComplete, split_arg_string
 
-from credhelper.cli.options import PROGRAM, help_option
+from credhelper.cli.options import PROGRAM
 from credhelper.cli.output import emit
 from credhelper.errors import printable
 
@@ -22,12 +22,12 @@ SCRIPTS: Final = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__
 
 
 @click.command("completion")
-@help_option
 @click.argument("shell", type=click.Choice(SHELLS), metavar="SHELL")
 def completion(shell: str) -> None:
-    """Print a script that makes SHELL (bash, zsh, fish) complete commands, flags and the names of profiles.
+    """Print the completion script for SHELL: bash, zsh or fish.
 
-    It completes credhelper and credhelper-get. Names come from config.toml as it is when the key is pressed.
+    It completes commands, flags, profiles and accounts, for credhelper and credhelper-get. Profiles and
+    accounts are read from config.toml when you press the key.
 
     \b
     Examples:
@@ -35,11 +35,10 @@ def completion(shell: str) -> None:
       credhelper completion fish > ~/.config/fish/completions/credhelper.fish
       credhelper completion zsh > ~/.zfunc/_credhelper
 
-    bash-completion and fish look for a file by the name of the command: for credhelper-get, link that name to
-    the same file. Where bash has no such package, put 'source <(credhelper completion bash)' into ~/.bashrc.
+    bash-completion and fish find the file by the name of the command: for credhelper-get, create a link with
+    that name. Without bash-completion, add 'source <(credhelper completion bash)' to ~/.bashrc.
 
-    For zsh, ~/.zfunc stands for a directory that is in fpath before compinit runs: put 'fpath+=~/.zfunc'
-    before 'autoload -Uz compinit; compinit' in ~/.zshrc.
+    In zsh, add 'fpath+=~/.zfunc' to ~/.zshrc, before 'autoload -Uz compinit; compinit'.
     """
     with open(os.path.join(SCRIPTS, f"{PROGRAM}.{shell}"), "rb") as file:
         emit(file.read())
@@ -50,9 +49,9 @@ def completion(shell: str) -> None:
 @click.argument("words", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def complete(ctx: click.Context, shell: str, words: tuple[str, ...]) -> None:
-    """Print what may stand at the cursor, a line each: kind, word, help. Never fails: somebody is typing.
+    """Print the candidates, a line each: kind, word, help. Never fails, because a user is typing.
 
-    bash gives the line, and as its one word the part of it that will be replaced; the others give words.
+    zsh and fish pass the words of the line. bash passes the line in COMP_LINE, and the part that it replaces.
     """
     with contextlib.suppress(Exception):
         line, part = list(words), None
@@ -60,11 +59,11 @@ def complete(ctx: click.Context, shell: str, words: tuple[str, ...]) -> None:
             text, part = os.environ.get("COMP_LINE", ""), words[0] if words else ""
             line = split_arg_string(text) + ([""] if text[-1:].isspace() else [])
         program = ctx.find_root().command
-        emit("".join(f"{each}\n" for each in _fitting(program, line, part)).encode())
+        emit("".join(f"{each}\n" for each in _candidates(program, line, part)).encode())
 
 
-def _fitting(program: click.Command, line: list[str], part: str | None) -> Iterator[str]:
-    """The answer for a line of words, the last of which is being typed; only `part` of that is replaced."""
+def _candidates(program: click.Command, line: list[str], part: str | None) -> Iterator[str]:
+    """The candidates for the last word of a line; the shell replaces only its end `part`."""
     begun = line[-1]
     before = [*(["get"] if os.path.basename(line[0]) == f"{PROGRAM}-get" else []), *line[1:-1]]
     kept = len(begun) - len(part) if part is not None and begun.endswith(part) else 0

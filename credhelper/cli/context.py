@@ -1,4 +1,4 @@
-"""What a command starts with: how the program was invoked, and the parts that it works with."""
+"""Opens the app for a command."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from credhelper.sessions.consent import UserInput
 
 
 def started() -> app.Invocation:
-    """How the program has started."""
-    start: app.Invocation = click.get_current_context().find_object(app.Invocation) or app.Invocation(0.0)
-    return start
+    """The invocation that `main` has put into click's context."""
+    found: app.Invocation = click.get_current_context().find_object(app.Invocation) or app.Invocation(0.0)
+    return found
 
 
 def open_app(*, reason: str | None = None, yes: bool = False, login: bool = False) -> app.App:
-    """The parts of the house, for this command."""
+    """The app for this command, with its answers to prompts."""
     return app.open_app(os.environ, started(), UserInput(reason, yes, login))

@@ -9,7 +9,7 @@ import click
 from credhelper import doctor as checks
 from credhelper.cli import tables
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_profile, consent_flags, help_option
+from credhelper.cli.options import complete_profile, consent_flags, json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.errors import CredhelperError
 
@@ -25,10 +25,9 @@ _STYLES: Final = {"fine": "", "note": "yellow", "problem": "red"}
 
 
 @click.command("doctor")
-@help_option
 @click.argument("name", shell_complete=complete_profile, required=False)
 @click.option("--probe", is_flag=True, help="Mint a session and make one harmless call with it.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, as described above.")
+@json_flag
 @consent_flags
 def doctor(name: str | None, *, probe: bool, as_json: bool, reason: str | None, yes: bool) -> None:
     """Check this machine, its files and the profile NAME (without NAME: every profile).
@@ -40,12 +39,6 @@ def doctor(name: str | None, *, probe: bool, as_json: bool, reason: str | None, 
     the roles that a profile's source needs. With --probe it mints the session of the profile, with a line in
     the audit log, and makes one harmless read with it: only that shows a service control policy that denies
     root. Run 'credhelper login NAME' first if the profile prompts.
-
-    \b
-    --json prints one object:
-      fit       true if there is no problem
-      findings  a list of objects: level ("fine", "note", "problem"), check (a word),
-                profile (a name or null), sentence, hints (a list of sentences)
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`env`: a profile's credentials as assignments."""
+"""`env`: the credentials of a profile as assignments of variables."""
 
 from __future__ import annotations
 
@@ -7,35 +7,34 @@ from typing import Any, Final
 
 import click
 
-from credhelper.cli.options import EXIT_STATUSES, complete_profile, help_option, session_flags, wanted
+from credhelper.cli.options import complete_profile, session_flags, show_flag, wanted
 from credhelper.cli.output import emit, refuse_terminal
 from credhelper.run import environment, shell_formats
 
-USUAL: Final = "powershell" if sys.platform == "win32" else "sh"
+DEFAULT_FORMAT: Final = "powershell" if sys.platform == "win32" else "sh"
 
 
-@click.command("env", epilog=EXIT_STATUSES)
-@help_option
+@click.command("env")
 @click.argument("name", shell_complete=complete_profile)
 @click.option(
     "--format",
     "form",
     type=click.Choice(shell_formats.FORMS),
-    default=USUAL,
-    help="What reads them; sh where nothing is said, powershell on Windows.",
+    default=DEFAULT_FORMAT,
+    help="The syntax (default sh; powershell on Windows).",
 )
-@click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal.")
+@show_flag
 @session_flags
 def env(name: str, *, form: str, show: bool, **flags: Any) -> None:
     """Print the credentials of profile NAME as assignments for a shell or an env file.
 
-    They are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_CREDENTIAL_EXPIRATION,
-    CREDHELPER_PROFILE and CREDHELPER_ACCOUNT; and AWS_REGION and AWS_DEFAULT_REGION: those that are set
-    already, else the profile's region. Nothing is unset: where AWS_PROFILE is set some SDKs follow it, and
-    'credhelper exec' removes it.
+    The variables are AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_CREDENTIAL_EXPIRATION,
+    CREDHELPER_PROFILE, CREDHELPER_ACCOUNT, and AWS_REGION and AWS_DEFAULT_REGION: as they are set, or else
+    the profile's region. env unsets nothing: if AWS_PROFILE is set, some SDKs use it instead. 'credhelper
+    exec' removes it.
 
-    sh is for every POSIX shell and zsh; docker is for 'docker run --env-file', and dotenv what the readers of
-    .env files agree on. A value that a format has no safe way to write is an error.
+    'sh' is for POSIX shells and zsh, 'docker' for 'docker run --env-file', 'dotenv' for .env files: it uses
+    only what their parsers agree on. A value that a format cannot express safely is an error.
 
     \b
     Examples:

@@ -10,7 +10,6 @@ import click
 from credhelper.cli.options import (
     complete_account,
     complete_profile,
-    help_option,
     session_flags,
     wanted,
 )
@@ -48,7 +47,6 @@ class _CommandAfterDashes(click.Command):
 
 
 @click.command("exec", cls=_CommandAfterDashes, context_settings={"allow_extra_args": True})
-@help_option
 @click.argument("name", shell_complete=complete_profile)
 @click.option("--serve", is_flag=True, help="Give CMD an endpoint on loopback that renews the session.")
 @click.option(

@@ -6,14 +6,14 @@ Nothing is sent and no program is started. A problem with the profile is part of
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
 from credhelper.cli import provenance, tables
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_profile, given, help_option, profile_flags
+from credhelper.cli.options import complete_profile, given, json_flag, profile_flags
 from credhelper.cli.output import emit, emit_json
 from credhelper.cli.provenance import Provenance
 from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
@@ -43,9 +43,8 @@ _ORIGINS: Final = {
 
 
 @click.command("explain")
-@help_option
 @click.argument("name", shell_complete=complete_profile)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/json.md describes it.")
+@json_flag
 @click.option("--reason", help="The reason to use for {reason} in names and tags.")
 @profile_flags
 def explain(name: str, *, as_json: bool, reason: str | None, **flags: Any) -> None:
@@ -124,8 +123,7 @@ def _resolve(app: App, name: str, flags: Mapping[str, Any]) -> Resolution:
         try:
             return Resolution(profile, app.planner(by_index=True).call(profile), is_complete=not is_open)
         except HumanNeededError:
-            with_reason = replace(app, said=replace(app.said, reason=REASON))
-            call = with_reason.planner(by_index=True).call(profile)
+            call = app.planner(lambda _: REASON, by_index=True).call(profile)
             return Resolution(profile, call, is_complete=False, needs_reason=True)
     except CredhelperError as error:
         return Resolution(profile, problem=error, is_complete=False)
@@ -217,7 +215,7 @@ def _prompts_of(app: App, profile: Profile, call: StsCall | None) -> list[Docume
         found.append(("reason", f"a reason{matching}"))
     if seconds := profile.renew_for:
         found.append(("renewal", f"a new login after {seconds:.0f} s of renewals"))
-    now = {"mfa", *(app.consent.wants(profile) if call else ())}
+    now = {"mfa", *(app.consent().wants(profile) if call else ())}
     return [
         {"what": what, "now": what in now, "profile": profile.name, "sentence": sentence}
         for what, sentence in found

@@ -1,4 +1,4 @@
-"""`get`: the envelope of a profile, and `renew`, which mints it ahead of need."""
+"""`get`: the credentials of a profile for SDKs; `renew`: a mint in the background, ahead of need."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from credhelper import wire
 from credhelper.app import GET_SECONDS, agent_directory
 from credhelper.cli.context import open_app, started
 from credhelper.cli.options import (
-    EXIT_STATUSES,
     cache_flags,
     complete_profile,
     consent_flags,
     given,
-    help_option,
     profile_flags,
+    show_flag,
 )
 from credhelper.cli.output import emit, refuse_terminal
 from credhelper.config import keys as config_keys
@@ -28,17 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from credhelper.agent import client
-    from credhelper.app import App
 
 RENEWAL_SPARE: Final = 5
-"""Seconds after its deadline at which the system ends a renewal that has not ended itself."""
+"""Seconds after its deadline at which a signal ends a renewal that hangs."""
 
 
-@click.command("get", epilog=EXIT_STATUSES)
-@help_option
+@click.command("get")
 @click.argument("name", shell_complete=complete_profile)
 @cache_flags
-@click.option("--show", is_flag=True, help="Print the secrets although stdout is a terminal.")
+@show_flag
 @consent_flags
 @profile_flags
 def get(
@@ -46,10 +43,10 @@ def get(
 ) -> None:
     """Print the credentials of profile NAME as the JSON that SDKs read.
 
-    This is what credential_process runs. NAME is a profile of config.toml, or PROFILE@TARGET for an
-    AssumeRoot profile without a target of its own: TARGET is an account id or an alias from [accounts].
+    credential_process runs this command. NAME is a profile of config.toml, or PROFILE@TARGET for an
+    AssumeRoot profile without a target account: TARGET is an account id or an alias from [accounts].
 
-    The flags below --yes are the keys of a profile; each beats what the file says.
+    The flags below --yes are the keys of a profile; each overrides config.toml.
 
     \b
     Examples:
@@ -58,14 +55,12 @@ def get(
     """
     refuse_terminal(show=show)
     mode: client.CacheMode = "mint" if refresh else "get"
-    emit(answer(open_app(reason=reason, yes=yes), name, flags, mode=mode, cache=not no_cache))
+    app = open_app(reason=reason, yes=yes)
+    emit(app.envelope(app.config.profile(name, given(flags)), mode=mode, cache=not no_cache))
 
 
 def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
-    """Mint ahead of need, for a `get` with these arguments that the agent has answered.
-
-    Nobody waits for this: nobody is asked, nothing is printed, and it ends in time whatever hangs.
-    """
+    """Mint ahead of need, for a `get` with these arguments; it neither prompts nor prints."""
     start = started()
     if sys.platform != "win32":
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -75,32 +70,11 @@ def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
     start.background = True
     if start.pending is not None:
         keys = {key: flag for key, flag in flags.items() if key in config_keys.BY_NAME}
-        answer(open_app(reason=reason, yes=yes), name, keys, mode="renew")
+        app = open_app(reason=reason, yes=yes)
+        app.envelope(app.config.profile(name, given(keys)), mode="renew")
 
 
 renew = click.Command("renew", params=get.params, callback=_renew, hidden=True)
-
-
-def answer(
-    app: App, name: str, flags: Mapping[str, Any], *, mode: client.CacheMode = "get", cache: bool = True
-) -> bytes:
-    """The envelope for a profile; the agent gets it too, for all who ask in the same way.
-
-    Raises CredhelperError; `client.settle` tells those who wait.
-    """
-    profile = app.config.profile(name, given(flags))
-    shared = cache and profile.cache is not False
-    if shared:
-        app.agent.take()
-    else:
-        app.agent.decline()
-    call = app.call(profile)
-    provider = app.provider()
-    credentials = provider.get(call, mode=mode, cache=cache)
-    envelope = credentials.envelope()
-    if shared:
-        app.agent.hit.put(envelope, provider.thresholds(call, credentials), call.key, profile.name)
-    return envelope
 
 
 def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.PendingRequest | None:

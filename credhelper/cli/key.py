@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,32 +10,30 @@ import click
 from credhelper import prompts
 from credhelper.access_keys import manage, parse
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_saved_key, help_option
-from credhelper.cli.output import emit
+from credhelper.cli.options import complete_saved_key, json_flag
+from credhelper.cli.output import emit, emit_json
 from credhelper.credentials import AccessKey, utc
 from credhelper.errors import ConfigError, os_reason
 from credhelper.prompts import Question
 
 if TYPE_CHECKING:
-    from credhelper.app import App
     from credhelper.cache.index import SavedKey
 
 PROMPT_SECONDS: Final = 300.0
-"""Time for a person: nobody else is waiting."""
+"""Time to answer a prompt: no other caller waits for it."""
 
 WAIT_SECONDS: Final = 60.0
-"""Until AWS has to know a new key; it mostly does after some ten seconds."""
+"""Time for a new key to become valid; it usually takes about ten seconds."""
 
-_region = click.option("--region", metavar="TEXT", help="The region whose STS is asked whose key it is.")
+_region = click.option("--region", metavar="TEXT", help="The region of the STS that checks the key.")
 
 
 @click.group("key")
-@help_option
 def key() -> None:
     """Long-lived access keys, kept in the OS keyring instead of a file.
 
-    A profile uses one by its name: source_key = "NAME". The secret is in the keyring and nowhere else;
-    'clear' leaves saved keys alone.
+    A profile uses a saved key by its name: source_key = "NAME". The secret is only in the keyring; 'clear'
+    does not delete saved keys.
 
     \b
     Examples:
@@ -47,14 +44,13 @@ def key() -> None:
 
 
 @key.command("add")
-@help_option
 @click.argument("name")
 @click.argument("extra", nargs=-1, metavar="")
 @click.option(
-    "--access-key-id", metavar="ID", help="The access key id, so that only the secret is asked for."
+    "--access-key-id", metavar="ID", help="The access key id; only the secret is prompted for or read."
 )
-@click.option("--no-check", is_flag=True, help="Save it without asking AWS whose it is.")
-@click.option("--force", is_flag=True, help="Put it in the place of a key that is saved under this name.")
+@click.option("--no-check", is_flag=True, help="Save the key without checking it with AWS.")
+@click.option("--force", is_flag=True, help="Replace a saved key of this name.")
 @_region
 def key_add(
     name: str,
@@ -67,11 +63,11 @@ def key_add(
 ) -> None:
     """Save an access key as NAME.
 
-    AWS is asked whose it is (GetCallerIdentity), and a key that does not work is not saved.
+    The key is checked with AWS first (GetCallerIdentity); a key that does not work is not saved.
 
-    On a terminal, the key is asked for. Otherwise stdin holds it, in one of three forms: two lines, the
-    access key id and the secret access key (with --access-key-id, the secret alone); the JSON of 'aws iam
-    create-access-key'; the CSV file of the AWS console. A secret is never an argument.
+    On a terminal, 'key add' prompts for the key. Otherwise it reads stdin, in one of three forms: two lines
+    with the access key id and the secret access key (with --access-key-id, only the secret); the JSON of 'aws
+    iam create-access-key'; the CSV file of the AWS console. A secret is never an argument.
 
     \b
     Examples:
@@ -82,24 +78,18 @@ def key_add(
     if extra:
         raise ConfigError(
             "'credhelper key add' takes a name and nothing else: a secret is never an argument",
-            "it is asked for, or read from stdin; one that was typed here stands in the shell's history",
+            "type it at the prompt, or pass it on stdin; this one is now in your shell's history",
         )
     app = open_app()
-    manage.check_free(app, name, force=force)  # before anybody types anything
+    manage.check_free(app, name, force=force)  # before the prompt
     if access_key_id is not None:
         parse.check_id(access_key_id)
-    new = _asked_for(name, access_key_id) if os.isatty(0) else parse.parse(_stdin(), access_key_id)
+    new = _prompt_for_key(name, access_key_id) if os.isatty(0) else parse.parse(_stdin(), access_key_id)
     emit(manage.add(app, name, new, region=region, check=not no_check, force=force).encode())
 
 
 @key.command("list")
-@click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="One JSON object: keys, with name, access_key_id, account, arn, saved, rotating.",
-)
-@help_option
+@json_flag
 def key_list(*, as_json: bool) -> None:
     """Show the saved keys, never a secret.
 
@@ -108,17 +98,22 @@ def key_list(*, as_json: bool) -> None:
       credhelper key list
       credhelper key list --json | jq -r .keys[].arn
     """
-    emit(_listing(open_app(), as_json=as_json).encode())
+    app = open_app()
+    saved = sorted(app.store.index.saved_keys(), key=lambda each: each.name)
+    rotating = {rotation.name for rotation in app.store.index.rotations()}
+    if as_json:
+        emit_json({"keys": [_as_json(each, rotating) for each in saved]})
+    else:
+        emit(_table(saved, rotating).encode())
 
 
 @key.command("remove")
-@help_option
 @click.argument("name", shell_complete=complete_saved_key)
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not prompt.")
 def key_remove(name: str, *, yes: bool) -> None:
-    """Take a key out of the keyring.
+    """Delete a key from the keyring.
 
-    AWS still has it: the command that deletes it there is printed.
+    The key stays valid in AWS: 'key remove' prints the command that deletes it there.
 
     \b
     Examples:
@@ -130,7 +125,7 @@ def key_remove(name: str, *, yes: bool) -> None:
     if not yes:
         used = manage.users(app, name)
         lines = (
-            f"{saved.access_key_id} of {saved.arn or 'somebody whom nobody has asked for'}",
+            f"{saved.access_key_id} of {saved.arn or 'an owner that was not checked'}",
             *([f"used by {', '.join(used)}"] if used else []),
             "AWS shows a secret once: it cannot be had again",
         )
@@ -140,7 +135,6 @@ def key_remove(name: str, *, yes: bool) -> None:
 
 
 @key.command("rotate")
-@help_option
 @click.argument("name", shell_complete=complete_saved_key)
 @click.option("--mfa-serial", metavar="ARN", help="Sign for IAM with an MFA session of this device.")
 @click.option(
@@ -148,18 +142,17 @@ def key_remove(name: str, *, yes: bool) -> None:
     type=click.FloatRange(0, 600),
     default=WAIT_SECONDS,
     metavar="SECONDS",
-    help="How long AWS may take to know the new key (default 60).",
+    help="How long to wait for the new key to become valid (default 60).",
 )
 @_region
 def key_rotate(name: str, *, mfa_serial: str | None, wait: float, region: str | None) -> None:
-    """Replace a key by a new one.
+    """Replace a key with a new one of the same user.
 
-    AWS makes it, for the same user. It takes the old one's place once it is proven to work; only then
-    the old one is deactivated and deleted, wherever else it may be in use. Whatever goes wrong, the saved
-    key works, and the same command goes on from there.
+    The new key is saved once it works; then the old one is deactivated and deleted, even if it is in use
+    elsewhere. If something fails, the saved key still works, and the same command continues the rotation.
 
-    The key's own user needs iam:ListAccessKeys, CreateAccessKey, UpdateAccessKey and DeleteAccessKey, and
-    room for a second key: AWS allows a user two.
+    The key's user needs iam:ListAccessKeys, CreateAccessKey, UpdateAccessKey and DeleteAccessKey, and may
+    have only this key: AWS allows two per user.
 
     \b
     Examples:
@@ -171,8 +164,7 @@ def key_rotate(name: str, *, mfa_serial: str | None, wait: float, region: str | 
     emit(rotate.rotate(open_app(), name, region=region, mfa_serial=mfa_serial, seconds=wait).encode())
 
 
-def _asked_for(name: str, access_key_id: str | None) -> AccessKey:
-    """The key that a person types."""
+def _prompt_for_key(name: str, access_key_id: str | None) -> AccessKey:
     if access_key_id is None:
         title = f"a key is to be saved as '{name}'"
         access_key_id = parse.check_id(_ask(Question("reason", title, (), "access key id")))
@@ -187,7 +179,7 @@ def _ask(question: Question) -> str:
 
 
 def _stdin() -> bytes:
-    """All of stdin, up to more than a key can have."""
+    """stdin, up to one byte more than the limit for a key, at least."""
     content = b""
     try:
         while len(content) <= parse.LIMIT and (block := os.read(0, parse.LIMIT)):
@@ -197,31 +189,21 @@ def _stdin() -> bytes:
     return content
 
 
-def _listing(app: App, *, as_json: bool) -> str:
-    """The saved keys; as JSON: `keys` with `name`, `access_key_id`, `account`, `arn`, `saved`, `rotating`."""
-    saved = sorted(app.store.index.saved_keys(), key=lambda each: each.name)
-    rotating = {rotation.name for rotation in app.store.index.rotations()}
-    if as_json:
-        return json.dumps({"keys": [_as_json(each, rotating) for each in saved]}) + "\n"
-    if not saved:
+def _table(keys: list[SavedKey], rotating: set[str]) -> str:
+    if not keys:
         return "no keys are saved; 'credhelper key add NAME' saves one\n"
     from credhelper.cli import tables
 
-    rows = [
-        tables.Row((each.name, each.access_key_id, each.account, _owner(each.arn), utc(each.saved)[:10]))
-        for each in saved
-    ]
-    columns = {"name": None, "access key id": 20, "account": 12, "whose": None, "saved": 10}
-    shown = tables.render(columns, rows)
-    unfinished = sorted(
-        f"the rotation of '{name}' is not finished: run 'credhelper key rotate {name}'\n" for name in rotating
+    rows = []
+    for each in keys:
+        owner = each.arn.rpartition(":")[2] if each.arn else "not checked"
+        rows.append(tables.Row((each.name, each.access_key_id, each.account, owner, utc(each.saved)[:10])))
+    columns = {"name": None, "access key id": 20, "account": 12, "owner": None, "saved": 10}
+    unfinished = (
+        f"the rotation of '{name}' is not finished: run 'credhelper key rotate {name}'\n"
+        for name in sorted(rotating)
     )
-    return shown + "".join(unfinished)
-
-
-def _owner(arn: str | None) -> str:
-    """'user/alice', or 'root'."""
-    return arn.rpartition(":")[2] if arn else "not checked"
+    return tables.render(columns, rows) + "".join(unfinished)
 
 
 def _as_json(saved: SavedKey, rotating: set[str]) -> dict[str, Any]:

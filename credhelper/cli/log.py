@@ -18,7 +18,7 @@ import click
 from credhelper import audit
 from credhelper.cli import tables
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_account, help_option
+from credhelper.cli.options import complete_account
 from credhelper.cli.output import emit
 from credhelper.config.keys import API
 from credhelper.credentials import utc
@@ -33,7 +33,6 @@ _LAST_COLUMN: Final = {"key id, or why not": 20}
 
 
 @click.command("log")
-@help_option
 @click.option(
     "--since", metavar="WHEN", help="Only later lines: 2026-11-22, 2026-11-22T08:00:00Z, 90m, 12h, 7d."
 )

@@ -11,16 +11,14 @@ from credhelper.agent import admin
 from credhelper.app import agent_directory
 from credhelper.cli.context import open_app
 from credhelper.cli.options import (
-    EXIT_STATUSES,
     complete_profile,
     consent_flags,
     given,
-    help_option,
     profile_flags,
 )
 from credhelper.cli.output import emit
 from credhelper.credentials import utc
-from credhelper.sessions import series
+from credhelper.sessions import consent
 from credhelper.sessions.questions import spell
 
 if TYPE_CHECKING:
@@ -32,8 +30,7 @@ if TYPE_CHECKING:
     from credhelper.sessions.calls import StsCall
 
 
-@click.command("login", epilog=EXIT_STATUSES)
-@help_option
+@click.command("login")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=complete_profile)
 @click.option("--refresh", is_flag=True, help="Mint a new session even if one is cached.")
 @consent_flags
@@ -67,8 +64,8 @@ def _login(app: App, profile: Profile, mode: CacheMode) -> list[str]:
     app.agent.decline()  # its pending answer is for `get`
     call, provider = app.call(profile), app.provider()
     credentials = provider.get(call, mode=mode)
-    if expiry.since(app.started, credentials.minted) < 0:  # it was cached, so there was no prompt
-        provider.permit(call)
+    if expiry.since(app.caller.started, credentials.minted) < 0:  # it was cached, so there was no prompt
+        provider.minter.permit(call)
     return [*_report(app, call, expiry.remaining(credentials, expiry.read_clocks()))]
 
 
@@ -79,11 +76,11 @@ def _report(app: App, call: StsCall, seconds_left: float) -> Iterator[str]:
     for hop in call.parent.hops() if call.parent else ():
         if hop.key in cached:
             yield f"  {hop.profile.name}: {_until(cached[hop.key])}"
-    running, limit = series.under_way(app.locks, call.profile), call.profile.renew_for
+    running, limit = consent.read_state(app.locks, call.profile), call.profile.renew_for
     if running is None:
         return
     if call.profile.confirm:
-        yield f"  confirmation: {_until(running.yes_left(call.profile))}"
+        yield f"  confirmation: {_until(running.confirmation_left(call.profile))}"
     if limit is not None:
         yield f"  renewal without a prompt: {_until(max(0.0, limit - running.age))}"
 

@@ -1,8 +1,8 @@
-"""The command line: which verb is meant, and how everything ends.
+"""The command line: finds the command, and turns its outcome into an exit status.
 
-stdout carries what was asked for or nothing. stderr is empty on success, because some SDKs merge it into
-stdout. On failure it has one `credhelper: error: SENTENCE` and at most two `credhelper: hint: SENTENCE`
-lines, printable ASCII, and never a secret: SDKs show that text as their whole error.
+On success stderr is empty, because some SDKs merge it into stdout. On failure stdout is empty, and stderr has
+one `credhelper: error: SENTENCE` and at most two `credhelper: hint: SENTENCE` lines of printable ASCII, never
+a secret: SDKs show them as their error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper import app
+from credhelper import app, paths
 from credhelper.agent import client
 from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, help_option, version_option
 from credhelper.errors import ConfigError, CredhelperError, render
@@ -41,16 +41,16 @@ VERBS: Final = {
     "assume-root": "assume",
     "assume-role": "assume",
 }
-"""The verbs, in the order of the help, and the file of each: only the one that is meant is loaded."""
+"""The commands and their modules: only the module of the command that runs is imported."""
 
 SECTIONS: Final = {
-    "Begin": ("setup", "key", "doctor", "completion"),
+    "Set up": ("setup", "key", "doctor", "completion"),
     "Use": ("get", "login", "exec", "env"),
-    "Look": ("status", "explain", "log"),
-    "Forget": ("clear", "agent"),
+    "Inspect": ("status", "explain", "log"),
+    "Maintain": ("clear", "agent"),
     "API forms": ("assume-root", "assume-role"),
 }
-"""The verbs as the help groups them, in the order in which one meets them."""
+"""The commands as the help groups them."""
 
 HIDDEN: Final = {"renew": "get", "complete": "completion"}
 
@@ -58,29 +58,29 @@ HIDDEN: Final = {"renew": "get", "complete": "completion"}
 def main(arguments: list[str], began: float | None = None, pending: PendingRequest | None = None) -> int:
     """Run one command; returns its exit status and never raises.
 
-    `began` is when the program started, on the monotonic clock; `pending` is what asking the agent has left.
+    `began` is the start of the program on the monotonic clock; `pending` is the open request to the agent.
     """
-    warnings.simplefilter("ignore")  # whatever PYTHONWARNINGS says: stderr has to stay empty
+    warnings.simplefilter("ignore")  # stderr stays empty, whatever PYTHONWARNINGS is
     start = app.Invocation(time.monotonic() if began is None else began, arguments[1:], pending)
     try:
         return _run(arguments, start)
     except CredhelperError as error:
         return _fail(error, start)
-    except Exception as error:  # noqa: BLE001 - a traceback may quote secrets and is no answer to an SDK
+    except Exception as error:  # noqa: BLE001 - a traceback may quote secrets
         return _fail(_internal(error), start)
 
 
 def _fail(error: CredhelperError, start: app.Invocation) -> int:
     if start.pending is not None:
         client.settle(start.pending, error)
-    with contextlib.suppress(OSError):  # nobody is listening; the exit status still says it
+    with contextlib.suppress(OSError):  # stderr is closed; the exit status is left
         os.write(2, render(error))
     return error.status
 
 
 def _run(arguments: list[str], start: app.Invocation) -> int:
     try:
-        # No variable has the name "=": click's completion must not answer in the place of a command.
+        # No variable can be named "=": this turns click's own completion off.
         status = program.main(
             arguments, prog_name=PROGRAM, standalone_mode=False, obj=start, complete_var="="
         )
@@ -104,7 +104,7 @@ def _as_sentence(message: str) -> str:
 
 
 def _internal(error: Exception) -> CredhelperError:
-    """A defect of ours, by its place and never by its text."""
+    """A bug: where it is, and not its message, which may quote a secret."""
     import traceback
 
     frame = traceback.extract_tb(error.__traceback__)[-1]
@@ -114,8 +114,8 @@ def _internal(error: Exception) -> CredhelperError:
     )
 
 
-class _Verbs(click.Group):
-    """Loads the verb that is meant; lists all of them in the order in which one meets them."""
+class _Commands(click.Group):
+    """The commands, each imported when it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -128,7 +128,14 @@ class _Verbs(click.Group):
         with formatter.section("Environment"):
             formatter.write_dl(list(ENVIRONMENT.items()))
         with formatter.section("Files"):
-            formatter.write_dl(app.files(os.environ))
+            places = paths.find(os.environ)
+            formatter.write_dl(
+                [
+                    (places.config, "the profiles; CREDHELPER_CONFIG names another file"),
+                    (places.audit, "the audit log: sessions minted and refused"),
+                    (places.log, "non-fatal errors"),
+                ]
+            )
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, verbs in SECTIONS.items():
@@ -147,21 +154,23 @@ class _Verbs(click.Group):
         verbs = importlib.import_module(f"credhelper.cli.{module}")
         found: click.Command = getattr(verbs, cmd_name.replace("-", "_"))
         for each in (found, *getattr(found, "commands", {}).values()):
-            each.epilog = each.epilog or EXIT_STATUSES
+            if each.epilog is None:
+                each.epilog = EXIT_STATUSES
+                help_option(each)
         return found
 
 
 @click.group(
-    cls=_Verbs,
+    cls=_Commands,
     context_settings={"max_content_width": 100},
     epilog=EXIT_STATUSES,
 )
 @help_option
 @version_option
 def program() -> None:
-    """AssumeRoot and AssumeRole sessions for every AWS SDK, kept in the OS keyring.
+    """AssumeRoot and AssumeRole sessions for every AWS SDK, cached in the OS keyring.
 
-    Put this into ~/.aws/config and use the profile with any SDK or the AWS CLI:
+    Add this to ~/.aws/config, or run 'credhelper setup', and use the profile with any SDK or the AWS CLI:
 
     \b
       [profile unlock-bucket]

@@ -1,4 +1,4 @@
-"""The flags that commands share: help and version, approvals, cache, and every key of a profile."""
+"""The flags that commands share: help, version, JSON, approvals, cache, and every key of a profile."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ PROGRAM: Final = "credhelper"
 
 EXIT_STATUSES: Final = """\b
 Exit status:
-  0  done
-  1  anything not below
-  2  usage or configuration
+  0  success
+  1  any other error
+  2  wrong usage or configuration
   3  no usable source credentials
-  4  AWS refused
-  5  a human is needed and none can be reached, or they cancelled
-  6  STS not reachable, throttled or failing, and nothing valid in the cache
+  4  AWS refused the request
+  5  user interaction needed but not possible, or cancelled
+  6  STS unreachable, throttled or failing, and no valid session in the cache
 """
 
 
 ENVIRONMENT: Final = {
-    "CREDHELPER_CONFIG": "another config.toml",
+    "CREDHELPER_CONFIG": "path of config.toml",
     "CREDHELPER_KEYRING": "auto, none, or the module.Class of a keyring backend",
-    "CREDHELPER_AGENT": "auto, or off: without the process that remembers sessions",
-    "CREDHELPER_PROMPT": "auto, none, or how to ask: command, tty, pinentry, osascript, zenity",
-    "CREDHELPER_REASON": "why, where --reason does not say it",
-    "CREDHELPER_LOG": "debug: say more in the log, and never a secret",
+    "CREDHELPER_AGENT": "auto, or off: run without the agent",
+    "CREDHELPER_PROMPT": "auto, none, or how to prompt: command, tty, pinentry, osascript, zenity",
+    "CREDHELPER_REASON": "the reason, unless --reason gives one",
+    "CREDHELPER_LOG": "debug: log more details, never a secret",
 }
-"""What the program reads of its own, and what it means."""
+"""credhelper's own environment variables."""
 
 
 def _show_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form
@@ -73,7 +73,7 @@ version_option = click.option(
 
 
 def _completer(name: str) -> Callable[[click.Context, click.Parameter, str], list[CompletionItem[str]]]:
-    """What completes an argument or a flag: loaded when a shell asks, and never for a `get`."""
+    """A completer that is imported when a shell asks for candidates."""
 
     def complete(ctx: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem[str]]:
         from credhelper.cli import completers as cli_completers
@@ -91,25 +91,33 @@ complete_key = _completer("key")
 
 
 def consent_flags(command: Any) -> Any:
-    """What the person says ahead of time: why, and that they mean it."""
-    command = click.option("--yes", is_flag=True, help="Say yes to the profile's 'confirm'.")(command)
-    return click.option("--reason", help="Why; for the record, and for {reason} in names and tags.")(command)
+    """Answers to prompts: --reason and --yes."""
+    command = click.option("--yes", is_flag=True, help="Confirm; for profiles with 'confirm'.")(command)
+    help_text = "The reason; for the audit log, and for {reason} in names and tags."
+    return click.option("--reason", help=help_text)(command)
 
 
 def cache_flags(command: Any) -> Any:
-    """Whether what is cached will do."""
-    command = click.option("--no-cache", is_flag=True, help="Mint; neither read nor store.")(command)
-    said = "Mint now and store it; joins a mint that is under way."
-    return click.option("--refresh", is_flag=True, help=said)(command)
+    """--refresh and --no-cache."""
+    command = click.option("--no-cache", is_flag=True, help="Mint a session, and do not cache it.")(command)
+    help_text = "Mint a session and cache it, or wait for one that is being minted."
+    return click.option("--refresh", is_flag=True, help=help_text)(command)
+
+
+show_flag = click.option("--show", is_flag=True, help="Print the secrets even if stdout is a terminal.")
+
+json_flag = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object; docs/json.md describes it."
+)
 
 
 def session_flags(command: Any) -> Any:
-    """All of the flags that `wanted` understands."""
+    """All flags that `wanted` takes."""
     return cache_flags(consent_flags(profile_flags(command)))
 
 
 def profile_flags(command: Any) -> Any:
-    """Every key of a profile as a flag: one vocabulary."""
+    """Every key of a profile as a flag."""
     for key in reversed(keys.KEYS):
         command = click.option(
             key.flag if key.form != "boolean" else f"{key.flag}/--no-{key.flag[2:]}",
@@ -134,7 +142,7 @@ _METAVARS: Final = {
 
 
 def wanted(name: str, flags: dict[str, Any]) -> tuple[app.App, SessionRequest]:
-    """Whose session a command wants and how, as `session_flags` say, and the house to get it from."""
+    """The app, and the session that a command with `session_flags` requests."""
     from credhelper.run.environment import SessionRequest
 
     opened = open_app(reason=flags.pop("reason"), yes=flags.pop("yes"))
@@ -144,7 +152,7 @@ def wanted(name: str, flags: dict[str, Any]) -> tuple[app.App, SessionRequest]:
 
 
 def given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags that were given, each in the form that its key has in the TOML."""
+    """The flags that are set, in the form of config.toml."""
     return {
         name: _from_flag(BY_NAME[name], value) for name, value in flags.items() if value not in (None, ())
     }

@@ -16,7 +16,7 @@ from credhelper.awsconfig.conflicts import Conflict
 from credhelper.awsconfig.ini import IniFile
 from credhelper.awsconfig.plan import SetupOptions, asked_for, chosen, planned
 from credhelper.cli.context import open_app
-from credhelper.cli.options import complete_account, complete_profile, help_option
+from credhelper.cli.options import complete_account, complete_profile
 from credhelper.cli.output import emit
 from credhelper.config.template import STARTER
 from credhelper.errors import ConfigError, printable
@@ -41,7 +41,6 @@ INSTALL: Final = "install credhelper with pipx or uv, and run 'credhelper setup'
 
 
 @click.command("setup")
-@help_option
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=complete_profile)
 @click.option(
     "--accounts",

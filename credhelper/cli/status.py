@@ -18,7 +18,7 @@ from credhelper.agent import admin
 from credhelper.app import agent_directory
 from credhelper.cli import tables
 from credhelper.cli.context import open_app
-from credhelper.cli.options import help_option
+from credhelper.cli.options import json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import API, ROLE, ROOT, SESSION
@@ -52,8 +52,7 @@ _COLUMNS: Final = {"profile": None, "session": None, "cached": 7, "left": 6, "wh
 
 
 @click.command("status")
-@help_option
-@click.option("--json", "as_json", is_flag=True, help="One JSON object; docs/json.md describes it.")
+@json_flag
 def status(*, as_json: bool) -> None:
     """Show every profile, where its session is cached, and how long it lasts. Never a secret.
 

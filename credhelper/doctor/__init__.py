@@ -1,70 +1,60 @@
-"""Whether this machine is fit to give out credentials, and what to do about each thing that is not.
+"""Checks of the machine, the files, the profiles and their sources, with a hint for each problem.
 
-Each file here has the checks of one matter: functions from a visit to findings. They look and do not touch:
-without `probe`, nothing is minted that needs a person or is privileged. What AWS does not let us look at is a
-note; a check that fails or does not come to its end is a finding like any other.
+Each module has checks of one subject: functions from an Examination to findings. Without `probe` they mint
+nothing that prompts or is privileged. What AWS does not show to the caller is a note.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper.deadline import Deadline
-from credhelper.doctor import agent, aws_files, files, keyring, profiles, source
+from credhelper.doctor import aws_files, machine, profiles, source
 from credhelper.doctor import probe as doctor_probe
 from credhelper.doctor.findings import Finding
-from credhelper.doctor.runner import Visit, walk
+from credhelper.doctor.runner import Examination, run_checks
 from credhelper.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from credhelper.app import App
-    from credhelper.doctor.runner import Round
+    from credhelper.doctor.runner import CheckGroup
 
 __all__ = ["Finding", "examine", "quick"]
 
 SECONDS: Final = 15.0
-"""Time for everything, whatever hangs."""
+"""Time for all checks, whatever hangs."""
 
 QUICK_SECONDS: Final = 8.0
 
-_FILES: Final[Round] = (("config", files.configuration), ("modes", files.modes), ("agent", agent.state))
-_AWS: Final[Round] = (
+_MACHINE: Final[CheckGroup] = (
+    ("config", machine.configuration),
+    ("modes", machine.modes),
+    ("agent", machine.agent),
+)
+_AWS: Final[CheckGroup] = (
     ("aws files", aws_files.files),
     ("commands", aws_files.commands),
     ("aws", aws_files.aws_cli),
 )
-_KEYRING: Final[Round] = (("keyring", keyring.state), ("keyring", keyring.rivals))
-_PROFILES: Final[Round] = (("profile", profiles.calls),)
-_NETWORK: Final[Round] = (("source", source.checks), ("probe", doctor_probe.checks))
+_PROFILES: Final[CheckGroup] = (("keyring", machine.keyring), ("profile", profiles.calls))
+_NETWORK: Final[CheckGroup] = (("source", source.checks), ("probe", doctor_probe.checks))
 
 
 def examine(app: App, names: Iterable[str], *, probe: bool = False) -> list[Finding]:
-    """All checks, for these profiles or (no names) for every one.
-
-    Raises ConfigError for a name that the configuration does not have.
-    """
-    visit = _visit(app, names, SECONDS, probe=probe)
-    _check_known(visit)
-    return walk(visit, (_FILES, _AWS, (*_KEYRING, *_PROFILES, *_NETWORK)))
+    """All checks, for these profiles or (no names) for every one. Raises ConfigError for an unknown name."""
+    examination = _examination(app, names, SECONDS, probe=probe)
+    for name in () if isinstance(app.loaded, ConfigError) else examination.names:
+        if name.partition("@")[0] not in app.config.names:
+            app.config.profile(name)
+    return run_checks(examination, (_MACHINE, _AWS, (*_PROFILES, *_NETWORK)))
 
 
 def quick(app: App, names: Iterable[str] = ()) -> list[Finding]:
-    """The checks that take no network and mint nothing: what `setup` ends with."""
-    return walk(_visit(app, names, QUICK_SECONDS), (_FILES, _AWS, (*_KEYRING, *_PROFILES)))
+    """The checks that need no network and mint nothing; `setup` runs them."""
+    return run_checks(_examination(app, names, QUICK_SECONDS), (_MACHINE, _AWS, _PROFILES))
 
 
-def _check_known(visit: Visit) -> None:
-    loaded = visit.app.loaded
-    if isinstance(loaded, ConfigError):
-        return
-    for name in visit.names:
-        if name.partition("@")[0] not in loaded.names:
-            loaded.profile(name)
-
-
-def _visit(app: App, names: Iterable[str], seconds: float, *, probe: bool = False) -> Visit:
-    until = Deadline(min(seconds, app.deadline.left()))
-    return Visit(replace(app, deadline=until, may_ask=False), tuple(names), until, probe)
+def _examination(app: App, names: Iterable[str], seconds: float, *, probe: bool = False) -> Examination:
+    return Examination(app, tuple(names), Deadline(app.caller.deadline.left(seconds)), probe)

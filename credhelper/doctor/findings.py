@@ -1,4 +1,4 @@
-"""What a check finds: how bad it is, one sentence, and what to do about it."""
+"""Findings: a level, a sentence, and hints how to fix it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,7 @@ Level = Literal["fine", "note", "problem"]
 
 @dataclass(frozen=True)
 class Finding:
-    """One answer of one check.
-
-    'fine' needs nothing done, a 'note' is worth knowing and breaks nothing, with a 'problem' all is unfit.
-    `profile` is the one that it is about, None where it is about no single one.
-    """
+    """One result of a check. A 'note' is worth knowing and breaks nothing; `profile` is None for all."""
 
     level: Level
     check: str
@@ -28,7 +24,7 @@ class Finding:
     profile: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As `--json` shows it."""
+        """The finding as `doctor --json` prints it."""
         return {
             "level": self.level,
             "check": self.check,
@@ -39,36 +35,36 @@ class Finding:
 
 
 def fine(check: str, sentence: str, profile: str | None = None) -> Finding:
-    """Nothing to do."""
+    """Everything works."""
     return Finding("fine", check, sentence, (), profile)
 
 
 def note(check: str, sentence: str, *hints: str, profile: str | None = None) -> Finding:
-    """Worth knowing; everything works."""
+    """Worth knowing, although everything works."""
     return Finding("note", check, sentence, hints, profile)
 
 
 def problem(check: str, sentence: str, *hints: str, profile: str | None = None) -> Finding:
-    """Something does not work, or not as safely as it should."""
+    """Something does not work, or is not safe."""
     return Finding("problem", check, sentence, hints, profile)
 
 
-def trouble(check: str, error: CredhelperError, profile: str | None = None) -> Finding:
-    """An error of the house as a problem."""
-    return Finding("problem", check, error.sentence, advice(error), profile)
+def from_error(check: str, error: CredhelperError, profile: str | None = None) -> Finding:
+    """An error as a problem."""
+    return Finding("problem", check, error.sentence, hints_for(error), profile)
 
 
-def advice(error: CredhelperError) -> tuple[str, ...]:
-    """What to do about an error: what it says itself, or else what its kind calls for."""
-    return tuple(filter(None, error.hints)) or (_WHAT_TO_DO[error.status],)
+def hints_for(error: CredhelperError) -> tuple[str, ...]:
+    """The hints of an error, or a general one."""
+    return tuple(filter(None, error.hints)) or (_GENERAL_HINTS[error.status],)
 
 
-_WHAT_TO_DO: Final = {
-    1: "'credhelper.log' may say more; CREDHELPER_LOG=debug makes it",
+_GENERAL_HINTS: Final = {
+    1: "see credhelper.log; CREDHELPER_LOG=debug adds details to it",
     2: "correct it there",
-    3: "log in again, or replace the key, where these credentials come from",
+    3: "log in again, or replace the access key of the source",
     4: "allow it to the caller, or use another source",
-    5: "run 'credhelper login NAME', which asks ahead of time",
+    5: "run 'credhelper login NAME' to answer the prompts now",
     6: "check the network, the proxy, 'region' and 'endpoint_url'",
 }
-"""For errors that bring no hint, by their exit status."""
+"""Hints for errors that have none, by exit status."""

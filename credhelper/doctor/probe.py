@@ -1,6 +1,7 @@
-"""The proof: a session is minted and tried with a read that its task allows and that changes nothing.
+"""The check `--probe`: mint a session, and make one read with it that its task allows.
 
-Service control policies that deny root strike only here, in the member account: AssumeRoot itself succeeds.
+Only this shows a service control policy that denies root: it applies in the member account, where AssumeRoot
+itself succeeds.
 """
 
 from __future__ import annotations
@@ -11,9 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT
-from credhelper.deadline import Deadline
-from credhelper.doctor.cases import sound
-from credhelper.doctor.findings import advice, fine, note, problem, trouble
+from credhelper.doctor.findings import fine, from_error, hints_for, note, problem
+from credhelper.doctor.runner import ASK_SECONDS, valid_profiles
 from credhelper.errors import CredhelperError, HumanNeededError
 
 if TYPE_CHECKING:
@@ -21,11 +21,10 @@ if TYPE_CHECKING:
 
     from credhelper.credentials import AccessKey
     from credhelper.doctor.findings import Finding
-    from credhelper.doctor.runner import Visit
+    from credhelper.doctor.runner import Examination
     from credhelper.sessions.calls import StsCall
 
 MINT_SECONDS: Final = 10.0
-ASK_SECONDS: Final = 4.0
 READS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "IAMAuditRootUserCredentials": ("iam", "GetAccountSummary", {}),
     "IAMCreateRootUserPassword": ("iam", "GetLoginProfile", {}),
@@ -33,45 +32,44 @@ READS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "S3UnlockBucketPolicy": ("s3", "ListBuckets", {"MaxBuckets": 1}),
     "SQSUnlockQueuePolicy": ("sqs", "ListQueues", {"MaxResults": 1}),
 }
-"""For each root task, a read that its policy allows (the policy documents, version v1)."""
+"""A read that the policy of each root task allows (version v1 of the policies)."""
 
 _DENIED: Final = ("AccessDenied", "AccessDeniedException")
 _BY_ORGANIZATION: Final = re.compile(r"\b(?:service|resource) control policy\b")
 
 
-def checks(visit: Visit) -> Iterator[Finding]:
-    """Mint, ask who it is, read."""
-    for case in sound(visit) if visit.probe else ():
-        if not case.aimed:
-            hint = f"name one: 'credhelper doctor {case.name}@ACCOUNT --probe'"
-            yield note("probe", "not probed: it has no target of its own", hint, profile=case.name)
+def checks(examination: Examination) -> Iterator[Finding]:
+    """Probe each profile, if --probe is given."""
+    for each in valid_profiles(examination) if examination.probe else ():
+        if not each.has_target:
+            hint = f"name one: 'credhelper doctor {each.name}@ACCOUNT --probe'"
+            yield note("probe", "not probed: it has no target account", hint, profile=each.name)
             continue
-        for finding in _probe(case.call, visit):
-            yield replace(finding, profile=case.name)
+        for finding in _probe(each.call, examination):
+            yield replace(finding, profile=each.name)
 
 
-def _probe(call: StsCall, visit: Visit) -> Iterator[Finding]:
-    app = replace(visit.app, deadline=Deadline(visit.seconds(MINT_SECONDS)))
+def _probe(call: StsCall, examination: Examination) -> Iterator[Finding]:
+    provider = examination.provider(MINT_SECONDS)
     try:
-        access_key = app.provider().get(call, mode="mint").access_key
-        yield from _try(call, access_key, visit)
+        access_key = provider.get(call, mode="mint").access_key
+        yield from _try(call, access_key, examination)
     except HumanNeededError as error:
-        yield note("probe", f"not probed: {error.sentence}", *advice(error))
+        yield note("probe", f"not probed: {error.sentence}", *hints_for(error))
     except CredhelperError as error:
-        yield trouble("probe", error)
+        yield from_error("probe", error)
 
 
-def _try(call: StsCall, access_key: AccessKey, visit: Visit) -> Iterator[Finding]:
+def _try(call: StsCall, access_key: AccessKey, examination: Examination) -> Iterator[Finding]:
     from credhelper.aws.services import Services
 
     region = call.profile.get("region") or call.endpoint.region
     services = Services(replace(call.endpoint, region=region), call.source)
-    who = services.ask(access_key, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
+    who = services.ask(access_key, "sts", "GetCallerIdentity", examination.seconds(ASK_SECONDS))
     account = call.profile.account_id
     if account not in (None, who["Account"]):
-        yield problem(
-            "probe", f"the session is '{who['Arn']}', and not in account '{account}'", "do not use it"
-        )
+        sentence = f"the session is '{who['Arn']}', and not in account '{account}'"
+        yield problem("probe", sentence, "do not use it")
         return
     task = call.parameters["TaskPolicyArn"]["arn"] if call.profile.kind == ROOT else ""
     if short_task(task) not in READS:
@@ -79,9 +77,9 @@ def _try(call: StsCall, access_key: AccessKey, visit: Visit) -> Iterator[Finding
         return
     service, operation, parameters = READS[short_task(task)]
     try:
-        services.ask(access_key, service, operation, visit.seconds(ASK_SECONDS), **parameters)
+        services.ask(access_key, service, operation, examination.seconds(ASK_SECONDS), **parameters)
     except CredhelperError as error:
-        if error.code != "NoSuchEntity":  # root has no password: that is an answer
+        if error.code != "NoSuchEntity":  # the read worked: root has no password
             yield _refused(f"{service}:{operation}", str(who["Account"]), error)
             return
     yield fine("probe", f"minted: '{who['Arn']}', and '{service}:{operation}' works")
@@ -96,4 +94,4 @@ def _refused(what: str, account: str, error: CredhelperError) -> Finding:
             'add "Null": {"aws:AssumedRoot": "true"} to the condition of the statement that denies root',
             "under Control Tower, set ExemptAssumeRoot of the control AWS-GR_RESTRICT_ROOT_USER",
         )
-    return trouble("probe", error)
+    return from_error("probe", error)

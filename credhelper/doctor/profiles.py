@@ -1,4 +1,4 @@
-"""Each profile by itself, as far as that takes no network: its call, its endpoint, whom it would ask."""
+"""Checks of each profile that need no network: its call, its endpoint, its prompts."""
 
 from __future__ import annotations
 
@@ -10,83 +10,85 @@ from urllib.parse import urlsplit
 
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROLE, ROOT
-from credhelper.doctor.agent import switched_off
-from credhelper.doctor.cases import Broken, every
-from credhelper.doctor.findings import Finding, advice, fine, note, problem, trouble
+from credhelper.doctor.findings import Finding, fine, from_error, hints_for, note, problem
+from credhelper.doctor.machine import agent_off
+from credhelper.doctor.runner import InvalidProfile, all_profiles
 from credhelper.errors import HumanNeededError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from credhelper.doctor.cases import Case
-    from credhelper.doctor.runner import Visit
+    from credhelper.app import App
+    from credhelper.doctor.runner import Examination, ValidProfile
     from credhelper.sessions.calls import StsCall
 
 CHAINED_ROLE_SECONDS: Final = 3600
-"""What a session lasts at most that the session of another role has assumed (AssumeRole, API reference)."""
+"""The longest session of a role that another role's session assumes (AssumeRole, API reference)."""
 
 
-def calls(visit: Visit) -> Iterator[Finding]:
-    """Valid, without a loop, to an endpoint that is sound; and what a person would be asked."""
+def calls(examination: Examination) -> Iterator[Finding]:
+    """Whether each profile is valid and has no loop, and which prompts to expect."""
+    app = examination.app
     urls: dict[str, None] = {}
-    for case in every(visit):
-        if isinstance(case, Broken):
-            yield _no_call(case)
+    for each in all_profiles(examination):
+        if isinstance(each, InvalidProfile):
+            yield _invalid(each)
             continue
-        call = case.call
-        checks = (_region(call, visit), _bundle(call), _duration(call), _people(call), _cache(call, visit))
+        call = each.call
+        checks = (_region(call, app), _ca_bundle(call), _duration(call), _prompts(call), _cache(call, app))
         found = [finding for check in checks for finding in check]
         if not any(finding.level == "problem" for finding in found):
-            yield fine("profile", _spell(case), case.name)
+            yield fine("profile", _summary(each), each.name)
         for finding in found:
-            yield replace(finding, profile=case.name)
-        urls |= {call.endpoint.url: None} if call.endpoint.url else {}
-    yield from map(_override, urls)
+            yield replace(finding, profile=each.name)
+        if call.endpoint.url:
+            urls[call.endpoint.url] = None
+    yield from map(_endpoint, urls)
 
 
-def _no_call(case: Broken) -> Finding:
-    if isinstance(case.error, HumanNeededError):
-        return note("profile", case.error.sentence, *advice(case.error), profile=case.name)
-    return trouble("profile", case.error, case.name)
+def _invalid(profile: InvalidProfile) -> Finding:
+    error = profile.error
+    if isinstance(error, HumanNeededError):
+        return note("profile", error.sentence, *hints_for(error), profile=profile.name)
+    return from_error("profile", error, profile.name)
 
 
-def _spell(case: Case) -> str:
-    """What it does, in a line."""
-    call = case.call
+def _summary(checked: ValidProfile) -> str:
+    call = checked.call
     profile, where = call.profile, f"in {call.endpoint.region}"
     account = f"{profile.account_id} ({profile.account_name})" if profile.account_name else profile.account_id
     if profile.kind == ROLE:
         return f"AssumeRole {profile.get('role_arn')} {where}"
     if profile.kind == ROOT:
-        target = f"on {account}" if case.aimed else f"on {case.name}@ACCOUNT"
-        return f"AssumeRoot {short_task(call.parameters['TaskPolicyArn']['arn'])} {target} {where}"
+        target = account if checked.has_target else f"{checked.name}@ACCOUNT"
+        return f"AssumeRoot {short_task(call.parameters['TaskPolicyArn']['arn'])} on {target} {where}"
     return f"GetSessionToken {where}"
 
 
-def _bundle(call: StsCall) -> Iterator[Finding]:
+def _ca_bundle(call: StsCall) -> Iterator[Finding]:
     path = call.endpoint.ca_bundle
     if path is not None and not os.path.exists(path):
-        yield trouble("endpoint", call.profile.error_at("ca_bundle", f"names no file: '{path}'"))
+        yield from_error("endpoint", call.profile.error_at("ca_bundle", f"names no file: '{path}'"))
 
 
-def _region(call: StsCall, visit: Visit) -> Iterator[Finding]:
-    environ, profile = visit.app.environ, call.profile
-    named = (profile.get("sts_region"), profile.get("region"), call.source.region, environ.get("AWS_REGION"))
-    if not any((*named, environ.get("AWS_DEFAULT_REGION"))):
-        sentence = f"nothing names a region, so '{call.endpoint.region}' is used"
+def _region(call: StsCall, app: App) -> Iterator[Finding]:
+    profile, environ = call.profile, app.environ
+    regions = (profile.get("sts_region"), profile.get("region"), call.source.region)
+    if not any((*regions, environ.get("AWS_REGION"), environ.get("AWS_DEFAULT_REGION"))):
+        sentence = f"no region is configured, so '{call.endpoint.region}' is used"
         yield note("region", sentence, "set 'region' in [defaults]")
 
 
-def _override(url: str) -> Finding:
-    sentence = f"STS is asked at '{url}' and not at AWS's own endpoint"
-    who = "'endpoint_url' or AWS_ENDPOINT_URL_STS says so"
+def _endpoint(url: str) -> Finding:
+    sentence = f"STS is called at '{url}', not at AWS's own endpoint"
+    origin = "'endpoint_url' or AWS_ENDPOINT_URL_STS sets it"
     parts = urlsplit(url)
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
-        return problem("endpoint", f"{sentence}, and its answers travel unencrypted", f"{who}: use https")
-    return note("endpoint", sentence, f"{who}: unset it to use AWS's own")
+    if parts.scheme == "http" and not _is_loopback(parts.hostname or ""):
+        return problem("endpoint", f"{sentence}, and sessions travel unencrypted", f"{origin}: use https")
+    return note("endpoint", sentence, f"{origin}: unset it to use AWS's own")
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -99,28 +101,23 @@ def _duration(call: StsCall) -> Iterator[Finding]:
     if call.profile.kind == ROLE and chained and seconds > CHAINED_ROLE_SECONDS:
         yield problem(
             "duration",
-            f"it rests on another role, so AWS refuses 'duration_seconds' above {CHAINED_ROLE_SECONDS}",
+            f"its source is another role, so AWS refuses 'duration_seconds' above {CHAINED_ROLE_SECONDS}",
             f"set duration_seconds = {CHAINED_ROLE_SECONDS} in this profile",
         )
 
 
-def _people(call: StsCall) -> Iterator[Finding]:
-    """What a mint would ask of a person."""
-    ahead = f"'credhelper login {call.profile.name}' asks ahead of time"
+def _prompts(call: StsCall) -> Iterator[Finding]:
+    login = f"run 'credhelper login {call.profile.name}' to answer the prompt now"
     for hop in call.hops():
         if device := hop.parameters.get("SerialNumber"):
-            yield note("human", f"a mint asks for an MFA code of '{device}'", ahead)
+            yield note("human", f"a mint prompts for an MFA code of '{device}'", login)
     if call.profile.confirm:
-        yield note("human", "a mint asks somebody to confirm it", ahead)
+        yield note("human", "a mint prompts for a confirmation", login)
     if call.profile.require_reason:
         yield note("human", "a mint needs a reason", "give it with --reason or in CREDHELPER_REASON")
 
 
-def _cache(call: StsCall, visit: Visit) -> Iterator[Finding]:
-    kept = call.profile.cache
-    if kept == "memory" and (why := switched_off(visit.app)):
-        yield note(
-            "cache",
-            f"it is to be kept in the agent's memory, and {why}: every call mints",
-            "set 'cache' to true",
-        )
+def _cache(call: StsCall, app: App) -> Iterator[Finding]:
+    if call.profile.cache == "memory" and (why := agent_off(app)):
+        sentence = f"sessions are kept in the agent's memory only, and {why}: every call mints"
+        yield note("cache", sentence, "set 'cache' to true")

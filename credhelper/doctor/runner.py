@@ -1,7 +1,6 @@
-"""One visit of the doctor: the rounds walk side by side, whatever one of them hangs on.
+"""Runs the checks: groups of checks in parallel, each group in order, until a deadline.
 
-The checks of a round come one after the other. What they have found by the end of the visit counts; a check
-that fails, or that is still at it, is a finding itself.
+A check that fails, or that has not finished at the deadline, is a finding itself.
 """
 
 from __future__ import annotations
@@ -11,129 +10,192 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from credhelper.config.keys import ROOT
 from credhelper.deadline import Deadline, LateError, Running
-from credhelper.doctor.findings import Finding, problem, trouble
-from credhelper.errors import CredhelperError, UnreachableError
+from credhelper.doctor.findings import Finding, from_error, problem
+from credhelper.errors import ConfigError, CredhelperError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from credhelper.app import App
     from credhelper.aws.services import Services
+    from credhelper.config.profiles import Config, Profile
     from credhelper.credentials import AccessKey
+    from credhelper.sessions.calls import CallPlanner, StsCall
+    from credhelper.sessions.provider import SessionProvider
 
-    Check = Callable[["Visit"], Iterator[Finding]]
-    Round = Sequence[tuple[str, Check]]
+    Check = Callable[["Examination"], Iterator[Finding]]
+    CheckGroup = Sequence[tuple[str, Check]]
 
 GRACE: Final = 0.5
-"""Seconds after the end of a visit in which checks tidy up: what they have started is killed."""
+"""Seconds after the deadline for checks to clean up: the programs they have started are killed."""
 
-
-Answer = TypeVar("Answer")
 ASK_SECONDS: Final = 4.0
+"""The longest that one request to AWS may take."""
+
+PLACEHOLDER_ACCOUNT: Final = "000000000000"
+"""The target of a profile without one, where a check looks only at the caller's side."""
+
+Response = TypeVar("Response")
 
 
 @dataclass(frozen=True)
-class Visit:
-    """What is looked at: the profiles `names` (none: every one), until the time is over."""
+class Examination:
+    """One run of doctor, for the profiles `names` (none: every profile)."""
 
     app: App
     names: tuple[str, ...]
-    until: Deadline
+    deadline: Deadline
     probe: bool = False
 
     def seconds(self, at_most: float) -> float:
-        """The time that one question may take. Raises LateError where none is left."""
-        left = self.until.left(at_most)
+        """The time for one request. Raises LateError after the deadline."""
+        left = self.deadline.left(at_most)
         if left <= 0:
             raise LateError
         return left
 
+    def provider(self, at_most: float) -> SessionProvider:
+        """Gets credentials within these seconds, without a prompt. Raises LateError where none are left."""
+        return self.app.provider(deadline=Deadline(self.seconds(at_most)), prompts=False)
 
-class _Walk:
-    """One round under way."""
 
-    def __init__(self, visit: Visit, checks: Round) -> None:
-        self._visit = visit
+class _GroupRun:
+    """A group of checks, running in a thread."""
+
+    def __init__(self, examination: Examination, checks: CheckGroup) -> None:
+        self._examination = examination
         self._checks = checks
         self._found: list[Finding] = []
-        self._at = checks[0][0]
-        self._running = Running(self._go)
+        self._current = checks[0][0]
+        self._running = Running(self._run)
 
-    def _go(self) -> None:
+    def _run(self) -> None:
         for name, check in self._checks:
-            self._at = name
+            self._current = name
             try:
-                for finding in check(self._visit):
+                for finding in check(self._examination):
                     self._found.append(finding)
             except CredhelperError as error:
-                self._found.append(trouble(name, error))
+                self._found.append(from_error(name, error))
             except LateError:
                 self._found.append(_late(name))
-            except Exception as error:  # noqa: BLE001 - one check that is broken must not hide the others
+            except Exception as error:  # noqa: BLE001 - a broken check must not hide the others
                 self._found.append(_broken(name, error))
 
-    def end(self) -> list[Finding]:
-        """What it has found when the visit is over."""
+    def findings(self) -> list[Finding]:
+        """The findings when all checks have finished, or at the deadline."""
         try:
-            self._running.wait(self._visit.until.left() + GRACE)
+            self._running.wait(self._examination.deadline.left() + GRACE)
         except LateError:
-            return [*self._found, _late(self._at)]
+            return [*self._found, _late(self._current)]
         return self._found
 
 
-def walk(visit: Visit, rounds: Sequence[Round]) -> list[Finding]:
-    """All that these rounds find, in their order."""
-    walks = [_Walk(visit, checks) for checks in rounds]
-    return [finding for each in walks for finding in each.end()]
+def run_checks(examination: Examination, groups: Sequence[CheckGroup]) -> list[Finding]:
+    """The findings of all groups, in order."""
+    running = [_GroupRun(examination, checks) for checks in groups]
+    return [finding for each in running for finding in each.findings()]
 
 
 def _late(check: str) -> Finding:
-    return problem(
-        check, "this check did not come to its end in time", "look at one profile: 'credhelper doctor NAME'"
-    )
+    return problem(check, "this check did not finish in time", "check one profile: 'credhelper doctor NAME'")
 
 
 def _broken(check: str, error: Exception) -> Finding:
-    """A defect of ours, by its place and never by its text."""
+    """A bug in a check: where it is, and not its message, which may quote a secret."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{os.path.basename(frame.filename)} line {frame.lineno}"
     return problem(check, f"this check failed: {type(error).__name__} in {place}", "please report it: a bug")
 
 
 @dataclass(frozen=True)
-class Caller:
-    """Who signs the calls of some profiles, as AWS sees them.
+class ValidProfile:
+    """A profile with its call; `has_target` is false if the call's target is a placeholder."""
 
-    A service that has not answered once is in `silent`, and is not waited for again.
-    """
+    name: str
+    call: StsCall
+    has_target: bool
+
+    @property
+    def is_root(self) -> bool:
+        """Whether it is an AssumeRoot profile."""
+        return self.call.profile.kind == ROOT
+
+
+@dataclass(frozen=True)
+class InvalidProfile:
+    """A profile without a call, and the reason."""
+
+    name: str
+    error: CredhelperError
+
+
+def valid_profiles(examination: Examination) -> Iterator[ValidProfile]:
+    """The examined profiles that have a call."""
+    return (each for each in all_profiles(examination) if isinstance(each, ValidProfile))
+
+
+def all_profiles(examination: Examination) -> Iterator[ValidProfile | InvalidProfile]:
+    """The examined profiles; none if a file cannot be read, which other checks report."""
+    try:
+        config, planner = examination.app.config, examination.app.planner()
+    except ConfigError:
+        return
+    for name in examination.names or config.names:
+        yield _profile(name, config, planner)
+
+
+def _profile(name: str, config: Config, planner: CallPlanner) -> ValidProfile | InvalidProfile:
+    try:
+        profile, has_target = _with_target(name, config)
+        return ValidProfile(name, planner.call(profile), has_target)
+    except CredhelperError as error:
+        return InvalidProfile(name, error)
+
+
+def _with_target(name: str, config: Config) -> tuple[Profile, bool]:
+    """The profile; one without a target gets a placeholder that it allows. Raises ConfigError."""
+    if not config.is_open(name):
+        return config.profile(name), True
+    rules = {**config.table("defaults"), **config.table("profiles")[name]}
+    allowed, denied = ([*map(str, rules.get(f"{verb}_targets") or ())] for verb in ("allow", "deny"))
+    target = next((each for each in allowed if each not in denied), PLACEHOLDER_ACCOUNT)
+    return config.profile(f"{name}@{target}"), False
+
+
+@dataclass(frozen=True)
+class SourceIdentity:
+    """The caller of STS for some profiles, as AWS sees it; `silent` has the services that did not answer."""
 
     services: Services
     access_key: AccessKey
     account: str
     arn: str
-    visit: Visit
+    examination: Examination
     silent: dict[str, UnreachableError]
 
     def ask(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
-        """AWS's answer to one call. Raises CredhelperError."""
+        """The response to a request. Raises CredhelperError."""
         return self._unless_silent(
             service,
             lambda seconds: self.services.ask(self.access_key, service, operation, seconds, **parameters),
         )
 
     def pages(self, service: str, operation: str, **parameters: Any) -> list[dict[str, Any]]:
-        """All pages of a call. Raises CredhelperError."""
+        """All pages of a response. Raises CredhelperError."""
         return self._unless_silent(
             service,
             lambda seconds: self.services.pages(self.access_key, service, operation, seconds, **parameters),
         )
 
-    def _unless_silent(self, service: str, question: Callable[[float], Answer]) -> Answer:
+    def _unless_silent(self, service: str, request: Callable[[float], Response]) -> Response:
+        """The response, unless the service has been silent once: nothing waits for it a second time."""
         if service in self.silent:
             raise self.silent[service]
         try:
-            return question(self.visit.seconds(ASK_SECONDS))
+            return request(self.examination.seconds(ASK_SECONDS))
         except UnreachableError as error:
             self.silent[service] = error
             raise

@@ -1,72 +1,68 @@
-"""Whose credentials make the calls: whether they are there, STS can be reached, and its clock is ours."""
+"""Checks of the source credentials: whether they work, STS is reachable, and the clock is right."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
 from credhelper.config.keys import ROLE, ROOT
-from credhelper.deadline import Deadline
 from credhelper.doctor import organization
-from credhelper.doctor.cases import sound
-from credhelper.doctor.findings import advice, fine, note, problem, trouble
-from credhelper.doctor.runner import ASK_SECONDS, Caller
+from credhelper.doctor.findings import fine, from_error, hints_for, note, problem
+from credhelper.doctor.runner import ASK_SECONDS, SourceIdentity, valid_profiles
 from credhelper.errors import CredhelperError, HumanNeededError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
 
-    from credhelper.doctor.cases import Case
     from credhelper.doctor.findings import Finding
-    from credhelper.doctor.runner import Visit
+    from credhelper.doctor.runner import Examination, ValidProfile
     from credhelper.sessions.calls import Endpoint, StsCall
 
 SOURCE_SECONDS: Final = 8.0
-MACHINE: Final = re.compile(
+GENERATED_NAME: Final = re.compile(
     r"i-[0-9a-f]{8,}|(botocore|aws-?(cli|sdk)|session)\b.*|[\d-]*|.*\d{9,}.*", re.IGNORECASE
 )
-"""Session names that SDKs, instances and jobs give themselves."""
+"""Session names that SDKs, instances and jobs generate."""
 
 
-def checks(visit: Visit) -> Iterator[Finding]:
-    """Each source once, however many profiles rest on it, and what it may see of the organization."""
-    reached: dict[Endpoint, bool] = {}
+def checks(examination: Examination) -> Iterator[Finding]:
+    """Check each source once, for all profiles that use it, and for AssumeRoot its organization."""
+    reachable: dict[Endpoint, bool] = {}
     silent: dict[str, UnreachableError] = {}
-    for group in _by_source(sound(visit)):
+    for group in _by_source(valid_profiles(examination)):
         call = group[0].call
-        if call.endpoint not in reached:
-            reached[call.endpoint] = yield from _clock(call, visit)
-        if not reached[call.endpoint]:
+        if call.endpoint not in reachable:
+            reachable[call.endpoint] = yield from _clock(call, examination)
+        if not reachable[call.endpoint]:
             continue
-        caller = yield from _caller(call, visit, silent)
-        roots = [case for case in group if case.is_root]
-        if caller is not None and roots:
-            yield _person(call, caller)
-            yield from organization.checks(caller, roots)
+        identity = yield from _identity(call, examination, silent)
+        roots = [each for each in group if each.is_root]
+        if identity is not None and roots:
+            yield _person(call, identity)
+            yield from organization.checks(identity, roots)
 
 
-def _by_source(cases: Iterable[Case]) -> list[list[Case]]:
-    found: dict[tuple[str, Endpoint], list[Case]] = {}
-    for case in cases:
-        found.setdefault((case.call.signer_identity, case.call.endpoint), []).append(case)
+def _by_source(profiles: Iterable[ValidProfile]) -> list[list[ValidProfile]]:
+    found: dict[tuple[str, Endpoint], list[ValidProfile]] = {}
+    for each in profiles:
+        found.setdefault((each.call.signer_identity, each.call.endpoint), []).append(each)
     return list(found.values())
 
 
-def _clock(call: StsCall, visit: Visit) -> Generator[Finding, None, bool]:
-    """STS's clock, which it tells anybody; returns whether STS was there to tell it."""
+def _clock(call: StsCall, examination: Examination) -> Generator[Finding, None, bool]:
+    """Compare the clock with that of STS, which needs no credentials; returns whether STS answered."""
     from credhelper.aws import errors
     from credhelper.aws.services import Services
 
     region = call.endpoint.region
     try:
-        ahead = Services(call.endpoint, call.source).clock(visit.seconds(ASK_SECONDS))
+        ahead = Services(call.endpoint, call.source).clock(examination.seconds(ASK_SECONDS))
     except CredhelperError as error:
-        yield trouble("endpoint", error)
+        yield from_error("endpoint", error)
         return False
     if ahead is None:
-        yield note("clock", f"STS in '{region}' does not say what time it is", "look at the clock yourself")
+        yield note("clock", f"the response of STS in '{region}' has no date", "check the clock yourself")
     elif abs(ahead) > expiry.SKEW_WORTH_SAYING:
         yield problem(
             "clock",
@@ -74,61 +70,53 @@ def _clock(call: StsCall, visit: Visit) -> Generator[Finding, None, bool]:
             "set the clock: AWS refuses signatures that are more than 5 minutes off",
         )
     else:
-        yield fine("clock", f"STS in '{region}' answers, and its clock is ours")
+        yield fine("clock", f"STS in '{region}' answers, and the clock agrees with it")
     return True
 
 
-def _caller(
-    call: StsCall, visit: Visit, silent: dict[str, UnreachableError]
-) -> Generator[Finding, None, Caller | None]:
-    """The keys that would sign the call; returns whom AWS knows by them."""
+def _identity(
+    call: StsCall, examination: Examination, silent: dict[str, UnreachableError]
+) -> Generator[Finding, None, SourceIdentity | None]:
+    """Resolve the source credentials; returns the identity that AWS knows them by."""
     from credhelper.aws.services import Services
 
     if call.parent is not None and call.parent.profile.kind == ROOT:
-        yield note(
-            "source",
-            f"{call.signer} is a root session: it is not minted for a look",
-            "add --probe, which mints it",
-        )
+        sentence = f"{call.signer} is a root session: doctor mints it only with --probe"
+        yield note("source", sentence, "add --probe")
         return None
-    app = replace(visit.app, deadline=Deadline(visit.seconds(SOURCE_SECONDS)))
+    provider = examination.provider(SOURCE_SECONDS)
     try:
-        access_key = app.provider().source_key(call)
+        access_key = provider.source_key(call)
         services = Services(call.endpoint, call.source)
-        who = services.ask(access_key, "sts", "GetCallerIdentity", visit.seconds(ASK_SECONDS))
+        who = services.ask(access_key, "sts", "GetCallerIdentity", examination.seconds(ASK_SECONDS))
     except HumanNeededError as error:
-        yield note(
-            "source", f"not looked at, because a person would be asked: {error.sentence}", *advice(error)
-        )
+        yield note("source", f"not checked, because it would prompt: {error.sentence}", *hints_for(error))
     except CredhelperError as error:
-        yield trouble("source", error)
+        yield from_error("source", error)
     else:
         yield fine("source", f"{call.signer} is '{who['Arn']}'")
-        return Caller(services, access_key, who["Account"], who["Arn"], visit, silent)
+        return SourceIdentity(services, access_key, who["Account"], who["Arn"], examination, silent)
     return None
 
 
-def _person(call: StsCall, caller: Caller) -> Finding:
-    """Whether the session that calls AssumeRoot says who it was: AssumeRoot itself takes no name."""
-    kind, _, name = caller.arn.split(":", 5)[-1].partition("/")
+def _person(call: StsCall, identity: SourceIdentity) -> Finding:
+    """Whether the session that calls AssumeRoot names a person: AssumeRoot itself takes no session name."""
+    kind, _, name = identity.arn.split(":", 5)[-1].partition("/")
     if kind == "root":
-        return problem(
-            "person",
-            "AssumeRoot cannot be called with a root user's own credentials",
-            "use a role or an IAM user",
-        )
+        sentence = "AssumeRoot cannot be called with a root user's own credentials"
+        return problem("person", sentence, "use a role or an IAM user")
     fixed = _fixed_name(call)
-    if fixed is None and not (kind == "assumed-role" and MACHINE.fullmatch(name.rpartition("/")[2])):
-        return fine("person", f"the record of AWS will show '{name}' before AssumeRoot")
+    if fixed is None and not (kind == "assumed-role" and GENERATED_NAME.fullmatch(name.rpartition("/")[2])):
+        return fine("person", f"CloudTrail will show '{name}' as the caller of AssumeRoot")
     return note(
         "person",
-        f"the session before AssumeRoot does not say who it was: '{fixed or name}'",
+        f"the session that calls AssumeRoot does not name a person: '{fixed or name}'",
         'let its source be a role with role_session_name = "{user}@{host}", or one of IAM Identity Center',
     )
 
 
 def _fixed_name(call: StsCall) -> str | None:
-    """The session name that stands before AssumeRoot where it is the same for everybody."""
+    """The session name of the role that calls AssumeRoot, if it is the same for every user."""
     if call.parent is None or call.parent.profile.kind != ROLE:
         return None
     profile = call.parent.profile

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import app as apps
-from credhelper import hardening
+from credhelper import processes
 from credhelper.awsconfig import profiles
 from credhelper.config.settings import FLAG
 from credhelper.credentials import utc
@@ -112,7 +112,7 @@ def served(app: App, request: SessionRequest) -> Iterator[dict[str, str]]:
     from credhelper.run.credentials_server import CredentialsServer
 
     refuse_default_keys(profiles.read(app.environ))
-    hardening.close_memory()
+    processes.close_memory()
     call = _call(app, request)
     min_remaining = app.provider().min_remaining(call)
     first = _credentials(app, call, request)
@@ -120,7 +120,9 @@ def served(app: App, request: SessionRequest) -> Iterator[dict[str, str]]:
     def renew(mode: CacheMode) -> Credentials:
         """Get the session again, with a deadline that counts from now."""
         start = apps.Invocation(time.monotonic(), background=True)
-        return _credentials(apps.open_app(app.environ, start, app.said), call, replace(request, mode=mode))
+        return _credentials(
+            apps.open_app(app.environ, start, app.user_input), call, replace(request, mode=mode)
+        )
 
     with CredentialsServer(first, renew, min_remaining=min_remaining) as server:
         yield with_server(_environ(app, call), server.environ, _context(call, first))

@@ -360,7 +360,7 @@ class TestMfa:
 
         assert [call.action for call in sts.calls] == ["AssumeRole"]
         assert sts.calls[0].parameters["TokenCode"] == "123456"
-        texts = [path.read_text() for path in sandbox.files_of_ours() if path.is_file()]
+        texts = [path.read_text() for path in sandbox.files() if path.is_file()]
         assert not any("123456" in text for text in texts)
 
     def test_rejected_token_code_does_not_prompt(self, sandbox: Sandbox, sts: LoopbackSts) -> None:

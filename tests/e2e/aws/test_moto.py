@@ -1,4 +1,4 @@
-"""moto, whose STS others wrote, agrees with us about AssumeRole and GetSessionToken."""
+"""credhelper works with the independent STS of moto: AssumeRole and GetSessionToken."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture
 def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, moto: str) -> Desk:
-    """A laptop whose STS is moto's."""
+    """A sandbox whose STS is moto's."""
     sandbox.configure(PROFILES, endpoint=moto)
     return Desk(sandbox, monkeypatch)
 
 
 def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
-    """Whom moto takes the holder of these credentials for."""
+    """The identity of these credentials, according to moto."""
     client = botocore.session.Session().create_client(
         "sts",
         region_name="eu-west-1",
@@ -66,8 +66,7 @@ def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
     return found
 
 
-def test_assume_role(desk: Desk, moto: str) -> None:
-    """moto's session of a role is ours: account, ARN and life, and moto knows it again."""
+def test_moto_knows_the_role_session(desk: Desk, moto: str) -> None:
     credentials = desk.mint("developer").credentials
     arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk"
     assert (credentials.account_id, credentials.arn) == ("222233334444", arn)
@@ -75,15 +74,13 @@ def test_assume_role(desk: Desk, moto: str) -> None:
     assert identity(desk, moto, credentials)["Arn"] == arn
 
 
-def test_get_session_token(desk: Desk, moto: str) -> None:
-    """moto's session of a user is ours: the account and the life."""
+def test_moto_knows_the_user_session(desk: Desk, moto: str) -> None:
     credentials = desk.mint("mfa", code="123456").credentials
     assert credentials.account_id == "123456789012"
     assert 890 < credentials.expiration - time.time() <= 901
     assert identity(desk, moto, credentials)["Account"] == "123456789012"
 
 
-def test_through_the_program(sandbox: Sandbox, moto: str) -> None:
-    """The program's envelope is one that moto knows."""
+def test_moto_knows_the_programs_envelope(sandbox: Sandbox, moto: str) -> None:
     sandbox.configure(PROFILES, endpoint=moto)
     assert sandbox.get("developer")["AccountId"] == "222233334444"

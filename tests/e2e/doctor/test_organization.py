@@ -1,4 +1,4 @@
-"""`credhelper doctor`: what it asks of AWS, and the probe."""
+"""`credhelper doctor`: its requests to AWS, and --probe."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ role_arn = "arn:aws:iam::999988887777:role/Operator"
 source_profile = "org-admin"
 {settings}
 """
-"""A role of ours before AssumeRoot."""
+"""A role profile as the source of AssumeRoot."""
 
 
 def _rests_on_role(sandbox: Sandbox, settings: str = "") -> None:
@@ -38,7 +38,7 @@ def _rests_on_role(sandbox: Sandbox, settings: str = "") -> None:
 
 
 def _source_is(sandbox: Sandbox, sts: LoopbackSts, operation: str, **parameters: Any) -> None:
-    """Let the AWS profile that everything rests on hold a session of this call."""
+    """Put a session of this call into the source profile."""
     client = boto3.client(
         "sts",
         endpoint_url=sts.url,
@@ -54,29 +54,43 @@ def _source_is(sandbox: Sandbox, sts: LoopbackSts, operation: str, **parameters:
     sts.calls.clear()
 
 
+def sentence(sandbox: Sandbox, level: str, check: str, *arguments: str, **environ: str) -> str:
+    """The sentence of the only finding of this level and check."""
+    return consult(sandbox, *arguments, **environ).only(level, check)["sentence"]
+
+
+SSO = """\
+sso_account_id = 999988887777
+sso_start_url = https://a.invalid
+sso_region = eu-west-1
+sso_role_name = x
+"""
+
+
 class TestSource:
-    """Whose credentials make the calls."""
+    """Whose credentials sign the calls."""
 
-    def test_keys_that_aws_does_not_know(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
-        """One problem for all profiles that rest on them, and nothing is asked of the organization."""
+    def test_unknown_access_key_is_one_problem_for_all_profiles(
+        self, sandbox: Sandbox, aws: LoopbackAws
+    ) -> None:
         sandbox.aws_config(AWS_CONFIG.replace(SOURCE_KEY_ID, "AKIAGONE"))
-        found = consult(sandbox)
 
-        assert "AWS does not know the access key" in found.only("problem", "source")["sentence"]
+        assert "AWS does not know the access key" in sentence(sandbox, "problem", "source")
         assert aws.asked == []
 
-    def test_a_role_is_assumed(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """To see that it can be; the record has it, and no root session is made."""
+    def test_source_role_is_assumed_and_recorded(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         _rests_on_role(sandbox)
         found = consult(sandbox, "unlock-bucket")
 
         assert found.fit
         assert "profile 'before' is 'arn:aws:sts::999988887777:assumed-role/Operator/" in str(found)
-        assert [line["api"] for line in sandbox.audit()] == ["AssumeRole"]
-        assert sandbox.audit()[0]["program"] != "refresh ahead"
+        (line,) = sandbox.audit()
+        assert line["api"] == "AssumeRole"
+        assert line["program"] != "refresh ahead"
 
-    def test_a_role_that_is_refused(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """With the hint that `get` would give."""
+    def test_refused_source_role_has_the_hint_of_get(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         _rests_on_role(sandbox)
         sts.mode = faults.refuse("AccessDenied", "not authorized to perform: sts:AssumeRole")
         found = consult(sandbox, "unlock-bucket").only("problem", "source")
@@ -84,86 +98,76 @@ class TestSource:
         assert "not allowed: sts:AssumeRole" in found["sentence"]
         assert "trust policy" in found["hints"][0]
 
-    def test_a_person_would_be_asked(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """A code for the role before: a note, nobody is asked although there is a way, nothing minted."""
+    def test_source_that_prompts_is_a_note_and_nothing_prompts(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         asked = sandbox.home / "asked"
         ask = f'mfa_command = ["sh", "-c", "touch {asked}; echo 123456"]'
         _rests_on_role(sandbox, f'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\n{ask}')
         found = consult(sandbox, "unlock-bucket")
 
         assert found.fit
-        assert "a person would be asked" in found.only("note", "source")["sentence"]
+        assert "it would prompt" in found.only("note", "source")["sentence"]
         assert sts.count() == 0
         assert not asked.exists()
 
-    def test_a_root_session_is_not_minted_for_a_look(
+    def test_root_session_as_source_is_not_minted(
         self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
     ) -> None:
-        """A profile that rests on AssumeRoot is not followed."""
         sandbox.configure(PROFILES + 'source_profile = "unlock-bucket"\n')
-        found = consult(sandbox, "developer")
 
-        assert "is a root session" in found.only("note", "source")["sentence"]
+        assert "is a root session" in sentence(sandbox, "note", "source", "developer")
         assert sts.count() == 0
 
-    def test_a_loop_through_other_programs(
-        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    @pytest.mark.parametrize(
+        ("section", "said", "hints"),
+        [
+            (f"credential_process = {PROGRAM} get developer\n", "profiles form a loop", None),
+            (
+                SSO,
+                "the login of AWS profile 'org-admin' has expired or was never made",
+                ["run 'aws sso login --profile org-admin'"],
+            ),
+            ("credential_process = sh -c 'printf \"\\033[2Jno\" >&2; exit 1'\n", "\\x1b[2Jno", None),
+        ],
+        ids=["a loop through another program", "no login", "a program that fails"],
+    )
+    def test_source_that_fails_is_a_problem(
+        self, sandbox: Sandbox, aws: LoopbackAws, section: str, said: str, hints: list[str] | None
     ) -> None:
-        """A source that runs us for the profile that it is the source of."""
-        sandbox.aws_config(f"[profile org-admin]\ncredential_process = {PROGRAM} get developer\n")
-        found = consult(sandbox, "developer")
+        sandbox.aws_config(f"[profile org-admin]\n{section}")
+        found = consult(sandbox, "developer").only("problem", "source")
 
-        assert "profiles form a loop" in found.only("problem", "source")["sentence"]
-
-    def test_a_login_that_was_never_made(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """The command that makes it is in the hint."""
-        sso = "sso_start_url = https://a.invalid\nsso_region = eu-west-1\nsso_role_name = x\n"
-        sandbox.aws_config(f"[profile org-admin]\nsso_account_id = 999988887777\n{sso}")
-        found = consult(sandbox).only("problem", "source")
-
-        assert "the login of AWS profile 'org-admin' has expired or was never made" in found["sentence"]
-        assert found["hints"] == ["run 'aws sso login --profile org-admin'"]
-
-    def test_a_program_that_fails(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """Its own words are in the sentence, without its control characters."""
-        sandbox.aws_config(
-            "[profile org-admin]\ncredential_process = sh -c 'printf \"\\033[2Jno\" >&2; exit 1'\n"
-        )
-
-        assert "\\x1b[2Jno" in consult(sandbox, "developer").only("problem", "source")["sentence"]
+        assert said in found["sentence"]
+        assert hints in (None, found["hints"])
 
 
 class TestClockAndEndpoint:
     """STS itself, asked without a signature."""
 
     @pytest.mark.parametrize("minutes", [-4, 4])
-    def test_a_clock_that_is_good_enough(
+    def test_clock_within_5_minutes_is_fine(
         self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, minutes: int
     ) -> None:
-        """AWS accepts 5 minutes."""
         sts.clock_offset = minutes * 60
 
         assert consult(sandbox, "developer").of("fine", "clock")
 
     @pytest.mark.parametrize(("jump", "said"), [("+1h", "60 min ahead of"), ("-6m", "6 min behind")])
-    def test_a_clock_that_is_wrong(self, sandbox: Sandbox, aws: LoopbackAws, jump: str, said: str) -> None:
-        """The real program under another clock: by how much, and which way."""
+    def test_wrong_clock_is_a_problem(self, sandbox: Sandbox, aws: LoopbackAws, jump: str, said: str) -> None:
         faked = {"LD_PRELOAD": requirements.faketime(), "DONT_FAKE_MONOTONIC": "1", "FAKETIME": jump}
-        found = consult(sandbox, "developer", **faked).only("problem", "clock")
 
-        assert found["sentence"] == f"this machine's clock is wrong: it is {said} AWS's"
+        said = f"this machine's clock is wrong: it is {said} AWS's"
+        assert sentence(sandbox, "problem", "clock", "developer", **faked) == said
 
-    def test_nobody_there(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
-        """A port that nobody listens at: one problem, and no source is asked for in vain."""
+    def test_unreachable_sts_is_the_only_problem(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         found = consult(sandbox, AWS_ENDPOINT_URL_STS="http://127.0.0.1:9")
 
-        assert len(found.of("problem")) == 1
-        assert (
-            "cannot connect to STS at 'http://127.0.0.1:9'" in found.only("problem", "endpoint")["sentence"]
-        )
+        (said,) = found.of("problem")
+        assert "cannot connect to STS at 'http://127.0.0.1:9'" in said
+        assert found.of("problem", "endpoint") == [said]
 
-    def test_a_captive_portal(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
-        """A web page is no answer."""
+    def test_captive_portal_is_a_problem(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         aws.page = faults.PORTAL.body
         found = consult(sandbox, AWS_ENDPOINT_URL_STS=aws.url).only("problem", "endpoint")
 
@@ -172,7 +176,7 @@ class TestClockAndEndpoint:
 
 
 class TestPerson:
-    """Whether AWS's record will say who it was before AssumeRoot."""
+    """Whether CloudTrail will show a person as the caller of AssumeRoot."""
 
     @pytest.mark.parametrize(
         ("settings", "level"),
@@ -182,10 +186,9 @@ class TestPerson:
             ('role_session_name = "ops"\nsource_identity = "{user}"', "fine"),
         ],
     )
-    def test_a_role_of_ours(
-        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, settings: str, level: str
+    def test_role_profile_as_source(
+        self, sandbox: Sandbox, aws: LoopbackAws, settings: str, level: str
     ) -> None:
-        """By its session name or its source identity."""
         _rests_on_role(sandbox, settings)
 
         assert consult(sandbox, "unlock-bucket").only(level, "person")
@@ -198,30 +201,29 @@ class TestPerson:
             ("botocore-session-1700000000", "note"),
         ],
     )
-    def test_a_session_from_elsewhere(
+    def test_other_session_as_source(
         self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, name: str, level: str
     ) -> None:
-        """IAM Identity Center names it after the person, instances and SDKs do not."""
+        """IAM Identity Center names sessions after the user, instances and SDKs do not."""
         role = f"{ROLE}/AWSReservedSSO_Admin_1"
         _source_is(sandbox, sts, "assume_role", RoleArn=role, RoleSessionName=name)
-        found = consult(sandbox, "unlock-bucket").only(level, "person")
 
-        assert name in found["sentence"]
+        assert name in sentence(sandbox, level, "person", "unlock-bucket")
 
-    def test_a_root_user(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """It cannot call AssumeRoot at all."""
+    def test_root_user_as_source_is_a_problem(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         policy = {"arn": "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"}
         _source_is(sandbox, sts, "assume_root", TargetPrincipal=MANAGER, TaskPolicyArn=policy)
 
-        assert "a root user's own" in consult(sandbox, "unlock-bucket").only("problem", "person")["sentence"]
+        assert "a root user's own" in sentence(sandbox, "problem", "person", "unlock-bucket")
 
-    def test_only_before_assume_root(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """For AssumeRole nothing is asked of the organization, and nobody has to be named before it."""
+    def test_assume_role_needs_neither_organization_nor_person(
+        self, sandbox: Sandbox, aws: LoopbackAws
+    ) -> None:
         found = consult(sandbox, "developer")
 
-        assert not [
-            each for each in found.findings if each["check"] in ("person", "features", "organization")
-        ]
+        assert not {each["check"] for each in found.findings} & {"person", "features", "organization"}
         assert aws.asked == []
 
 
@@ -230,25 +232,22 @@ ORGANIZATION = "organizations:DescribeOrganization"
 DELEGATES = "organizations:ListDelegatedAdministrators"
 ACCOUNT = "organizations:DescribeAccount"
 ELSEWHERE = {"Organization": {"Id": "o-1", "MasterAccountId": "123456789012"}}
+IAM_ONLY = {FEATURES: {"EnabledFeatures": ["RootCredentialsManagement"]}}
+DELEGATED = {ORGANIZATION: ELSEWHERE, DELEGATES: {"DelegatedAdministrators": [{"Id": MANAGER}]}}
+NOT_MANAGEMENT = Refusal("AccountNotManagementOrDelegatedAdministrator")
+NOT_IN_USE = Refusal("AWSOrganizationsNotInUseException")
+NOT_IN_ORGANIZATION = "account '111122223333' is not in the organization of the caller"
 
 
 class TestOrganization:
-    """What AssumeRoot needs there, and what the caller may not see."""
+    """What AssumeRoot needs of the organization."""
 
     @pytest.mark.parametrize(
         ("features", "organization", "account"),
         [
             (
-                (
-                    {FEATURES: {"EnabledFeatures": ["RootCredentialsManagement"]}},
-                    "problem",
-                    "S3 and SQS need it",
-                ),
-                (
-                    {ORGANIZATION: ELSEWHERE, DELEGATES: {"DelegatedAdministrators": [{"Id": MANAGER}]}},
-                    "fine",
-                    "account '999988887777' is the delegated administrator for IAM",
-                ),
+                (IAM_ONLY, "problem", "S3 and SQS need it"),
+                (DELEGATED, "fine", f"account '{MANAGER}' is the delegated administrator for IAM"),
                 ({ACCOUNT: {"Account": {"State": "SUSPENDED"}}}, "problem", "is SUSPENDED"),
             ),
             (
@@ -256,46 +255,35 @@ class TestOrganization:
                 (
                     {ORGANIZATION: DENIED},
                     "note",
-                    "whether the caller is IAM's delegated administrator cannot",
+                    "whether the caller is IAM's delegated administrator",
                 ),
                 ({ACCOUNT: DENIED}, "note", "the state of account '111122223333' cannot be seen"),
             ),
             (
                 ({FEATURES: Refusal("ServiceAccessNotEnabled")}, "problem", "IAM has no trusted access"),
                 ({ORGANIZATION: ELSEWHERE}, "problem", "is neither the management account nor"),
-                (
-                    {ACCOUNT: Refusal("AccountNotFoundException")},
-                    "problem",
-                    "account '111122223333' is not in the organization of the caller",
-                ),
+                ({ACCOUNT: Refusal("AccountNotFoundException")}, "problem", NOT_IN_ORGANIZATION),
             ),
             (
-                (
-                    {FEATURES: Refusal("AccountNotManagementOrDelegatedAdministrator")},
-                    "problem",
-                    "account '999988887777' is neither the management account nor",
-                ),
+                ({FEATURES: NOT_MANAGEMENT}, "problem", f"account '{MANAGER}' is neither the management"),
                 ({ORGANIZATION: ELSEWHERE, DELEGATES: DENIED}, "note", "cannot be seen"),
                 ({ACCOUNT: {"Account": {"State": "PENDING_CLOSURE"}}}, "problem", "is PENDING_CLOSURE"),
             ),
             (
                 ({FEATURES: Refusal("OrganizationNotFound")}, "problem", "is in no organization"),
-                (
-                    {ORGANIZATION: Refusal("AWSOrganizationsNotInUseException")},
-                    "problem",
-                    "is in no organization",
-                ),
+                ({ORGANIZATION: NOT_IN_USE}, "problem", "is in no organization"),
                 ({ACCOUNT: {"Account": {"Status": "ACTIVE"}}}, "fine", "is ACTIVE"),
             ),
             (
                 ({FEATURES: Refusal("OrganizationNotInAllFeaturesMode")}, "problem", "billing only"),
-                ({}, "fine", "account '999988887777' is the management account"),
+                ({}, "fine", f"account '{MANAGER}' is the management account"),
                 ({}, "fine", "account '111122223333' (Payments) is ACTIVE"),
             ),
         ],
     )
-    def test_what_aws_says(self, sandbox: Sandbox, aws: LoopbackAws, features, organization, account) -> None:
-        """A problem where AssumeRoot cannot work, a note where it cannot be seen; the rest is fine."""
+    def test_organization_without_root_access_is_a_problem_and_unreadable_is_a_note(
+        self, sandbox: Sandbox, aws: LoopbackAws, features, organization, account
+    ) -> None:
         answers = {"features": features, "organization": organization, "target": account}
         for answer, _, _ in answers.values():
             aws.answers |= answer
@@ -305,22 +293,23 @@ class TestOrganization:
             assert said in found.only(level, check)["sentence"]
         assert len(found.of("problem")) == sum(level == "problem" for _, level, _ in answers.values())
 
-    def test_the_other_feature(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
-        """Tasks of IAM need the other one, also where the target is open; no account is looked at then."""
+    def test_iam_task_without_target_needs_its_feature_and_no_account(
+        self, sandbox: Sandbox, aws: LoopbackAws
+    ) -> None:
         aws.answers[FEATURES] = {"EnabledFeatures": ["RootSessions"]}
         found = consult(sandbox, "audit-root")
 
         assert "RootCredentialsManagement is not enabled" in found.only("problem", "features")["sentence"]
         assert ACCOUNT not in [name for name, _, _ in aws.asked]
 
-    def test_the_management_account_as_target(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
-        """Its root is out of reach of AssumeRoot."""
-        found = consult(sandbox, f"audit-root@{MANAGER}").only("problem", "target")
+    def test_management_account_as_target_is_a_problem(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
+        said = sentence(sandbox, "problem", "target", f"audit-root@{MANAGER}")
 
-        assert "is the management account itself" in found["sentence"]
+        assert "is the management account itself" in said
 
-    def test_asked_once_however_many_profiles(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
-        """Profiles that share a source and a target share the answers."""
+    def test_profiles_with_one_source_and_target_share_the_requests(
+        self, sandbox: Sandbox, aws: LoopbackAws
+    ) -> None:
         again = "".join(
             f'[profiles.p{n}]\ntarget_principal = "payments-prod"\ntask_policy_arn = "SQSUnlockQueuePolicy"\n'
             for n in range(30)
@@ -330,8 +319,7 @@ class TestOrganization:
 
         assert sorted(name for name, _, _ in aws.asked) == sorted([FEATURES, ORGANIZATION, ACCOUNT])
 
-    def test_hostile_answers(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
-        """Names of accounts and messages of AWS move no cursor: `consult` looks at every sentence."""
+    def test_control_characters_from_aws_are_escaped(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         aws.answers[ACCOUNT] = {"Account": {"Name": "\x1b[2J\u202eevil", "State": "ACTIVE"}}
         aws.answers[DELEGATES] = Refusal("AccessDenied\x07", "\x1b]0;x\x07")
         aws.answers[ORGANIZATION] = ELSEWHERE
@@ -349,10 +337,11 @@ TASKS = {
 
 
 class TestProbe:
-    """A session, minted and tried."""
+    """--probe: a session, minted and tried."""
 
-    def test_every_task(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """Each is tried with the read that its policy allows, signed by its own session; all are recorded."""
+    def test_each_task_is_tried_with_its_read_and_recorded(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         tables = [
             f'[profiles.{task}]\ntask_policy_arn = "{task}"\ntarget_principal = "111122223333"\n'
             for task in TASKS
@@ -367,8 +356,9 @@ class TestProbe:
         assert reads == list(zip(TASKS.values(), minted, strict=True))
         assert [line["access_key_id"] for line in sandbox.audit()] == minted
 
-    def test_an_scp_that_denies_root(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """AssumeRoot works and nothing else does: the sentence names the condition key."""
+    def test_scp_that_denies_root_is_a_problem_with_the_condition_key(
+        self, sandbox: Sandbox, aws: LoopbackAws
+    ) -> None:
         aws.answers["s3:ListBuckets"] = DENIED_BY_SCP
         found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
 
@@ -377,23 +367,18 @@ class TestProbe:
         assert '"Null": {"aws:AssumedRoot": "true"}' in found["hints"][0]
         assert consult(sandbox, "unlock-bucket").fit
 
-    def test_another_refusal(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """Quoted as it came."""
+    def test_refused_read_or_mint_is_a_problem(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         aws.answers["s3:ListBuckets"] = Refusal("AccessDenied", "no", 403)
-        found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
+        probe = ("problem", "probe", "unlock-bucket", "--probe")
+        assert sentence(sandbox, *probe) == "AWS refused 's3:ListBuckets' (AccessDenied): no"
 
-        assert found["sentence"] == "AWS refused 's3:ListBuckets' (AccessDenied): no"
-
-    def test_a_mint_that_is_refused(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """With the hints of `get`, and in the record."""
         sts.mode = faults.refuse("AccessDenied", "not authorized to perform: sts:AssumeRoot")
-        found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
+        assert "not allowed: sts:AssumeRoot" in sentence(sandbox, *probe)
+        assert sandbox.audit()[-1]["outcome"] == "refused"
 
-        assert "not allowed: sts:AssumeRoot" in found["sentence"]
-        assert sandbox.audit()[0]["outcome"] == "refused"
-
-    def test_confirmation(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """Nobody is asked: a note without --yes and --reason, a session with them."""
+    def test_confirmation_is_a_note_without_yes_and_reason(self, sandbox: Sandbox, aws: LoopbackAws) -> None:
         rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nconfirm = true\nrequire_reason = true\n'
         sandbox.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
         without = consult(sandbox, "unlock-bucket", "--probe")
@@ -403,8 +388,9 @@ class TestProbe:
         assert given.of("fine", "probe")
         assert [line["reason"] for line in sandbox.audit()] == ["ticket 4711"]
 
-    def test_roles_and_open_targets(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """A role is asked who it is, and so is a task that we do not know; an open target is not probed."""
+    def test_role_and_unknown_task_are_minted_and_no_target_is_a_note(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         unknown = 'task_policy_arn = "arn:aws:iam::aws:policy/root-task/OfTomorrow"\n'
         sandbox.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', unknown))
         found = consult(sandbox, "--probe")
@@ -416,20 +402,20 @@ class TestProbe:
         assert "audit-root@ACCOUNT --probe" in said["audit-root"]["hints"][0]
         assert sts.count("AssumeRoot", "AssumeRole") == 2
 
-    def test_a_session_in_another_account(self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws) -> None:
-        """A trust in the endpoint that is misplaced shows."""
+    def test_session_in_another_account_is_a_problem(
+        self, sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws
+    ) -> None:
         original = sts._root
         sts._root = lambda caller, parameters: original(
             caller, {**parameters, "TargetPrincipal": "210987654321"}
         )
-        found = consult(sandbox, "unlock-bucket", "--probe").only("problem", "probe")
+        said = sentence(sandbox, "problem", "probe", "unlock-bucket", "--probe")
 
-        assert "'arn:aws:iam::210987654321:root', and not in account '111122223333'" in found["sentence"]
+        assert "'arn:aws:iam::210987654321:root', and not in account '111122223333'" in said
 
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    """moto's server."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -437,8 +423,9 @@ def moto() -> Iterator[str]:
     server.stop()
 
 
-def test_moto_agrees(sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, moto: str) -> None:
-    """The organization and the services of others: all is fine, one account is there and one is not."""
+def test_organization_and_services_of_moto_are_fine(
+    sandbox: Sandbox, sts: LoopbackSts, aws: LoopbackAws, moto: str
+) -> None:
     keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x", "region_name": "us-east-1"}
     client = boto3.client("organizations", endpoint_url=moto, **keys)
     manager = client.create_organization(FeatureSet="ALL")["Organization"]["MasterAccountId"]
