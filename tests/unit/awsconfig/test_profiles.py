@@ -82,6 +82,24 @@ def test_profile_in_both_files_has_the_keys_of_the_credentials_file(environ: dic
     assert (both["aws_access_key_id"], both["region"]) == ("AKIAFROMCREDENTIALS", "us-west-2")
 
 
+@pytest.mark.parametrize(
+    ("profile", "place"),
+    [
+        ("default", ("config", 1)),
+        ("with spaces", ("config", 8)),
+        ("both", ("credentials", 1)),
+        ("alone", ("credentials", 5)),
+        ("corp", None),
+        ("preview", None),
+    ],
+)
+def test_place_of_a_profile_is_its_file_and_line(
+    environ: dict[str, str], profile: str, place: tuple[str, int] | None
+) -> None:
+    found = profiles.place_of(profiles.read(environ), profile)
+    assert (found and (os.path.basename(found[0]), found[1])) == place
+
+
 def test_missing_files_are_empty(tmp_path: Path) -> None:
     files = profiles.read(
         {"AWS_CONFIG_FILE": str(tmp_path / "no"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "neither")}
