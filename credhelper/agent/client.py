@@ -47,11 +47,6 @@ class Lease:
         else:
             self.drop()
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other callers get the outcome."""
-        return bool(self._pending.lease) and self._pending.connection is not None
-
     def put(self, body: bytes, thresholds: ExpiryThresholds, of: str, label: str) -> bool | None:
         """Share these bytes; whether the agent keeps them: not after a `clear`. None: they are not shared."""
         if len(body) > wire.LARGEST_BODY:

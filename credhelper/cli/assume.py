@@ -185,10 +185,8 @@ def _input(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _given(keys: tuple[Key, ...], options: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters among the options, in the API's shape."""
-    given = {key: options[key.name] for key in keys if options[key.name] not in (None, ())}
-    return {
-        key.name: assume_options.parse(key, text if key.is_list else [text]) for key, text in given.items()
-    }
+    given = [(key, options[key.name]) for key in keys if options[key.name] not in (None, ())]
+    return {key.name: assume_options.parse(key, text if key.is_list else [text]) for key, text in given}
 
 
 def _prompt(key: Key, kind: Kind) -> str:

@@ -127,7 +127,7 @@ V1 = Path(__file__).parents[3] / ".venv-awscli/bin/python"
 
 @pytest.fixture(name="machine")
 def _machine(tmp_path: Path) -> Sandbox:
-    """AWS files with two profiles, files that the command lines name, and no configuration of ours."""
+    """AWS files with two profiles and the files that the command lines name, without config.toml."""
     machine = Sandbox(tmp_path / "home")
     machine.aws_config(AWS_CONFIG + OTHER)
     machine.environ |= {"AWS_PROFILE": "org-admin", "AWS_DEFAULT_REGION": "eu-west-1"}
@@ -205,16 +205,14 @@ def _compare(machine: Sandbox, python: str, lines: list[list[str]]) -> None:
     assert different == []
 
 
-def test_as_version_2_of_the_aws_cli(machine: Sandbox) -> None:
-    """More than thirty command lines for AssumeRole: the same operation, parameters, signer and region."""
+def test_requests_equal_those_of_aws_cli_v2(machine: Sandbox) -> None:
     requirements.program("/usr/bin/aws")
     assert len(ROLES) > 30
 
     _compare(machine, "/usr/bin/python3", [["assume-role", *line] for line in ROLES])
 
 
-def test_as_version_1_of_the_aws_cli(machine: Sandbox) -> None:
-    """The same for what Debian's version 2 does not know yet: provided contexts, and all of AssumeRoot."""
+def test_requests_equal_those_of_aws_cli_v1(machine: Sandbox) -> None:
     requirements.program(str(V1))
 
     _compare(machine, str(V1), VERSION_1)
