@@ -58,9 +58,7 @@ def find_conflicts(
             found += _in_section(credentials, section, _IN_CREDENTIALS)
     for name in names:
         if "=" in name:
-            problem = (
-                f"the SDKs for JavaScript, Rust and C++ do not find profile '{name}': its name has a '='"
-            )
+            problem = f"the SDKs for JavaScript, Rust and C++ cannot find profile '{name}': it has a '='"
             found.append(Conflict(problem, "give it another name"))
     for variable in _IN_ENVIRONMENT:
         if environ.get(variable):
