@@ -28,7 +28,7 @@ def refusal(file: IniFile, entries: tuple[Entry, ...] = ENTRIES) -> str:
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_block_in_a_real_file_changes_nothing_else_and_leaves_no_trace(config: Path, name: str) -> None:
+def test_block_in_a_real_file_changes_nothing_else_and_leaves_no_trace(config, name):
     before = write(config, FILES[name])
     others = load_config(before.path)
     config_file.replace(before, block.with_block(before, ENTRIES), reads)
@@ -41,25 +41,25 @@ def test_block_in_a_real_file_changes_nothing_else_and_leaves_no_trace(config: P
     assert config.read_bytes() == FILES[name]
 
 
-def test_block_has_a_comment_and_an_empty_line_before_it() -> None:
+def test_block_has_a_comment_and_an_empty_line_before_it():
     file = IniFile("config", b"[default]\nregion = eu-west-1\n")
     assert block.with_block(file, ENTRIES) == file.text + b"\n" + WRITTEN.encode()
     assert block.with_block(IniFile("config", b""), ENTRIES) == WRITTEN.encode()
 
 
-def test_block_has_the_line_ends_of_the_file() -> None:
+def test_block_has_the_line_ends_of_the_file():
     file = IniFile("config", b"[default]\r\n")
     ours = block.with_block(file, ENTRIES).removeprefix(file.text)
     assert ours.count(b"\r\n") == ours.count(b"\n") == WRITTEN.count("\n") + 1
 
 
-def test_default_profile_has_the_header_that_every_sdk_knows(config: Path) -> None:
+def test_default_profile_has_the_header_that_every_sdk_knows(config):
     write(config, block.with_block(IniFile("config", b""), [Entry("default", "x")]))
     assert b"[default]\n" in config.read_bytes()
     assert load_config(str(config))["profiles"] == {"default": {"credential_process": "x"}}
 
 
-def test_changed_entries_replace_the_old_ones_in_place() -> None:
+def test_changed_entries_replace_the_old_ones_in_place():
     above, below = b"[profile a]\nregion = eu-west-1\n", b"\n# more\n[profile b]\nregion = eu-west-1"
     file = IniFile("config", block.with_block(IniFile("config", above), ENTRIES) + below)
     changed = IniFile("config", block.with_block(file, ENTRIES[:1]))
@@ -68,12 +68,12 @@ def test_changed_entries_replace_the_old_ones_in_place() -> None:
     assert block.with_block(changed, []) == above + below
 
 
-def test_text_below_a_removed_block_keeps_its_line() -> None:
+def test_text_below_a_removed_block_keeps_its_line():
     file = IniFile("config", block.with_block(IniFile("config", b"[profile a]"), ENTRIES) + b"[b]")
     assert block.without_block(file) == b"[profile a]\n[b]"
 
 
-def test_file_without_a_block_has_no_entries_and_stays_as_it_is() -> None:
+def test_file_without_a_block_has_no_entries_and_stays_as_it_is():
     for text in FILES.values():
         file = IniFile("config", text)
         assert block.without_block(file) == text
@@ -95,7 +95,7 @@ def test_file_without_a_block_has_no_entries_and_stays_as_it_is() -> None:
     ],
 )
 @pytest.mark.parametrize("below", [False, True])
-def test_same_name_outside_the_block_is_refused_with_its_line(header: bytes, *, below: bool) -> None:
+def test_same_name_outside_the_block_is_refused_with_its_line(header, below):
     text = b"[profile a]\n\n" + header + b"\nregion = eu-west-1\n"
     if below:
         text = block.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
@@ -104,18 +104,18 @@ def test_same_name_outside_the_block_is_refused_with_its_line(header: bytes, *, 
     assert message == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
 
 
-def test_botocore_refuses_a_file_with_a_duplicate_profile(config: Path) -> None:
+def test_botocore_refuses_a_file_with_a_duplicate_profile(config):
     write(config, WRITTEN.encode() + b"[profile developer]\n")
     assert not reads(str(config))
 
 
 @pytest.mark.parametrize("header", [b"[default]", b"[profile default]"])
-def test_both_spellings_of_the_default_profile_are_one_name(header: bytes) -> None:
+def test_both_spellings_of_the_default_profile_are_one_name(header):
     message = refusal(IniFile("config", header), (Entry("default", "x"),))
     assert message.startswith("'config' line 1: profile 'default' exists already")
 
 
-def test_sso_session_or_service_of_the_same_name_is_no_conflict() -> None:
+def test_sso_session_or_service_of_the_same_name_is_no_conflict():
     text = b"[sso-session developer]\nsso_region = eu-west-1\n[services developer]\n[developer]\n"
     assert block.with_block(IniFile("config", text), ENTRIES).startswith(text)
 
@@ -132,13 +132,10 @@ def test_sso_session_or_service_of_the_same_name_is_no_conflict() -> None:
         (2 * WRITTEN.encode(), "line 11: a second '# BEGIN credhelper': the first is in line 1"),
         (b"# BEGIN credhelper\r" + WRITTEN.encode(), "line 2: a second '# BEGIN credhelper'"),
         (WRITTEN.encode() + b"# END credhelper", "line 11: '# END credhelper' has no"),
-        (
-            WRITTEN.encode() + b"\n [profile x]\n",
-            "line 12: is indented, so that it continues the profile",
-        ),
+        (WRITTEN.encode() + b"\n [profile x]\n", "line 12: is indented, so that it continues the profile"),
     ],
 )
-def test_unpaired_marks_are_refused_with_their_line(text: bytes, message: str) -> None:
+def test_unpaired_marks_are_refused_with_their_line(text, message):
     file = IniFile("~/.aws/config", text)
     assert refusal(file).startswith(f"'~/.aws/config' {message}")
     for function in (block.without_block, block.block_entries, block.is_edited):
@@ -146,12 +143,12 @@ def test_unpaired_marks_are_refused_with_their_line(text: bytes, message: str) -
             function(file)
 
 
-def test_marks_with_spaces_around_are_found() -> None:
+def test_marks_with_spaces_around_are_found():
     text = WRITTEN.replace("# BEGIN credhelper", "  # BEGIN credhelper  ").encode()
     assert block.with_block(IniFile("config", text), ENTRIES) == WRITTEN.encode()
 
 
-def test_edited_block_is_detected_and_replaced_or_removed_as_a_whole() -> None:
+def test_edited_block_is_detected_and_replaced_or_removed_as_a_whole():
     above = b"[profile a]\noutput = json\n"
     text = block.with_block(IniFile("config", above), ENTRIES)
     edits = {
@@ -169,7 +166,7 @@ def test_edited_block_is_detected_and_replaced_or_removed_as_a_whole() -> None:
         assert block.without_block(file) == above
 
 
-def test_entries_that_could_not_be_written_are_left_out() -> None:
+def test_entries_that_could_not_be_written_are_left_out():
     text = WRITTEN.replace(
         "region = eu-west-1", "region = eu west\n[profile half one]\n[x]\ncredential_process = y"
     )
@@ -196,15 +193,15 @@ def test_entries_that_could_not_be_written_are_left_out() -> None:
         Entry("a", "x", ""),
     ],
 )
-def test_hostile_name_command_or_region_is_refused(entry: Entry) -> None:
+def test_hostile_name_command_or_region_is_refused(entry):
     refusal(IniFile("config", b""), (entry,))
 
 
-def test_duplicate_entry_is_refused() -> None:
+def test_duplicate_entry_is_refused():
     assert refusal(IniFile("config", b""), ENTRIES * 2) == "profile 'developer' would be written twice"
 
 
-def test_byte_order_mark_is_refused_but_a_block_after_it_is_found(config: Path) -> None:
+def test_byte_order_mark_is_refused_but_a_block_after_it_is_found(config):
     file = write(config, b"\xef\xbb\xbf[default]\n")
     assert not reads(file.path)
     assert "begins with a byte order mark" in refusal(file)
@@ -275,9 +272,7 @@ def _with(others: Any, entries: list[Entry]) -> Any:
 
 @settings(max_examples=30)
 @given(texts(), ENTRY_LISTS, ENTRY_LISTS)
-def test_any_file(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]
-) -> None:
+def test_any_file(tmp_path_factory, parts, first, second):
     path, (text,) = str(tmp_path_factory.getbasetemp() / "any"), parts
     others, file = _config(path, text), IniFile(path, text)
     for entries in (first, second, second):
@@ -289,9 +284,7 @@ def test_any_file(
 
 @settings(max_examples=30)
 @given(texts(parts=2), ENTRY_LISTS.filter(bool), ENTRY_LISTS.filter(bool))
-def test_any_place(
-    tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]
-) -> None:
+def test_any_place(tmp_path_factory, parts, first, second):
     path, (above, below) = str(tmp_path_factory.getbasetemp() / "any"), parts
     others = _config(path, above + below)
     file = IniFile(path, above + block.with_block(IniFile("config", b""), first) + below)
@@ -303,11 +296,11 @@ def test_any_place(
     assert _config(path, block.without_block(changed)) == others
 
 
-def test_repr_shows_no_secret() -> None:
+def test_repr_shows_no_secret():
     assert "SECRET" not in repr(IniFile("config", b"SECRET"))
 
 
-def test_a_file_of_many_accounts() -> None:
+def test_a_file_of_many_accounts():
     entries = tuple(
         Entry(f"audit-root@{number:012}", f"/x/credhelper-get a@{number}") for number in range(1000)
     )

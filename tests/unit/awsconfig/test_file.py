@@ -47,7 +47,7 @@ def _shape(entry: tuple[os.stat_result, object]) -> tuple[object, ...]:
     return status.st_ino, status.st_mode, status.st_mtime_ns, content
 
 
-def test_new_file_and_directory_are_private(tmp_path: Path) -> None:
+def test_new_file_and_directory_are_private(tmp_path):
     path = tmp_path / "new" / "aws" / "config"
     file = config_file.read(str(path))
     assert (file.exists, file.text) == (False, b"")
@@ -64,7 +64,7 @@ def test_new_file_and_directory_are_private(tmp_path: Path) -> None:
     ]
 
 
-def test_unchanged_content_writes_nothing(tmp_path: Path, config: Path) -> None:
+def test_unchanged_content_writes_nothing(tmp_path, config):
     put(write(config, b""))
     status = config.stat()
     assert put(config_file.read(str(config))) is None
@@ -75,7 +75,7 @@ def test_unchanged_content_writes_nothing(tmp_path: Path, config: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
-def test_mode_owner_and_group_stay(config: Path, mode: int) -> None:
+def test_mode_owner_and_group_stay(config, mode):
     write(config, b"[default]\n")
     if os.geteuid() == 0:
         os.chown(config, -1, OTHER_USER)
@@ -88,9 +88,7 @@ def test_mode_owner_and_group_stay(config: Path, mode: int) -> None:
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_symbolic_link_stays_and_its_target_is_replaced(
-    tmp_path: Path, config: Path, *, relative: bool
-) -> None:
+def test_symbolic_link_stays_and_its_target_is_replaced(tmp_path, config, relative):
     target = tmp_path / "dotfiles" / "aws-config"
     target.parent.mkdir()
     target.write_bytes(b"[default]\n")
@@ -104,20 +102,20 @@ def test_symbolic_link_stays_and_its_target_is_replaced(
     assert sorted(path.name for path in target.parent.iterdir()) == ["aws-config", "link"]
 
 
-def test_target_of_a_dangling_link_is_created(tmp_path: Path, config: Path) -> None:
+def test_target_of_a_dangling_link_is_created(tmp_path, config):
     config.symlink_to(tmp_path / "dotfiles" / "config")
     put(config_file.read(str(config)))
     assert config.is_symlink()
     assert (tmp_path / "dotfiles" / "config").read_text() == WRITTEN
 
 
-def test_read_only_file_is_refused_though_a_rename_could_replace_it(config: Path) -> None:
+def test_read_only_file_is_refused_though_a_rename_could_replace_it(config):
     file = write(config, b"[default]\n")
     config.chmod(0o400)
     assert error_of(ConfigError, file) == f"'{config}' is read-only"
 
 
-def test_file_in_a_read_only_directory_is_refused_also_for_root(config: Path) -> None:
+def test_file_in_a_read_only_directory_is_refused_also_for_root(config):
     file = write(config, b"[default]\n")
     config.parent.chmod(0o500)
     try:
@@ -127,9 +125,7 @@ def test_file_in_a_read_only_directory_is_refused_also_for_root(config: Path) ->
 
 
 @pytest.mark.parametrize("what", ["file", "directory", "target"])
-def test_file_directory_or_target_of_another_user_is_refused_also_for_root(
-    config: Path, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
+def test_file_directory_or_target_of_another_user_is_refused_also_for_root(config, monkeypatch, what):
     place = write(config, b"[default]\n")
     if what == "target":
         config.rename(config.with_name("real"))
@@ -142,14 +138,14 @@ def test_file_directory_or_target_of_another_user_is_refused_also_for_root(
     assert error_of(ConfigError, place).endswith("belongs to another user")
 
 
-def test_file_with_a_second_name_is_refused(config: Path) -> None:
+def test_file_with_a_second_name_is_refused(config):
     file = write(config, b"[default]\n")
     os.link(config, config.with_name("other"))
     assert "has another name" in error_of(ConfigError, file)
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "device", "loop"])
-def test_anything_but_a_file_is_refused_without_hanging(config: Path, kind: str) -> None:
+def test_anything_but_a_file_is_refused_without_hanging(config, kind):
     make = {
         "directory": config.mkdir,
         "fifo": lambda: os.mkfifo(config),
@@ -161,7 +157,7 @@ def test_anything_but_a_file_is_refused_without_hanging(config: Path, kind: str)
         config_file.read(str(config))
 
 
-def test_file_that_changed_since_it_was_read_is_refused(config: Path) -> None:
+def test_file_that_changed_since_it_was_read_is_refused(config):
     file = write(config, b"[default]\n")
     config.write_bytes(b"[default]\nregion = eu-west-1\n")
     assert error_of(ConfigError, file) == f"'{config}' has just been changed by another program"
@@ -171,7 +167,7 @@ def test_file_that_changed_since_it_was_read_is_refused(config: Path) -> None:
     assert error_of(ConfigError, file) == f"'{config}' has just been changed by another program"
 
 
-def test_result_that_botocore_cannot_read_never_replaces_the_file(config: Path) -> None:
+def test_result_that_botocore_cannot_read_never_replaces_the_file(config):
     file = write(config, b"[default]\n")
     message = error_of(ConfigError, file, lambda path: path == str(config))
     assert (
@@ -185,35 +181,28 @@ def test_result_that_botocore_cannot_read_never_replaces_the_file(config: Path) 
         (b"[profile a]\nsecret-without-equals\n", "line 2: not understood"),
         (b"[profile a]\n[profile a]\n", "line 2: a second [profile a]"),
         (b"region = x\n", "line 1: no section before it"),
-        (
-            b"[a]\ns3 =\n  secret-without-equals\n",
-            "neither boto3 nor the AWS CLI can read",
-        ),
+        (b"[a]\ns3 =\n  secret-without-equals\n", "neither boto3 nor the AWS CLI can read"),
         ("[a]\n".encode("utf-16"), "is not valid UTF-8"),
     ],
 )
-def test_file_that_is_broken_already_stays_and_no_value_is_quoted(
-    config: Path, text: bytes, message: str
-) -> None:
+def test_file_that_is_broken_already_stays_and_no_value_is_quoted(config, text, message):
     sentence = error_of(ConfigError, write(config, text))
     assert sentence.startswith(f"'{config}' ")
     assert message in sentence
     assert "secret" not in sentence
 
 
-def test_full_disk_is_reported_and_leaves_nothing_behind(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_full_disk_is_reported_and_leaves_nothing_behind(config, monkeypatch):
     file = write(config, b"[default]\n")
 
-    def fsync(_descriptor: int) -> None:
+    def fsync(_descriptor):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
     assert error_of(CredhelperError, file) == f"cannot write '{config}': no space left on device"
 
 
-def test_first_block_makes_a_private_backup_and_later_changes_none(config: Path) -> None:
+def test_first_block_makes_a_private_backup_and_later_changes_none(config):
     write(config, b"[default]\n")
     config.chmod(0o644)
     kept = put(config_file.read(str(config)))
@@ -227,7 +216,7 @@ def test_first_block_makes_a_private_backup_and_later_changes_none(config: Path)
     assert sorted(path.name for path in config.parent.iterdir()) == ["config", "config.credhelper-backup"]
 
 
-def test_backup_of_other_text_is_never_overwritten_and_an_equal_one_is_reused(config: Path) -> None:
+def test_backup_of_other_text_is_never_overwritten_and_an_equal_one_is_reused(config):
     names = []
     for text in (b"[a]\n", b"[b]\n", b"[a]\n", b"[c]\n", b"[b]\n"):
         kept = put(write(config, text))
@@ -237,14 +226,14 @@ def test_backup_of_other_text_is_never_overwritten_and_an_equal_one_is_reused(co
     assert names == ["", ".2", "", ".3", ".2"]
 
 
-def test_directory_or_dangling_link_in_place_of_the_backup_is_skipped(config: Path) -> None:
+def test_directory_or_dangling_link_in_place_of_the_backup_is_skipped(config):
     config.with_name("config.credhelper-backup").mkdir()
     config.with_name("config.credhelper-backup.2").symlink_to("nowhere")
     assert put(write(config, b"[a]\n")) == f"{config}.credhelper-backup.3"
     assert not config.with_name("nowhere").exists()
 
 
-def test_edited_block_is_backed_up_before_it_goes(config: Path) -> None:
+def test_edited_block_is_backed_up_before_it_goes(config):
     text = WRITTEN.replace("# END", "[profile mine]\naws_access_key_id = AKIAMINE\n# END").encode()
     file = write(config, text)
     kept = config_file.replace(file, block.without_block(file), reads)
@@ -252,19 +241,17 @@ def test_edited_block_is_backed_up_before_it_goes(config: Path) -> None:
     assert Path(kept).read_bytes() == text
 
 
-def test_backup_of_a_linked_file_is_next_to_the_link(tmp_path: Path, config: Path) -> None:
+def test_backup_of_a_linked_file_is_next_to_the_link(tmp_path, config):
     (tmp_path / "real").write_bytes(b"[a]\n")
     config.symlink_to(tmp_path / "real")
     assert put(config_file.read(str(config))) == f"{config}.credhelper-backup"
 
 
-def test_unfinished_backup_is_removed_and_the_file_unchanged(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unfinished_backup_is_removed_and_the_file_unchanged(config, monkeypatch):
     file = write(config, b"[default]\n")
     fsync, calls = os.fsync, []
 
-    def second_fails(descriptor: int) -> None:
+    def second_fails(descriptor):
         calls.append(descriptor)
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
