@@ -177,7 +177,7 @@ class UserInput:
 
     @property
     def all(self) -> str:
-        """Everything that somebody may see or log."""
+        """All text that may be shown or logged."""
         return "".join([self.sentence, *self.hints, self.stderr, self.repr, *self.saw])
 
 
@@ -360,7 +360,7 @@ class Machine:
         return said
 
     def type(self, kind: str = "code", *typed: str, **how: Any) -> UserInput:
-        """Ask a person who types these things, each once the question stands there; `saw` is the terminal."""
+        """Ask a person who types these things, each once the question is shown; `saw` is the terminal."""
         terminal, before = self.terminal, len(self.terminal.text)
         asking = self.start(kind, **how)
         ending = Question(kind, "", (), how.get("label", LABEL)).label + (  # type: ignore[arg-type]
@@ -410,7 +410,7 @@ def seated(machine: Machine) -> Iterator[Machine]:
 
 
 def is_whole(said: UserInput) -> bool:
-    """Whether nothing happened beside what was said."""
+    """Whether the streams are untouched and the exit status is 0."""
     return (said.status, said.stderr, said.stdin) == (0, "", "not for us\n")
 
 
