@@ -87,11 +87,15 @@ class TestConfirm:
 
         assert len(desk.asked) == 2
 
-    def test_a_confirmation_of_the_future_does_not_count(self, desk) -> None:
+    @pytest.mark.parametrize("reboot", [False, True])
+    def test_a_confirmation_of_the_future_does_not_count(self, desk, reboot: bool) -> None:
         profile = desk.profile(confirm=True)
-        desk.time.boot = None
+        desk.time.boot = desk.time.boot if reboot else None
         desk.permit(profile)
-        desk.time.wall -= 10
+        if reboot:  # the time since boot shows the state to be recent, but not the confirmation
+            desk.time.boot, desk.time.boot_id = 10.0, "second"
+            desk.permit(profile, prompts=False)
+        desk.time.wall -= 1000
 
         with pytest.raises(NobodyError):
             desk.permit(profile, prompts=False)
