@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from credhelper.deadline import Deadline, LateError
-from credhelper.errors import CancelledError, ConfigError, NobodyError
+from credhelper.errors import CancelledError, ConfigError, NoPromptError
 from credhelper.prompts.command import Command
 from credhelper.prompts.interrupts import unwound
 from credhelper.prompts.osascript import Osascript
@@ -68,7 +68,7 @@ def ask(
     'auto', 'none', or the one driver that may be used. Programs are started with `environ`. `turn` is held
     while the person is busy with the question: `Locks.hold`, for one question at a time on a terminal.
 
-    Raises NobodyError at once where there is no way to ask, CancelledError where the person does not want
+    Raises NoPromptError at once where there is no way to ask, CancelledError where the person does not want
     to, has twice given no fitting answer, or the time is over, and ConfigError for an unknown choice.
     """
     if choice not in ("auto", "none", *NAMES):
@@ -110,10 +110,12 @@ def _ask_twice(driver: Driver, question: Question, deadline: Deadline) -> str | 
     raise CancelledError(f"the answer was not {question.wanted}: {question.title}")
 
 
-def _nobody(question: Question, choice: str, missing: Sequence[str | None]) -> NobodyError:
+def _nobody(question: Question, choice: str, missing: Sequence[str | None]) -> NoPromptError:
     why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
     if any(missing):
         why = f"'mfa_command' names no program: '{missing[0]}'"
     if choice != "auto":
         why = f"CREDHELPER_PROMPT is '{choice}'"
-    return NobodyError(f"{question.title}, and nobody can be asked", *filter(None, [question.hint, why]))
+    return NoPromptError(
+        f"{question.title}, and credhelper cannot prompt here", *filter(None, [question.hint, why])
+    )

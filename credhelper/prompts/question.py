@@ -24,7 +24,7 @@ class Question:
     `kind` is 'code' for an MFA code, 'confirm' for yes or no, 'reason' for free text, 'secret' for hidden
     text. `title` is one line; `lines` say which profile, account, role and task, how many callers wait and
     which program asks; `label` is what is asked for ("MFA code of 'arn:…'"). An answer has to match
-    `pattern`, by default six digits for a code. `hint` is what to do where nobody can be asked.
+    `pattern`, by default six digits for a code. `hint` is what to do where there is no way to prompt.
 
     Whatever the texts are made of, no driver sees a control character: they become printable ASCII here.
     """

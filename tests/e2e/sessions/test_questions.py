@@ -126,7 +126,7 @@ class TestUnderAnSdk:
         started = time.monotonic()
         said = mfa.refuses(5, "get", "developer")
 
-        assert "profile 'developer' needs an MFA code, and nobody can be asked" in said
+        assert "profile 'developer' needs an MFA code, and credhelper cannot prompt here" in said
         assert "credhelper: hint: run 'credhelper login developer'" in said
         assert time.monotonic() - started < 1 + (started - began)
 
@@ -298,7 +298,7 @@ class TestLogin:
 
     @pytest.mark.alone
     def test_without_a_way_to_prompt_login_exits_with_5(self, mfa) -> None:
-        assert "nobody can be asked" in mfa.refuses(5, "login", "developer")
+        assert "credhelper cannot prompt here" in mfa.refuses(5, "login", "developer")
 
 
 class TestApprovals:

@@ -12,7 +12,7 @@ from credhelper.cache.locks import Locks
 from credhelper.config.profiles import Config, Profile
 from credhelper.config.settings import Setting
 from credhelper.deadline import Deadline
-from credhelper.errors import HumanNeededError, NobodyError
+from credhelper.errors import HumanNeededError, NoPromptError
 from credhelper.log import Log
 from credhelper.prompts import Answer, Question
 from credhelper.sessions import consent, questions
@@ -74,7 +74,7 @@ class TestConfirm:
             desk.time.passes(lasts - 1)
             assert desk.permit(profile, prompts=False).confirmed_by == "ana by tty"
         desk.time.passes(1)
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, prompts=False)
 
     def test_login_prompts_although_a_confirmation_is_valid(self, desk) -> None:
@@ -97,7 +97,7 @@ class TestConfirm:
             desk.permit(profile, prompts=False)
         desk.time.wall -= 1000
 
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, prompts=False)
 
 
@@ -111,7 +111,7 @@ class TestRequireReason:
         assert len(desk.asked) == 1
         desk.time.passes(2592000)
 
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, prompts=False)
 
     def test_a_given_reason_that_does_not_match_is_an_error_without_a_prompt(self, desk) -> None:
@@ -128,7 +128,7 @@ class TestRenewFor:
             desk.permit(profile, prompts=False)
             desk.time.passes(600)
 
-        with pytest.raises(NobodyError, match="renewing itself for 70 min"):
+        with pytest.raises(NoPromptError, match="renewing itself for 70 min"):
             desk.permit(profile, prompts=False)
         desk.permit(profile)
         desk.time.passes(3500)
@@ -140,7 +140,7 @@ class TestRenewFor:
             desk.permit(profile, prompts=False)
             desk.time.passes(1201)
         for _ in range(48):
-            with pytest.raises(NobodyError):
+            with pytest.raises(NoPromptError):
                 desk.permit(profile, prompts=False)
             desk.time.passes(1800)
 
@@ -165,7 +165,7 @@ class TestRenewFor:
             desk.permit(profile, UserInput(yes=True), prompts=False)
             desk.time.passes(1201)
 
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, UserInput(yes=True), prompts=False)
 
 
@@ -179,7 +179,7 @@ def test_a_damaged_state_costs_a_prompt(desk, content: str) -> None:
     with open(path, "w") as file:
         file.write(content)
 
-    with pytest.raises(NobodyError):
+    with pytest.raises(NoPromptError):
         desk.permit(profile, prompts=False)
 
 

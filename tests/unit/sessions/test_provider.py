@@ -16,7 +16,7 @@ from credhelper.errors import (
     ConfigError,
     CredhelperError,
     HumanNeededError,
-    NobodyError,
+    NoPromptError,
     OutOfTimeError,
     RefusedError,
     SourceError,
@@ -329,7 +329,7 @@ def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_requi
 
 def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk) -> None:
     desk.profiles["dev"]["confirm"] = True
-    with pytest.raises(HumanNeededError, match="asks for your confirmation, and nobody can be asked"):
+    with pytest.raises(HumanNeededError, match="asks for your confirmation, and credhelper cannot prompt"):
         desk.get()
     desk.said = UserInput(yes=True)
     desk.get()
@@ -373,7 +373,7 @@ def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk) -> None:
 def test_without_a_prompt_a_missing_mfa_code_is_an_error(desk) -> None:
     desk.profiles["dev"] |= MFA
 
-    with pytest.raises(HumanNeededError, match="needs an MFA code, and nobody can be asked"):
+    with pytest.raises(HumanNeededError, match="needs an MFA code, and credhelper cannot prompt here"):
         desk.get()
 
 
@@ -411,9 +411,13 @@ def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk) ->
     ("profile", "error", "need"),
     [
         ({}, OutOfTimeError, "profile 'dev' needs credentials from the default chain"),
-        ({"source_key": "mine"}, OutOfTimeError, "profile 'dev' needs a new session"),
-        ({"mfa_session": False, "source_key": "mine", **MFA}, NobodyError, "profile 'dev' needs an MFA code"),
-        ({"confirm": True}, NobodyError, "profile 'dev' asks for your confirmation"),
+        ({"source_key": "k"}, OutOfTimeError, "profile 'dev' needs a new session"),
+        (
+            {"mfa_session": False, "source_key": "mine", **MFA},
+            NoPromptError,
+            "profile 'dev' needs an MFA code",
+        ),
+        ({"confirm": True}, NoPromptError, "profile 'dev' asks for your confirmation"),
     ],
     ids=["source", "STS", "MFA code", "confirmation"],
 )
@@ -437,7 +441,7 @@ def test_a_wait_until_the_deadline_starts_nothing_and_is_named(
     desk.agent = lambda log: Busy(None, log, idle_seconds=900)  # type: ignore[method-assign]
     desk.ask_code = lambda _: pytest.fail("the user was asked")
     provider, started = desk.provider(), desk.time.read()
-    desk.store.save_key("mine", AccessKey("AKIAMINE", "s"))
+    desk.store.save_key("k", AccessKey("AKIAMINE", "s"))
     with pytest.raises(error) as caught:
         provider.get(desk.call())
 
