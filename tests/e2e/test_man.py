@@ -78,7 +78,7 @@ def test_everything_is_in_it(shown: str) -> None:
     assert all(name in shown for name in ENVIRONMENT)
 
 
-def test_the_flags_of_a_profile_stand_once(shown: str) -> None:
+def test_the_flags_of_a_profile_occur_once(shown: str) -> None:
     """And every verb that has them says so; those of the API forms are their own."""
     assert shown.count("--confirm-for") == 1
     assert "credhelper assume-role [OPTIONS]\n" in shown

@@ -1,4 +1,4 @@
-"""What `doctor` says about a laptop, and what holds for everything that it says."""
+"""Runs `doctor` in a sandbox and checks what is true for every run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 BOUND = 20.0
-"""Seconds that it takes at most, whatever hangs."""
+"""The most seconds that it may take, whatever hangs."""
 
 
 @dataclass(frozen=True)

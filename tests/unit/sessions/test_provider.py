@@ -413,7 +413,7 @@ def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk) ->
         ({}, OutOfTimeError, "profile 'dev' needs credentials from the default chain"),
         ({"source_key": "k"}, OutOfTimeError, "profile 'dev' needs a new session"),
         (
-            {"mfa_session": False, "source_key": "mine", **MFA},
+            {"mfa_session": False, "source_key": "k", **MFA},
             NoPromptError,
             "profile 'dev' needs an MFA code",
         ),
