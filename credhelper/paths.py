@@ -41,7 +41,7 @@ class Places:
 
     @property
     def log(self) -> str:
-        """What went wrong without stopping anybody."""
+        """Non-fatal errors."""
         return os.path.join(self.state, "credhelper.log")
 
 
