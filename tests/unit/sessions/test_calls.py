@@ -75,6 +75,7 @@ ROLE_EDITS = [
     {"transitive_tag_keys": ["team"]},
     {"external_id": "42"},
     {"source_identity": "alice"},
+    {"confirm": True},
     {"provided_contexts": [{"ProviderArn": "arn:aws:iam::aws:contextProvider/x", "ContextAssertion": "y"}]},
     {"minimum_session_token_size": 2048},
     {"mfa_serial": DEVICE},

@@ -16,7 +16,7 @@ from credhelper.errors import (
     ConfigError,
     CredhelperError,
     HumanNeededError,
-    NobodyError,
+    NoPromptError,
     OutOfTimeError,
     RefusedError,
     SourceError,
@@ -411,9 +411,13 @@ def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk) ->
     ("profile", "error", "need"),
     [
         ({}, OutOfTimeError, "profile 'dev' needs credentials from the default chain"),
-        ({"source_key": "mine"}, OutOfTimeError, "profile 'dev' needs a new session"),
-        ({"mfa_session": False, "source_key": "mine", **MFA}, NobodyError, "profile 'dev' needs an MFA code"),
-        ({"confirm": True}, NobodyError, "profile 'dev' asks for your confirmation"),
+        ({"source_key": "k"}, OutOfTimeError, "profile 'dev' needs a new session"),
+        (
+            {"mfa_session": False, "source_key": "k", **MFA},
+            NoPromptError,
+            "profile 'dev' needs an MFA code",
+        ),
+        ({"confirm": True}, NoPromptError, "profile 'dev' asks for your confirmation"),
     ],
     ids=["source", "STS", "MFA code", "confirmation"],
 )
@@ -437,7 +441,7 @@ def test_a_wait_until_the_deadline_starts_nothing_and_is_named(
     desk.agent = lambda log: Busy(None, log, idle_seconds=900)  # type: ignore[method-assign]
     desk.ask_code = lambda _: pytest.fail("the user was asked")
     provider, started = desk.provider(), desk.time.read()
-    desk.store.save_key("mine", AccessKey("AKIAMINE", "s"))
+    desk.store.save_key("k", AccessKey("AKIAMINE", "s"))
     with pytest.raises(error) as caught:
         provider.get(desk.call())
 
