@@ -144,7 +144,7 @@ else:
         """
         own, child, foreground = os.getpgrp(), os.getpgid(pid), _foreground_group()
         if number != signal.SIGSTOP or foreground in (own, child):
-            os.kill(os.getpid(), signal.SIGSTOP)  # SIGCONT comes to this process, and is forwarded
+            os.kill(os.getpid(), signal.SIGSTOP)  # this process gets SIGCONT, and forwards it
             if child == foreground != own and _foreground_group() == own:
                 _foreground_group(child)
 

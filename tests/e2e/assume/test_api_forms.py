@@ -60,7 +60,7 @@ ROLE_EXAMPLE = (
 
 @pytest.fixture(name="bare")
 def _bare(sandbox: Sandbox) -> Sandbox:
-    """The laptop without a configuration of ours: what the AWS CLI has is enough."""
+    """The sandbox without config.toml, as the AWS CLI has it."""
     sandbox.config.unlink()
     sandbox.environ |= {"AWS_PROFILE": "org-admin", "AWS_REGION": "eu-west-1"}
     return sandbox
