@@ -40,7 +40,7 @@ __all__ = [
     "session",
 ]
 
-if not TYPE_CHECKING:  # or else a type checker would take any name for one of ours
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         """The public names, each loaded on first use (PEP 562)."""

@@ -583,7 +583,7 @@ class TestFailures:
 
 
 class TestHushed:
-    """A mint ahead of need disturbs nobody: a keyring that might ask for a password is left alone."""
+    """A background renewal never prompts: a keyring that might ask for a password is not used."""
 
     def test_open_collection_is_used_in_the_background(
         self, sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch

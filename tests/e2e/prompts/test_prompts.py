@@ -177,7 +177,7 @@ class UserInput:
 
     @property
     def all(self) -> str:
-        """Everything that somebody may see or log."""
+        """Everything that may be seen or logged."""
         return "".join([self.sentence, *self.hints, self.stderr, self.repr, *self.saw])
 
 
@@ -360,7 +360,7 @@ class Machine:
         return said
 
     def type(self, kind: str = "code", *typed: str, **how: Any) -> UserInput:
-        """Ask a person who types these things, each once the question stands there; `saw` is the terminal."""
+        """Ask, and type these texts, each after its question; `saw` is the terminal."""
         assert self.terminal is not None
         terminal, before = self.terminal, len(self.terminal.text)
         asking = self.start(kind, **how)
@@ -411,7 +411,7 @@ def seated(machine: Machine) -> Iterator[Machine]:
 
 
 def is_whole(said: UserInput) -> bool:
-    """Whether nothing happened beside what was said."""
+    """Whether the run had no other effect than the answer."""
     return (said.status, said.stderr, said.stdin) == (0, "", "not for us\n")
 
 
