@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from credhelper.config.keys import Key, Kind
     from credhelper.credentials import Credentials
 
-PROMPT_SECONDS: Final = 40.0
 
 UNVERIFIED: Final = "--no-verify-ssl: TLS is not verified; the session is not cached"
 """Goes to the log, and to stderr on a terminal: SDKs give a pipe, and take stderr for an error."""
@@ -195,4 +194,4 @@ def _prompt(key: Key, kind: Kind) -> str:
 
     question = Question("reason", API[kind], (key.meaning,), key.option)
     choice = os.environ.get("CREDHELPER_PROMPT") or "auto"
-    return ask(question, command=None, choice=choice, environ=os.environ, seconds=PROMPT_SECONDS).text
+    return ask(question, command=None, choice=choice, environ=os.environ).text

@@ -274,7 +274,7 @@ class TestTasks:
         """What the policy leaves allowed, on what, and what has to be enabled for it."""
         task = told(sandbox, "unlock-bucket")["task"]
 
-        assert task["words"] == "delete a bucket policy that locks everybody out"
+        assert task["words"] == "delete a bucket policy that denies all access"
         assert "s3:DeleteBucketPolicy" in task["actions"]
         assert task["feature"] == "RootSessions"
 
