@@ -360,7 +360,7 @@ class Machine:
         return said
 
     def type(self, kind: str = "code", *typed: str, **how: Any) -> UserInput:
-        """Ask a person who types these things, each once the question stands there; `saw` is the terminal."""
+        """Ask, and type these texts, each after its question; `saw` is the terminal."""
         terminal, before = self.terminal, len(self.terminal.text)
         asking = self.start(kind, **how)
         ending = Question(kind, "", (), how.get("label", LABEL)).label + (  # type: ignore[arg-type]
