@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     from credhelper.agent.client import CacheMode
 
-    from sts import LoopbackSts
 
 MARKER = "MARKERofASecret"
 UNAUTHORIZED = b'{"code": "Unauthorized", "message": "the token is missing or wrong"}'
@@ -85,7 +84,7 @@ def _bank() -> Iterator[Bank]:
 
 
 @pytest.fixture(name="endpoint")
-def _endpoint(bank: Bank) -> Iterator[CredentialsServer]:
+def _endpoint(bank) -> Iterator[CredentialsServer]:
     with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
         until(lambda: endpoint.http)
         yield endpoint
@@ -152,7 +151,7 @@ def _key(endpoint: CredentialsServer) -> str:
 
 
 class TestAnswer:
-    def test_response_is_the_container_form(self, endpoint: CredentialsServer) -> None:
+    def test_response_is_the_container_form(self, endpoint) -> None:
         status, headers, body = _ask(endpoint)
 
         assert status == 200
@@ -170,7 +169,7 @@ class TestAnswer:
         with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             assert "AccountId" not in json.loads(_ask(endpoint)[2])
 
-    def test_headers_forbid_caching_sniffing_and_other_origins(self, endpoint: CredentialsServer) -> None:
+    def test_headers_forbid_caching_sniffing_and_other_origins(self, endpoint) -> None:
         for request in (
             None,
             _head(endpoint, token="wrong"),
@@ -187,7 +186,7 @@ class TestAnswer:
                 "connection": "close",
             }
 
-    def test_request_in_pieces_is_answered_once(self, endpoint: CredentialsServer) -> None:
+    def test_request_in_pieces_is_answered_once(self, endpoint) -> None:
         connection = _connect(endpoint)
         request = _head(endpoint, "Accept: application/json", "Content-Length: 0")
         for at in range(0, len(request), 25):
@@ -197,13 +196,13 @@ class TestAnswer:
         assert _read(connection)[0] == 200
         assert _ask(endpoint, request * 3)[2].count(b"Token") == 1
 
-    def test_token_has_32_random_bytes(self, bank: Bank, endpoint: CredentialsServer) -> None:
+    def test_token_has_32_random_bytes(self, bank, endpoint) -> None:
         with CredentialsServer(bank.get(), bank.get) as other:
             assert _token(other) != _token(endpoint)
         assert len(_token(endpoint)) == 43
         assert _token(endpoint).isprintable()
 
-    def test_end_of_the_block_leaves_no_port_thread_or_descriptor(self, bank: Bank) -> None:
+    def test_end_of_the_block_leaves_no_port_thread_or_descriptor(self, bank) -> None:
         threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
         with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             connection = _connect(endpoint)
@@ -218,7 +217,7 @@ class TestAnswer:
 
 
 class TestRenewal:
-    def test_fresh_session_is_served_from_memory(self, bank: Bank, endpoint: CredentialsServer) -> None:
+    def test_fresh_session_is_served_from_memory(self, bank, endpoint) -> None:
         assert {_key(endpoint) for _ in range(50)} == {"ASIA1"}
         bank.now += 200
 
@@ -226,7 +225,7 @@ class TestRenewal:
         assert bank.asked == 1
 
     @pytest.mark.alone
-    def test_renewal_ahead_of_need_delays_no_request(self, bank: Bank, endpoint: CredentialsServer) -> None:
+    def test_renewal_ahead_of_need_delays_no_request(self, bank, endpoint) -> None:
         bank.now += 900 - 680
         bank.gate.clear()
         for _ in range(3):
@@ -238,7 +237,7 @@ class TestRenewal:
 
         until(lambda: _key(endpoint) == "ASIA2")
 
-    def test_failed_renewal_is_not_repeated_at_once(self, bank: Bank, endpoint: CredentialsServer) -> None:
+    def test_failed_renewal_is_not_repeated_at_once(self, bank, endpoint) -> None:
         bank.now += 900 - 680
         bank.error = UnreachableError("STS is down")
         for _ in range(20):
@@ -247,7 +246,7 @@ class TestRenewal:
 
         assert bank.asked == 2
 
-    def test_requests_below_fresh_wait_for_one_mint(self, bank: Bank, endpoint: CredentialsServer) -> None:
+    def test_requests_below_fresh_wait_for_one_mint(self, bank, endpoint) -> None:
         bank.now += 900 - 500
         bank.gate.clear()
         connections = [_connect(endpoint) for _ in range(5)]
@@ -260,9 +259,7 @@ class TestRenewal:
         assert bank.wishes == ["get", "get"]
 
     @pytest.mark.alone
-    def test_slow_mint_serves_the_old_session_after_patience(
-        self, bank: Bank, endpoint: CredentialsServer
-    ) -> None:
+    def test_slow_mint_serves_the_old_session_after_patience(self, bank, endpoint) -> None:
         bank.now += 900 - 500
         bank.gate.clear()
         began = time.monotonic()
@@ -272,9 +269,7 @@ class TestRenewal:
         bank.gate.set()
         until(lambda: _key(endpoint) == "ASIA2")
 
-    def test_almost_expired_session_is_503_instead(
-        self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_almost_expired_session_is_503_instead(self, bank, endpoint, monkeypatch) -> None:
         monkeypatch.setattr(http_server, "STEP_SECONDS", 1.2)
         bank.now += 900 - 59
         bank.gate.clear()
@@ -287,9 +282,7 @@ class TestRenewal:
         bank.gate.set()
         until(lambda: _key(endpoint) == "ASIA2")
 
-    def test_failure_is_hidden_while_the_old_session_serves(
-        self, bank: Bank, endpoint: CredentialsServer
-    ) -> None:
+    def test_failure_is_hidden_while_the_old_session_serves(self, bank, endpoint) -> None:
         bank.error = UnreachableError("STS is down")
         bank.now += 900 - 61
 
@@ -305,15 +298,11 @@ class TestRenewal:
                 400,
                 {"code": "AccessDenied", "message": "not allowed: 'x'; ask \\x1b[31m; or wait"},
             ),
-            (
-                ValueError(MARKER),
-                400,
-                {"code": "Credhelper", "message": "internal error: ValueError"},
-            ),
+            (ValueError(MARKER), 400, {"code": "Credhelper", "message": "internal error: ValueError"}),
         ],
     )
     def test_failure_has_the_form_of_sdks_and_is_retried(
-        self, bank: Bank, endpoint: CredentialsServer, error, status, document
+        self, bank, endpoint, error, status, document
     ) -> None:
         bank.error = error
         bank.now += 900
@@ -324,7 +313,7 @@ class TestRenewal:
 
         assert _key(endpoint) == "ASIA4"
 
-    def test_min_remaining_of_the_profile_counts(self, bank: Bank) -> None:
+    def test_min_remaining_of_the_profile_counts(self, bank) -> None:
         with CredentialsServer(
             bank.get(), bank.get, min_remaining=300, read_clocks=bank.read_clocks
         ) as endpoint:
@@ -334,9 +323,7 @@ class TestRenewal:
 
             assert _key(endpoint) == "ASIA2"
 
-    def test_lost_renewal_is_replaced(
-        self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_lost_renewal_is_replaced(self, bank, endpoint, monkeypatch) -> None:
         monkeypatch.setattr(supply, "LOST_SECONDS", 0.5)
         bank.now += 900 - 100
         bank.gate.clear()
@@ -345,7 +332,7 @@ class TestRenewal:
 
         assert bank.asked == 3
 
-    def test_clients_that_leave_free_their_places(self, bank: Bank, endpoint: CredentialsServer) -> None:
+    def test_clients_that_leave_free_their_places(self, bank, endpoint) -> None:
         bank.now += 900
         bank.gate.clear()
         for _ in range(2 * MAX_CONNECTIONS):
@@ -363,7 +350,7 @@ class TestRenewal:
 
 
 class TestAuthorization:
-    def test_every_wrong_token_gets_the_same_401(self, endpoint: CredentialsServer) -> None:
+    def test_every_wrong_token_gets_the_same_401(self, endpoint) -> None:
         token, missing = _token(endpoint), _head(endpoint, token="")
         requests = [
             missing,
@@ -390,7 +377,7 @@ class TestAuthorization:
         assert answers[0][0] == 401
         assert answers[0][2] == UNAUTHORIZED
 
-    def test_other_path_is_404_with_the_right_token(self, endpoint: CredentialsServer) -> None:
+    def test_other_path_is_404_with_the_right_token(self, endpoint) -> None:
         for path in ("/", "/credentials/", "/credentials?", "/credentials/../credentials", "//credentials"):
             status, _, body = _ask(endpoint, _head(endpoint, line=f"GET {path} HTTP/1.1"))
 
@@ -467,7 +454,7 @@ class TestHost:
             "",
         ],
     )
-    def test_other_host_is_421_with_the_right_token(self, endpoint: CredentialsServer, host: str) -> None:
+    def test_other_host_is_421_with_the_right_token(self, endpoint, host) -> None:
         status, _, body = _ask(endpoint, _head(endpoint, host=host.format(port=_port(endpoint))))
 
         assert status == (400 if host in ("", "127.0.0.1:{port}\x00") else 421)
@@ -487,14 +474,14 @@ class TestHost:
         ],
     )
     def test_no_host_two_hosts_or_absolute_target_is_refused(
-        self, endpoint: CredentialsServer, host: str, header: str, line: str, status: int
+        self, endpoint, host, header, line, status
     ) -> None:
         ours = f"127.0.0.1:{_port(endpoint)}"
         header, line, host = (each.format(ours=ours) for each in (header, line, host))
 
         assert _ask(endpoint, _head(endpoint, header, line=line, host=host))[0] == status
 
-    def test_host_is_checked_before_the_token(self, endpoint: CredentialsServer) -> None:
+    def test_host_is_checked_before_the_token(self, endpoint) -> None:
         right = _ask(endpoint, _head(endpoint, host="evil.test"))
 
         assert right == _ask(endpoint, _head(endpoint, host="evil.test", token="wrong"))
@@ -516,7 +503,7 @@ class TestBrowser:
             "SEC-FETCH-USER: ?1",
         ],
     )
-    def test_browser_header_is_403_whatever_the_token(self, endpoint: CredentialsServer, header: str) -> None:
+    def test_browser_header_is_403_whatever_the_token(self, endpoint, header) -> None:
         header = header.format(port=_port(endpoint))
         status, _, body = right = _ask(endpoint, _head(endpoint, header))
 
@@ -526,14 +513,14 @@ class TestBrowser:
     @pytest.mark.parametrize(
         "method", ["POST", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE", "get", "CONNECT"]
     )
-    def test_other_method_is_405_without_cors_headers(self, endpoint: CredentialsServer, method: str) -> None:
+    def test_other_method_is_405_without_cors_headers(self, endpoint, method) -> None:
         asks = ["Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"]
         status, headers, body = _ask(endpoint, _head(endpoint, *asks, line=f"{method} /credentials HTTP/1.1"))
 
         assert (status, json.loads(body)["code"]) == (405, "MethodNotAllowed")
         assert not [name for name in headers if name.startswith("access-control")]
 
-    def test_head_is_405_without_a_body(self, endpoint: CredentialsServer) -> None:
+    def test_head_is_405_without_a_body(self, endpoint) -> None:
         status, _, body = _ask(endpoint, _head(endpoint, line="HEAD /credentials HTTP/1.1"))
 
         assert (status, body) == (405, b"")
@@ -551,7 +538,7 @@ class TestLimits:
             ("Content-Length: 1\r\nExpect: 100-continue", b""),
         ],
     )
-    def test_body_is_413(self, endpoint: CredentialsServer, body: tuple[str, bytes]) -> None:
+    def test_body_is_413(self, endpoint, body) -> None:
         header, content = body
         status, _, said = _ask(endpoint, _head(endpoint, header) + content)
 
@@ -570,7 +557,7 @@ class TestLimits:
             "X",
         ],
     )
-    def test_bad_framing_is_400_or_501(self, endpoint: CredentialsServer, header: str) -> None:
+    def test_bad_framing_is_400_or_501(self, endpoint, header) -> None:
         status, _, said = _ask(endpoint, _head(endpoint, header))
 
         assert status in (400, 501)
@@ -579,14 +566,14 @@ class TestLimits:
     @pytest.mark.parametrize(
         "garbage", [b"\0" * 50 + b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n"]
     )
-    def test_other_protocol_is_400_or_closed(self, endpoint: CredentialsServer, garbage: bytes) -> None:
+    def test_other_protocol_is_400_or_closed(self, endpoint, garbage) -> None:
         connection = _connect(endpoint)
         connection.sendall(garbage)
         connection.shutdown(socket.SHUT_WR)
 
         assert _read(connection)[0] in (0, 400)
 
-    def test_head_over_8_kib_is_431(self, endpoint: CredentialsServer) -> None:
+    def test_head_over_8_kib_is_431(self, endpoint) -> None:
         assert HEAD_LIMIT == 8192
         for filler in ("X: {}", "{}: x"):
             for size, expected in ((HEAD_LIMIT, 200), (HEAD_LIMIT + 1, 431), (60000, 431), (5_000_000, 431)):
@@ -597,7 +584,7 @@ class TestLimits:
 
                 assert status == expected or (size > 60000 and status == 0)  # cut off while still sending
 
-    def test_flood_is_cut_off_before_it_costs_memory(self, endpoint: CredentialsServer) -> None:
+    def test_flood_is_cut_off_before_it_costs_memory(self, endpoint) -> None:
         before, block = _resident(), b"x" * (1 << 20)
         connection = _connect(endpoint)
         connection.sendall(_head(endpoint, "Content-Length: 1000000000"))
@@ -612,7 +599,7 @@ class TestLimits:
         assert _key(endpoint) == "ASIA1"
 
     @pytest.mark.alone
-    def test_idle_connections_do_not_delay_requests(self, endpoint: CredentialsServer) -> None:
+    def test_idle_connections_do_not_delay_requests(self, endpoint) -> None:
         idle = []
         for number in range(300):
             idle.append(_connect(endpoint))
@@ -629,9 +616,7 @@ class TestLimits:
         for connection in idle:
             connection.close()
 
-    def test_at_most_16_requests_wait_and_all_are_answered(
-        self, bank: Bank, endpoint: CredentialsServer
-    ) -> None:
+    def test_at_most_16_requests_wait_and_all_are_answered(self, bank, endpoint) -> None:
         bank.now += 900
         bank.gate.clear()
         connections = []
@@ -650,9 +635,7 @@ class TestLimits:
         assert [_read(connection)[0] for connection in connections] == [200] * 60
         assert bank.asked == 2
 
-    def test_new_connection_is_not_closed_within_the_grace(
-        self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_new_connection_is_not_closed_within_the_grace(self, endpoint, monkeypatch) -> None:
         monkeypatch.setattr(http_server, "GRACE", 1.0)
         connections = [_connect(endpoint) for _ in range(MAX_CONNECTIONS + 5)]
         time.sleep(0.2)
@@ -662,9 +645,7 @@ class TestLimits:
         assert [_read(connection)[0] for connection in connections] == [200] * len(connections)
 
     @pytest.mark.alone
-    def test_slow_step_is_408_or_closed(
-        self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_slow_step_is_408_or_closed(self, bank, endpoint, monkeypatch) -> None:
         assert http_server.STEP_SECONDS == 5.0
         monkeypatch.setattr(http_server, "STEP_SECONDS", 0.6)
         began = time.monotonic()
@@ -681,7 +662,7 @@ class TestLimits:
         assert time.monotonic() - began < 5 * http_server.STEP_SECONDS
         staying.close()
 
-    def test_idle_server_has_no_wakeups(self, endpoint: CredentialsServer) -> None:
+    def test_idle_server_has_no_wakeups(self, endpoint) -> None:
         status = Path(f"/proc/self/task/{endpoint._thread.native_id}/status")
 
         def wakeups() -> list[str]:
@@ -695,9 +676,7 @@ class TestLimits:
 
         assert wakeups() == before
 
-    def test_exhausted_descriptors_pause_accepting(
-        self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_exhausted_descriptors_pause_accepting(self, endpoint, monkeypatch) -> None:
         monkeypatch.setattr(http_server, "ACCEPT_PAUSE", 0.3)
         tries, accept = [], endpoint.http.loop.sock_accept
 
@@ -713,9 +692,7 @@ class TestLimits:
         assert len(tries) >= 3
         assert tries[2] - tries[0] > 0.5
 
-    def test_error_with_one_client_closes_its_connection_only(
-        self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_error_with_one_client_closes_its_connection_only(self, endpoint, monkeypatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(endpoint, "refusal", lambda *_: 1 / 0)
             assert _ask(endpoint)[0] == 0
@@ -733,17 +710,17 @@ def _listening(port: int, table: str) -> list[str]:
 
 
 class TestPlace:
-    def test_server_listens_on_loopback_only(self, endpoint: CredentialsServer) -> None:
+    def test_server_listens_on_loopback_only(self, endpoint) -> None:
         port = _port(endpoint)
 
         assert _listening(port, "tcp") == [f"0100007F:{port:04X}"]
         assert _listening(port, "tcp6") == []
 
-    def test_listener_is_not_inheritable(self, endpoint: CredentialsServer) -> None:
+    def test_listener_is_not_inheritable(self, endpoint) -> None:
         assert not endpoint._listener.get_inheritable()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
-    def test_other_network_namespace_cannot_connect(self, endpoint: CredentialsServer) -> None:
+    def test_other_network_namespace_cannot_connect(self, endpoint) -> None:
         with _second_network() as (namespace, address), socket.socket() as open_to_all:
             open_to_all.bind(("0.0.0.0", 0))
             open_to_all.listen()
@@ -801,7 +778,7 @@ while time.monotonic() < ends:
 
 class TestClients:
     @pytest.fixture(name="minted")
-    def _minted(self, sts: LoopbackSts) -> Credentials:
+    def _minted(self, sts) -> Credentials:
         """A session that the STS of our own knows."""
         client = boto3.client(
             "sts",
@@ -824,9 +801,7 @@ class TestClients:
             account_id="222233334444",
         )
 
-    def test_aws_cli_v2_reads_the_session(
-        self, sts: LoopbackSts, minted: Credentials, tmp_path: Path
-    ) -> None:
+    def test_aws_cli_v2_reads_the_session(self, sts, minted, tmp_path) -> None:
         aws = requirements.program("/usr/bin/aws")
         with CredentialsServer(minted, lambda _: minted) as endpoint:
             environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **endpoint.environ}
@@ -842,7 +817,7 @@ class TestClients:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["Arn"] == "arn:aws:sts::222233334444:assumed-role/Developer/me"
 
-    def test_boto3_shows_the_sentence_of_an_error(self, bank: Bank, tmp_path: Path) -> None:
+    def test_boto3_shows_the_sentence_of_an_error(self, bank, tmp_path) -> None:
         with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             bank.now += 900
             bank.error = RefusedError("not allowed: sts:AssumeRoot on 'x'", code="AccessDenied")
@@ -968,7 +943,7 @@ class EvilHandler(http.server.BaseHTTPRequestHandler):
 
 class TestChromium:
     @pytest.fixture(name="told")
-    def _told(self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    def _told(self, endpoint, monkeypatch) -> list[int]:
         """Every status that the endpoint answers with."""
         told: list[int] = []
         reply = http_server.Connection._reply
@@ -977,9 +952,7 @@ class TestChromium:
         )
         return told
 
-    def test_hostile_page_with_the_token_reads_nothing(
-        self, endpoint: CredentialsServer, told: list[int], tmp_path: Path
-    ) -> None:
+    def test_hostile_page_with_the_token_reads_nothing(self, endpoint, told, tmp_path) -> None:
         evil = Evil(endpoint)
         threading.Thread(target=evil.serve_forever, daemon=True).start()
         browser = subprocess.Popen(
