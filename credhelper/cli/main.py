@@ -114,6 +114,15 @@ def _internal(error: Exception) -> CredhelperError:
     )
 
 
+def files(places: paths.Places) -> list[tuple[str, str]]:
+    """The paths of this user's files, and what each holds."""
+    return [
+        (places.config, "the profiles; CREDHELPER_CONFIG names another file"),
+        (places.audit, "the audit log: sessions minted and refused"),
+        (places.log, "non-fatal errors"),
+    ]
+
+
 class _Commands(click.Group):
     """The commands, each imported when it runs."""
 
@@ -128,14 +137,7 @@ class _Commands(click.Group):
         with formatter.section("Environment"):
             formatter.write_dl(list(ENVIRONMENT.items()))
         with formatter.section("Files"):
-            places = paths.find(os.environ)
-            formatter.write_dl(
-                [
-                    (places.config, "the profiles; CREDHELPER_CONFIG names another file"),
-                    (places.audit, "the audit log: sessions minted and refused"),
-                    (places.log, "non-fatal errors"),
-                ]
-            )
+            formatter.write_dl(files(paths.find(os.environ)))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, verbs in SECTIONS.items():

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from credhelper import __version__, app
+from credhelper import __version__, paths
 from credhelper.cli import main
 from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM
 from credhelper.config import keys
@@ -61,7 +61,7 @@ def _tagline() -> str:
 
 def _files() -> Iterator[tuple[str, str]]:
     """Where they are on Linux."""
-    for path, meaning in app.files({}):
+    for path, meaning in main.files(paths.find({})):
         name = Path(path).name
         place = "~/.config" if name == "config.toml" else "~/.local/state"
         yield f"{place}/{PROGRAM}/{name}", meaning

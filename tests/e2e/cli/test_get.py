@@ -253,7 +253,7 @@ def test_unforeseen_exception_shows_its_place_and_not_its_text(sandbox: Sandbox,
     (broken / "sitecustomize.py").write_text(
         "import credhelper.cli.get\n"
         "def fail(*a, **k): raise KeyError('MARKERSECRET')\n"
-        "credhelper.cli.get.answer = fail\n"
+        "credhelper.cli.get.emit = fail\n"
     )
     said = sandbox.refuses(1, "get", "developer", PYTHONPATH=str(broken))
 

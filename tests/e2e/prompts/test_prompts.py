@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import prompts
-from credhelper.errors import CancelledError, ConfigError, HumanNeededError, NobodyError
+from credhelper.errors import CancelledError, ConfigError, HumanNeededError, NoPromptError
 from credhelper.prompts import Question
 from credhelper.prompts.console import Console
 
@@ -51,7 +51,7 @@ import fcntl, json, os, select, signal, socket, sys, termios, time, traceback, t
 from contextlib import contextmanager
 
 from credhelper import prompts
-from credhelper.errors import CancelledError, NobodyError
+from credhelper.errors import CancelledError, NoPromptError
 from credhelper.prompts.console import Console
 
 def ask(task, streams):
@@ -93,7 +93,7 @@ def ask(task, streams):
             environ=task["environ"], seconds=task["seconds"], turn=turn,
         )
         said = {"text": answer.text, "driver": answer.driver, "repr": repr(answer)}
-    except NobodyError as error:
+    except NoPromptError as error:
         said = {"error": "nobody", "sentence": error.sentence, "hints": error.hints}
     except CancelledError as error:
         said = {"error": "cancelled", "sentence": error.sentence, "hints": error.hints}
@@ -177,7 +177,7 @@ class UserInput:
 
     @property
     def all(self) -> str:
-        """Everything that somebody may see or log."""
+        """All text that may be shown or logged."""
         return "".join([self.sentence, *self.hints, self.stderr, self.repr, *self.saw])
 
 
@@ -360,7 +360,7 @@ class Machine:
         return said
 
     def type(self, kind: str = "code", *typed: str, **how: Any) -> UserInput:
-        """Ask a person who types these things, each once the question stands there; `saw` is the terminal."""
+        """Ask a person who types these things, each once the question is shown; `saw` is the terminal."""
         terminal, before = self.terminal, len(self.terminal.text)
         asking = self.start(kind, **how)
         ending = Question(kind, "", (), how.get("label", LABEL)).label + (  # type: ignore[arg-type]
@@ -410,7 +410,7 @@ def seated(machine: Machine) -> Iterator[Machine]:
 
 
 def is_whole(said: UserInput) -> bool:
-    """Whether nothing happened beside what was said."""
+    """Whether the streams are untouched and the exit status is 0."""
     return (said.status, said.stderr, said.stdin) == (0, "", "not for us\n")
 
 
@@ -969,7 +969,7 @@ class TestOrder:
         assert is_whole(said)
 
     def test_errors_have_exit_status_5(self) -> None:
-        for error in (NobodyError("x"), CancelledError("x")):
+        for error in (NoPromptError("x"), CancelledError("x")):
             assert isinstance(error, HumanNeededError)
             assert error.status == 5
 
