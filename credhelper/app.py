@@ -265,7 +265,7 @@ def files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
     return [
         (places.config, "the profiles; CREDHELPER_CONFIG names another one"),
         (places.audit, "the record of sessions minted and refused"),
-        (places.log, "what went wrong without stopping anybody"),
+        (places.log, "the log of non-fatal errors"),
     ]
 
 

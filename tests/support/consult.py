@@ -1,4 +1,4 @@
-"""What `doctor` says about a laptop, and what holds for everything that it says."""
+"""The findings of `doctor` in a sandbox, and what holds for each of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 BOUND = 20.0
-"""Seconds that it takes at most, whatever hangs."""
+"""The most seconds that doctor takes, whatever hangs: its 15 s, and the start of the program."""
 
 
 @dataclass(frozen=True)

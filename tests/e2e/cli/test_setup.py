@@ -34,17 +34,14 @@ CLOSED = ("unlock-bucket", "developer")
 
 @pytest.fixture
 def aws(sandbox: Sandbox) -> Path:
-    """The laptop's ~/.aws/config, which holds a profile of the person's own; the program is in ~/bin.
-
-    The launcher there only says that it is one: the real one takes longer than everything else.
-    """
+    """~/.aws/config with a profile of the user's own; ~/bin has a launcher that only gives its version."""
     script(sandbox.home / "bin/credhelper-get", "echo credhelper 1")
     sandbox.environ["PATH"] = f"{sandbox.home}/bin:/usr/bin:/bin"
     return sandbox.home / ".aws/config"
 
 
 def said(sandbox: Sandbox, *arguments: str, **environ: str) -> str:
-    """What setup says when all is well."""
+    """The output of a setup that succeeds."""
     result = sandbox.run("setup", *arguments, **environ)
     assert result.status == 0, result.stderr
     return result.stdout.decode()
@@ -71,8 +68,7 @@ class TestBegin:
         sandbox.config.parent.rmdir()
         sandbox.config.parent.parent.rmdir()
 
-    def test_starter(self, sandbox: Sandbox, aws: Path) -> None:
-        """A page to fill in, 0600 in a directory that is 0700, and what comes next; ~/.aws/config waits."""
+    def test_setup_writes_a_private_template_and_leaves_aws_config(self, sandbox: Sandbox, aws: Path) -> None:
         before = trace(aws)
         assert said(sandbox) == (
             f"'{sandbox.config}' has been written as a template\n"
@@ -83,21 +79,18 @@ class TestBegin:
         assert modes == [0o600, 0o700]
         assert trace(aws) == before
 
-    def test_not_filled_in(self, sandbox: Sandbox) -> None:
-        """Run again too early, it says so and leaves the page alone."""
+    def test_second_setup_leaves_an_unfilled_template(self, sandbox: Sandbox) -> None:
         said(sandbox)
         before = trace(sandbox.config)
         assert "has no profiles yet" in sandbox.refuses(2, "setup")
         assert trace(sandbox.config) == before
 
-    def test_a_profile_is_asked_for(self, sandbox: Sandbox) -> None:
-        """That cannot be there yet: exit 2, and the page is there to be filled in."""
+    def test_name_without_a_configuration_writes_the_template_and_exits_2(self, sandbox: Sandbox) -> None:
         stderr = sandbox.refuses(2, "setup", "developer")
         assert f"no profile 'developer' in '{sandbox.config}'" in stderr
         assert sandbox.config.read_text() == STARTER
 
-    def test_filled_in(self, sandbox: Sandbox, aws: Path) -> None:
-        """Filled in, each of its profiles that has a target becomes one of ~/.aws/config."""
+    def test_filled_in_profiles_with_a_target_are_written(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox)
         sandbox.config.write_text(FILLED_IN)
         assert "next: aws sts get-caller-identity --profile developer\n" in said(sandbox)
@@ -105,15 +98,15 @@ class TestBegin:
         said(sandbox, "audit-root", "--accounts", "payments-prod")
         assert set(ours(aws)) == {*CLOSED, "audit-root@payments-prod"}
 
-    def test_dry_run(self, sandbox: Sandbox) -> None:
-        """The page is shown, and not written."""
+    def test_dry_run_shows_the_template_and_writes_nothing(self, sandbox: Sandbox) -> None:
         shown = said(sandbox, "--dry-run")
         assert shown.splitlines()[:2] == ["--- /dev/null", f"+++ {sandbox.config}"]
         assert [line[1:] for line in shown.splitlines()[3:]] == STARTER.splitlines()
         assert not sandbox.config.parent.exists()
 
-    def test_a_place_of_ones_own(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """CREDHELPER_CONFIG says where; a directory that is there already keeps its mode."""
+    def test_credhelper_config_names_the_template_and_its_directory_keeps_its_mode(
+        self, sandbox: Sandbox, tmp_path: Path
+    ) -> None:
         directory = tmp_path / "dotfiles"
         directory.mkdir()
         directory.chmod(0o755)
@@ -121,16 +114,14 @@ class TestBegin:
         assert (directory / "aws.toml").read_text() == STARTER
         assert stat.S_IMODE(directory.stat().st_mode) == 0o755
 
-    def test_somebody_elses_home(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """Nothing is made where another user is at home."""
+    def test_home_of_another_user_is_refused(self, sandbox: Sandbox, tmp_path: Path) -> None:
         if os.geteuid() != 0:
             requirements.missing("a second user")
         os.chown(sandbox.home, NOBODY, NOBODY)
         assert "belongs to another user" in sandbox.refuses(2, "setup")
         assert not sandbox.config.parent.exists()
 
-    def test_remove(self, sandbox: Sandbox) -> None:
-        """Where nothing is set up there is nothing to remove, and no page is written for that."""
+    def test_remove_without_a_block_writes_nothing(self, sandbox: Sandbox) -> None:
         assert said(sandbox, "--remove") == f"'{sandbox.home}/.aws/config' has no credhelper profiles\n"
         assert not sandbox.config.exists()
 
@@ -139,8 +130,9 @@ class TestFiles:
     """Files as people have them."""
 
     @pytest.mark.parametrize("name", sorted(FILES.keys() - {"one line", "only comments", "empty"}))
-    def test_real_world_file(self, sandbox: Sandbox, aws: Path, name: str) -> None:
-        """Nothing outside the block changes, twice is once, --remove restores the bytes."""
+    def test_only_the_block_changes_and_remove_restores_the_bytes(
+        self, sandbox: Sandbox, aws: Path, name: str
+    ) -> None:
         aws.write_bytes(FILES[name])
         others = load_config(str(aws))["profiles"]
         said(sandbox)
@@ -153,16 +145,14 @@ class TestFiles:
         said(sandbox, "--remove")
         assert aws.read_bytes() == FILES[name]
 
-    def test_no_file(self, sandbox: Sandbox, aws: Path) -> None:
-        """A file that was not there is made, 0600, with its directory, 0700."""
+    def test_missing_file_is_made_private(self, sandbox: Sandbox, aws: Path) -> None:
         aws.unlink()
         aws.parent.rmdir()
         said(sandbox)
         assert [stat.S_IMODE(path.stat().st_mode) for path in (aws, aws.parent)] == [0o600, 0o700]
         assert set(ours(aws)) == set(CLOSED)
 
-    def test_text_below_the_block(self, sandbox: Sandbox, aws: Path) -> None:
-        """What the person has added below the block stays there, with and without the block."""
+    def test_text_below_the_block_is_kept(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox, "developer")
         below = b"\n# mine\n[profile b]\nregion = eu-west-1"
         aws.write_bytes(aws.read_bytes() + below)
@@ -171,8 +161,9 @@ class TestFiles:
         said(sandbox, "--remove")
         assert aws.read_bytes() == AWS_CONFIG.encode() + below
 
-    def test_symbolic_link(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
-        """A link to dotfiles stays a link, and what it leads to is written."""
+    def test_symbolic_link_stays_and_its_target_is_written(
+        self, sandbox: Sandbox, aws: Path, tmp_path: Path
+    ) -> None:
         real = tmp_path / "aws-config"
         aws.rename(real)
         aws.symlink_to(real)
@@ -182,8 +173,7 @@ class TestFiles:
         said(sandbox, "--remove")
         assert real.read_text() == AWS_CONFIG
 
-    def test_another_place(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
-        """AWS_CONFIG_FILE is where the SDKs look, and so do we."""
+    def test_aws_config_file_names_the_file(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
         place = tmp_path / "elsewhere"
         before = trace(aws)
         assert f"'{place}' runs" in said(sandbox, AWS_CONFIG_FILE=str(place))
@@ -199,29 +189,27 @@ class TestFiles:
             (b"[default]\n# BEGIN credhelper\n", "line 2: '# BEGIN credhelper' has no"),
         ],
     )
-    def test_refused(self, sandbox: Sandbox, aws: Path, text: bytes, wrong: str) -> None:
-        """What cannot be written without breaking the file: exit 2 with the place, and nothing changed."""
+    def test_wrong_arguments_are_refused_and_change_nothing(
+        self, sandbox: Sandbox, aws: Path, text: bytes, wrong: str
+    ) -> None:
         aws.write_bytes(text)
         before = trace(aws)
         assert wrong in sandbox.refuses(2, "setup")
         assert trace(aws) == before
         assert [path.name for path in aws.parent.iterdir()] == ["config"]
 
-    def test_read_only(self, sandbox: Sandbox, aws: Path) -> None:
-        """A read-only file is somebody's decision."""
+    def test_read_only_file_is_refused(self, sandbox: Sandbox, aws: Path) -> None:
         aws.chmod(0o400)
         before = trace(aws)
         assert f"'{aws}' is read-only" in sandbox.refuses(2, "setup")
         assert trace(aws) == before
 
-    def test_first_change(self, sandbox: Sandbox, aws: Path) -> None:
-        """What the file held before the first change is kept beside it, and where is said."""
+    def test_first_change_keeps_a_copy(self, sandbox: Sandbox, aws: Path) -> None:
         assert f"the previous content is in '{aws}.credhelper-backup'\n" in said(sandbox)
         assert Path(f"{aws}.credhelper-backup").read_text() == AWS_CONFIG
         assert "previous content" not in said(sandbox, "--remove")
 
-    def test_two_at_once(self, sandbox: Sandbox, aws: Path) -> None:
-        """A setup waits for another one to be done, and loses nothing of what that has written."""
+    def test_setup_waits_for_another_one(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox, "developer")
         mark = sandbox.home / "mark"
         script(sandbox.home / "bin/credhelper-get", f"touch {mark}; echo credhelper 1")
@@ -234,8 +222,7 @@ class TestFiles:
         assert sandbox.finish(process).status == 0
         assert set(ours(aws)) == {"dev", "unlock-bucket"}
 
-    def test_hostile_place(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        """No name of a file moves a cursor or begins a line."""
+    def test_control_characters_in_a_path_are_escaped(self, sandbox: Sandbox, tmp_path: Path) -> None:
         place = tmp_path / "a\x1b[2J\nwarning: b"
         for flags in (["--dry-run"], [], ["--remove"]):
             text = said(sandbox, *flags, AWS_CONFIG_FILE=str(place))
@@ -247,8 +234,7 @@ class TestFiles:
 class TestEntries:
     """Which profiles the block has."""
 
-    def test_all(self, sandbox: Sandbox, aws: Path) -> None:
-        """Each profile of the configuration with a target, with its command and region."""
+    def test_setup_writes_every_profile_with_a_target(self, sandbox: Sandbox, aws: Path) -> None:
         text = said(sandbox)
         assert ours(aws) == {
             name: {"credential_process": f"{sandbox.home}/bin/credhelper-get {name}", "region": "eu-west-1"}
@@ -264,8 +250,7 @@ class TestEntries:
             "next: aws sts get-caller-identity --profile unlock-bucket\n"
         )
 
-    def test_named(self, sandbox: Sandbox, aws: Path) -> None:
-        """With names, these are written and the others stay; what has not changed is said to be so."""
+    def test_names_are_written_and_the_others_kept(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox, "developer")
         assert "  new        unlock-bucket\n" in said(sandbox, "unlock-bucket")
         assert list(ours(aws)) == ["developer", "unlock-bucket"]
@@ -278,8 +263,7 @@ class TestEntries:
         assert "  changed    developer\n" in said(sandbox, "developer")
         assert [keys["region"] for keys in ours(aws).values()] == ["eu-west-2", "eu-west-1"]
 
-    def test_accounts(self, sandbox: Sandbox, aws: Path) -> None:
-        """A profile for each account asked for, by alias or id, and a later setup keeps them."""
+    def test_each_account_gets_a_profile_and_later_setups_keep_it(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox, "audit-root", "--accounts", "payments-prod, 222233334444")
         names = ["audit-root@payments-prod", "audit-root@222233334444"]
         assert list(ours(aws)) == names
@@ -289,15 +273,15 @@ class TestEntries:
         said(sandbox, "audit-root@333344445555")
         assert "audit-root@333344445555" in ours(aws)
 
-    def test_a_file_of_accounts(self, sandbox: Sandbox, aws: Path) -> None:
-        """One a line; an account that has an alias is written by that, once."""
+    def test_accounts_of_a_file_are_written_by_alias_once(self, sandbox: Sandbox, aws: Path) -> None:
         listed = sandbox.home / "accounts"
         listed.write_text("111122223333  # the first\n222233334444\n")
         said(sandbox, "audit-root", "--accounts", f"@{listed}", "--accounts", "payments-prod")
         assert list(ours(aws)) == ["audit-root@payments-prod", "audit-root@222233334444"]
 
-    def test_accounts_for_all(self, sandbox: Sandbox, aws: Path) -> None:
-        """Without names, accounts are for the profiles that leave their target open."""
+    def test_accounts_without_names_are_for_profiles_without_a_target(
+        self, sandbox: Sandbox, aws: Path
+    ) -> None:
         said(sandbox, "--accounts", "payments-prod")
         assert set(ours(aws)) == {*CLOSED, "audit-root@payments-prod"}
 
@@ -316,14 +300,14 @@ class TestEntries:
             (["--remove", "--accounts", "payments-prod"], "--remove takes names"),
         ],
     )
-    def test_refused(self, sandbox: Sandbox, aws: Path, arguments: list[str], wrong: str) -> None:
-        """Exit 2 with what is wrong, and the file is as it was."""
+    def test_wrong_arguments_are_refused_and_change_nothing(
+        self, sandbox: Sandbox, aws: Path, arguments: list[str], wrong: str
+    ) -> None:
         before = trace(aws)
         assert wrong in sandbox.refuses(2, "setup", *arguments)
         assert trace(aws) == before
 
-    def test_prefix(self, sandbox: Sandbox, aws: Path) -> None:
-        """A prefix keeps clear of names that are taken; the command has the profile's own name."""
+    def test_prefix_avoids_names_that_are_taken(self, sandbox: Sandbox, aws: Path) -> None:
         aws.write_text(AWS_CONFIG + "[profile developer]\nregion = eu-west-1\n")
         assert "under other names with --prefix" in sandbox.refuses(2, "setup")
         assert "next: aws sts get-caller-identity --profile ch-developer\n" in said(
@@ -333,8 +317,7 @@ class TestEntries:
         said(sandbox, "--remove", "developer", "--prefix", "ch-")
         assert ours(aws) == {}
 
-    def test_a_profile_that_is_no_more(self, sandbox: Sandbox, aws: Path) -> None:
-        """What has left the configuration stays in the block until it is removed, and that is said."""
+    def test_removed_profile_stays_in_the_block_with_a_warning(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox)
         sandbox.configure(PROFILES.replace("profiles.developer", "profiles.dev"))
         text = said(sandbox)
@@ -342,8 +325,7 @@ class TestEntries:
         assert "  hint: 'credhelper setup --remove developer' takes it out\n" in text
         assert set(ours(aws)) == {*CLOSED, "dev"}
 
-    def test_remove_one(self, sandbox: Sandbox, aws: Path) -> None:
-        """A name stands for all its targets; with the last entry the block goes, too."""
+    def test_remove_takes_all_targets_of_a_name(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox, "--accounts", "payments-prod,222233334444")
         assert said(sandbox, "--remove", "audit-root") == (
             f"removed from '{aws}':\n"
@@ -356,8 +338,7 @@ class TestEntries:
         assert aws.read_text() == AWS_CONFIG
         assert said(sandbox, "--remove") == f"'{aws}' has no credhelper profiles\n"
 
-    def test_many(self, sandbox: Sandbox, aws: Path) -> None:
-        """Of thousands of accounts all are written and the first twenty are named."""
+    def test_two_thousand_accounts_are_written_and_twenty_listed(self, sandbox: Sandbox, aws: Path) -> None:
         accounts = [f"{number:012}" for number in range(2000)]
         text = said(sandbox, "audit-root", "--accounts", ",".join(accounts))
         assert len(ours(aws)) == 2000
@@ -368,8 +349,7 @@ class TestEntries:
 class TestDryRun:
     """What is shown, and not done."""
 
-    def test_nothing_is_written(self, sandbox: Sandbox, aws: Path) -> None:
-        """The difference is shown as a diff, and no file is written or made."""
+    def test_dry_run_prints_a_diff_and_writes_nothing(self, sandbox: Sandbox, aws: Path) -> None:
         before = trace(aws)
         shown = said(sandbox, "developer", "--dry-run")
         assert shown.splitlines()[:2] == [f"--- {aws}", f"+++ {aws}"]
@@ -378,8 +358,7 @@ class TestDryRun:
         assert [path.name for path in aws.parent.iterdir()] == ["config"]
         assert not sandbox.state.exists()
 
-    def test_it_is_what_would_be_done(self, sandbox: Sandbox, aws: Path) -> None:
-        """Done and removed, the file differs by the lines that were shown."""
+    def test_dry_run_prints_the_lines_that_setup_writes(self, sandbox: Sandbox, aws: Path) -> None:
         shown = said(sandbox, "--dry-run")
         said(sandbox)
         block = aws.read_text().removeprefix(AWS_CONFIG).splitlines()
@@ -388,8 +367,7 @@ class TestDryRun:
         assert [line[1:] for line in removed.splitlines()[3:]] == block
         assert said(sandbox, "--dry-run") == "nothing would change\n"
 
-    def test_no_secret(self, sandbox: Sandbox, aws: Path) -> None:
-        """No value of another's is shown: not from around the block, nor from an edited block."""
+    def test_dry_run_shows_no_value_of_other_lines(self, sandbox: Sandbox, aws: Path) -> None:
         said(sandbox)
         mine = (
             "aws_secret_access_key = MARK\nAws_Session_Token: MARK\n# password = MARK\ns3 =\n  MARK = MARK2\n"
@@ -404,8 +382,9 @@ class TestDryRun:
 class TestWarnings:
     """What may keep the profiles from working is said on stdout: the work is done all the same."""
 
-    def test_neighbours(self, sandbox: Sandbox, aws: Path) -> None:
-        """What would win over us, in another file or the environment, with its place and no value."""
+    def test_settings_that_override_credhelper_are_warnings_without_values(
+        self, sandbox: Sandbox, aws: Path
+    ) -> None:
         credentials = aws.with_name("credentials")
         credentials.write_text("[developer]\naws_access_key_id = AKIAMARK\naws_secret_access_key = MARK\n")
         text = said(sandbox, "developer", AWS_ACCESS_KEY_ID="AKIAMARK")
@@ -416,30 +395,26 @@ class TestWarnings:
         assert "MARK" not in text
         assert "developer" in ours(aws)
 
-    def test_the_doctors_verdict(self, sandbox: Sandbox, aws: Path) -> None:
-        """What else stands in the way, as far as that takes no network: a profile that cannot work."""
+    def test_problem_of_doctor_is_shown(self, sandbox: Sandbox, aws: Path) -> None:
         sandbox.configure(PROFILES + 'ca_bundle = "/nowhere"\n')
         verdict = said(sandbox, "developer").partition("doctor: 1 problem\n")[2]
         assert verdict.startswith(f"  developer: '{sandbox.config}' line 17: 'ca_bundle'")
         assert verdict.endswith("next: aws sts get-caller-identity --profile developer\n")
 
-    def test_a_program_that_goes_away(self, sandbox: Sandbox, aws: Path) -> None:
-        """A program in a virtual environment is used where there is no other, and said to be there."""
+    def test_program_in_a_virtual_environment_is_a_warning(self, sandbox: Sandbox, aws: Path) -> None:
         text = said(sandbox, PATH="/usr/bin:/bin")
         program = Path(PROGRAM).with_name("credhelper-get")
         assert ours(aws)["developer"]["credential_process"] == f"{program} developer"
         assert f"warning: '{program}' may go away: it is in a virtual environment" in text
 
-    def test_a_launcher_that_does_not_answer(self, sandbox: Sandbox, aws: Path) -> None:
-        """`credhelper get` it is where the launcher does not start."""
+    def test_silent_launcher_is_replaced_by_credhelper_get(self, sandbox: Sandbox, aws: Path) -> None:
         script(sandbox.home / "bin/credhelper-get", "exit 1")
         (sandbox.home / "bin/credhelper").symlink_to(PROGRAM)
         said(sandbox, "developer")
         command = ours(aws)["developer"]["credential_process"]
         assert command == f"{sandbox.home}/bin/credhelper get developer"
 
-    def test_a_configuration_elsewhere(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
-        """With CREDHELPER_CONFIG the profiles work only for programs that have it, too."""
+    def test_credhelper_config_is_a_warning(self, sandbox: Sandbox, aws: Path, tmp_path: Path) -> None:
         place = sandbox.config.rename(tmp_path / "credhelper.toml")
         assert "warning: CREDHELPER_CONFIG is set" in said(sandbox, CREDHELPER_CONFIG=str(place))
 
@@ -449,7 +424,7 @@ class TestClients:
 
     @pytest.fixture
     def written(self, sandbox: Sandbox) -> Sandbox:
-        """The laptop after setup, with the program in a directory that has a space."""
+        """The sandbox after setup, with the program in a directory that has a space."""
         (sandbox.home / "my bin").mkdir()
         for name in ("credhelper", "credhelper-get"):
             (sandbox.home / "my bin" / name).symlink_to(Path(PROGRAM).with_name(name))
@@ -468,15 +443,15 @@ class TestClients:
             ("audit-root@payments-prod", "arn:aws:iam::111122223333:root"),
         ],
     )
-    def test_boto3(self, written: Sandbox, profile: str, arn: str) -> None:
-        """boto3 uses the session."""
+    def test_boto3_uses_the_written_profile(self, written: Sandbox, profile: str, arn: str) -> None:
         command = [sys.executable, "-c", BOTO3, profile, "1"]
         done = subprocess.run(command, env=written.environ, capture_output=True, text=True, check=False)
         assert done.stdout.startswith(arn), done.stderr
 
     @pytest.mark.parametrize("path", [AWS_CLI_V1, AWS_CLI_V2], ids=["v1", "v2"])
-    def test_aws_cli(self, written: Sandbox, sts: LoopbackSts, path: Path) -> None:
-        """So does the AWS CLI, by the command that setup ends with."""
+    def test_aws_cli_runs_the_command_that_setup_suggests(
+        self, written: Sandbox, sts: LoopbackSts, path: Path
+    ) -> None:
         after = said(written, "developer").rpartition("next: aws ")[2]
         command = [requirements.program(str(path)), *after.split(), "--endpoint-url", sts.url]
         done = subprocess.run(command, env=written.environ, capture_output=True, text=True, check=False)
