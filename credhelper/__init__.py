@@ -15,7 +15,7 @@ Both take the keys of a profile as overrides, and raise CredhelperError.
 
 TYPE_CHECKING = False  # a cached answer comes through here, and imports nothing
 if TYPE_CHECKING:
-    from credhelper.api import get, session
+    from credhelper.api import Overrides, get, session
     from credhelper.credentials import Credentials
     from credhelper.errors import (
         ConfigError,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         SourceError,
         UnreachableError,
     )
-    from credhelper.overrides import Overrides
 
 __version__ = "0.1.0"
 __all__ = [
@@ -49,7 +48,7 @@ if not TYPE_CHECKING:  # or else a type checker would take any name for one of o
             raise AttributeError(f"module 'credhelper' has no attribute '{name}'")
         from importlib import import_module
 
-        modules = {"Credentials": "credentials", "Overrides": "overrides", "get": "api", "session": "api"}
+        modules = {"Credentials": "credentials", "Overrides": "api", "get": "api", "session": "api"}
         found = getattr(import_module(f"credhelper.{modules.get(name, 'errors')}"), name)
         globals()[name] = found
         return found

@@ -1,9 +1,9 @@
-"""`python -m credhelper`, or this file alone, as `credhelper-get` runs it: then compiled at every start."""
+"""`python -m credhelper`, or this file as a script, as `credhelper-get` runs it (compiled at every start)."""
 
 import sys
 
 if not __package__:
-    sys.path.append(__file__.rpartition("/")[0].rpartition("/")[0])  # behind the standard library
+    sys.path.append(__file__.rpartition("/")[0].rpartition("/")[0])  # after the standard library
 
 from credhelper.start import main
 

@@ -1,4 +1,4 @@
-"""The parts of the house, opened and put together for one command."""
+"""Builds what one command needs."""
 
 from __future__ import annotations
 
@@ -21,26 +21,31 @@ from credhelper.cache.store import Store
 from credhelper.config import profiles as config_profiles
 from credhelper.config import validation
 from credhelper.config.keys import SECTIONS
+from credhelper.config.profiles import Config
 from credhelper.credentials import Clocks
 from credhelper.deadline import Deadline
-from credhelper.errors import ConfigError
+from credhelper.errors import ConfigError, os_reason
 from credhelper.log import Log
-from credhelper.sessions import caller, calls, parameters
-from credhelper.sessions.consent import Asking, Consent, UserInput
-from credhelper.sessions.minter import Requester, StsApi
-from credhelper.sessions.provider import Agent, SessionProvider
+from credhelper.sessions import caller
+from credhelper.sessions.caller import CallerContext
+from credhelper.sessions.calls import CallPlanner
+from credhelper.sessions.consent import Consent, UserInput
+from credhelper.sessions.minter import Minter
+from credhelper.sessions.parameters import NameContext
+from credhelper.sessions.prompter import Prompter
+from credhelper.sessions.provider import Caches, SessionProvider
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from credhelper.config.profiles import Profile
-    from credhelper.prompts import Answer, Question
     from credhelper.sessions.calls import StsCall
+    from credhelper.sessions.minter import StsApi
+    from credhelper.sessions.provider import Agent
 
-NOTHING_SAID: Final = UserInput()
+NO_INPUT: Final = UserInput()
+_FORMS: Final = {"CREDHELPER_AGENT": "auto or off", "CREDHELPER_KEYRING": "auto, none or module.Class"}
 
-PERSON_SECONDS: Final = 40.0
-"""Time for a person to answer; the rest is for the mint."""
 
 GET_SECONDS: Final = 50.0
 """Time for one `get`: Go's and Kotlin's SDKs give up after 60 s and leave the process behind."""
@@ -48,39 +53,40 @@ GET_SECONDS: Final = 50.0
 
 @dataclass(frozen=True)
 class App:
-    """The parts, opened for one command."""
+    """The parts that one command works with."""
 
     environ: Mapping[str, str]
     places: paths.Places
-    log: Log
+    caller: CallerContext
     agent: client.AgentClient
     locks: Locks
     audit: Audit
     store: Store
-    said: UserInput
-    started: Clocks
-    deadline: Deadline
+    user_input: UserInput
     idle_seconds: float
     background: bool
-    program: str
-    loaded: config_profiles.Config | ConfigError
-    may_ask: bool = True
+    loaded: Config | ConfigError
     ending: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
-    """What is to be closed where the process goes on; a command leaves it to its end."""
+    """Closes what a command may leave open, where the process goes on after it."""
 
     @property
-    def config(self) -> config_profiles.Config:
+    def config(self) -> Config:
         """The configuration. Raises ConfigError."""
         if isinstance(self.loaded, ConfigError):
             raise self.loaded
         return self.loaded
 
-    def call(self, profile: Profile) -> calls.StsCall:
-        """The call that answers for a profile, for whoever is going to make it: this may ask for a reason."""
-        return self.planner(may_ask=True).call(profile)
+    def call(self, profile: Profile) -> StsCall:
+        """The call that answers for a profile; this may prompt for a reason."""
+        return self.planner(self.consent().reason).call(profile)
 
-    def planner(self, *, may_ask: bool = False, by_index: bool = False) -> calls.CallPlanner:
-        """What builds the calls of profiles; `by_index` for a look, for which no keyring is opened."""
+    def planner(
+        self, reason: Callable[[Profile], str | None] | None = None, *, by_index: bool = False
+    ) -> CallPlanner:
+        """Plans the calls of profiles. `reason` finds the one for {reason}: by default, it does not prompt.
+
+        With `by_index` no keyring is opened to look up saved keys.
+        """
 
         def saved_key_id(name: str) -> str | None:
             if by_index:
@@ -89,81 +95,77 @@ class App:
             saved = self.store.saved_key(name)
             return None if saved is None else saved.access_key_id
 
-        environ = self.environ
-        reason = self.consent.reason if may_ask else self.consent.known_reason
-        person = parameters.NameContext(caller.user(environ), caller.host(environ), reason)
-        files = profiles.read(environ)
-        return calls.CallPlanner(self.config, files, environ, person, saved_key_id, self._came_from())
+        environ, user = self.environ, self.caller.user
+        names = NameContext(user, caller.host(environ), reason or self.consent().known_reason)
+        return CallPlanner(
+            self.config, profiles.read(environ), environ, names, saved_key_id, self.caller.path
+        )
 
-    def _requester(self) -> Requester:
-        if self.program or self.background:
-            return Requester(self.program or "refresh ahead", os.getpid())
-        return Requester(*caller.asking_program())
+    def consent(
+        self,
+        context: CallerContext | None = None,
+        codes: Mapping[str, str] | None = None,
+        *,
+        prompts: bool = True,
+    ) -> Consent:
+        """Knows what the user has approved, and asks for the rest unless `prompts` is false."""
+        context = context or self.caller
+        prompter = Prompter(context, self.locks, self.agent) if prompts and not self.background else None
+        given = replace(self.user_input, codes=codes or {})
+        return Consent(given, self.locks, context.user, prompter)
+
+    def provider(
+        self,
+        *,
+        sts: StsApi | None = None,
+        agent: Agent | None = None,
+        deadline: Deadline | None = None,
+        codes: Mapping[str, str] | None = None,
+        prompts: bool = True,
+    ) -> SessionProvider:
+        """Gets the credentials of the calls that `planner` builds.
+
+        `sts`, `agent` and `deadline` replace those of this command; `codes` are MFA codes by device.
+        """
+        context = replace(self.caller, deadline=deadline) if deadline else self.caller
+        consent = self.consent(context, codes, prompts=prompts)
+        minter = Minter(lambda: sts or self._sts, consent, self.audit, context)
+        return SessionProvider(Caches(self.store, agent or self.agent, self.locks), minter, context)
 
     @cached_property
-    def consent(self) -> Consent:
-        """What knows what a person has said, and asks them."""
-        asking = (
-            None
-            if self.background or not self.may_ask
-            else Asking(self._ask, lambda: self._requester().program)
-        )
-        return Consent(self.said, self.locks, caller.user(self.environ), asking)
+    def _sts(self) -> StsApi:
+        """The client of STS. It imports botocore, which a cached answer does without."""
+        from credhelper.aws.sts import Sts
 
-    def _ask(self, question: Question, call: StsCall | None) -> Answer:
-        """Ask the person, one question at a time. Raises NobodyError, CancelledError."""
-        from credhelper import prompts
+        sts = Sts(self.environ)
+        self.ending.callback(sts.close)
+        return sts
 
-        environ = self.environ
-        path = self._came_from() if call is None else call.path
-        return prompts.ask(
-            question,
-            command=None if call is None else call.profile.get("mfa_command"),
-            choice=environ.get("CREDHELPER_PROMPT") or "auto",
-            environ={**environ, "CREDHELPER_CHAIN": calls.write_path(path)},
-            seconds=self.deadline.left(PERSON_SECONDS),
-            turn=lambda seconds: self.locks.hold("prompt", seconds),
-        )
+    def envelope(self, profile: Profile, *, mode: client.CacheMode = "get", cache: bool = True) -> bytes:
+        """The envelope for a profile; the agent gets it too, for every caller with the same request.
 
-    def _came_from(self) -> tuple[calls.Node, ...]:
-        """The profiles of other credhelper processes that are waiting for this one."""
-        return calls.read_path(self.environ.get("CREDHELPER_CHAIN", ""))
-
-    def provider(self, aws: StsApi | None = None, agent: Agent | None = None) -> SessionProvider:
-        """What answers for the calls that `planner` builds; it asks these, or else those of the house."""
-        opened: list[StsApi] = [] if aws is None else [aws]
-
-        def asked() -> StsApi:
-            if not opened:
-                from credhelper.aws.sts import Sts
-
-                own = Sts(self.environ)
-                self.ending.callback(own.close)
-                opened.append(own)
-            return opened[0]
-
-        return SessionProvider(
-            aws=asked,
-            store=self.store,
-            agent=agent or self.agent,
-            locks=self.locks,
-            audit=self.audit,
-            log=self.log,
-            deadline=self.deadline,
-            requester=self._requester,
-            started=self.started,
-            consent=self.consent,
-            nested=bool(self._came_from()),
-        )
+        Raises CredhelperError; `client.settle` passes it on to the callers that wait.
+        """
+        shared = cache and profile.cache is not False
+        if shared:
+            self.agent.take()
+        else:
+            self.agent.decline()
+        call, provider = self.call(profile), self.provider()
+        credentials = provider.get(call, mode=mode, cache=cache)
+        envelope = credentials.envelope()
+        if shared:
+            self.agent.hit.put(envelope, provider.thresholds(call, credentials), call.key, profile.name)
+        return envelope
 
 
 @dataclass
 class Invocation:
-    """How the program started: when, on the monotonic clock, with which arguments behind the verb.
+    """How the program started: when, on the monotonic clock, and with which arguments after the command.
 
     `pending` is the request to the agent that is still open. A renewal ahead of need is `background`: it does
     not prompt and does not unlock the keyring. `program` is the name of this process where it is not
-    credhelper: then there is no other requester, and no agent is started.
+    credhelper: then it is the requester, and no agent is started.
     """
 
     began: float
@@ -174,28 +176,28 @@ class Invocation:
 
 
 def open_app(
-    environ: Mapping[str, str], start: Invocation, said: UserInput = NOTHING_SAID, *, optional: bool = False
+    environ: Mapping[str, str], start: Invocation, given: UserInput = NO_INPUT, *, optional: bool = False
 ) -> App:
-    """Find the places and open the parts; nothing is read yet but the configuration, maybe `optional`."""
+    """Build the parts of one command. Only the configuration is read, which may be missing if `optional`."""
     now, age = expiry.read_clocks(), max(0.0, time.monotonic() - start.began)
     started = Clocks(now.wall - age, None if now.boot is None else now.boot - age, now.boot_id)
     deadline = Deadline(GET_SECONDS - age)
     places = paths.find(environ)
     log = Log(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
     locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, log), log)
-    loaded: config_profiles.Config | ConfigError
+    loaded: Config | ConfigError
     try:
         loaded = options = config_profiles.load(places.config, optional=optional)
     except ConfigError as error:
-        loaded, options = error, config_profiles.Config(places.config, "", {})
+        loaded, options = error, Config(places.config, "", {})
     keyring = cache_keyring.OsKeyring(
-        _keyring_choice(environ, options.option("keyring", "backend")),
+        _choice(environ, "CREDHELPER_KEYRING", options, "keyring", "backend"),
         environ,
         timeout=options.option("keyring", "timeout"),
         until=deadline,
         background=start.background,
     )
-    wanted = _agent_mode(environ, options.option("agent", "mode")) == "auto"
+    wanted = _choice(environ, "CREDHELPER_AGENT", options, "agent", "mode") == "auto"
     agent = client.AgentClient(
         agent_directory(environ) if wanted and not isinstance(loaded, ConfigError) else None,
         log,
@@ -205,20 +207,18 @@ def open_app(
     )
     if not wanted:
         agent.decline()
+    program = start.program or ("refresh ahead" if start.background else "")
     return App(
         environ,
         places,
-        log,
+        CallerContext(environ, log, deadline, started, program),
         agent,
         locks,
         Audit(places.audit, log, required=options.option("audit", "required")),
         Store(keyring, Index(places.items, locks, log), log),
-        replace(said, reason=said.reason or environ.get("CREDHELPER_REASON") or None),
-        started,
-        deadline,
+        replace(given, reason=given.reason or environ.get("CREDHELPER_REASON") or None),
         options.option("agent", "idle_exit"),
         start.background,
-        start.program,
         loaded,
     )
 
@@ -226,7 +226,7 @@ def open_app(
 def _checked(
     pending: wire.PendingRequest | None, environ: Mapping[str, str], places: paths.Places
 ) -> wire.PendingRequest | None:
-    """The ticket; without its hit key where that was taken from another file than the one that we read."""
+    """The open request; without its hit key where that is a digest of other files than this command reads."""
     if pending is not None and pending.key is not None:
         files = wire.configuration_files(environ)
         if files is None or os.path.abspath(files[0]) != places.config:
@@ -236,42 +236,26 @@ def _checked(
 
 
 def agent_directory(environ: Mapping[str, str]) -> str | None:
-    """Where the agent's socket is; None where there cannot be one."""
+    """The directory of the agent's socket; None where the system has no agent."""
     return None if sys.platform == "win32" else wire.runtime_directory(environ)
 
 
-def _agent_mode(environ: Mapping[str, str], configured: str) -> str:
-    choice = environ.get("CREDHELPER_AGENT") or configured
-    if choice not in ("auto", "off"):
-        raise ConfigError(f"CREDHELPER_AGENT must be auto or off, not '{choice}'")
-    return choice
+def _choice(environ: Mapping[str, str], variable: str, options: Config, section: str, name: str) -> str:
+    """An option of the configuration, or the variable that beats it. Raises ConfigError."""
+    key = next(each for each in SECTIONS[section] if each.name == name)
+    chosen = environ.get(variable) or options.option(section, name)
+    if validation.problem(key, chosen):
+        raise ConfigError(f"{variable} must be {_FORMS[variable]}, not '{chosen}'")
+    return str(chosen)
 
 
 def _lock_directory(places: paths.Places, log: Log) -> str | None:
-    """A place for locks on a machine without a runtime directory that is safe."""
+    """Where locks are on a machine without a safe runtime directory."""
     directory = os.path.join(places.state, "locks")
     try:
         if paths.may_write_in(directory):
             paths.make_private(directory)
             return directory
     except OSError as error:
-        log.warning(f"no place for locks: {error.strerror or error}")
+        log.warning(f"no place for locks: {os_reason(error)}")
     return None
-
-
-def files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Where this user's files are, and what they are."""
-    places = paths.find(environ)
-    return [
-        (places.config, "the profiles; CREDHELPER_CONFIG names another one"),
-        (places.audit, "the record of sessions minted and refused"),
-        (places.log, "the log of non-fatal errors"),
-    ]
-
-
-def _keyring_choice(environ: Mapping[str, str], configured: str) -> str:
-    choice = environ.get("CREDHELPER_KEYRING") or configured
-    backend = next(key for key in SECTIONS["keyring"] if key.name == "backend")
-    if validation.problem(backend, choice):
-        raise ConfigError(f"CREDHELPER_KEYRING must be auto, none or module.Class, not '{choice}'")
-    return choice

@@ -1,7 +1,7 @@
 """audit.jsonl: one line for every session minted or refused. Evidence, not proof: its owner can edit it.
 
-Keys that AWS records too make the line joinable with CloudTrail: the access key id is on every event of the
-session, the request id is the eventID's request of the call that minted it. Never a secret.
+CloudTrail has the access key id in every event of the session, and the request id in the event of its mint. A
+line never contains a secret.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ if TYPE_CHECKING:
     from credhelper.log import Log
 
 
-ROOM: Final = 65536
+FREE_BYTES: Final = 65536
 """Bytes that have to be free before a mint whose line must be written: many times a line."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What is known of one mint or refusal; None stands for not known or not applicable."""
+    """What is known about one mint or refusal; None is unknown or not applicable."""
 
-    outcome: str  # 'minted', 'refused' by AWS, 'failed' without an answer of AWS's, 'declined' by a person
+    outcome: str  # 'minted', 'refused' by AWS, 'failed' without an answer of AWS, 'declined' by the user
     profile: str
     api: str
-    key: str | None = None  # the KEY of the call, as the index of keyring items and `explain` have it
+    key: str | None = None  # the KEY of the call, also in `explain` and in the index of keyring items
     account: str | None = None
     account_name: str | None = None
     target: str | None = None  # the role's ARN, or the principal whose root it is
     task_policy: str | None = None
     region: str | None = None
-    certificate: str | None = None  # 'not verified' where --no-verify-ssl said so
+    certificate: str | None = None  # 'not verified' with --no-verify-ssl
     error: str | None = None
     sentence: str | None = None
     access_key_id: str | None = None
@@ -58,7 +58,7 @@ class Line:
 
 
 class Audit:
-    """The record. Where it is required, a mint whose line cannot be written does not happen."""
+    """The audit log. Where it is required, nothing is minted whose line cannot be written."""
 
     def __init__(self, path: str, log: Log, *, required: bool = False) -> None:
         self._path = path
@@ -66,28 +66,28 @@ class Audit:
         self._required = required
 
     def prepare(self) -> None:
-        """Before a mint: raise CredhelperError where the record is required and cannot be written."""
+        """Before a mint: raise CredhelperError where the log is required and cannot be written."""
         if not self._required:
             return
-        beside = f"{self._path}.{os.getpid()}"
+        trial = f"{self._path}.{os.getpid()}"
         try:
             os.close(paths.open_private(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT))
-            with open(paths.open_private(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
-                file.write(bytes(ROOM))  # on a full disk it would be the line that fails, after the mint
+            with open(paths.open_private(trial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb") as file:
+                file.write(bytes(FREE_BYTES))  # on a full disk, the line would fail after the mint
         except OSError as error:
             raise self._unwritable(error) from None
         finally:
             with contextlib.suppress(OSError):
-                os.unlink(beside)
+                os.unlink(trial)
 
     def write(self, line: Line) -> None:
-        """Add a line. Raises CredhelperError where the record is required and cannot be written."""
+        """Add a line. Raises CredhelperError where the log is required and cannot be written."""
         try:
             paths.append_line(self._path, json.dumps(asdict(line)))
         except OSError as error:
             if self._required and line.outcome == "minted":
-                raise self._unwritable(error, "the session just minted is thrown away") from None
-            self._log.warning(f"the record cannot be written: {error.strerror or error}")
+                raise self._unwritable(error, "the new session is discarded") from None
+            self._log.warning(f"the audit log cannot be written: {os_reason(error)}")
 
     def _unwritable(self, error: OSError, outcome: str = "nothing is minted") -> CredhelperError:
         why = os_reason(error)
@@ -96,12 +96,9 @@ class Audit:
         )
 
     def lines(self, keys: Collection[str] | None = None) -> Iterator[dict[str, object]]:
-        """The record as it stands, oldest first, or only what is about calls of these KEYs.
-
-        Lines that are not ours are passed over.
-        """
+        """The lines, oldest first, of all calls or of those with these KEYs. Invalid lines are skipped."""
         for text in paths.read_lines(self._path):
-            if keys is not None and not _mentions(text, keys):  # much quicker than reading all of it
+            if keys is not None and not _mentions(text, keys):  # much quicker than parsing every line
                 continue
             try:
                 line = json.loads(text)

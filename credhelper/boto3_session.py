@@ -1,8 +1,8 @@
-"""boto3 sessions whose credentials renew themselves in the process that uses them.
+"""boto3 sessions whose credentials renew themselves.
 
-botocore asks for new credentials when fewer than 900 s are left, and below 600 s before every request: a root
-session, which has 900 s at most, would be renewed all the time. So the moments are ours, not botocore's, and
-so is the clock: the lesser of two, as `freshness.py` says.
+botocore asks for new credentials when fewer than 900 s are left, and below 600 s before every request: it
+would renew a root session, which has 900 s at most, all the time. So thresholds and clock are those of
+`expiry.py`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ METHOD: Final = "credhelper"
 
 
 class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
-    """botocore's, with the moments of the session at hand in the place of its own.
+    """botocore's refreshable credentials, with the thresholds of the current session.
 
-    From the advisory one on, one thread renews while the others go on; from the mandatory one on all wait.
+    Below the advisory one, one thread renews while the others continue; below the mandatory one, all wait.
     """
 
     def __init__(self, supply: Supply) -> None:
@@ -45,14 +45,14 @@ class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
         _alive.add(self)
 
     def unlock(self) -> None:
-        """In the child of a fork: what a thread of the parent holds while it renews is never released."""
+        """Replace the lock in the child of a fork, where a lock held by a thread of the parent stays held."""
         self._refresh_lock = threading.Lock()
 
     def _renew(self) -> dict[str, str | None]:
         credentials, thresholds = self._supply("renew" if self._is_fresh() else "get")
         self._held = credentials, thresholds
         ahead = thresholds.refresh if thresholds.refresh > 0 else thresholds.fresh
-        # Where a mint has failed we have been given the same session again: not to be tried at every request.
+        # After a failed mint this is the same session again: do not try at every request.
         later = max(thresholds.servable, _left(credentials) - expiry.BACK_OFF)
         self._advisory_refresh_timeout = int(min(ahead, later))
         self._mandatory_refresh_timeout = int(thresholds.servable)
@@ -65,11 +65,11 @@ class _Credentials(botocore.credentials.DeferredRefreshableCredentials):
         }
 
     def _is_fresh(self) -> bool:
-        """Whether what we have would do: then a renewal disturbs nobody."""
+        """Whether the current session is still fresh, so that the renewal may fail without harm."""
         return self._held is not None and _left(self._held[0]) >= self._held[1].fresh
 
     def _now(self) -> datetime:
-        """STS's clock, as far as we know it."""
+        """The time on STS's clock."""
         if self._held is None:
             return datetime.now(timezone.utc)
         credentials = self._held[0]
@@ -104,8 +104,8 @@ class _Provider(botocore.credentials.CredentialProvider):
 
 
 def open_session(supply: Supply, region: str | None) -> boto3.Session:
-    """A session that has its credentials of `supply`, from the first request on."""
-    # AWS_PROFILE may name the profile that runs us in other programs: this session is in its place.
+    """A session that gets its credentials from `supply`, at the first request."""
+    # AWS_PROFILE has no effect: it may name the profile that runs credhelper in other programs.
     core = botocore.session.Session({"profile": (None, None, None, None)})
     provider = botocore.credentials.CredentialResolver([_Provider(_Credentials(supply))])
     core.register_component("credential_provider", provider)

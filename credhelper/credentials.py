@@ -1,7 +1,4 @@
-"""The values that everything else passes around: keys, a minted session's credentials, the envelope.
-
-Their repr never shows a secret, so neither does a traceback, a log line or a debugger's summary.
-"""
+"""Access keys, clock readings and minted credentials. Their repr never shows a secret."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ LAST_SECOND: Final = 253402300799
 
 @dataclass(frozen=True)
 class AccessKey:
-    """What signs a request: an access key, with the session token where it is a temporary one."""
+    """What signs a request; a temporary key has a session token."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -31,8 +28,8 @@ class AccessKey:
 class Clocks:
     """One reading of this machine's clocks.
 
-    `wall` is seconds since the epoch, and anybody may set it. `boot` is seconds since `boot_id` began,
-    suspended time included; it cannot be set. None where the system has no such clock.
+    `wall` is seconds since the epoch; it can be set. `boot` is seconds since `boot_id` began, time asleep
+    included; it cannot be set, and is None where the system has no such clock.
     """
 
     wall: float
@@ -58,8 +55,8 @@ class Credentials:
     """A session that STS minted.
 
     `expiration` is STS's own, in seconds since the epoch. `life` is how many seconds it had when it was
-    minted, on STS's clock, and `skew` how far STS's clock was ahead of ours then. `answer` is what STS said
-    beside the credentials, in the API's words.
+    minted, on STS's clock, and `skew` how far STS's clock was ahead of this machine's then. `answer` is the
+    rest of STS's response.
     """
 
     access_key_id: str
@@ -76,7 +73,7 @@ class Credentials:
 
     @property
     def access_key(self) -> AccessKey:
-        """These credentials as what signs the next call of a chain."""
+        """These credentials as the key that signs the next call of a chain."""
         return AccessKey(self.access_key_id, self.secret_access_key, self.session_token, self.arn)
 
     def envelope(self) -> bytes:
@@ -96,9 +93,8 @@ class Credentials:
         return json.dumps(document).encode("ascii") + b"\n"
 
     def to_json(self) -> str:
-        """Everything, secrets included: what the keyring holds."""
-        document = {name: getattr(self, name) for name in _STORED}
-        return json.dumps(document | {"minted": self.minted.to_list()})
+        """Everything, secrets included, as the keyring holds it."""
+        return json.dumps({**vars(self), "minted": self.minted.to_list()})
 
     @classmethod
     def from_json(cls, text: str) -> Credentials | None:
@@ -112,26 +108,12 @@ class Credentials:
         return credentials if credentials is not None and _is_sound(credentials) else None
 
 
-_STORED = (
-    "access_key_id",
-    "secret_access_key",
-    "session_token",
-    "expiration",
-    "life",
-    "skew",
-    "account_id",
-    "arn",
-    "source_identity",
-    "answer",
-)
-
-
 def _is_sound(credentials: Credentials) -> bool:
     texts = (credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
-    perhaps = (credentials.account_id, credentials.arn, credentials.source_identity)
+    optional = (credentials.account_id, credentials.arn, credentials.source_identity)
     return (
         all(isinstance(text, str) for text in texts)
-        and all(text is None or isinstance(text, str) for text in perhaps)
+        and all(text is None or isinstance(text, str) for text in optional)
         and isinstance(credentials.answer, dict)
         and _is_number(credentials.life)
         and _is_number(credentials.skew)
@@ -141,7 +123,7 @@ def _is_sound(credentials: Credentials) -> bool:
 
 
 def _is_number(value: object) -> bool:
-    """A number to reckon with: json reads NaN, Infinity and integers of any length too."""
+    """Whether it is a number of usual size: json also reads NaN, Infinity and integers of any length."""
     return isinstance(value, (int, float)) and -LAST_SECOND <= value <= LAST_SECOND
 
 
@@ -152,8 +134,8 @@ def utc(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class Minted:
-    """What STS gave, the id under which CloudTrail has the request, and who has answered it."""
+    """A new session, the id of its request in CloudTrail, and the host that answered."""
 
     credentials: Credentials
     request_id: str | None
-    host: str = ""  # that has answered
+    host: str = ""

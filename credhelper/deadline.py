@@ -1,37 +1,63 @@
-"""Calls that may hang, and the time they have.
+"""Time limits for calls that may hang.
 
-Neither the keyring libraries nor botocore bound a call as a whole: a stopped Secret Service never
-answers, and a server that sends a byte now and then never trips a read timeout. So such a call runs in a
-thread of its own, and is left behind when its time is over. Left-behind threads are daemons: the process
-can exit under them.
+Neither the keyring libraries nor botocore limit a call as a whole: a stopped Secret Service never answers,
+and a server that sends a byte now and then never trips a read timeout. So such a call runs in a daemon
+thread, which is abandoned when its time is over.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+
+from credhelper.errors import CredhelperError, OutOfTimeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+
+LEAST: Final = 1.0
+"""Seconds that a step which may block needs at least: with less, it is not started."""
 
 Answer = TypeVar("Answer")
 
 
 class LateError(Exception):
-    """The call did not come back in time."""
+    """The call did not return in time."""
 
 
 class Deadline:
-    """A moment that everything within one command must meet, on the monotonic clock."""
+    """A moment that everything within one command must meet, on the monotonic clock.
+
+    It records what the time went to, for the error of a step that cannot start any more.
+    """
 
     def __init__(self, seconds: float) -> None:
         self._ends = time.monotonic() + seconds
+        self._spent: dict[str, float] = {}
 
     def left(self, at_most: float = float("inf")) -> float:
         """Seconds until then, never negative, and never more than `at_most`."""
         return max(0.0, min(at_most, self._ends - time.monotonic()))
+
+    @contextlib.contextmanager
+    def spend(self, on: str) -> Iterator[None]:
+        """Record the time that the block waits for something."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._spent[on] = self._spent.get(on, 0.0) + time.monotonic() - began
+
+    def check(self, need: str, error: type[CredhelperError] = OutOfTimeError) -> None:
+        """Raise the error where less than LEAST is left for what is needed; it names the longest wait."""
+        if self.left() >= LEAST:
+            return
+        on, seconds = max(self._spent.items(), key=lambda item: item[1], default=("", 0.0))
+        cause = f": credhelper waited {seconds:.0f} s for {on}" if on else ""
+        raise error(f"{need}, but no time is left{cause}", "run the command again")
 
 
 class Running(Generic[Answer]):

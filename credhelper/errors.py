@@ -1,7 +1,7 @@
-"""What can go wrong: one base, and a child for each thing a caller does differently.
+"""Errors: one base class, and a subclass wherever a caller acts differently.
 
-The message of an error is a sentence for the user (lower case, no full stop, the subject in single
-quotes); a hint says what to do about it. `status` is the exit status that the command line ends with.
+An error is a sentence for the user (lower case, no full stop, values in single quotes) and hints, which tell
+what to do. `status` is the exit status of the command.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from typing import Any, ClassVar, cast
 
 
 class CredhelperError(Exception):
-    """Anything that has no better class below. Exit status 1."""
+    """The base class, and any error without a class of its own."""
 
     status: ClassVar[int] = 1
+    is_own: ClassVar[bool] = False
+    """Whether it is about this caller alone: another caller that waits for the same session may succeed."""
     sentence: str
     hints: tuple[str, ...]
     code: str | None
@@ -24,10 +26,10 @@ class CredhelperError(Exception):
         self.code = code  # AWS's own error code, where there is one: it goes into the record
 
     def __str__(self) -> str:
-        return printable(self.sentence)  # a program prints it as it is, and AWS may have been quoted
+        return printable(self.sentence)  # it may quote AWS, and programs print it as it is
 
     def to_list(self) -> list[Any]:
-        """As JSON holds it, for others who wait for the same mint."""
+        """As JSON, for the callers that wait for the same mint."""
         return [type(self).__name__, self.sentence, self.hints, self.code]
 
     @staticmethod
@@ -53,33 +55,42 @@ class SourceError(CredhelperError):
 
 
 class RefusedError(CredhelperError):
-    """AWS received the request and said no."""
+    """AWS refused the request."""
 
     status = 4
 
 
 class CodeRejectedError(RefusedError):
-    """AWS did not accept an MFA code: the next one may do."""
+    """AWS did not accept an MFA code; the next one may work."""
 
 
 class HumanNeededError(CredhelperError):
-    """A code, a confirmation or a reason is needed and nobody can be asked, or they cancelled."""
+    """A code, a confirmation or a reason is needed and cannot be asked for, or the user cancelled."""
 
     status = 5
+    is_own = True
 
 
 class NobodyError(HumanNeededError):
-    """Nobody can be asked from here; somebody else who waits for the same may have a terminal."""
+    """This process cannot prompt; another one that waits for the same session may have a terminal."""
 
 
 class CancelledError(HumanNeededError):
-    """The person said no, gave no fitting answer or none in time: for everyone who waits."""
+    """The user declined, or gave no valid answer in time: this holds for every caller that waits."""
+
+    is_own = False
 
 
 class UnreachableError(CredhelperError):
-    """STS did not answer, is throttling, or answers with something that is not STS."""
+    """STS did not answer, throttles, or the answer is not from STS."""
 
     status = 6
+
+
+class OutOfTimeError(UnreachableError):
+    """This command has used up its time before the request could be sent."""
+
+    is_own = True
 
 
 BY_STATUS: dict[int, type[CredhelperError]] = {
@@ -93,7 +104,7 @@ _BY_NAME: dict[str, type[CredhelperError]] = {
 
 
 def render(error: CredhelperError) -> bytes:
-    """What stderr says of it: the sentence and its hints, a line each."""
+    """The error as stderr shows it: the sentence and its hints, a line each."""
     lines = [f"credhelper: error: {printable(error.sentence)}"]
     lines += [f"credhelper: hint: {printable(hint)}" for hint in error.hints if hint]
     return "".join(line + "\n" for line in lines).encode("ascii")

@@ -1,8 +1,7 @@
-"""Where clock meets expiry: how long a credential has, and whether it is still good to hand out.
+"""How long credentials are valid, and until when a cached session is handed out.
 
-The thresholds answer to how SDKs behave. botocore asks its credential process again when fewer than
-900 s remain and, below 600 s, before every request and in series; so a cached credential is handed out
-only while it keeps an SDK quiet.
+The thresholds follow botocore, which asks its credential process again when fewer than 900 s remain and,
+below 600 s, before every request and one at a time.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from credhelper.clocks import ExpiryThresholds, boot_seconds
 from credhelper.credentials import Clocks, Credentials
 
 SERVABLE: Final = 60.0
-"""Below this many seconds a credential is not handed out, whatever else fails."""
+"""Below this many seconds a session is not handed out, whatever else fails."""
 
 LONG_LIFE: Final = 1800.0
-LONG_FLOOR: Final = 960.0  # botocore's advisory 900 s, and a minute for the way there
+LONG_FLOOR: Final = 960.0  # botocore's advisory 900 s, and a minute
 MEDIUM_LIFE: Final = 700.0
 MEDIUM_FLOOR: Final = 630.0  # botocore's mandatory 600 s, and half a minute
 
@@ -26,15 +25,15 @@ REFRESH_AHEAD_SHARE: Final = 15.0
 REFRESH_AHEAD_LIMIT: Final = 300.0
 
 BACK_OFF: Final = 30.0
-"""Seconds for which nobody tries again after a failure, while an older credential still serves."""
+"""Seconds between a failed mint and the next attempt, while an older session is servable."""
 
 SKEW_WORTH_SAYING: Final = 300.0
-"""Seconds between our clock and STS's beyond which signatures start to be refused."""
+"""Seconds between this machine's clock and STS's beyond which AWS refuses signatures."""
 
 
 def read_clocks() -> Clocks:
     """This machine's clocks now."""
-    # macOS has no boot id: there the wall clock alone says that another boot is another one.
+    # macOS has no boot id: there the wall clock alone tells a reboot.
     return Clocks(time.time(), boot_seconds(), _boot_id() if sys.platform == "linux" else "")
 
 
@@ -47,10 +46,10 @@ def _boot_id() -> str:
 
 
 def remaining(credentials: Credentials, now: Clocks) -> float:
-    """Seconds until the credential expires: the lesser of what two clocks say.
+    """Seconds until the credentials expire: the lesser of two clocks.
 
-    The wall clock, corrected by the skew seen at the mint, and the time elapsed since boot. So a wall
-    clock set back does not serve an expired credential. After a reboot there is only the wall clock.
+    These are the wall clock, corrected by the skew at the mint, and the time since boot. So a wall clock set
+    back does not make an expired session valid. After a reboot there is only the wall clock.
     """
     by_wall = credentials.expiration - (now.wall + credentials.skew)
     elapsed = elapsed_since(credentials.minted, now)
@@ -58,20 +57,20 @@ def remaining(credentials: Credentials, now: Clocks) -> float:
 
 
 def elapsed_since(then: Clocks, now: Clocks) -> float | None:
-    """Seconds between two readings, by the clock that cannot be set; None across a reboot."""
+    """Seconds between two readings of the clock that cannot be set; None across a reboot."""
     if then.boot is None or now.boot is None or then.boot_id != now.boot_id or now.boot < then.boot:
         return None
     return now.boot - then.boot
 
 
 def since(then: Clocks, now: Clocks) -> float:
-    """Seconds between two readings, by the best clock that both have."""
+    """Seconds between two readings of the best clock that both have."""
     elapsed = elapsed_since(then, now)
     return now.wall - then.wall if elapsed is None else elapsed
 
 
 def floor(life: float, min_remaining: float | None = None) -> float:
-    """Seconds that must remain for a cached credential of this life to be handed out."""
+    """Seconds that must remain of a cached session of this life for it to be handed out."""
     if min_remaining is not None:
         return min(min_remaining, life / 2)
     if life >= LONG_LIFE:
@@ -80,18 +79,17 @@ def floor(life: float, min_remaining: float | None = None) -> float:
 
 
 def is_fresh(credentials: Credentials, now: Clocks, min_remaining: float | None = None) -> bool:
-    """Good to hand out without asking STS."""
-    left = remaining(credentials, now)
-    return left >= floor(credentials.life, min_remaining)
+    """Whether it is handed out without a mint."""
+    return remaining(credentials, now) >= floor(credentials.life, min_remaining)
 
 
 def is_servable(credentials: Credentials, now: Clocks) -> bool:
-    """Good to hand out where STS cannot be asked."""
+    """Whether it is handed out where a mint fails."""
     return remaining(credentials, now) >= SERVABLE
 
 
 def refresh_ahead(credentials: Credentials, min_remaining: float | None = None) -> float:
-    """Seconds remaining at which a refresh ahead of need begins."""
+    """The seconds remaining at which a refresh ahead of need begins."""
     ahead = min(credentials.life / REFRESH_AHEAD_SHARE, REFRESH_AHEAD_LIMIT)
     return floor(credentials.life, min_remaining) + ahead
 
@@ -99,10 +97,10 @@ def refresh_ahead(credentials: Credentials, min_remaining: float | None = None) 
 def thresholds(
     credentials: Credentials, now: Clocks, min_remaining: float | None, *, ahead: bool, failed: bool
 ) -> ExpiryThresholds:
-    """The moments that the agent compares its clocks with.
+    """The thresholds that the agent compares its clocks with.
 
-    `ahead` is whether a mint can begin ahead of need; where one has `failed` just now, what still serves is
-    handed out without waiting, and the next attempt comes when BACK_OFF is over.
+    `ahead` allows a refresh ahead of need. After a mint has `failed`, what is servable is handed out at once,
+    and the next attempt comes when BACK_OFF is over.
     """
     elapsed = elapsed_since(credentials.minted, now)
     boot_ends = None if elapsed is None or now.boot is None else now.boot + credentials.life - elapsed

@@ -1,12 +1,12 @@
-"""A process that holds secrets for long: no core file of it, and no look into its memory."""
+"""Closes the memory of a process that holds secrets for long."""
 
 import sys
 
 
 def close_memory() -> None:
-    """Keep this process's memory and environment from core files, and from other processes of the same user.
+    """Allow no core file of this process, and no other process of its user to read its memory or environment.
 
-    What it starts is not concerned: a program is as open as it has always been once it runs.
+    Programs that it starts are not affected.
     """
     if sys.platform == "win32":
         return

@@ -1,7 +1,6 @@
-"""credhelper.log: what went wrong without stopping anybody, because stderr must stay empty.
+"""credhelper.log: non-fatal errors, such as a cache that cannot be written.
 
-SDKs merge stderr into the answer or show it as the whole error, so a cache that cannot be written or a
-mint that failed while an older credential still served is said here.
+SDKs merge stderr into the answer or show it as the whole error, so it has to stay empty.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from credhelper.errors import printable
 
 
 class Log:
-    """Writes lines to the log file; nothing about it can fail."""
+    """Writes lines to the log file. It never raises."""
 
     def __init__(self, path: str, *, debug: bool = False) -> None:
         self._path = path
         self._debug = debug
 
     def warning(self, text: str) -> None:
-        """Something a person may want to know."""
+        """Log a non-fatal error."""
         self._write("warning", text)
 
     def debug(self, text: str) -> None:
-        """A step on the way, written where CREDHELPER_LOG=debug."""
+        """Log a step, where CREDHELPER_LOG=debug."""
         if self._debug:
             self._write("debug", text)
 
@@ -36,4 +35,4 @@ class Log:
             paths.rotate(self._path)
             paths.append_line(self._path, line)
         except OSError:
-            pass  # there is nowhere left to say it
+            pass  # there is no other place to report it

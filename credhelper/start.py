@@ -1,7 +1,7 @@
-"""What the program does first: ask the agent, and only without an answer load the command line.
+"""The entry point: asks the agent, and loads the command line only if there is no answer.
 
-A hit costs what this room and `wire.py` cost, so neither imports anything that a bare interpreter lacks but
-os and _socket, and that waits until collecting is off.
+A hit loads this module and `wire`. Neither imports anything that a bare interpreter lacks but `os` and
+`_socket`, and those only once garbage collection is off.
 """
 
 import gc
@@ -10,7 +10,7 @@ import sys
 
 def main() -> int:
     """Ask the agent, or run the command line; returns the exit status."""
-    gc.disable()  # imports and one call: collecting costs a tenth of it and frees nothing
+    gc.disable()  # it costs a tenth of a hit and frees nothing
     import os
     import time
 
@@ -27,41 +27,41 @@ def main() -> int:
             if isinstance(answer, wire.PendingRequest):
                 pending = answer
             elif wire.relay(answer):
-                os._exit(answer.status)  # everything is said, and there is nothing to tidy up
+                os._exit(answer.status)  # nothing has to be cleaned up
         if sys.argv[1:3] == ["agent", "--in"]:
             from credhelper.agent import daemon
 
             return daemon.main(sys.argv[3:])
         if sys.flags.no_site:
-            _bring_site_in()
+            _add_site_packages()
         from credhelper.cli import main as cli_main
 
         return cli_main.main(sys.argv[1:], began, pending)
     except KeyboardInterrupt:
         os.write(2, b"credhelper: error: interrupted\n")
     except ImportError as error:
-        said = f"the installation is not complete: '{error.name}' is missing, or of another version"
-        said = f"credhelper: error: {said}\ncredhelper: hint: install credhelper again\n"
-        os.write(2, said.encode("ascii", "replace"))
+        problem = f"the installation is not complete: '{error.name}' is missing, or of another version"
+        text = f"credhelper: error: {problem}\ncredhelper: hint: install credhelper again\n"
+        os.write(2, text.encode("ascii", "replace"))
     return 1
 
 
 def _fill_standard_streams() -> None:
-    """Put something into descriptors 0 to 2 that a caller has closed.
+    """Open the standard descriptors that the caller has closed.
 
-    Otherwise the next socket or file gets the number of stdout, and the answer would go there. What is put
-    there can only be read, so that writing the answer still fails.
+    Otherwise the next socket or file gets the number of stdout, and the answer would go there. They are
+    opened for reading, so that writing the answer still fails.
     """
     import os
 
-    # A new descriptor gets the lowest free number: as long as that is one of the three, it was closed.
+    # A new descriptor gets the lowest free number.
     while (descriptor := os.open(os.devnull, os.O_RDONLY)) < 3:
         pass
     os.close(descriptor)
 
 
-def _bring_site_in() -> None:
-    """Find the libraries: the launcher starts the interpreter without its `site`."""
+def _add_site_packages() -> None:
+    """Make the libraries importable: the launcher starts the interpreter without `site`."""
     import os
     import site
 

@@ -1,4 +1,4 @@
-"""Whose a saved key is, by AWS's own word, and how AWS is reached to ask it."""
+"""The owner of an access key, and the connection to AWS that `key` commands use."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
     from credhelper.credentials import AccessKey
 
 SECONDS: Final = 10.0
-"""Time for one call to AWS, retries included."""
+"""Time for one call to AWS, with retries."""
 
 _NETWORK: Final = (
     *("region", "sts_region", "endpoint_url", "ca_bundle", "connect_timeout", "read_timeout"),
     *("use_fips_endpoint", "use_dualstack_endpoint", "mfa_command"),
 )
-"""What of [defaults] says how AWS is reached, and the person."""
+"""Keys of [defaults] that apply to `key` commands."""
 
 
 @dataclass(frozen=True)
@@ -44,61 +44,58 @@ class Identity:
 
 
 def ask(aws: Services, access_key: AccessKey) -> Identity:
-    """Whose a key is. Raises SourceError, UnreachableError, RefusedError."""
+    """The owner of a key. Raises SourceError, UnreachableError, RefusedError."""
     try:
         answer = aws.ask(access_key, "sts", "GetCallerIdentity", SECONDS)
     except UnreachableError as error:
         raise UnreachableError(error.sentence, "--no-check saves a key without asking AWS") from None
     except CredhelperError as error:
-        raise _not_taken(access_key.access_key_id, error) from None
+        raise _rejected(access_key.access_key_id, error) from None
     return Identity(printable(str(answer.get("Account"))), printable(str(answer.get("Arn"))))
 
 
-def _not_taken(access_key_id: str, error: CredhelperError) -> CredhelperError:
+def _rejected(access_key_id: str, error: CredhelperError) -> CredhelperError:
     if isinstance(error, SourceError):
         sentence = f"AWS does not know the access key '{access_key_id}', or it is inactive"
-        return SourceError(sentence, "in China, GovCloud and the like, name a region of theirs with --region")
+        return SourceError(sentence, "a key of China or GovCloud needs a region of that partition: --region")
     if error.code == "SignatureDoesNotMatch":
-        sentence = f"AWS says that this is not the secret of '{access_key_id}'"
-        return SourceError(sentence, "if it is, this machine's clock may be wrong")
+        sentence = f"AWS does not accept this secret for '{access_key_id}'"
+        return SourceError(sentence, "if it is right, check this machine's clock")
     return error
 
 
 def services(app: App, name: str, access_key: AccessKey, region: str | None) -> Services:
-    """AWS, as [defaults] reach it. Raises ConfigError."""
-    app, origin = furnished(app), sources.saved_key(name, access_key.access_key_id)
+    """AWS's services, with the settings of [defaults]. Raises ConfigError."""
+    app, origin = with_config(app), sources.saved_key(name, access_key.access_key_id)
     profile = Profile(f"key {name}", SESSION, network(app, region))
     return Services(app.planner().endpoint(profile, origin), origin)
 
 
 def mfa_session(app: App, name: str, region: str | None, device: str) -> AccessKey:
-    """The session that all roles with this device share; a person may have to give a code for it."""
+    """The MFA session that all roles with this device share; it may prompt for a code."""
     if wrong := validation.problem(BY_NAME["mfa_serial"], device):
         raise ConfigError(f"'--mfa-serial' {wrong}")
-    app = furnished(app)
-    own = {
-        "source_key": name,
-        "mfa_serial": device,
-        "duration_seconds": BY_NAME["mfa_duration_seconds"].default,
-    }
+    app = with_config(app)
+    duration = BY_NAME["mfa_duration_seconds"].default
+    own = {"source_key": name, "mfa_serial": device, "duration_seconds": duration}
     settings = network(app, region) | {key: Setting(value, FLAG) for key, value in own.items()}
     app.agent.decline()
     try:
         return app.provider().get(app.call(Profile(f"key {name}", SESSION, settings))).access_key
     except NobodyError as error:
-        raise NobodyError(error.sentence, "run this on a terminal, where you can be asked") from None
+        raise NobodyError(error.sentence, "run this command on a terminal") from None
 
 
-def furnished(app: App) -> App:
-    """The house, with an empty configuration where there is no file yet."""
+def with_config(app: App) -> App:
+    """The app, with an empty configuration if config.toml does not exist."""
     missing = not os.path.exists(app.places.config)
     return replace(app, loaded=Config(app.places.config, "", {})) if missing else app
 
 
 def network(app: App, region: str | None) -> dict[str, Setting]:
-    """How AWS is reached: what [defaults] say, and the region that was asked for. Raises ConfigError."""
+    """Settings of the connection to AWS: [defaults], and the region of the flag. Raises ConfigError."""
     defaults = {key: value for key, value in app.config.table("defaults").items() if key in _NETWORK}
     for key, value in defaults.items():
         app.config.check(BY_NAME, "defaults", key, value)
     found = {key: Setting(value, "defaults") for key, value in defaults.items()}
-    return found if region is None else {**found, "sts_region": Setting(region, FLAG)}
+    return found if region is None else found | {"sts_region": Setting(region, FLAG)}

@@ -1,4 +1,4 @@
-"""A long-lived access key as text: what AWS hands out, read and checked. No complaint quotes a secret."""
+"""Long-lived access keys as AWS gives them: parsed and checked. No error quotes a secret."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from credhelper.credentials import AccessKey
 from credhelper.errors import ConfigError
 
 LIMIT: Final = 64 * 1024
-"""Bytes of a text with one key in it; AWS's own have a few hundred."""
+"""Bytes of a text with one key; those of AWS have a few hundred."""
 
 FORMS: Final = (
     "give it two lines, access key id and secret access key; or the JSON of 'aws iam create-access-key'; "
@@ -22,16 +22,12 @@ _CSV_HEADER: Final = "access key id,secret access key"
 
 
 def parse(content: bytes, access_key_id: str | None) -> AccessKey:
-    """The key in a text, which needs to have no more than the secret where the id is known.
-
-    Raises ConfigError.
-    """
+    """The key in a text; with `access_key_id`, the text may be the secret alone. Raises ConfigError."""
     text = content.decode("utf-8-sig", "replace")
     found = _in_json(text) if text.lstrip().startswith("{") else _in_lines(text, access_key_id)
     if found is None or len(content) > LIMIT:
-        raise ConfigError(
-            "stdin holds no access key that can be read" if text.strip() else "stdin is empty", FORMS
-        )
+        problem = "stdin holds no access key that can be read" if text.strip() else "stdin is empty"
+        raise ConfigError(problem, FORMS)
     access_key = AccessKey(check_id(found[0]), check_secret(found[1]))
     if access_key_id not in (None, access_key.access_key_id):
         raise ConfigError(f"stdin holds the access key '{access_key.access_key_id}', not '{access_key_id}'")
@@ -60,23 +56,23 @@ def _in_lines(text: str, access_key_id: str | None) -> tuple[str, str] | None:
 
 
 def check_id(text: str) -> str:
-    """The id of a long-lived key, as it is. Raises ConfigError, which quotes nothing that may be a secret."""
+    """The id of a long-lived key, unchanged. Raises ConfigError, which quotes nothing that may be secret."""
     if not validation.matches(_ID, text):
-        raise ConfigError("that is no access key id: 16 to 128 capital letters and digits")
+        raise ConfigError("not an access key id: it has 16 to 128 capital letters and digits")
     if text.startswith("ASIA"):
         raise _temporary(f"'{text}'")
     return text
 
 
 def check_secret(text: str) -> str:
-    """The secret of a key, as it is. Raises ConfigError."""
+    """The secret of a key, unchanged. Raises ConfigError."""
     if not validation.matches(_SECRET, text):
-        raise ConfigError("that is no secret access key: one word of printable ASCII, 16 to 256 characters")
+        raise ConfigError("not a secret access key: it has 16 to 256 characters of printable ASCII")
     return text
 
 
-def _temporary(what: str) -> ConfigError:
+def _temporary(subject: str) -> ConfigError:
     return ConfigError(
-        f"{what} is a session's and expires: only long-lived keys are saved",
-        "'source_profile' and 'credential_source' take sessions from where they come from",
+        f"{subject} belongs to a session and expires: only long-lived keys are saved",
+        "for a session, set 'source_profile' or 'credential_source' in the profile",
     )

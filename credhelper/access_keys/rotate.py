@@ -1,8 +1,8 @@
-"""A saved key replaced by one that AWS makes, so that at no moment the one that is saved does not work.
+"""Replace a saved key by one that AWS makes; the saved key works at every moment.
 
-The new key waits beside the old one until AWS knows it, then takes its place; only then the old one goes.
-What was begun is on record before the key is made. Killed between any two steps, the saved key works and the
-next run goes on from there; a key that was made and never kept is known by when it was made.
+The new key is saved under its successor's name until AWS accepts it, then replaces the old one, which is
+deleted last. The index has a Rotation before the key is made. Killed between two steps, the next run
+continues; a key that was made and not saved is recognised by its creation date.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 KEYS_OF_A_USER: Final = 2
-"""AWS's limit, which cannot be raised (IAM quotas, 'Access keys assigned to an IAM user')."""
+"""A fixed limit of AWS (IAM quotas, 'Access keys assigned to an IAM user')."""
 
 LOST_SECONDS: Final = 60
-"""A key that was made for us and that we never got is at most so much younger than the record of it."""
+"""A key whose answer got lost is at most this much younger than its Rotation."""
 
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 4.0
@@ -41,7 +41,7 @@ LONGEST_PAUSE: Final = 4.0
 
 @dataclass(frozen=True)
 class _Job:
-    """What every step needs. `session` signs for IAM where a policy demands MFA."""
+    """The context of all steps. `session` signs for IAM where a policy demands MFA."""
 
     app: App
     name: str
@@ -54,11 +54,11 @@ class _Job:
         return self.app.store
 
     def iam(self, signer: AccessKey, operation: str, **parameters: Any) -> dict[str, Any]:
-        """One call to IAM, which takes the user from the key that signs it."""
+        """One call to IAM, for the user whose key signs it."""
         return self.aws.ask(self.session or signer, "iam", operation, identity.SECONDS, **parameters)
 
-    def patiently(self, ask: Callable[[], Answer]) -> Answer:
-        """Ask again while AWS does not know the key that it has just made: it takes a while to get about."""
+    def retry(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask again while AWS does not know a new key everywhere yet."""
         deadline, pause = Deadline(self.seconds), FIRST_PAUSE
         while True:
             try:
@@ -71,9 +71,9 @@ class _Job:
 
 
 def rotate(app: App, name: str, *, region: str | None, mfa_serial: str | None, seconds: float) -> str:
-    """Replace a saved key, or finish what a run before this one began; returns what to tell the person.
+    """Replace a saved key, or finish an unfinished rotation; returns the text to print.
 
-    So many seconds are given to AWS to know the new key.
+    AWS has `seconds` to accept the new key.
     """
     manage.find(app, name)
     with manage.alone(app, name), manage.keyring():
@@ -82,18 +82,15 @@ def rotate(app: App, name: str, *, region: str | None, mfa_serial: str | None, s
         if current is None:
             raise SourceError(f"the saved key '{name}' is not in the keyring any more")
         job = _job(app, name, current, region, mfa_serial, seconds)
-        begun = next((each for each in app.store.index.rotations() if each.name == name), None)
-        resumed, whose = begun is not None, None
+        begun = manage.rotation_of(app, name)
+        done, owner = "finished the rotation of" if begun else "rotated", None
         if begun is None or current.access_key_id == begun.replaces:
-            begun, current, whose = _make(job, current, waiting, begun)
-        _settle(job, current, saved, whose)
+            begun, current, owner = _make(job, current, waiting, begun)
+        _settle(job, current, saved, owner)
         _retire(job, current, begun.replaces)
         app.store.delete_key(successor(name))
         app.store.index.remove([begun])
-    how = "finished the rotation of" if resumed else "rotated"
-    return (
-        f"{how} '{name}': {current.access_key_id} has taken the place of {begun.replaces}, which is deleted\n"
-    )
+    return f"{done} '{name}': {current.access_key_id} has replaced {begun.replaces}, which is deleted\n"
 
 
 def _job(
@@ -107,18 +104,18 @@ def _job(
 def _make(
     job: _Job, old: AccessKey, waiting: AccessKey | None, begun: Rotation | None
 ) -> tuple[Rotation, AccessKey, Identity]:
-    """A new key that works: the one that waits from a run before, or one that is made now."""
+    """A new key that works: the one that an earlier run has made, or one that is made now."""
     if begun is not None and waiting is not None:
-        whose = _take_up(job, old, waiting)
-        if whose is not None:
-            return begun, waiting, whose
+        owner = _resume(job, old, waiting)
+        if owner is not None:
+            return begun, waiting, owner
     begun = _begin(job, old, begun)
     new = _create(job, old, begun)
     return begun, new, _prove(job, old, new)
 
 
-def _take_up(job: _Job, old: AccessKey, waiting: AccessKey) -> Identity | None:
-    """Whose the key is that waits; None where somebody has deactivated or deleted it in the meantime."""
+def _resume(job: _Job, old: AccessKey, waiting: AccessKey) -> Identity | None:
+    """The owner of the waiting key; None if it has been deactivated or deleted meanwhile."""
     try:
         return _prove(job, old, waiting)
     except UnreachableError:
@@ -131,8 +128,8 @@ def _take_up(job: _Job, old: AccessKey, waiting: AccessKey) -> Identity | None:
 
 
 def _begin(job: _Job, old: AccessKey, begun: Rotation | None) -> Rotation:
-    """Put on record that a key will be made, after deleting one that a run before this made and lost."""
-    with _telling(job, f"nothing has changed: '{job.name}' is '{old.access_key_id}'"):
+    """Add a Rotation to the index, after deleting a key that an earlier run has made and lost."""
+    with _with_hint(job, f"nothing has changed: '{job.name}' is '{old.access_key_id}'"):
         answer = job.iam(old, "ListAccessKeys")
         others = [each for each in answer["AccessKeyMetadata"] if each["AccessKeyId"] != old.access_key_id]
         lost = [each for each in others if begun is not None and _is_lost(job, old, each, begun)]
@@ -142,7 +139,7 @@ def _begin(job: _Job, old: AccessKey, begun: Rotation | None) -> Rotation:
     if len(others) - len(lost) >= KEYS_OF_A_USER - 1:
         if begun is not None:
             index.remove([begun])
-        raise _no_room(others[0])
+        raise _limit(others[0])
     begun = Rotation(job.name, old.access_key_id, int(transport.date(answer) or time.time()))
     if not index.add(begun):
         raise manage.unlisted(job.app)
@@ -150,38 +147,35 @@ def _begin(job: _Job, old: AccessKey, begun: Rotation | None) -> Rotation:
 
 
 def _is_lost(job: _Job, old: AccessKey, each: Mapping[str, Any], begun: Rotation) -> bool:
-    """Whether a key came of a CreateAccessKey of ours whose answer nobody kept.
+    """Whether an earlier CreateAccessKey made this key and its answer got lost.
 
-    There was none beside the old one when that call was put on record, and a key whose secret nobody has
-    cannot have been used.
+    The user had no second key when that call was recorded, and a key without a known secret is never used.
     """
     if each["CreateDate"].timestamp() > begun.began + LOST_SECONDS:
         return False
-    with contextlib.suppress(RefusedError):  # a permission that many do without
+    with contextlib.suppress(RefusedError):  # many users lack this permission
         used = job.iam(old, "GetAccessKeyLastUsed", AccessKeyId=each["AccessKeyId"])
         return used["AccessKeyLastUsed"].get("LastUsedDate") is None
     return True
 
 
-def _no_room(other: Mapping[str, Any]) -> RefusedError:
+def _limit(other: Mapping[str, Any]) -> RefusedError:
     found = other["AccessKeyId"]
     return RefusedError(
         f"user '{other['UserName']}' has another access key, '{found}', and AWS allows no third one",
         f"see whether it is in use: aws iam get-access-key-last-used --access-key-id {found}",
-        f"delete it where it is not: aws iam delete-access-key --access-key-id {found}",
+        f"if not, delete it: aws iam delete-access-key --access-key-id {found}",
         code="LimitExceeded",
     )
 
 
 def _create(job: _Job, old: AccessKey, begun: Rotation) -> AccessKey:
-    """Have AWS make a key, and let it wait in the keyring."""
-    with _telling(
-        job, f"'{job.name}' is still '{old.access_key_id}'; the same command tidies up and tries again"
-    ):
+    """Let AWS make a key, and save it as the successor."""
+    with _with_hint(job, f"'{job.name}' is still '{old.access_key_id}'; run the same command again"):
         try:
             made = job.iam(old, "CreateAccessKey")["AccessKey"]
         except RefusedError as error:
-            if error.code != "LimitExceeded":  # which may be the key that a broken connection has cost us
+            if error.code != "LimitExceeded":  # LimitExceeded: it may have made the key
                 job.store.index.remove([begun])
             raise
     new = AccessKey(made["AccessKeyId"], made["SecretAccessKey"])
@@ -195,30 +189,31 @@ def _create(job: _Job, old: AccessKey, begun: Rotation) -> AccessKey:
 
 
 def _prove(job: _Job, old: AccessKey, new: AccessKey) -> Identity:
-    """Wait until AWS knows the key. Raises UnreachableError, RefusedError."""
+    """Wait until AWS accepts the key. Raises UnreachableError, RefusedError."""
     try:
-        return job.patiently(lambda: identity.ask(job.aws, new))
+        return job.retry(lambda: identity.ask(job.aws, new))
     except CredhelperError as error:
         kind = RefusedError if isinstance(error, RefusedError) else UnreachableError
         raise kind(
             f"the new key of '{job.name}' does not work yet: {error.sentence}",
-            f"'{job.name}' is still '{old.access_key_id}', which works; the same command goes on from here",
+            f"'{job.name}' is still '{old.access_key_id}', which works; run the same command again",
         ) from None
 
 
-def _settle(job: _Job, current: AccessKey, saved: AccessKey | None, whose: Identity | None) -> None:
-    """Make it the key of that name, in the keyring and in the index."""
+def _settle(job: _Job, current: AccessKey, saved: AccessKey | None, owner: Identity | None) -> None:
+    """Save the new key under the name, in the keyring and in the index."""
     listed = manage.in_index(job.app, job.name)
-    if whose is None and listed is not None and listed.account and listed.arn:
-        whose = identity.Identity(listed.account, listed.arn)  # the next key of a user is the same user's
+    if owner is None and listed is not None and listed.account and listed.arn:
+        owner = identity.Identity(listed.account, listed.arn)  # a new key has the same owner
     if saved != current or listed is None or listed.access_key_id != current.access_key_id:
-        manage.put(job.app, job.name, current, whose)
+        manage.put(job.app, job.name, current, owner)
 
 
 def _retire(job: _Job, current: AccessKey, old: str) -> None:
-    """Deactivate and delete the key that was replaced; one that is not there any more is fine."""
-    with _telling(
-        job, f"'{job.name}' is '{current.access_key_id}' and works; the same command deletes '{old}'"
+    """Deactivate and delete the replaced key, if it still exists."""
+    with _with_hint(
+        job,
+        f"'{job.name}' is '{current.access_key_id}' and works; the same command deletes '{old}'",
     ):
         _unless_gone(job, current, "UpdateAccessKey", AccessKeyId=old, Status="Inactive")
         _unless_gone(job, current, "DeleteAccessKey", AccessKeyId=old)
@@ -226,18 +221,18 @@ def _retire(job: _Job, current: AccessKey, old: str) -> None:
 
 def _unless_gone(job: _Job, signer: AccessKey, operation: str, **parameters: str) -> None:
     try:
-        job.patiently(lambda: job.iam(signer, operation, **parameters))
+        job.retry(lambda: job.iam(signer, operation, **parameters))
     except RefusedError as error:
         if error.code != "NoSuchEntity":
             raise
 
 
 @contextlib.contextmanager
-def _telling(job: _Job, where: str) -> Iterator[None]:
-    """Within the block, an error says where it leaves the person."""
+def _with_hint(job: _Job, state: str) -> Iterator[None]:
+    """Within the block, an error says which key is saved now."""
     try:
         yield
     except CredhelperError as error:
         mfa = error.code in ("AccessDenied", "AccessDeniedException") and job.session is None
         hint = "where a policy demands MFA for this, add --mfa-serial ARN" if mfa else ""
-        raise type(error)(error.sentence, where, hint, code=error.code) from None
+        raise type(error)(error.sentence, state, hint, code=error.code) from None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from credhelper import wire
 from credhelper.credentials import Credentials
 from credhelper.deadline import Deadline
-from credhelper.errors import CancelledError, CredhelperError, HumanNeededError, render
+from credhelper.errors import CredhelperError, render
 
 if TYPE_CHECKING:
     from credhelper.clocks import ExpiryThresholds
@@ -47,11 +47,6 @@ class Lease:
         else:
             self.drop()
 
-    @property
-    def is_shared(self) -> bool:
-        """Whether other callers get the outcome."""
-        return bool(self._pending.lease) and self._pending.connection is not None
-
     def put(self, body: bytes, thresholds: ExpiryThresholds, of: str, label: str) -> bool | None:
         """Share these bytes; whether the agent keeps them: not after a `clear`. None: they are not shared."""
         if len(body) > wire.LARGEST_BODY:
@@ -66,7 +61,7 @@ class Lease:
 
     def fail(self, error: CredhelperError, body: bytes | None = None) -> None:
         """Share the failure; a failure of this caller alone drops the lease."""
-        if _is_of_this_caller(error) or type(error) is CredhelperError:
+        if error.is_own or type(error) is CredhelperError:
             self._tell("drop")
         else:
             body = write_failure(error) if body is None else body
@@ -124,6 +119,7 @@ class AgentClient:
         self._tries = 2  # the agent may be killed once while this command runs
         self.hit = Lease(pending)
         """The lease on the hit key of this `get`."""
+        self._leases = [self.hit]
         self._pending = pending
 
     def decline(self) -> None:
@@ -181,12 +177,17 @@ class AgentClient:
                 request = f"renew {key}\n".encode("ascii")
                 continue
             if word == "mint":
-                return Lease(wire.PendingRequest(connection, number), body)
+                self._leases.append(Lease(wire.PendingRequest(connection, number), body))
+                return self._leases[-1]
             found = read_failure(body) if word == "fail" else Credentials.from_json(body.decode())
             if found is not None:
                 return found
             self._give_up("its answer is not credentials")
         return Lease()
+
+    def asking(self) -> int:
+        """Have the callers that wait be patient while the user is asked; returns how many they are."""
+        return sum(lease.asking() for lease in self._leases)
 
     def _give_up(self, why: str) -> None:
         self._log.debug(f"agent: {why}")
@@ -270,15 +271,10 @@ def command(directory: str, idle_seconds: float, *more: str) -> list[str]:
 def settle(pending: wire.PendingRequest, error: CredhelperError) -> None:
     """Tell the callers of the same `get` how it failed; if only this caller cannot mint, they may."""
     lease = Lease(pending)
-    if _is_of_this_caller(error):
+    if error.is_own:
         lease.open()
     else:
         lease.fail(error, render(error))
-
-
-def _is_of_this_caller(error: CredhelperError) -> bool:
-    """Whether another caller may be able to prompt the user where this one is not."""
-    return isinstance(error, HumanNeededError) and not isinstance(error, CancelledError)
 
 
 def write_failure(error: CredhelperError) -> bytes:

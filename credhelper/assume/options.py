@@ -1,8 +1,8 @@
-"""The AWS CLI's options for AssumeRoot and AssumeRole, as what a profile says.
+"""The AWS CLI's options for AssumeRoot and AssumeRole, read into the settings of a profile.
 
-A value is first brought into the API's shape (tags as `[{"Key": …, "Value": …}]`), which is also that of
---cli-input-json, and from there into the form that its key has in the TOML. Names, shapes and limits are
-those of the table of keys. A `request` has the values of the first kind, by the names of their keys.
+A value is first brought into the API's shape, such as `[{"Key": …, "Value": …}]` for tags, which is also that
+of --cli-input-json; then into the form of its key in the TOML. A `request` has values in the API's shape, by
+the names of their keys. Names, shapes and limits come from the table of keys.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from credhelper.assume import shorthand, yaml
+from credhelper.assume import yaml
 from credhelper.config.keys import BY_NAME, KEYS, ROLE, ROOT, TOKEN_CODE, Key, Kind
 from credhelper.config.toml import nearest
-from credhelper.errors import ConfigError, os_reason
+from credhelper.errors import ConfigError
+from credhelper.run.accounts import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FILE: Final = "file://"
-FILE_LIMIT: Final = 1024 * 1024
 
 REQUIRED: Final = {ROOT: ("target_principal", "task_policy_arn"), ROLE: ("role_arn",)}
-"""What has to be said; RoleSessionName, which the API requires too, has a default."""
+"""Required parameters; RoleSessionName, which the API requires too, has a default."""
 
 SETTINGS: Final = ("source_profile", "region", "endpoint_url", "ca_bundle", "read_timeout", "connect_timeout")
-"""The keys behind the AWS CLI's options that are no parameters of a call."""
+"""The keys of those options that are no parameters of the API."""
 
 FROM_STDIN: Final = "-"
-"""The target that stands for principals on stdin, one a line."""
+"""The target that means principals from stdin."""
 
 
 def keys_of(kind: Kind) -> tuple[Key, ...]:
@@ -39,11 +39,8 @@ def keys_of(kind: Kind) -> tuple[Key, ...]:
     return (*found, TOKEN_CODE) if kind in TOKEN_CODE.kinds else tuple(found)
 
 
-def said(key: Key, texts: Sequence[str]) -> Any:
-    """The value of an option, in the API's shape: texts, shorthand, JSON, or a file with one of them.
-
-    Raises ConfigError.
-    """
+def parse(key: Key, texts: Sequence[str]) -> Any:
+    """An option's value in the API's shape, from text, shorthand, JSON or a file. Raises ConfigError."""
     if len(texts) == 1:
         texts = [text_of(texts[0], key.option)]
         if key.is_list and texts[0].lstrip().startswith("["):
@@ -64,26 +61,19 @@ def _one(key: Key, text: str) -> Any:
     if key.members == ("arn",) and not re.match(r"\s*\w+\s*=", text):
         return {"arn": text}  # a bare ARN, or the short name of a root task
     try:
-        return shorthand.parse(text)
+        return shorthand(text)
     except ValueError as error:
         raise ConfigError(f"'{key.option}': {error}", f"in '{text}'") from None
 
 
 def text_of(text: str, option: str) -> str:
-    """The text, or what is in the file that it names as `file://PATH`. Raises ConfigError."""
+    """The text, or the content of the file that it names as `file://PATH`. Raises ConfigError."""
     if not text.startswith(FILE):
         return text
-    path = os.path.expandvars(os.path.expanduser(text.removeprefix(FILE)))
     try:
-        with open(path, "rb") as file:
-            content = file.read(FILE_LIMIT + 1)
-        if len(content) > FILE_LIMIT:
-            raise ConfigError(f"'{option}': '{path}' is larger than 1 MiB")
-        return content.decode()
-    except OSError as error:
-        raise ConfigError(f"'{option}': cannot read '{path}': {os_reason(error)}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"'{option}': '{path}' is not valid UTF-8") from None
+        return read_text(os.path.expandvars(os.path.expanduser(text.removeprefix(FILE))))
+    except ConfigError as error:
+        raise ConfigError(f"'{option}': {error.sentence}") from None
 
 
 def _json(text: str, option: str) -> Any:
@@ -94,13 +84,13 @@ def _json(text: str, option: str) -> Any:
 
 
 def json_document(kind: Kind, text: str) -> dict[str, Any]:
-    """The value of --cli-input-json, by the names of the keys. Raises ConfigError."""
+    """The request in --cli-input-json. Raises ConfigError."""
     option = "--cli-input-json"
     return _document(kind, _json(text_of(text, option), option), option)
 
 
 def yaml_document(kind: Kind, text: str) -> dict[str, Any]:
-    """The value of --cli-input-yaml, the same way; an account id in it is no number. Raises ConfigError."""
+    """The request in --cli-input-yaml. Raises ConfigError."""
     option = "--cli-input-yaml"
     found = _document(kind, yaml.load(text_of(text, option), option), option)
     numbers = {key.name: key for key in keys_of(kind) if key.form == "number"}
@@ -121,15 +111,12 @@ def _document(kind: Kind, loaded: Any, option: str) -> dict[str, Any]:
 
 
 def missing(kind: Kind, request: Mapping[str, Any]) -> list[Key]:
-    """The parameters that have to be said and are not."""
+    """The required parameters that the request lacks."""
     return [BY_NAME[name] for name in REQUIRED[kind] if name not in request]
 
 
 def settings(kind: Kind, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The parameters in the form that their keys have in the TOML; limits are for the profile to check.
-
-    Raises ConfigError.
-    """
+    """The parameters in the form of the TOML; the profile checks limits. Raises ConfigError."""
     return {
         key.name: _setting(key, request[key.name])
         for key in keys_of(kind)
@@ -152,7 +139,7 @@ def _setting(key: Key, value: Any) -> Any:
 
 
 def _check_members(key: Key, value: Any) -> None:
-    """Raise ConfigError where a structure is none, or has other members than it should."""
+    """Raise ConfigError where a value is not a structure with exactly the members of the key."""
     wanted = " and ".join(key.members)
     if not isinstance(value, dict):
         raise ConfigError(f"'{key.option}' needs {wanted}{' in each entry' if key.is_list else ''}")
@@ -177,7 +164,7 @@ def _table(key: Key, pairs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def code(request: Mapping[str, Any]) -> str | None:
-    """The MFA code that was given. Raises ConfigError, which does not quote it."""
+    """The MFA code in the request. Raises ConfigError, which does not quote it."""
     given = request.get(TOKEN_CODE.name)
     if given is not None and not (
         isinstance(given, str) and re.fullmatch(str(TOKEN_CODE.pattern), given, re.ASCII)
@@ -194,3 +181,45 @@ def skeleton(kind: Kind) -> dict[str, Any]:
 def _blank(key: Key) -> Any:
     value: Any = 0 if key.form == "number" else dict.fromkeys(key.members, "") if key.members else ""
     return [value] if key.is_list else value
+
+
+_NAME: Final = re.compile(r"\s*([A-Za-z0-9_.#/:-]+)\s*=\s*")
+_VALUE: Final = re.compile(
+    r"""'(?P<single>(?:\\.|[^'\\])*)'|"(?P<double>(?:\\.|[^"\\])*)"|"""
+    r"""(?P<bare>(?:(?:\\,|[^"',=\s\[{])(?:\\,|[^"',\]}])*)?)""",
+    re.DOTALL,
+)
+_COMMA: Final = re.compile(r"\s*,\s*")
+
+
+def shorthand(text: str) -> dict[str, str]:
+    r"""The members in the AWS CLI's shorthand, such as `Key=Team,Value=Payments`.
+
+    A value is quoted, or ends at a comma (`\,` is part of it). Nested lists and structures, which the AWS
+    CLI has too, occur in no parameter of these calls. Raises ValueError with the problem.
+    """
+    members: dict[str, str] = {}
+    at = 0
+    while name := _NAME.match(text, at):
+        if name[1] in members:
+            raise ValueError(f"duplicate key '{name[1]}'")
+        at = name.end()
+        if value := _VALUE.match(text, at):
+            members[name[1]] = _unquoted(value)
+            at = value.end()
+        if not text[at:].strip():
+            return members
+        comma = _COMMA.match(text, at)
+        if comma is None:
+            raise ValueError(f"put the value of '{name[1]}' in quotes, and close them")
+        at = comma.end()
+    if at == 0 or not text[at:].strip():
+        raise ValueError("write NAME=VALUE,NAME=VALUE")
+    raise ValueError("quote a value that has a comma, or write the comma as '\\,'")
+
+
+def _unquoted(value: re.Match[str]) -> str:
+    for kind, mark in (("single", "'"), ("double", '"')):
+        if value[kind] is not None:
+            return re.sub(rf"\\([{mark}\\])", r"\1", value[kind])
+    return value["bare"].replace("\\,", ",").rstrip()

@@ -14,7 +14,7 @@ from credhelper.assume import options
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT, SOURCES, TOKEN_CODE
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
-from credhelper.run.accounts import Account, read_names
+from credhelper.run.accounts import Account, decoded, names
 from credhelper.run.batch import BatchResult
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class OneOff:
 
         Raises ConfigError, SourceError, HumanNeededError.
         """
-        call = app.planner(may_ask=may_ask).call(self.profile(app))
+        planner = app.planner(app.consent().reason) if may_ask else app.planner()
+        call = planner.call(self.profile(app))
         if self._code is not None and not call.needs_code:
             raise ConfigError(f"'{TOKEN_CODE.option}' needs '--serial-number'")
         return call if self.verified else replace(call, endpoint=replace(call.endpoint, verified=False))
@@ -86,10 +87,8 @@ class OneOff:
         """Credentials, which are not cached if TLS is not verified. Raises CredhelperError."""
         try:
             call = self.call(app, may_ask=True)
-            if self._code is not None:
-                codes = {call.parameters["SerialNumber"]: self._code}
-                app = replace(app, said=replace(app.said, codes=codes))
-            return app.provider().get(call, mode=mode, cache=cache and self.verified)
+            codes = {call.parameters["SerialNumber"]: self._code} if self._code is not None else None
+            return app.provider(codes=codes).get(call, mode=mode, cache=cache and self.verified)
         except HumanNeededError as error:
             raise _hinted(error) from None
 
@@ -145,7 +144,7 @@ class Principal:
 def principals(config: Config, content: bytes) -> list[Principal]:
     """The principals on stdin, one a line, each account once. Raises ConfigError."""
     found: dict[str, Principal] = {}
-    for _, written in read_names(content, "stdin"):
+    for _, written in names(decoded(content, "stdin")):
         try:
             account: str | ConfigError = config.account_id(written, arn=True)
         except ConfigError as error:

@@ -18,7 +18,8 @@ from credhelper.errors import CredhelperError, UnreachableError
 
 if TYPE_CHECKING:
     from credhelper.credentials import AccessKey, Minted
-    from credhelper.sessions.calls import Node, StsCall
+    from credhelper.sessions.caller import Node
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.minter import StsApi
     from credhelper.sessions.sources import CredentialSource
 

@@ -1,4 +1,4 @@
-"""AWS calls that mint nothing: whose a key is, its rotation, the organization's accounts, doctor's checks.
+"""AWS calls that mint nothing: the owner and rotation of a key, an organization's accounts, doctor's checks.
 
 An StsCall's endpoint and source give region, network settings and proxies. Every call has a deadline.
 """
@@ -36,7 +36,7 @@ class Services:
     def ask(
         self, access_key: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
     ) -> dict[str, Any]:
-        """botocore's answer to one call, such as ('iam', 'ListAccessKeys'), within so many seconds.
+        """botocore's answer to one call, such as ('iam', 'ListAccessKeys'), within `seconds`.
 
         Raises RefusedError with AWS's code, SourceError for keys that AWS does not know, UnreachableError,
         and ConfigError for a region that the service does not have.
@@ -48,7 +48,7 @@ class Services:
     def pages(
         self, access_key: AccessKey, service: str, operation: str, seconds: float, **parameters: Any
     ) -> list[dict[str, Any]]:
-        """All pages of a call, within so many seconds. Raises what `ask` does."""
+        """All pages of a call, within `seconds`. Raises what `ask` does."""
         client = self._client(access_key, service, seconds)
         paginate: Callable[..., Iterable[dict[str, Any]]] = client.get_paginator(
             botocore.xform_name(operation)

@@ -1,7 +1,7 @@
-"""Source credentials, as botocore resolves them: static keys, SSO, credential processes, web identity.
+"""Source credentials, resolved by botocore: static keys, SSO, credential processes, web identity.
 
-Roles are not left to botocore: an AWS profile with a role_arn is a call of ours, cached like any other.
-What may start a process gets 20 s, and what it started is killed when they are over.
+Not roles: an AWS profile with a role_arn is an StsCall, cached like any other. A source that starts processes
+has 20 s; then they are killed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from credhelper.aws.transport import quiet
 from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline, LateError, within
 from credhelper.errors import BY_STATUS, ConfigError, CredhelperError, SourceError
-from credhelper.sessions.calls import write_path
+from credhelper.sessions.caller import write_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from credhelper.sessions.calls import Node
+    from credhelper.sessions.caller import Node
     from credhelper.sessions.sources import CredentialSource
 
 SOURCE_SECONDS: Final = 20.0
@@ -41,10 +41,10 @@ _PROVIDERS: Final = {
 
 
 @quiet
-def open_session(origin: CredentialSource | None = None) -> botocore.session.Session:
-    """A session for the AWS profile that a chain begins with; its proxies and CA bundle apply too."""
-    profile = origin.name if origin is not None and origin.place == "aws profile" else None
-    # AWS_PROFILE names the profile that we are answering for: following it would come back here.
+def open_session(source: CredentialSource | None = None) -> botocore.session.Session:
+    """A session for the AWS profile of a source, with its proxies and CA bundle."""
+    profile = source.name if source is not None and source.place == "aws profile" else None
+    # AWS_PROFILE is ignored: it may name the profile that this process answers for.
     session = botocore.session.Session({"profile": (None, None, None, None)}, profile=profile)
     session.set_config_variable("sts_regional_endpoints", "regional")
     session.user_agent_extra = f"credhelper/{__version__}"
@@ -52,7 +52,7 @@ def open_session(origin: CredentialSource | None = None) -> botocore.session.Ses
 
 
 class Children:
-    """The processes that botocore starts for a source, so that they can be killed."""
+    """The processes that botocore starts for a source."""
 
     def __init__(self, environ: Mapping[str, str], path: tuple[Node, ...]) -> None:
         self._environ = {**environ, "CREDHELPER_CHAIN": write_path(path)}
@@ -69,7 +69,7 @@ class Children:
         return process
 
     def kill(self) -> None:
-        """Kill what is left, parents first: a shell whose child is killed goes on to its next line."""
+        """Kill all, parents first: a shell whose child is killed would run its next line."""
         for process in self.started:
             if process.poll() is None:
                 for pid in [process.pid, *_descendants(process.pid)]:
@@ -78,7 +78,7 @@ class Children:
 
 
 def _descendants(pid: int) -> list[int]:
-    """The children of a process and theirs, where the system has /proc. Each thread has its own."""
+    """The descendants of a process, where the system has /proc; it lists children by thread."""
     children: list[int] = []
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
@@ -89,31 +89,31 @@ def _descendants(pid: int) -> list[int]:
 
 def resolve(
     session: botocore.session.Session,
-    origin: CredentialSource,
+    source: CredentialSource,
     path: tuple[Node, ...],
     environ: Mapping[str, str],
     deadline: Deadline,
 ) -> AccessKey:
-    """The keys of an origin, now. Raises SourceError, or what a credhelper that it started said."""
+    """The access key of a source. Raises SourceError, or the error of a credhelper that it started."""
     children = Children(environ, path)
     seconds = deadline.left(SOURCE_SECONDS)
     try:
-        found = within(seconds, quiet(lambda: _load(session, origin, children)))
+        found = within(seconds, quiet(lambda: _load(session, source, children)))
     except LateError:
-        raise SourceError(f"{origin} gave no credentials within {seconds:.0f} s") from None
+        raise SourceError(f"{source} gave no credentials within {seconds:.0f} s") from None
     except CredhelperError:
         raise
     except Exception as error:  # noqa: BLE001 - providers let their parsers' errors through
-        raise _failure(error, origin, children) from None
+        raise _failure(error, source, children) from None
     finally:
         children.kill()
     if found is None:
-        raise SourceError(f"no credentials found in {origin}", *filter(None, [login_hint(origin)]))
+        raise SourceError(f"no credentials found in {source}", *login_hints(source))
     return found
 
 
 def _load(
-    session: botocore.session.Session, origin: CredentialSource, children: Children
+    session: botocore.session.Session, source: CredentialSource, children: Children
 ) -> AccessKey | None:
     provider = session.get_component("credential_provider")
     provider.remove("assume-role")
@@ -125,8 +125,8 @@ def _load(
         )
         provider.insert_after("custom-process", ours)
         provider.remove("custom-process")
-    if origin.place in _PROVIDERS:
-        loaded = provider.get_provider(_PROVIDERS[origin.place]).load()
+    if source.place in _PROVIDERS:
+        loaded = provider.get_provider(_PROVIDERS[source.place]).load()
     else:
         loaded = session.get_credentials()
     if loaded is None:
@@ -135,52 +135,47 @@ def _load(
     return AccessKey(frozen.access_key, frozen.secret_key, frozen.token or None)
 
 
-def _failure(error: Exception, origin: CredentialSource, children: Children) -> CredhelperError:
-    nested = next((process.returncode for process in children.started if process.returncode), None)
-    if isinstance(error, boto.CredentialRetrievalError):
-        said = str(error.kwargs.get("error_msg", ""))
-        if ERROR_PREFIX in said:
-            return _relayed(said, nested)
-        line = next((line.strip() for line in said.splitlines() if line.strip()), "it said nothing")
-        return SourceError(f"{origin}: {line[:MESSAGE_LIMIT]}")
-    if isinstance(error, boto.MissingDependencyException):
-        return SourceError(
-            f"{origin} needs a part of botocore that is not installed",
-            "install credhelper as 'credhelper[login]'",
-        )
+def _failure(error: Exception, source: CredentialSource, children: Children) -> CredhelperError:
+    """The error of a provider, without what the process of a source has printed to stdout."""
+    status = next((process.returncode for process in children.started if process.returncode), None)
+    hint: tuple[str, ...] = ()
     if isinstance(error, boto.ConfigParseError):
         return ConfigError(f"the AWS config cannot be parsed: {error}")
-    if isinstance(error, (boto.SSOError, boto.TokenRetrievalError)) or "Login" in type(error).__name__:
-        return SourceError(
-            f"the login of {origin} has expired or was never made",
-            *filter(None, [login_hint(origin)]),
-        )
-    if nested is not None:
-        return SourceError(f"{origin}: its credential_process ended with status {nested}")
-    if children.started and isinstance(error, (ValueError, TypeError, AttributeError)):
-        # JSON that is none, or no object; its text would be the process's whole answer
-        return SourceError(f"{origin}: its credential_process did not print valid JSON")
-    if isinstance(error, boto.ClientError):
+    if isinstance(error, boto.CredentialRetrievalError):
+        message = str(error.kwargs.get("error_msg", ""))
+        if ERROR_PREFIX in message:
+            return _relayed(message, status)
+        problem = next((f": {line.strip()}" for line in message.splitlines() if line.strip()), ": no message")
+    elif isinstance(error, boto.MissingDependencyException):
+        problem = " needs a part of botocore that is not installed"
+        hint = ("install credhelper as 'credhelper[login]'",)
+    elif isinstance(error, (boto.SSOError, boto.TokenRetrievalError)) or "Login" in type(error).__name__:
+        return SourceError(f"the login of {source} has expired or was never made", *login_hints(source))
+    elif status is not None:
+        problem = f": its credential_process ended with status {status}"
+    elif children.started and isinstance(error, (ValueError, TypeError, AttributeError)):
+        problem = ": its credential_process did not print valid JSON"  # the error may quote what it printed
+    elif isinstance(error, boto.ClientError):
         answer = error.response.get("Error", {})
-        return SourceError(f"{origin}: {answer.get('Code')}: {answer.get('Message')}"[:MESSAGE_LIMIT])
-    if isinstance(error, RuntimeError):  # botocore's way of saying so
-        return SourceError(f"{origin}: its credentials have expired already")
-    return SourceError(
-        f"{origin}: {error if isinstance(error, boto.BotoCoreError) else type(error).__name__}"
-    )
+        problem = f": {answer.get('Code')}: {answer.get('Message')}"
+    elif isinstance(error, RuntimeError):  # as botocore reports it
+        problem = ": its credentials have expired already"
+    else:
+        problem = f": {error if isinstance(error, boto.BotoCoreError) else type(error).__name__}"
+    return SourceError(f"{source}{problem[:MESSAGE_LIMIT]}", *hint)
 
 
-def _relayed(said: str, status: int | None) -> CredhelperError:
-    """What a credhelper further down the chain said, said again with its own exit status."""
-    lines = said.splitlines()
+def _relayed(message: str, status: int | None) -> CredhelperError:
+    """The error of a credhelper further down the chain, with its exit status."""
+    lines = message.splitlines()
     sentence = next(line for line in lines if ERROR_PREFIX in line).partition(ERROR_PREFIX)[2]
     hints = [line.removeprefix(HINT_PREFIX) for line in lines if line.startswith(HINT_PREFIX)]
     return BY_STATUS.get(status or SourceError.status, SourceError)(sentence, *hints)
 
 
-def login_hint(origin: CredentialSource) -> str | None:
-    """The command that renews a login; None where the origin has none."""
-    if not origin.login:
-        return None
-    profile = f" --profile {origin.name}" if origin.place == "aws profile" else ""
-    return f"run '{origin.login}{profile}'"
+def login_hints(source: CredentialSource) -> tuple[str, ...]:
+    """The command that renews a login, as a hint; none where the source has no login."""
+    if not source.login:
+        return ()
+    profile = f" --profile {source.name}" if source.place == "aws profile" else ""
+    return (f"run '{source.login}{profile}'",)

@@ -1,7 +1,6 @@
-"""STS, through botocore: one call, the time it has, and what of its answer is believed.
+"""STS calls through botocore, each with one deadline, and with their answers checked.
 
-botocore bounds single reads, not calls, and trusts any answer. So every call here has one deadline, and the
-credentials in an answer are checked before anything believes them.
+botocore limits the time of single reads, not of calls, and trusts any answer.
 """
 
 from __future__ import annotations
@@ -24,25 +23,25 @@ from credhelper.errors import CredhelperError, SourceError, UnreachableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credhelper.sessions.calls import Node, StsCall
+    from credhelper.sessions.caller import Node
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.sources import CredentialSource
 
 STS_SECONDS: Final = 10.0
 CONNECTIONS: Final = 64
-"""Connections to STS that one client keeps open: as many as a sweep may have workers."""
+"""Connections to STS that one client keeps open: the most workers that a sweep may have."""
 
 CLIENTS: Final = 8
-"""Clients that are kept; the keys of a session that is renewed again and again make a new one each time."""
+"""Clients that are kept; each renewal of a source session makes a new one."""
 
 _EXPIRATION_SLACK: Final = 300.0
 
 
 class Sts:
-    """The calls, made for one process, by as many threads as there are.
+    """STS for all threads of a process.
 
-    botocore's clients may be shared by threads, its sessions may not. A client is kept for the keys that it
-    signs with: a new one costs a TLS handshake, and 30 ms to read the CA certificates. `attempts` are those
-    that botocore makes at one call.
+    Threads may share botocore's clients, not its sessions. A client is kept for each access key: a new one
+    costs a TLS handshake, and 30 ms to read the CA certificates. botocore sends a call `attempts` times.
     """
 
     def __init__(self, environ: Mapping[str, str], attempts: int = transport.ATTEMPTS) -> None:
@@ -53,15 +52,15 @@ class Sts:
         self._clients: dict[tuple[Any, ...], Any] = {}
         self._thread = threading.local()
 
-    def source_key(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
-        """The credentials that a chain begins with. Raises SourceError, ConfigError."""
-        return source_credentials.resolve(self._session(origin), origin, path, self._environ, deadline)
+    def source_key(self, source: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
+        """The access key of a chain's source. Raises SourceError, ConfigError."""
+        return source_credentials.resolve(self._session(source), source, path, self._environ, deadline)
 
     def mint(self, call: StsCall, access_key: AccessKey, code: str | None, deadline: Deadline) -> Minted:
         """Make the call. Raises RefusedError, SourceError, UnreachableError."""
         _check_key(call, access_key)
         seconds = deadline.left(STS_SECONDS)
-        # A code works once: an attempt whose answer has been lost may have used it up.
+        # A code works once: an attempt without an answer may have used it up.
         client = self._client(call, access_key, 1 if code else self._attempts)
         request = {**call.parameters, **({"TokenCode": code} if code else {})}
         operation: Callable[..., dict[str, Any]] = getattr(client, botocore.xform_name(call.api))
@@ -81,22 +80,22 @@ class Sts:
         return _checked(call, answer, host)
 
     def address(self, call: StsCall) -> str:
-        """The URL that the call goes to; nothing is sent. Raises ConfigError."""
-        return str(self._client(call, AccessKey("nobody", "nobody")).meta.endpoint_url)
+        """The URL of a call, without sending it. Raises ConfigError."""
+        return str(self._client(call, AccessKey("none", "none")).meta.endpoint_url)
 
     def close(self) -> None:
-        """Hang up, where the process goes on: clients are cyclic garbage, and their sockets with them."""
+        """Close all connections; clients are cyclic garbage, which keeps sockets open."""
         with self._making:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
 
-    def _session(self, origin: CredentialSource) -> botocore.session.Session:
-        """A session for the AWS profile that the chain begins with; its proxies and CA bundle apply too."""
-        profile = origin.name if origin.place == "aws profile" else None
+    def _session(self, source: CredentialSource) -> botocore.session.Session:
+        """The session for the AWS profile of a source, with its proxies and CA bundle."""
+        profile = source.name if source.place == "aws profile" else None
         with self._making:
             if profile not in self._sessions:
-                self._sessions[profile] = source_credentials.open_session(origin)
+                self._sessions[profile] = source_credentials.open_session(source)
             return self._sessions[profile]
 
     def _client(self, call: StsCall, access_key: AccessKey, attempts: int = transport.ATTEMPTS) -> Any:
@@ -120,8 +119,8 @@ class Sts:
             attempts=attempts,
             connections=CONNECTIONS,
         )
-        # An event handler that returns a response stands in for the transport: the one public place
-        # where an answer can be bounded before all of it is in memory. It sends through the same session.
+        # A handler's return value replaces the response: the one public hook that can limit an answer
+        # before all of it is in memory. It sends through the same session.
         sender = client._endpoint.http_session  # noqa: SLF001
         client.meta.events.register(
             "before-send.sts", lambda request, **_: transport.send(sender, request, self._thread.ends)
@@ -159,9 +158,9 @@ def _refusal(call: StsCall, response: Mapping[str, Any]) -> CredhelperError:
     if answered is not None:
         facts["skew"] = errors.spell_skew(answered - expiry.read_clocks().wall)
     found = errors.explain(call.api, response.get("Error", {}), facts)
-    hint = source_credentials.login_hint(call.source)
-    if isinstance(found, SourceError) and hint and call.parent is None:
-        return type(found)(found.sentence, hint, code=found.code)
+    hints = source_credentials.login_hints(call.source)
+    if isinstance(found, SourceError) and hints and call.parent is None:
+        return type(found)(found.sentence, *hints, code=found.code)
     return found
 
 
@@ -170,7 +169,7 @@ def _is_sound(text: object) -> bool:
 
 
 def _check_key(call: StsCall, access_key: AccessKey) -> None:
-    """Raise SourceError where they cannot be sent: a file with Windows line ends leaves a CR on each."""
+    """Raise SourceError for a key that cannot be sent, such as one with a CR of a Windows file."""
     parts = {
         "access key id": access_key.access_key_id,
         "secret access key": access_key.secret_access_key,
@@ -182,7 +181,7 @@ def _check_key(call: StsCall, access_key: AccessKey) -> None:
 
 
 def _checked(call: StsCall, answer: Mapping[str, Any], host: str) -> Minted:
-    """The answer as credentials, if it can be one to this call. Raises UnreachableError."""
+    """The credentials of an answer that is valid for this call. Raises UnreachableError."""
     given = answer.get("Credentials") or {}
     key_id, secret, token = (given.get(name) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken"))
     if not all(_is_sound(text) for text in (key_id, secret, token)):
@@ -195,8 +194,8 @@ def _checked(call: StsCall, answer: Mapping[str, Any], host: str) -> Minted:
         raise UnreachableError(f"STS at '{host}' answered without a valid expiration") from None
     life = expiration - answered
     longest = call.parameters.get("DurationSeconds", config_keys.DURATIONS[call.profile.kind][1])
-    if life <= 0 < longest:  # who asks AssumeRoot for 0 seconds gets them
-        raise UnreachableError(f"STS at '{host}' answered with credentials that have expired already")
+    if life <= 0 < longest:  # AssumeRoot may be asked for 0 seconds
+        raise UnreachableError(f"STS at '{host}' answered with expired credentials")
     if life > longest + _EXPIRATION_SLACK:
         raise UnreachableError(
             f"STS at '{host}' answered with an absurd expiration: "

@@ -133,7 +133,7 @@ class _Body:
 def send(sender: Any, request: Any, deadline: Deadline) -> botocore.awsrequest.AWSResponse:
     """Send one attempt, and return an answer that is STS's, whole and of bearable size."""
     if not deadline.left():
-        raise LateError  # the caller has gone: a retry would mint in vain
+        raise LateError  # the caller has gone, and a retry would mint again
     request.stream_output = True
     response = sender.send(request)
     body = b""

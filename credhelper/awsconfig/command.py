@@ -1,7 +1,7 @@
-"""The command behind credential_process: one that all SDKs run alike, and that an upgrade leaves where it is.
+"""The value of credential_process: a command that every SDK parses alike, by a path that upgrades keep.
 
-What SDKs do was measured with botocore 1.44.5, AWS CLI 2.9.19, awscrt 0.38.1, the JavaScript SDK's loader and
-rclone 1.60.1 (the SDK for Go v1), or read in the sources of those named.
+Measured with botocore 1.44.5, AWS CLI 2.9.19, awscrt 0.38.1, the JavaScript SDK's loader and rclone 1.60.1
+(the SDK for Go v1); read in the sources of the other SDKs.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ _ON_WINDOWS: Final = r"[A-Za-z]:\\[A-Za-z0-9._+@~\\-]*[A-Za-z0-9]|[A-Za-z0-9][A-
 
 
 def command_line(program: Sequence[str], name: str, *, windows: bool = WINDOWS) -> str:
-    """What credential_process has to say to run `program` with `name` in every SDK.
+    """The value that runs `program` with `name` in every SDK.
 
-    On POSIX that is `sh -c` in most SDKs and shlex.split in botocore. Double quotes mean the same to both,
-    but not at the beginning of the line, where the SDK for Go v1 takes what is quoted for all of it: hence
-    /"Users/a b/credhelper-get". On Windows it is cmd.exe or the C runtime's rules. There quotes fail in Go v2
-    and PowerShell (aws-sdk-go-v2 #3208, aws-tools-for-powershell #393), Go v2 makes a line end of a backslash
-    before an n, and botocore reads the file in the system's own encoding, so that none of these is written.
-    Raises ConfigError for what no quoting carries through all of them.
+    POSIX: most SDKs use `sh -c`, botocore shlex.split. Both read double quotes alike, but the SDK for Go v1
+    takes quotes at the beginning for the whole command: hence /"Users/a b/credhelper-get". Windows: cmd.exe
+    or the C runtime; quotes fail in Go v2 (aws-sdk-go-v2 #3208), PowerShell (aws-tools-for-powershell #393);
+    Go v2 reads a backslash before an n as a line end, and botocore reads the file in the system's encoding.
+    Raises ConfigError for a path that some SDK would read differently.
     """
     return " ".join(_word(word, windows=windows) for word in (*program, name))
 
@@ -51,25 +50,24 @@ def _word(word: str, *, windows: bool) -> str:
     ):
         return f'/"{word[1:]}"'
     raise ConfigError(
-        f"no quoting carries '{word}' through every SDK and shell",
-        "let credhelper be found in a directory whose path has letters, digits and . _ - + only",
+        f"no quoting of '{word}' works in every SDK and shell",
+        "install credhelper in a directory whose path has only letters, digits and . _ - +",
     )
 
 
 def _is_plain(letter: str) -> bool:
-    """Whether it needs no quotes. Outside ASCII, spaces are not printable, and nor are stray bytes."""
+    """Whether a character needs no quotes. Beyond ASCII, spaces and stray bytes are not printable."""
     return bool(re.match(_PLAIN, letter)) or (letter > "\x7f" and letter.isprintable())
 
 
 def stable_program(
     directories: Iterable[str], answers: Callable[[str], bool], *, windows: bool = WINDOWS
 ) -> tuple[str, ...]:
-    """The program to write into ~/.aws/config, and its verb if it takes one.
+    """The program to write into ~/.aws/config, with the subcommand `get` where it needs one.
 
-    `directories` are those of the PATH, then where we run from ourselves. Paths are taken as they are found,
-    links unresolved: an upgrade replaces what the link of pipx, uv or Homebrew leads to and leaves the link.
-    `answers` tells whether a program does, as `answers_version` finds out. Where nothing fits, it is the bare
-    name, which each SDK looks for in its own PATH.
+    `directories` are those of the PATH, then that of the running program. Links are not resolved: an upgrade
+    by pipx, uv or Homebrew replaces the target and keeps the link. `answers` tells whether a program works,
+    see `answers_version`. If none does, the result is the bare name, for each SDK to find in its PATH.
     """
     suffix = ".exe" if windows else ""
     places = [place for place in directories if os.path.isabs(place)]
@@ -87,10 +85,10 @@ def stable_program(
 
 
 def is_stable(program: str) -> bool:
-    """Whether it is there after an upgrade and in every directory.
+    """Whether the path survives an upgrade and works in every directory.
 
-    A virtual environment, Homebrew's Cellar and a Nix store come and go. What a shim of pyenv or asdf starts
-    depends on the directory, and may be nothing.
+    Virtual environments, Homebrew's Cellar and the Nix store change with an upgrade; the target of a pyenv or
+    asdf shim depends on the directory.
     """
     above = os.path.dirname(os.path.dirname(program))
     in_environment = os.path.exists(os.path.join(above, "pyvenv.cfg"))
@@ -98,9 +96,9 @@ def is_stable(program: str) -> bool:
 
 
 def answers_version(program: str, environ: Mapping[str, str]) -> bool:
-    """Whether it is a credhelper that starts: `--version` is answered in time."""
+    """Whether a program is credhelper and starts: it answers `--version` within ANSWER_SECONDS."""
     try:
-        done = subprocess.run(  # found on the PATH by its absolute path, and no shell between
+        done = subprocess.run(  # an absolute path, no shell
             [program, "--version"],
             env=dict(environ),
             stdin=subprocess.DEVNULL,

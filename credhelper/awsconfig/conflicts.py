@@ -1,7 +1,7 @@
-"""The neighbours of a profile that an SDK would use instead of us: keys, sections and variables.
+"""Keys, sections and variables that an SDK prefers to a profile's credential_process.
 
-What SDKs do was measured with botocore 1.44.5, AWS CLI 2.9.19, awscrt 0.38.1 and the JavaScript SDK's loader,
-or read in the sources of the others.
+Measured with botocore 1.44.5, AWS CLI 2.9.19, awscrt 0.38.1 and the JavaScript SDK's loader; read in the
+sources of the other SDKs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _IN_ENVIRONMENT: Final = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE")
 
 @dataclass(frozen=True)
 class Conflict:
-    """Something that an SDK would use instead of us: a sentence with its place, and what to do about it."""
+    """Something that an SDK prefers to credhelper: a sentence with its place, and a hint."""
 
     sentence: str
     hint: str
@@ -45,17 +45,17 @@ class Conflict:
 def find_conflicts(
     config: IniFile, credentials: IniFile, names: Collection[str], environ: Mapping[str, str]
 ) -> list[Conflict]:
-    """What would win over credhelper in the profiles `names` of ~/.aws/config, in some SDK or in all."""
+    """All that wins over credhelper in the profiles `names` of ~/.aws/config, in some SDK at least."""
     found: list[Conflict] = []
     for section in sections(config.text):
         if section.is_profile and section.name in names:
-            found += _rivals(config, section, _IN_CONFIG)
+            found += _in_section(config, section, _IN_CONFIG)
         elif not section.kind and section.name in names:
-            wrong = f"[{section.name}] without 'profile' wins over credhelper in older SDKs, such as Go v1"
-            found.append(_neighbour(config, section.line, wrong, "remove it"))
+            problem = f"[{section.name}] without 'profile' wins over credhelper in older SDKs, such as Go v1"
+            found.append(_at(config, section.line, problem, "remove it"))
     for section in sections(credentials.text):
         if not section.kind and section.name in names:
-            found += _rivals(credentials, section, _IN_CREDENTIALS)
+            found += _in_section(credentials, section, _IN_CREDENTIALS)
     found += [
         Conflict(
             f"the SDKs for JavaScript, Rust and C++ do not find profile '{name}': its name has a '='",
@@ -75,12 +75,12 @@ def find_conflicts(
     return found
 
 
-def _rivals(file: IniFile, section: Section, known: Mapping[str, str]) -> Iterator[Conflict]:
+def _in_section(file: IniFile, section: Section, known: Mapping[str, str]) -> Iterator[Conflict]:
     for key, (_, line) in section.keys.items():
         if key in known:
-            wrong = f"'{key}' of profile '{section.name}' {known[key]}"
-            yield _neighbour(file, line, wrong, "remove it, or let credhelper's profile have another name")
+            problem = f"'{key}' of profile '{section.name}' {known[key]}"
+            yield _at(file, line, problem, "remove it, or give credhelper's profile another name")
 
 
-def _neighbour(file: IniFile, line: int, wrong: str, hint: str) -> Conflict:
-    return Conflict(f"'{file.path}' line {line}: {wrong}", hint, file.path, line)
+def _at(file: IniFile, line: int, problem: str, hint: str) -> Conflict:
+    return Conflict(f"'{file.path}' line {line}: {problem}", hint, file.path, line)

@@ -1,4 +1,4 @@
-"""The file on the disk: read whole, replaced whole, and what it held kept beside it."""
+"""~/.aws/config on the disk: read whole, replaced whole, with a backup next to it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 from typing import TYPE_CHECKING, Final
 
 from credhelper import paths
@@ -21,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BACKUP: Final = ".credhelper-backup"
-_OURS: Final = r"-(credential_process = |region = |\[|#[^=:]*$|$)"
+_WRITTEN_BY_US: Final = r"-(credential_process = |region = |\[|#[^=:]*$|$)"
 
 
 def read(path: str) -> IniFile:
-    """The file as it is. Raises ConfigError: it is no file, or cannot be read."""
+    """The file's content. Raises ConfigError for anything but a file, and for one that cannot be read."""
     try:
         text = _content(path)
     except OSError as error:
@@ -34,49 +33,69 @@ def read(path: str) -> IniFile:
 
 
 def replace(file: IniFile, content: bytes, reads: Callable[[str], bool]) -> str | None:
-    """Put `content` into the place of what the file held when it was read; returns where that is kept, if so.
+    """Replace a file that was read with `content`; returns the path of the backup, if one was made.
 
     Owner, group and mode stay; a new file is 0600, in a directory that is 0700 if it is new, too. A symbolic
-    link stays and what it leads to is replaced. `reads` tells whether botocore reads the file of a path: it
-    is asked about the file as it is and about the new one, and unless it reads both nothing changes.
-    A copy is kept where something would go that is not ours alone, or the block comes in for the first time.
-    Raises ConfigError: the file is not ours, read-only, broken already, or has changed since it was read.
+    link stays, and its target is replaced. `reads` tells whether botocore can read a file: unless it reads
+    both the old file and the new one, nothing changes. A backup is made before the first block is written,
+    and where text would go that credhelper has not written.
+    Raises ConfigError: the file is another user's, read-only, broken, or has changed since it was read.
     Raises CredhelperError: the system refused.
     """
     if content == file.text:
         return None
     target = os.path.realpath(file.path)
+    backup: list[str | None] = []
+
+    def check(new: str) -> None:
+        """Compare the complete new file with the old one, as the last step before it takes its place."""
+        if file.exists:
+            status = os.stat(target)
+            if sys.platform != "win32" and os.stat(new).st_gid != status.st_gid:
+                os.chown(new, -1, status.st_gid)
+            os.chmod(new, stat.S_IMODE(status.st_mode))
+        if not reads(new):
+            problem = "would be a file that botocore does not read, with credhelper's profiles in it"
+            raise ConfigError(f"'{file.path}' {problem}", "nothing was changed")
+        if _content(target) != (file.text if file.exists else None):
+            raise ConfigError(f"'{file.path}' has just been changed by another program", "try again")
+        backup.append(_back_up(file))
+
     try:
-        _check_ours(file, target)
+        _check_writable(file, target)
         if file.exists and not reads(target):
             raise _broken(file)
         paths.make_private(os.path.dirname(target))
-        return _put(file, target, content, reads)
+        paths.write_atomically(target, content, check=check)
     except OSError as error:
         raise CredhelperError(f"cannot write '{file.path}': {os_reason(error)}") from None
+    return backup[0]
 
 
 def _back_up(file: IniFile) -> str | None:
-    """Keep what the file held beside it, 0600. An older copy of other content is never written over."""
+    """Keep the file's text in a file next to it, 0600. A backup of other text is never overwritten."""
     if not file.text or (has_block(file) and not is_edited(file)):
         return None
     path, number = file.path + BACKUP, 1
-    while not _is_kept(path, file.text):
+    while not _holds(path, file.text):
         number += 1
         path = f"{file.path}{BACKUP}.{number}"
     return path
 
 
-def _is_kept(path: str, text: bytes) -> bool:
-    """Whether a file of this text is there, or could be made. Raises OSError."""
+def _holds(path: str, text: bytes) -> bool:
+    """Whether a file with this text exists, or was made now. Raises OSError."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o600)
     except FileExistsError:
-        with contextlib.suppress(OSError):  # it is something else than a file
+        with contextlib.suppress(OSError):  # a directory or the like
             return _content(path) == text
         return False
     try:
-        _fill(descriptor, text)
+        with open(descriptor, "wb") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(descriptor)
     except BaseException:
         os.unlink(path)
         raise
@@ -84,9 +103,9 @@ def _is_kept(path: str, text: bytes) -> bool:
 
 
 def _content(path: str) -> bytes | None:
-    """What is in the file, None where there is none. Raises OSError."""
+    """The bytes of a file, None where there is no file. Raises OSError."""
     try:
-        # Not blocking: a FIFO in place of the file must not hang us.
+        # Not blocking: opening a FIFO would hang.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with open(os.open(path, flags), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -96,89 +115,45 @@ def _content(path: str) -> bytes | None:
         return None
 
 
-def _check_ours(file: IniFile, target: str) -> None:
-    """Raise ConfigError where the file, or its directory, is another user's or not to be written to.
+def _check_writable(file: IniFile, target: str) -> None:
+    """Raise ConfigError where the file or its directory belongs to another user or is read-only.
 
-    The modes are looked at, not tried out: a rename replaces a read-only file, and root may write anywhere.
+    The modes decide, not an attempt: a rename replaces a read-only file, and root may write anywhere.
     """
     directory = os.path.dirname(target)
     if not paths.may_write_in(directory):
-        raise ConfigError(f"'{directory}' belongs to another user", "run 'credhelper setup' as that user")
+        raise _foreign(directory)
     if os.path.isdir(directory) and not os.stat(directory).st_mode & stat.S_IWUSR:
         raise ConfigError(f"'{directory}' is read-only", f"make it writable with 'chmod u+w {directory}'")
     if not file.exists:
         return
     status = os.stat(target)
     if sys.platform != "win32" and status.st_uid != os.geteuid():
-        raise ConfigError(f"'{file.path}' belongs to another user", "run 'credhelper setup' as that user")
+        raise _foreign(file.path)
     if not status.st_mode & stat.S_IWUSR:
         raise ConfigError(f"'{file.path}' is read-only", f"make it writable with 'chmod u+w {target}'")
     if status.st_nlink > 1:
-        wrong = "has another name (a hard link), under which nothing would change"
-        raise ConfigError(f"'{file.path}' {wrong}", "make that one a copy or a symbolic link")
+        problem = "has another name (a hard link), under which nothing would change"
+        raise ConfigError(f"'{file.path}' {problem}", "make that one a copy or a symbolic link")
+
+
+def _foreign(path: str) -> ConfigError:
+    return ConfigError(f"'{path}' belongs to another user", "run 'credhelper setup' as that user")
 
 
 def _broken(file: IniFile) -> ConfigError:
-    """What is wrong with a file that botocore does not read, with its line where we know it."""
+    """The error for a file that botocore does not read, with the line where it is known."""
+    hint = "nothing was changed: repair it first"
     try:
         profiles.read({"AWS_CONFIG_FILE": file.path, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
     except ConfigError as error:
-        return ConfigError(error.sentence, *error.hints, "nothing was changed: repair it first")
-    return ConfigError(
-        f"'{file.path}' is a file that neither boto3 nor the AWS CLI reads, even as it is",
-        "nothing was changed: repair it first",
-    )
-
-
-def _put(file: IniFile, target: str, content: bytes, reads: Callable[[str], bool]) -> str | None:
-    directory, name = os.path.split(target)
-    descriptor, beside = tempfile.mkstemp(prefix=f".{name}.", suffix=".credhelper", dir=directory)  # 0600
-    try:
-        _fill(descriptor, content)
-        if file.exists:
-            _same_owner_and_mode(beside, os.stat(target))
-        if not reads(beside):
-            wrong = "would be a file that botocore does not read, with credhelper's profiles in it"
-            raise ConfigError(f"'{file.path}' {wrong}", "nothing was changed")
-        if _content(target) != (file.text if file.exists else None):
-            raise ConfigError(f"'{file.path}' has just been changed by another program", "try again")
-        kept = _back_up(file)
-        os.replace(beside, target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
-    _sync_directory(directory)
-    return kept
-
-
-def _fill(descriptor: int, content: bytes) -> None:
-    with open(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _same_owner_and_mode(path: str, status: os.stat_result) -> None:
-    if sys.platform != "win32" and os.stat(path).st_gid != status.st_gid:
-        os.chown(path, -1, status.st_gid)
-    os.chmod(path, stat.S_IMODE(status.st_mode))
-
-
-def _sync_directory(directory: str) -> None:
-    """Let the new name outlive a power cut, where the filesystem can do that."""
-    if sys.platform == "win32":
-        return
-    with contextlib.suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        return ConfigError(error.sentence, *error.hints, hint)
+    return ConfigError(f"'{file.path}' is a file that neither boto3 nor the AWS CLI can read", hint)
 
 
 def reads_config(path: str) -> bool:
-    """Whether botocore reads the file: one that it refuses breaks every profile in it."""
-    # A twentieth of botocore, imported where it is needed: the rest takes 0.4 s.
+    """Whether botocore can read a file; if not, none of its profiles works."""
+    # These parts of botocore take a twentieth of the time that the whole takes (0.4 s).
     from botocore.configloader import load_config
     from botocore.exceptions import BotoCoreError
 
@@ -190,9 +165,9 @@ def reads_config(path: str) -> bool:
 
 
 def difference(file: IniFile, content: bytes) -> str:
-    """The lines that go and the lines that come, as `diff -U0` prints them; empty if nothing changes.
+    """The changed lines as `diff -U0` prints them; empty if nothing changes.
 
-    No value that credhelper did not write is shown: the file may hold secrets, and terminals keep output.
+    Values that credhelper has not written are left out: they may be secret, and terminals keep output.
     """
     before, after = (text.decode("utf-8", "replace").splitlines() for text in (file.text, content))
     was = file.path if file.exists else "/dev/null"
@@ -202,7 +177,7 @@ def difference(file: IniFile, content: bytes) -> str:
 
 
 def _without_foreign_value(line: str) -> str:
-    if not line.startswith("-") or re.match(_OURS, line):
+    if not line.startswith("-") or re.match(_WRITTEN_BY_US, line):
         return line
     key = re.match(r"-[^=:]*[=:]", line)
     return f"{key[0] if key else '-'} ..."

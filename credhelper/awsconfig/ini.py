@@ -1,7 +1,4 @@
-"""What stands in ~/.aws/config or ~/.aws/credentials, section by section, with the line of each.
-
-Broken sections are included: whatever some SDK could take for one.
-"""
+"""The sections of ~/.aws/config and ~/.aws/credentials with their lines, also where botocore sees none."""
 
 from __future__ import annotations
 
@@ -17,20 +14,20 @@ BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class IniFile:
-    """~/.aws/config or ~/.aws/credentials as it was when it was read. One that does not exist is empty."""
+    """~/.aws/config or ~/.aws/credentials when it was read. A missing file is empty."""
 
     path: str
     text: bytes = field(repr=False)
     exists: bool = True
 
     def error_at(self, line: int, problem: str, *hints: str) -> ConfigError:
-        """An error with its place."""
+        """An error with file and line."""
         return ConfigError(f"'{self.path}' line {line}: {problem}", *hints)
 
 
 @dataclass(frozen=True)
 class Section:
-    """A section: its line, `profile` and such (or ''), its name, and each key with its value and line."""
+    """A section: line, kind (`profile`, or '' if none), name, and the value and line of each key."""
 
     line: int
     kind: str
@@ -39,16 +36,16 @@ class Section:
 
     @property
     def is_profile(self) -> bool:
-        """Whether it is a profile of ~/.aws/config. To botocore, any kind that begins so makes one."""
+        """Whether it is a profile of ~/.aws/config. botocore takes any kind that begins with `profile`."""
         return self.kind.startswith("profile") or (self.kind, self.name) == ("", "default")
 
     def value(self, key: str) -> str:
-        """A key's value, '' where it is not set."""
+        """A key's value; '' where it is not set."""
         return self.keys.get(key, ("", 0))[0]
 
 
 def sections(text: bytes) -> list[Section]:
-    """The sections of a file, broken ones included: whatever some SDK could take for one."""
+    """All that some SDK could take for a section, broken ones included."""
     found: list[Section] = []
     for number, line in enumerate(text.removeprefix(BYTE_ORDER_MARK).splitlines(), 1):
         stripped = line.decode("utf-8", "replace").strip()
@@ -61,10 +58,10 @@ def sections(text: bytes) -> list[Section]:
 
 
 def _header(line: str) -> tuple[str, str]:
-    """`[profile "a"]` as its kind and its name; `[a]` has no kind."""
+    """Kind and name of a header: `[profile "a"]` is a profile, `[a]` has no kind."""
     inside = line[1:].partition("]")[0]
     try:
         words = shlex.split(inside)
-    except ValueError:  # botocore passes over such a section, but others do not
+    except ValueError:  # botocore ignores such a section, other SDKs do not
         words = inside.split()
     return ("", "".join(words)) if len(words) < 2 else (words[0], " ".join(words[1:]))

@@ -1,4 +1,4 @@
-"""What the block will hold, of what was asked for, what it holds already, and what config.toml says."""
+"""The entries that `setup` writes: from its options, the present block, and config.toml."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SetupOptions:
-    """What was asked for: no names, all profiles.
+    """The command's options. No names mean all profiles.
 
-    `accounts` are targets for profiles that leave theirs open: each is `ID,ALIAS,...`, `@FILE` or `all`.
+    `accounts` are the targets of profiles with an open target: each is `ID,ALIAS,...`, `@FILE` or `all`.
     """
 
     names: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class SetupOptions:
 
 @dataclass(frozen=True)
 class Asked:
-    """The profiles to write, PROFILE@TARGET where the target was open, and those that need accounts first."""
+    """The profiles to write, PROFILE@TARGET for an open target, and those that are left out."""
 
     names: tuple[str, ...]
     left_out: tuple[str, ...] = ()
@@ -40,10 +40,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Plan:
-    """The entries by their names: those there were, and those that are made now.
-
-    `doubts` are about entries that stay as they are.
-    """
+    """The entries by name, before and as made now. `doubts` are about entries that cannot be renewed."""
 
     before: Mapping[str, Entry]
     made: Mapping[str, Entry]
@@ -51,28 +48,28 @@ class Plan:
 
     @property
     def profiles(self) -> list[str]:
-        """The profiles of ours that the made ones are for."""
+        """The profiles of config.toml that the made entries run."""
         return [_profile_of(entry) for entry in self.made.values()]
 
     @property
     def entries(self) -> tuple[Entry, ...]:
-        """All entries of the block, each where it was, the new ones last."""
+        """All entries of the block in their present order, new ones last."""
         return tuple({**self.before, **self.made}.values())
 
 
 def asked_for(config: Config, options: SetupOptions, targets: Callable[[str], Iterable[str]]) -> Asked:
-    """What a wish comes to; `targets` names the accounts of a profile whose target is open.
+    """The profiles to write; `targets` lists the accounts of a profile with an open target.
 
-    Raises CredhelperError: no profile takes accounts, or what `targets` raises.
+    Raises ConfigError where no profile takes accounts, and what `targets` raises.
     """
     names = options.names or config.names
     untargeted = [name for name in names if _is_untargeted(config, name)]
     if options.accounts and not untargeted:
-        raise ConfigError("'--accounts' is for profiles without a target of their own, and here is none")
+        raise ConfigError("'--accounts' is for profiles with an open target, and there is none here")
     if options.accounts:
-        aimed = {name: [f"{name}@{target}" for target in targets(name)] for name in untargeted}
-        return Asked(tuple(each for name in names for each in aimed.get(name, [name])))
-    if options.names:  # where a target is missing, the configuration says so
+        targeted = {name: [f"{name}@{target}" for target in targets(name)] for name in untargeted}
+        return Asked(tuple(each for name in names for each in targeted.get(name, [name])))
+    if options.names:  # a missing target is an error of the configuration
         return Asked(options.names)
     return Asked(tuple(name for name in names if name not in untargeted), tuple(untargeted))
 
@@ -80,9 +77,9 @@ def asked_for(config: Config, options: SetupOptions, targets: Callable[[str], It
 def planned(
     config: Config, options: SetupOptions, asked: Asked, there: Sequence[Entry], program: Sequence[str]
 ) -> Plan:
-    """What the block will hold; all profiles include those that it has already, each made anew.
+    """The entries of the block; without names, present entries are renewed too.
 
-    Raises ConfigError: a profile that there is not, or one that is not complete.
+    Raises ConfigError for a profile that does not exist or is incomplete.
     """
     made = {
         options.prefix + name: _entry(config, name, options.prefix + name, program) for name in asked.names
@@ -101,19 +98,19 @@ def planned(
 
 
 def chosen(there: Sequence[Entry], options: SetupOptions, path: str) -> list[Entry]:
-    """The entries to remove; a name stands for all its targets. Raises ConfigError: no entry of that name."""
+    """The entries to remove; a name includes all its targets. Raises ConfigError for an unknown name."""
     found = []
     for name in (options.prefix + name for name in options.names):
         meant = [entry for entry in there if name in (entry.name, entry.name.partition("@")[0])]
         if not meant:
             hints = nearest(name, [entry.name for entry in there])
-            raise ConfigError(f"'{path}' has no profile '{name}' of credhelper's", *hints)
+            raise ConfigError(f"credhelper has written no profile '{name}' into '{path}'", *hints)
         found += meant
     return found
 
 
 def _is_untargeted(config: Config, name: str) -> bool:
-    """Whether the profile is for AssumeRoot and leaves its target open."""
+    """Whether the profile is an AssumeRoot profile with an open target."""
     table = config.table("profiles").get(name)
     return isinstance(table, dict) and "task_policy_arn" in table and "target_principal" not in table
 
@@ -123,21 +120,21 @@ def _entry(config: Config, asked: str, name: str, program: Sequence[str]) -> Ent
 
 
 def _profile_of(entry: Entry) -> str:
-    """What an entry's command ends with: names need no quotes."""
+    """The last word of an entry's command; names need no quotes."""
     return entry.command.rsplit(maxsplit=1)[-1]
 
 
 def _renewed(config: Config, entry: Entry, program: Sequence[str]) -> Entry | Conflict:
-    """The entry made anew; what is wrong with it where its profile is gone or may not be used so any more."""
+    """The entry with its present command; a Conflict where its profile is gone or does not allow it."""
     try:
         return _entry(config, _profile_of(entry), entry.name, program)
     except ConfigError as error:
-        wrong = f"'{entry.name}' does not work any more: {error.sentence}"
-        return Conflict(wrong, f"'credhelper setup --remove {entry.name}' takes it out")
+        problem = f"'{entry.name}' does not work any more: {error.sentence}"
+        return Conflict(problem, f"remove it with 'credhelper setup --remove {entry.name}'")
 
 
 def _nothing(config: Config) -> ConfigError:
     if config.names:
-        wrong = f"every profile in '{config.path}' leaves its target open"
-        return ConfigError(wrong, "say for which accounts: --accounts ID,...")
-    return ConfigError(f"'{config.path}' has no profiles yet", "fill it in, and run the command again")
+        problem = f"every profile in '{config.path}' has an open target"
+        return ConfigError(problem, "name the accounts with --accounts ID,...")
+    return ConfigError(f"'{config.path}' has no profiles yet", "add one, and run the command again")

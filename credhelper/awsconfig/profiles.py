@@ -1,19 +1,19 @@
 """~/.aws/config and ~/.aws/credentials, read without botocore.
 
-Only as much as it takes to know whose credentials a profile stands for: that has to be known before the
-cache can be asked, and importing botocore would cost more than the rest of a cached answer. What the
-credentials are, botocore resolves.
+The cache key of a session depends on the source of its credentials, and importing botocore takes longer than
+the rest of a cached answer. The credentials themselves are resolved by botocore.
 """
 
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
-import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from credhelper.awsconfig.ini import sections
 from credhelper.errors import ConfigError, os_reason
 
 Section = Mapping[str, str]
@@ -31,7 +31,7 @@ class AwsFiles:
 
 
 def read(environ: Mapping[str, str]) -> AwsFiles:
-    """Both files, wherever the environment says they are. Raises ConfigError; a missing file is empty."""
+    """Read both files, at the paths of the environment. Raises ConfigError; a missing file is empty."""
     config, credentials = config_path(environ), credentials_path(environ)
     named: dict[str, dict[str, dict[str, str]]] = {"profile": {}, "sso-session": {}, "services": {}}
     for header, section in _sections(config).items():
@@ -47,17 +47,17 @@ def read(environ: Mapping[str, str]) -> AwsFiles:
 
 
 def config_path(environ: Mapping[str, str]) -> str:
-    """Where ~/.aws/config is."""
-    return _place(environ.get("AWS_CONFIG_FILE") or "~/.aws/config")
+    """The path of ~/.aws/config."""
+    return _path(environ, "AWS_CONFIG_FILE", "~/.aws/config")
 
 
 def credentials_path(environ: Mapping[str, str]) -> str:
-    """Where ~/.aws/credentials is."""
-    return _place(environ.get("AWS_SHARED_CREDENTIALS_FILE") or "~/.aws/credentials")
+    """The path of ~/.aws/credentials."""
+    return _path(environ, "AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials")
 
 
-def _place(path: str) -> str:
-    return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
+def _path(environ: Mapping[str, str], variable: str, default: str) -> str:
+    return os.path.abspath(os.path.expanduser(os.path.expandvars(environ.get(variable) or default)))
 
 
 def _split(header: str) -> tuple[str, str]:
@@ -81,14 +81,11 @@ def _sections(path: str) -> dict[str, dict[str, str]]:
     except UnicodeDecodeError:
         raise ConfigError(f"'{path}' is not valid UTF-8") from None
     except configparser.DuplicateSectionError as error:
-        raise ConfigError(
-            f"'{path}' line {error.lineno}: a second [{error.section}]",
-            "no AWS SDK reads a file in which a section stands twice",
-        ) from None
+        problem = f"'{path}' line {error.lineno}: a second [{error.section}]"
+        raise ConfigError(problem, "no AWS SDK reads a file with a duplicate section") from None
     except configparser.DuplicateOptionError as error:
-        raise ConfigError(
-            f"'{path}' line {error.lineno}: a second '{error.option}' in [{error.section}]"
-        ) from None
+        problem = f"a second '{error.option}' in [{error.section}]"
+        raise ConfigError(f"'{path}' line {error.lineno}: {problem}") from None
     except configparser.MissingSectionHeaderError as error:
         raise ConfigError(f"'{path}' line {error.lineno}: no section before it") from None
     except configparser.ParsingError as error:
@@ -97,26 +94,15 @@ def _sections(path: str) -> dict[str, dict[str, str]]:
     return {name: dict(parser.items(name)) for name in parser.sections()}
 
 
-def place_of(files: AwsFiles, profile: str, key: str = "") -> tuple[str, int] | None:
-    """The file and the line of a profile's key, or of its header; None where neither file has it."""
+def place_of(files: AwsFiles, profile: str) -> tuple[str, int] | None:
+    """The file and line of a profile; None where neither file has it."""
     for path in (files.credentials_path, files.config_path):
-        headers = [profile] if path == files.credentials_path or profile == "default" else []
-        inside = False
-        for number, line in enumerate(_lines(path), 1):
-            if line.startswith("["):
-                header = line[1:].partition("]")[0]
-                inside = header in headers or (not headers and _split(header) == ("profile", profile))
-            if inside and re.match(rf"{re.escape(key)}\s*[=:]" if key else r"\[", line):
-                return path, number
+        with contextlib.suppress(OSError), open(path, "rb") as file:
+            for section in sections(file.read()):
+                is_profile = not section.kind if path == files.credentials_path else section.is_profile
+                if is_profile and section.name == profile:
+                    return path, section.line
     return None
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            return file.read().splitlines()
-    except (OSError, ValueError):
-        return []
 
 
 def nested(value: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol, TypeVar
 
 from credhelper.deadline import Deadline, LateError, Running, within
@@ -25,17 +26,17 @@ State = Literal["open", "locked", "silent", "absent", "unwanted"]
 
 USERNAME: Final = "credhelper"
 PROOF: Final = "credhelper:doctor"
-"""How the item is called that `probe` keeps for a moment; nothing is in it."""
+"""The service name of the item that `probe` stores for a moment; it holds nothing."""
 SECRET_SERVICE: Final = "keyring.backends.SecretService"  # noqa: S105 - the name of a module
 UNLOCK_SECONDS: Final = 25.0
-"""Time for a person to unlock a collection that has said it is locked, where they can see the dialog."""
+"""Time to unlock a collection that has said it is locked, where there is a display for the dialog."""
 
 WINDOWS_PART: Final = 1200
-"""Characters of one part: Credential Manager holds 2,560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE)."""
+"""Characters of one part: Credential Manager takes 2,560 bytes of UTF-16 (CRED_MAX_CREDENTIAL_BLOB_SIZE)."""
 
 
 class Backend(Protocol):
-    """What we use of keyring's backends. One service name an item: on Windows two users under one race."""
+    """The part of keyring's backends in use. One service name an item: on Windows two users of one race."""
 
     def get_password(self, service: str, username: str, /) -> str | None:
         """The item's text; None where there is none."""
@@ -53,15 +54,17 @@ class NoKeyringError(Exception):
 
 @dataclass(frozen=True)
 class Pinned:
-    """A backend class by name, and what is set on it.
-
-    `part_size` is how many characters one of its items holds; None where no limit is known.
-    """
+    """A backend class, the characters that one of its items holds (None: no limit), and its properties."""
 
     module: str
     name: str
     part_size: int | None = None
     properties: tuple[tuple[str, object], ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The class as the configuration names it."""
+        return f"{self.module}.{self.name}"
 
 
 PINNED: Final[dict[str, tuple[Pinned, ...]]] = {
@@ -79,8 +82,8 @@ _ALL_PINNED: Final = tuple(pinned for group in PINNED.values() for pinned in gro
 
 
 @dataclass(frozen=True)
-class Look:
-    """How the keyring is, the class that it is used by, and why it cannot be used."""
+class KeyringStatus:
+    """The state of the keyring, its backend class, and the reason why it cannot be used."""
 
     state: State
     backend: str | None
@@ -90,10 +93,9 @@ class Look:
 class OsKeyring:
     """The one keyring of this process.
 
-    `choice` is auto, none or module.Class; nobody is waited for past `until`, and where it is `background`,
-    nobody is asked to unlock anything. Calls raise NoKeyringError when it cannot be used; after one call that
-    did not come back in time, or that found it locked, all of them do, at once: nobody is to be asked a
-    second time for what they have just declined.
+    `choice` is auto, none or module.Class. No dialog is waited for past `until`, and none appears in the
+    `background`. Calls raise NoKeyringError when it cannot be used. After one call that was late, or found it
+    locked, all of them do at once: a declined dialog must not appear again.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class OsKeyring:
         until: Deadline | None = None,
         background: bool = False,
     ) -> None:
-        self._hushed = background
+        self._background = background
         self._environ = environ
         self._until = until or Deadline(UNLOCK_SECONDS)
         self._timeout = timeout
@@ -115,7 +117,7 @@ class OsKeyring:
         self._backend: Backend | None = None
         self._state: State = "open" if self._candidates else "unwanted"
         self.gone: str | None = None if self._candidates else "no keyring is to be used"
-        """Why this process asks the keyring no more."""
+        """The reason why this process uses the keyring no more."""
 
     @staticmethod
     def _choose(choice: str) -> list[Pinned]:
@@ -124,52 +126,49 @@ class OsKeyring:
         if choice == "auto":
             return list(PINNED.get(sys.platform, ()))
         module, _, name = choice.rpartition(".")
-        known = [pinned for pinned in _ALL_PINNED if (pinned.module, pinned.name) == (module, name)]
-        return known or [Pinned(module, name)]
+        return [pinned for pinned in _ALL_PINNED if pinned.path == choice] or [Pinned(module, name)]
 
     @property
     def part_size(self) -> int | None:
-        """Characters that one item holds; None where no limit is known."""
+        """Characters that one item holds; None for no limit."""
         return self._candidates[0].part_size if self._candidates else None
 
     def is_there(self) -> bool:
-        """Whether there may be a keyring; it is loaded for that but not asked. Raises ConfigError."""
+        """Whether there may be a keyring: its backend is loaded, but not used. Raises ConfigError."""
         try:
             self._open()
         except NoKeyringError:
             return False
         return True
 
-    def probe(self) -> Look:
-        """How it is, by keeping something in it for a moment. Raises ConfigError.
+    def probe(self) -> KeyringStatus:
+        """Its state, found by storing an item for a moment, without a dialog. Raises ConfigError."""
+        return self._check(self._try_item)
 
-        Nobody is asked to unlock it: one that would ask is left alone by this process from now on.
-        """
+    def status(self) -> KeyringStatus:
+        """Its state as it says itself; nothing is written or read, and no dialog. Raises ConfigError."""
+        return self._check(self._ask_state)
+
+    def _check(self, check: Callable[[Pinned], KeyringStatus]) -> KeyringStatus:
         try:
             self._pass_over_locked()
-            name = f"{self._candidates[0].module}.{self._candidates[0].name}"
-            proof = f"{PROOF}:{os.getpid()}"  # others may be looking, too
-            self.set(proof, PROOF)
-            kept = self.get(proof)
-            self.delete(proof)
+            return check(self._candidates[0])
         except NoKeyringError as error:
-            return Look("absent" if self._state == "open" else self._state, None, str(error))
-        return Look("open", name) if kept == PROOF else Look("absent", name, "it keeps nothing")
+            return KeyringStatus("absent" if self._state == "open" else self._state, None, str(error))
 
-    def status(self) -> Look:
-        """How it is, as far as it says so by itself: nothing is written or read. Raises ConfigError.
+    def _try_item(self, candidate: Pinned) -> KeyringStatus:
+        item = f"{PROOF}:{os.getpid()}"  # other processes may do the same
+        self.set(item, PROOF)
+        kept = self.get(item)
+        self.delete(item)
+        state: State = "open" if kept == PROOF else "absent"
+        return KeyringStatus(state, candidate.path, "" if kept == PROOF else "it keeps nothing")
 
-        One that would ask somebody for a password, or may, is left alone by this process from now on.
-        """
-        try:
-            self._pass_over_locked()
-        except NoKeyringError as error:
-            return Look("absent" if self._state == "open" else self._state, None, str(error))
-        candidate = self._candidates[0]
-        name = f"{candidate.module}.{candidate.name}"
-        if candidate.module == SECRET_SERVICE or self._asks_nobody(candidate):
-            return Look("open", name)
-        return Look("open", name, str(self._give_up("only its use tells whether it is locked", "open")))
+    def _ask_state(self, candidate: Pinned) -> KeyringStatus:
+        if candidate.module == SECRET_SERVICE or self._opens_no_dialog(candidate):
+            return KeyringStatus("open", candidate.path)
+        unknown = self._give_up("only its use tells whether it is locked", "open")
+        return KeyringStatus("open", candidate.path, str(unknown))
 
     def get(self, service: str) -> str | None:
         """The text of an item; None where there is none."""
@@ -197,16 +196,21 @@ class OsKeyring:
         while True:
             backend = self._open()
             try:
-                return self._wait(_start(question, backend))
-            except LateError:
-                raise self._give_up(self._too_late(), "silent") from None
+                return self._wait(Running(partial(question, backend)))
             except Exception as error:  # noqa: BLE001 - backends raise their libraries' own errors too
-                said = f"the keyring said: {_summary(error)}"
-                if _is_locked(error):
-                    raise self._give_up(said, "locked") from None
-                if not _is_absent(error):
-                    raise NoKeyringError(said) from None
-                self._drop_first(said)
+                self._handle(error, is_locked=_is_locked(error))
+
+    def _handle(self, error: Exception, *, is_locked: bool, is_final: bool = False) -> None:
+        """Go on to the next backend where this one is absent, else raise NoKeyringError."""
+        if isinstance(error, LateError):
+            late = f"the keyring did not answer within {self._timeout:g} s"
+            raise self._give_up(late, "silent") from None
+        why = f"the keyring said: {_summary(error)}"
+        if is_locked or (is_final and not _is_absent(error)):
+            raise self._give_up(why, "locked") from None
+        if not _is_absent(error):
+            raise NoKeyringError(why) from None
+        self._drop_first(why)
 
     def _give_up(self, why: str, state: State) -> NoKeyringError:
         self._backend = None
@@ -214,37 +218,29 @@ class OsKeyring:
         self.gone = why
         return NoKeyringError(why)
 
-    def _too_late(self) -> str:
-        return f"the keyring did not answer within {self._timeout:g} s"
-
     def _pass_over_locked(self) -> None:
-        """Raise NoKeyringError where using the keyring would ask somebody for a password."""
+        """Raise NoKeyringError where using the keyring would open a dialog."""
         self._open()
         if self._candidates[0].module != SECRET_SERVICE:
             return
         try:
             locked = within(self._timeout, _collection_is_locked)
-        except LateError:
-            raise self._give_up(self._too_late(), "silent") from None
         except Exception as error:  # noqa: BLE001 - jeepney's own errors, too
             if type(error).__name__ == "ItemNotFoundException":  # the first use asks for a new one's password
                 raise self._give_up("the keyring has no collection yet", "locked") from None
-            said = f"the keyring said: {_summary(error)}"
-            if not _is_absent(error):
-                raise self._give_up(said, "locked") from None
-            self._drop_first(said)
+            self._handle(error, is_locked=False, is_final=True)
             self._pass_over_locked()
             return
         if locked:
             raise self._give_up("the keyring is locked", "locked")
 
     def _open(self) -> Backend:
-        """The backend, imported outside the deadline: that is our own time, not the keyring's."""
+        """The backend, imported outside the deadline, which is for the keyring alone."""
         while self._backend is None:
             if self.gone is not None:
                 raise NoKeyringError(self.gone)
-            if self._hushed and not self._asks_nobody(self._candidates[0]):
-                self._drop_first("it may ask for a password, and nobody is to be disturbed")
+            if self._background and not self._opens_no_dialog(self._candidates[0]):
+                self._drop_first("it may open a dialog, and this runs in the background")
                 continue
             self._backend = self._load(self._candidates[0])
             if self._backend is None:
@@ -256,24 +252,24 @@ class OsKeyring:
         """A backend of that class; None where it cannot work here."""
         try:
             backend = getattr(importlib.import_module(candidate.module), candidate.name)
-            # The first of the list is not asked whether it works, but used: asking costs a connection.
+            # The first one is used without asking whether it works: asking costs a connection.
             works = (
                 self._has_bus() if candidate is self._first else within(self._timeout, lambda: backend.viable)
             )
             if candidate in _ALL_PINNED:
-                backend = _deaf(backend)
+                backend = _without_variables(backend)
             loaded: Backend | None = _checked(backend()) if works else None
             for name, value in candidate.properties if loaded else ():
                 setattr(loaded, name, value)
         except Exception as error:  # noqa: BLE001 - a module may fail to import in any way
             if candidate in _ALL_PINNED:
                 return None
-            name = f"{candidate.module}.{candidate.name}"
-            raise ConfigError(f"keyring backend '{name}' cannot be loaded: {_summary(error)}") from None
+            wrong = f"keyring backend '{candidate.path}' cannot be loaded: {_summary(error)}"
+            raise ConfigError(wrong) from None
         return loaded
 
     def _drop_first(self, why: str) -> None:
-        """Go on to the next pinned backend; without one, there is no keyring for this process."""
+        """Go on to the next pinned backend; after the last one, this process has no keyring."""
         self._candidates.pop(0)
         self._backend = None
         self._why = self._why or why
@@ -282,48 +278,32 @@ class OsKeyring:
             self.gone = self._why
 
     def _wait(self, running: Running[Answer]) -> Answer:
-        """Wait for the answer; longer where a person is being asked to unlock the collection."""
-        if not self._has_display():
+        """Wait for the answer; longer while a dialog asks to unlock the collection."""
+        has_display = any(self._environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+        if sys.platform != "linux" or not has_display:
             return running.wait(self._timeout)
         deadline = Deadline(self._timeout)
         try:
             return running.wait(deadline.left(self._timeout / 2))
         except LateError:
-            if self._says_locked(deadline):
+            if self._candidates[0].module == SECRET_SERVICE and _says_locked(deadline.left()):
                 return running.wait(self._until.left(UNLOCK_SECONDS))
             return running.wait(deadline.left())
 
     def _has_bus(self) -> bool:
-        """Whether the first of our list can be there at all: the Secret Service is behind the session bus."""
+        """Whether the first pinned backend is possible: the Secret Service needs the session bus."""
         behind_bus = self._first is not None and self._first.module == SECRET_SERVICE
         return not behind_bus or bool(self._environ.get("DBUS_SESSION_BUS_ADDRESS"))
 
-    def _asks_nobody(self, candidate: Pinned) -> bool:
-        """Whether this one can be used as it is: what a person named, or cannot say it is open, may ask."""
+    def _opens_no_dialog(self, candidate: Pinned) -> bool:
+        """Whether its use opens no dialog, as far as that is known."""
         if candidate.module == SECRET_SERVICE:
-            try:
-                return within(self._timeout, _collection_is_locked) is False
-            except Exception:  # noqa: BLE001 - no answer is not a yes
-                return False
+            return _says_locked(self._timeout) is False
         return candidate in (*PINNED["darwin"], *PINNED["win32"])
 
-    def _has_display(self) -> bool:
-        return sys.platform == "linux" and any(
-            self._environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
-        )
 
-    def _says_locked(self, deadline: Deadline) -> bool:
-        """Whether the Secret Service itself answers, in the time left, that its collection is locked."""
-        if self._candidates[0].module != SECRET_SERVICE:
-            return False
-        try:
-            return Running(_collection_is_locked).wait(deadline.left()) is True
-        except Exception:  # noqa: BLE001 - no answer is not a yes
-            return False
-
-
-def _deaf(backend: Any) -> Any:
-    """The class, deaf to KEYRING_PROPERTY_* variables: one of them can move items to another collection."""
+def _without_variables(backend: Any) -> Any:
+    """The class without KEYRING_PROPERTY_* variables: one of them can move items to another collection."""
     return type(backend.__name__, (backend,), {"set_properties_from_env": lambda _self: None})
 
 
@@ -334,30 +314,34 @@ def _checked(backend: Any) -> Backend:
     return loaded
 
 
-def _start(question: Callable[[Backend], Answer], backend: Backend) -> Running[Answer]:
-    return Running(lambda: question(backend))
-
-
 def _collection_is_locked() -> bool:
     import secretstorage
 
     connection = secretstorage.dbus_init()
     try:
-        # Not get_default_collection: where there is none, it asks the person to make one.
+        # get_default_collection would open a dialog where there is none.
         return bool(secretstorage.Collection(connection).is_locked())
     finally:
         connection.close()
 
 
+def _says_locked(seconds: float) -> bool | None:
+    """Whether the collection of the Secret Service is locked; None where it does not say in time."""
+    try:
+        return within(seconds, _collection_is_locked)
+    except Exception:  # noqa: BLE001 - jeepney's own errors, too
+        return None
+
+
 def _is_absent(error: Exception) -> bool:
-    """Whether this desktop has no such service, so that another one may be asked."""
+    """Whether this desktop has no such service, so that the next backend may be used."""
     return any(
         type(cause).__name__ == "SecretServiceNotAvailableException" for cause in (error, error.__cause__)
     )
 
 
 def _is_locked(error: Exception) -> bool:
-    """Whether it stays shut: nobody can be asked to open it, or they would not."""
+    """Whether it stays locked: no dialog is possible, or it was declined."""
     from keyring.errors import InitError, KeyringLocked
 
     return isinstance(error, (InitError, KeyringLocked)) and not _is_absent(error)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
 from credhelper.cache.index import MAXIMUM_PARTS, Index, Item
-from credhelper.cache.keyring import Look, NoKeyringError, OsKeyring
+from credhelper.cache.keyring import KeyringStatus, NoKeyringError, OsKeyring
 from credhelper.credentials import AccessKey, Credentials
 
 if TYPE_CHECKING:
@@ -26,28 +26,28 @@ SWEEP_AT_MOST: Final = 10
 
 
 class Store:
-    """What the rest of the house sees of the keyring: one that fails is one in which nothing is found."""
+    """Sessions and saved keys in the keyring; a keyring that fails has neither."""
 
     def __init__(self, keyring: OsKeyring, index: Index, log: Log) -> None:
         self._keyring = keyring
         self._index = index
         self._log = log
-        self._said = False
+        self._has_warned = False
 
     def can_keep(self) -> bool:
-        """Whether there is a keyring to put anything into. Raises ConfigError."""
-        there = self._keyring.is_there()
-        if not there and not self._said:
-            self._said = True
+        """Whether there is a keyring to write to. Raises ConfigError."""
+        usable = self._keyring.is_there()
+        if not usable and not self._has_warned:
+            self._has_warned = True
             self._log.warning(f"not cached: {self._keyring.gone}")
-        return there
+        return usable
 
-    def probe(self) -> Look:
-        """How the keyring is; nobody is asked to unlock it. Raises ConfigError."""
+    def probe(self) -> KeyringStatus:
+        """The state of the keyring, found by its use, without a dialog. Raises ConfigError."""
         return self._keyring.probe()
 
-    def status(self) -> Look:
-        """How the keyring says it is; it is not used, and nobody is asked. Raises ConfigError."""
+    def status(self) -> KeyringStatus:
+        """The state of the keyring as it says itself. Raises ConfigError."""
         return self._keyring.status()
 
     def get(self, key: str) -> Credentials | None:
@@ -59,14 +59,13 @@ class Store:
 
     @property
     def index(self) -> Index:
-        """What there is in the keyring."""
+        """The list of what is in the keyring."""
         return self._index
 
     def saved_key(self, name: str) -> AccessKey | None:
         """The long-lived access key saved under a name.
 
-        Some keyrings replace an item by deleting it first: in that moment, the key that takes its place is
-        the one beside it.
+        Some keyrings replace an item by deleting it first: until it is written, its successor counts.
         """
         try:
             return self.read_key(name) or self.read_key(successor(name))
@@ -75,7 +74,7 @@ class Store:
             return None
 
     def read_key(self, name: str) -> AccessKey | None:
-        """The key of exactly that name. Raises NoKeyringError."""
+        """The key of exactly this name. Raises NoKeyringError."""
         try:
             document = json.loads(self._load(_key_service(name)) or "")
             return AccessKey(document["AccessKeyId"], document["SecretAccessKey"])
@@ -83,7 +82,7 @@ class Store:
             return None
 
     def save_key(self, name: str, access_key: AccessKey) -> None:
-        """Put a key into the keyring, in one item: 500 characters at most. Raises NoKeyringError."""
+        """Save a key in one item, of at most 500 characters. Raises NoKeyringError."""
         document = {"AccessKeyId": access_key.access_key_id, "SecretAccessKey": access_key.secret_access_key}
         service, text = _key_service(name), json.dumps(document)
         self._keyring.set(service, f"{_header(service, 1, text)}\n{text}")
@@ -93,7 +92,7 @@ class Store:
         self._keyring.delete(_key_service(name))
 
     def put(self, key: str, credentials: Credentials, *, profile: str, kind: str) -> bool:
-        """Store credentials, after writing down that they will be there; False where it did not work."""
+        """Store credentials, listed in the index first; False on failure."""
         if self._keyring.gone is not None:
             self._log.warning(f"not cached: {self._keyring.gone}")
             return False
@@ -113,14 +112,14 @@ class Store:
         now = expiry.read_clocks().wall
         expired = [item for item in self.items() if item.expires <= now]
         for item in expired[:SWEEP_AT_MOST]:
-            # Under the lock of its KEY: somebody may be minting the session that takes its place.
+            # Under the lock of its KEY: another process may be minting its successor.
             with self._index.guard(item) as unchanged:
                 if unchanged:
                     self.forget([item])
         self._index.compact()
 
     def items(self) -> list[Item]:
-        """What is in the keyring, or was."""
+        """What is, or was, in the keyring."""
         return self._index.items()
 
     def forget(self, items: list[Item]) -> list[Item]:
@@ -128,7 +127,7 @@ class Store:
         done: list[Item] = []
         for item in items:
             try:
-                # The head goes first: without it the other parts are nothing.
+                # The first part goes first: without it the others mean nothing.
                 for part in range(item.parts):
                     self._keyring.delete(_service(item.key, part))
             except NoKeyringError as error:
@@ -177,7 +176,7 @@ class Store:
 
 
 def _header(service: str, parts: int, text: str) -> str:
-    """What the first part says of the whole. The name is in the digest: another item's parts are a miss."""
+    """The header in the first part. The digest covers the name: another item's parts are a miss."""
     digest = hashlib.sha256(f"{service}\n{text}".encode()).hexdigest()
     return f"{FORMAT} {parts} {len(text)} {digest}"
 
@@ -187,7 +186,7 @@ def _service(key: str, part: int = 0) -> str:
 
 
 def successor(name: str) -> str:
-    """The name under which the key waits that is to take another one's place. No key is saved as that."""
+    """The name of the key that is about to replace another one; no saved key can have it."""
     return f"{name}:next"
 
 

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import click
 
 from credhelper import expiry
-from credhelper.agent import admin
-from credhelper.app import agent_directory
 from credhelper.cache.index import Item
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, open_app
 from credhelper.cli.options import complete_profile
 from credhelper.cli.output import emit
 from credhelper.credentials import utc
 from credhelper.errors import ConfigError, CredhelperError
 
 if TYPE_CHECKING:
+    from credhelper.agent.admin import AgentAdmin
     from credhelper.app import App
 
 
@@ -45,7 +44,7 @@ def clear(names: tuple[str, ...], *, everything: bool) -> None:
 
 def _clear(app: App, names: tuple[str, ...]) -> str:
     """Delete the sessions of these profiles, or (no names) all; returns the report."""
-    agent, stored = admin.AgentAdmin(agent_directory(app.environ)), app.store.items()
+    agent, stored = agent_admin(app), app.store.items()
     stuck, items = None, [*stored]
     try:
         items += _only_in_agent(agent, {item.key for item in stored})
@@ -74,7 +73,7 @@ def _clear(app: App, names: tuple[str, ...]) -> str:
     return "".join(map(_report, (item for item in chosen if item.expires > now))) or "nothing was cached\n"
 
 
-def _only_in_agent(agent: admin.AgentAdmin, stored: set[str]) -> list[Item]:
+def _only_in_agent(agent: AgentAdmin, stored: set[str]) -> list[Item]:
     status, now = agent.status(), expiry.read_clocks().wall
     remembered = [each for each in (status[1] if status else ()) if each.key not in stored]
     return [Item(each.key, each.profile, "", round(now + each.seconds), 0) for each in remembered]

@@ -6,7 +6,7 @@ Nothing is sent and no program is started. A problem with the profile is part of
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
@@ -123,8 +123,7 @@ def _resolve(app: App, name: str, flags: Mapping[str, Any]) -> Resolution:
         try:
             return Resolution(profile, app.planner(by_index=True).call(profile), is_complete=not is_open)
         except HumanNeededError:
-            with_reason = replace(app, said=replace(app.said, reason=REASON))
-            call = with_reason.planner(by_index=True).call(profile)
+            call = app.planner(lambda _: REASON, by_index=True).call(profile)
             return Resolution(profile, call, is_complete=False, needs_reason=True)
     except CredhelperError as error:
         return Resolution(profile, problem=error, is_complete=False)
@@ -216,7 +215,7 @@ def _prompts_of(app: App, profile: Profile, call: StsCall | None) -> list[Docume
         found.append(("reason", f"a reason{matching}"))
     if seconds := profile.renew_for:
         found.append(("renewal", f"a new login after {seconds:.0f} s of renewals"))
-    now = {"mfa", *(app.consent.wants(profile) if call else ())}
+    now = {"mfa", *(app.consent().wants(profile) if call else ())}
     return [
         {"what": what, "now": what in now, "profile": profile.name, "sentence": sentence}
         for what, sentence in found

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from credhelper.agent import client
-    from credhelper.app import App
 
 RENEWAL_SPARE: Final = 5
 """Seconds after its deadline at which a signal ends a renewal that hangs."""
@@ -56,7 +55,8 @@ def get(
     """
     refuse_terminal(show=show)
     mode: client.CacheMode = "mint" if refresh else "get"
-    emit(answer(open_app(reason=reason, yes=yes), name, flags, mode=mode, cache=not no_cache))
+    app = open_app(reason=reason, yes=yes)
+    emit(app.envelope(app.config.profile(name, given(flags)), mode=mode, cache=not no_cache))
 
 
 def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
@@ -70,32 +70,11 @@ def _renew(name: str, *, reason: str | None, yes: bool, **flags: Any) -> None:
     start.background = True
     if start.pending is not None:
         keys = {key: flag for key, flag in flags.items() if key in config_keys.BY_NAME}
-        answer(open_app(reason=reason, yes=yes), name, keys, mode="renew")
+        app = open_app(reason=reason, yes=yes)
+        app.envelope(app.config.profile(name, given(keys)), mode="renew")
 
 
 renew = click.Command("renew", params=get.params, callback=_renew, hidden=True)
-
-
-def answer(
-    app: App, name: str, flags: Mapping[str, Any], *, mode: client.CacheMode = "get", cache: bool = True
-) -> bytes:
-    """The envelope for a profile; the agent gets it too, for all who ask in the same way.
-
-    Raises CredhelperError; `client.settle` tells those who wait.
-    """
-    profile = app.config.profile(name, given(flags))
-    shared = cache and profile.cache is not False
-    if shared:
-        app.agent.take()
-    else:
-        app.agent.decline()
-    call = app.call(profile)
-    provider = app.provider()
-    credentials = provider.get(call, mode=mode, cache=cache)
-    envelope = credentials.envelope()
-    if shared:
-        app.agent.hit.put(envelope, provider.thresholds(call, credentials), call.key, profile.name)
-    return envelope
 
 
 def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.PendingRequest | None:

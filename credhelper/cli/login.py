@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from credhelper import expiry
-from credhelper.agent import admin
-from credhelper.app import agent_directory
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, open_app
 from credhelper.cli.options import (
     complete_profile,
     consent_flags,
@@ -18,7 +16,7 @@ from credhelper.cli.options import (
 )
 from credhelper.cli.output import emit
 from credhelper.credentials import utc
-from credhelper.sessions import series
+from credhelper.sessions import consent
 from credhelper.sessions.questions import spell
 
 if TYPE_CHECKING:
@@ -64,8 +62,8 @@ def _login(app: App, profile: Profile, mode: CacheMode) -> list[str]:
     app.agent.decline()  # its pending answer is for `get`
     call, provider = app.call(profile), app.provider()
     credentials = provider.get(call, mode=mode)
-    if expiry.since(app.started, credentials.minted) < 0:  # it was cached, so there was no prompt
-        provider.permit(call)
+    if expiry.since(app.caller.started, credentials.minted) < 0:  # it was cached, so there was no prompt
+        provider.minter.permit(call)
     return [*_report(app, call, expiry.remaining(credentials, expiry.read_clocks()))]
 
 
@@ -76,11 +74,11 @@ def _report(app: App, call: StsCall, seconds_left: float) -> Iterator[str]:
     for hop in call.parent.hops() if call.parent else ():
         if hop.key in cached:
             yield f"  {hop.profile.name}: {_until(cached[hop.key])}"
-    running, limit = series.under_way(app.locks, call.profile), call.profile.renew_for
+    running, limit = consent.read_state(app.locks, call.profile), call.profile.renew_for
     if running is None:
         return
     if call.profile.confirm:
-        yield f"  confirmation: {_until(running.yes_left(call.profile))}"
+        yield f"  confirmation: {_until(running.confirmation_left(call.profile))}"
     if limit is not None:
         yield f"  renewal without a prompt: {_until(max(0.0, limit - running.age))}"
 
@@ -93,7 +91,7 @@ def _cached(app: App) -> dict[str, float]:
     """The seconds left of each cached session, by its KEY."""
     now = expiry.read_clocks().wall
     found = {item.key: item.expires - now for item in app.store.items()}
-    status = admin.AgentAdmin(agent_directory(app.environ)).status()
+    status = agent_admin(app).status()
     for each in status[1] if status else ():
         found.setdefault(each.key, each.seconds)
     return {key: left for key, left in found.items() if left > 0}

@@ -18,7 +18,7 @@ import click
 
 from credhelper import app
 from credhelper.agent import client
-from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, help_option, version_option
+from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, files, help_option, version_option
 from credhelper.errors import ConfigError, CredhelperError, render
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class _Commands(click.Group):
         with formatter.section("Environment"):
             formatter.write_dl(list(ENVIRONMENT.items()))
         with formatter.section("Files"):
-            formatter.write_dl(app.files(os.environ))
+            formatter.write_dl(files(os.environ))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for heading, verbs in SECTIONS.items():

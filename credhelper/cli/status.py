@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from credhelper import expiry
-from credhelper.agent import admin
-from credhelper.app import agent_directory
 from credhelper.cli import tables
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, open_app
 from credhelper.cli.options import json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.config.aws_names import short_task
@@ -28,6 +26,7 @@ from credhelper.errors import ConfigError, CredhelperError, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from credhelper.agent.admin import Remembered
     from credhelper.app import App
     from credhelper.config.profiles import Profile
     from credhelper.sessions.calls import CallPlanner, StsCall
@@ -129,9 +128,9 @@ def _document(app: App) -> Document:
     }
 
 
-def _agent(app: App) -> tuple[Document, list[admin.Remembered]]:
+def _agent(app: App) -> tuple[Document, list[Remembered]]:
     try:
-        found = admin.AgentAdmin(agent_directory(app.environ)).status()
+        found = agent_admin(app).status()
     except CredhelperError as error:
         return {"running": True, "pid": None, "problem": printable(error.sentence)}, []
     pid, remembered = found or (None, [])
@@ -146,7 +145,7 @@ def _keyring(app: App) -> Document:
     return {"backend": found.backend, "state": found.state, "problem": printable(found.why) or None}
 
 
-def _cached(app: App, remembered: Iterable[admin.Remembered], now: float) -> dict[str, CachedSession]:
+def _cached(app: App, remembered: Iterable[Remembered], now: float) -> dict[str, CachedSession]:
     """Every session that has not expired, by KEY."""
     found = {
         item.key: CachedSession(item.key, item.profile, item.kind, item.expires, ("keyring",))

@@ -6,7 +6,6 @@ nothing that prompts or is privileged. What AWS does not show to the caller is a
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper.deadline import Deadline
@@ -58,5 +57,4 @@ def quick(app: App, names: Iterable[str] = ()) -> list[Finding]:
 
 
 def _examination(app: App, names: Iterable[str], seconds: float, *, probe: bool = False) -> Examination:
-    deadline = Deadline(min(seconds, app.deadline.left()))
-    return Examination(replace(app, deadline=deadline, may_ask=False), tuple(names), deadline, probe)
+    return Examination(app, tuple(names), Deadline(app.caller.deadline.left(seconds)), probe)

@@ -114,7 +114,7 @@ def _parse(name: str, command: str) -> ConfiguredCommand | None:
         words = shlex.split(command)
     except ValueError:
         return None
-    if not words or not caller.OURS.fullmatch(os.path.basename(words[0])):
+    if not words or not caller.CREDHELPER.fullmatch(os.path.basename(words[0])):
         return None
     launcher = "-get" in os.path.basename(words[0])
     verb, profile, *_ = [*(["get"] if launcher else []), *words[1:], "", ""]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT
-from credhelper.deadline import Deadline
 from credhelper.doctor.findings import fine, from_error, hints_for, note, problem
 from credhelper.doctor.runner import ASK_SECONDS, valid_profiles
 from credhelper.errors import CredhelperError, HumanNeededError
@@ -51,9 +50,9 @@ def checks(examination: Examination) -> Iterator[Finding]:
 
 
 def _probe(call: StsCall, examination: Examination) -> Iterator[Finding]:
-    app = replace(examination.app, deadline=Deadline(examination.seconds(MINT_SECONDS)))
+    provider = examination.provider(MINT_SECONDS)
     try:
-        access_key = app.provider().get(call, mode="mint").access_key
+        access_key = provider.get(call, mode="mint").access_key
         yield from _try(call, access_key, examination)
     except HumanNeededError as error:
         yield note("probe", f"not probed: {error.sentence}", *hints_for(error))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from credhelper.config.profiles import Config, Profile
     from credhelper.credentials import AccessKey
     from credhelper.sessions.calls import CallPlanner, StsCall
+    from credhelper.sessions.provider import SessionProvider
 
     Check = Callable[["Examination"], Iterator[Finding]]
     CheckGroup = Sequence[tuple[str, Check]]
@@ -54,6 +55,10 @@ class Examination:
         if left <= 0:
             raise LateError
         return left
+
+    def provider(self, at_most: float) -> SessionProvider:
+        """Gets credentials within these seconds, without a prompt. Raises LateError where none are left."""
+        return self.app.provider(deadline=Deadline(self.seconds(at_most)), prompts=False)
 
 
 class _GroupRun:
@@ -173,24 +178,21 @@ class SourceIdentity:
 
     def ask(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """The response to a request. Raises CredhelperError."""
-        return self._unless_silent(
-            service,
-            lambda seconds: self.services.ask(self.access_key, service, operation, seconds, **parameters),
-        )
+        return self._unless_silent(self.services.ask, service, operation, parameters)
 
     def pages(self, service: str, operation: str, **parameters: Any) -> list[dict[str, Any]]:
         """All pages of a response. Raises CredhelperError."""
-        return self._unless_silent(
-            service,
-            lambda seconds: self.services.pages(self.access_key, service, operation, seconds, **parameters),
-        )
+        return self._unless_silent(self.services.pages, service, operation, parameters)
 
-    def _unless_silent(self, service: str, request: Callable[[float], Response]) -> Response:
+    def _unless_silent(
+        self, request: Callable[..., Response], service: str, operation: str, parameters: dict[str, Any]
+    ) -> Response:
         """The response, unless the service has been silent once: nothing waits for it a second time."""
         if service in self.silent:
             raise self.silent[service]
         try:
-            return request(self.examination.seconds(ASK_SECONDS))
+            seconds = self.examination.seconds(ASK_SECONDS)
+            return request(self.access_key, service, operation, seconds, **parameters)
         except UnreachableError as error:
             self.silent[service] = error
             raise

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from credhelper import expiry
 from credhelper.config.keys import ROLE, ROOT
-from credhelper.deadline import Deadline
 from credhelper.doctor import organization
 from credhelper.doctor.findings import fine, from_error, hints_for, note, problem
 from credhelper.doctor.runner import ASK_SECONDS, SourceIdentity, valid_profiles
@@ -86,9 +84,9 @@ def _identity(
         sentence = f"{call.signer} is a root session: doctor mints it only with --probe"
         yield note("source", sentence, "add --probe")
         return None
-    app = replace(examination.app, deadline=Deadline(examination.seconds(SOURCE_SECONDS)))
+    provider = examination.provider(SOURCE_SECONDS)
     try:
-        access_key = app.provider().source_key(call)
+        access_key = provider.source_key(call)
         services = Services(call.endpoint, call.source)
         who = services.ask(access_key, "sts", "GetCallerIdentity", examination.seconds(ASK_SECONDS))
     except HumanNeededError as error:

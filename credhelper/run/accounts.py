@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 ALL: Final = "all"
 LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of a text with names."""
+"""Bytes of a file or of stdin."""
 
 LIST_SECONDS: Final = 120.0
 """Time for ListAccounts, which returns twenty accounts a page."""
@@ -106,26 +106,34 @@ def _ids(config: Config, values: Iterable[str]) -> Iterator[str]:
 
 
 def _ids_in_file(config: Config, path: str) -> Iterator[str]:
-    try:
-        with open(path, "rb") as file:  # maybe a pipe: <(...) of a shell
-            content = file.read(LIMIT + 1)
-    except OSError as error:
-        raise ConfigError(f"'{path}' cannot be read: {os_reason(error)}") from None
-    for number, name in read_names(content, f"'{path}'"):
+    for number, name in names(read_text(path)):
         try:
             yield config.account_id(name)
         except ConfigError as error:  # noqa: PERF203 - it ends the loop
             raise ConfigError(f"'{path}' line {number}: {error.sentence}", *error.hints) from None
 
 
-def read_names(content: bytes, origin: str) -> Iterator[tuple[int, str]]:
-    """The names in a text, one a line, with their line numbers; `#` begins a comment. Raises ConfigError."""
+def names(text: str) -> Iterator[tuple[int, str]]:
+    """The names in a text, one a line, with their line numbers; `#` begins a comment."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if name := line.partition("#")[0].strip():
+            yield number, name
+
+
+def read_text(path: str) -> str:
+    """The text of a file, which may be a pipe: <(...) of a shell. Raises ConfigError."""
+    try:
+        with open(path, "rb") as file:
+            return decoded(file.read(LIMIT + 1), f"'{path}'")
+    except OSError as error:
+        raise ConfigError(f"cannot read '{path}': {os_reason(error)}") from None
+
+
+def decoded(content: bytes, origin: str) -> str:
+    """The text of a file or of stdin. Raises ConfigError."""
     if len(content) > LIMIT:
         raise ConfigError(f"{origin} is larger than {LIMIT // 1024 // 1024} MiB")
     try:
-        lines = content.decode("utf-8-sig").splitlines()
+        return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise ConfigError(f"{origin} is not UTF-8") from None
-    for number, line in enumerate(lines, 1):
-        if name := line.partition("#")[0].strip():
-            yield number, name

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from credhelper.credentials import AccessKey, Credentials
     from credhelper.run.accounts import Account
     from credhelper.sessions.calls import StsCall
-    from credhelper.sessions.provider import SessionProvider
+    from credhelper.sessions.minter import Minter
 
 Target = TypeVar("Target")
 
@@ -124,7 +124,7 @@ class _SourceKey:
     def _resolve(self, mode: CacheMode) -> AccessKey:
         """Resolve it with a deadline that counts from now. Only the first time may prompt."""
         start = apps.Invocation(time.monotonic(), background=self._key is not None)
-        app = apps.open_app(self._app.environ, start, self._app.said)
+        app = apps.open_app(self._app.environ, start, self._app.user_input)
         with contextlib.closing(app.agent):
             provider, parent = app.provider(), self._template.parent
             if parent is None:
@@ -164,11 +164,12 @@ class BatchRun:
         return _SourceKey(self._app, self._template)
 
     @cached_property
-    def _provider(self) -> SessionProvider:
+    def _minter(self) -> Minter:
         from credhelper.aws.rate_limit import RateLimitedSts
         from credhelper.aws.sts import Sts
 
-        return self._app.provider(RateLimitedSts(Sts(self._app.environ, attempts=1), self.stop.event))
+        sts = RateLimitedSts(Sts(self._app.environ, attempts=1), self.stop.event)
+        return self._app.provider(sts=sts, deadline=Deadline(float("inf"))).minter
 
     def accounts(self, profile: Profile, wanted: Iterable[str], excluded: Iterable[str]) -> list[Account]:
         """The accounts that these options name; see `accounts.pick`. Raises CredhelperError."""
@@ -184,14 +185,14 @@ class BatchRun:
         """Prompt once for all accounts, and resolve the source. Raises CredhelperError."""
         ids = ", ".join(account.id for account in chosen)
         profile = replace(self._template.profile, target_account=f"{len(chosen)} accounts: {ids}")
-        prompting = replace(self._app, deadline=Deadline(apps.GET_SECONDS)).provider()
+        prompting = self._app.provider(deadline=Deadline(apps.GET_SECONDS)).minter
         try:
             self._permission = prompting.permit(replace(self._template, profile=profile))
         except HumanNeededError as error:
             hint = "run it on a terminal, or say --yes, and --reason where the profile wants one"
             raise type(error)(error.sentence, hint) from None
         self._source.get()
-        _ = self._provider  # before threads need it
+        _ = self._minter  # before threads need it
 
     def call(self, account_id: str) -> StsCall:
         """The call for an account; nothing else differs within a batch. Raises ConfigError."""
@@ -204,11 +205,11 @@ class BatchRun:
         """A session for one piece of work. Raises CredhelperError."""
         key = self._source.get()
         try:
-            return self._provider.mint(call, key, self._permission)
+            return self._minter.mint(call, key, self._permission)
         except CredhelperError as error:
             if error.code not in STALE_SOURCE:
                 raise
-        return self._provider.mint(call, self._source.get(rejected=key), self._permission)
+        return self._minter.mint(call, self._source.get(rejected=key), self._permission)
 
     def note(self, error: CredhelperError) -> None:
         """Take note of an error of one target, which may be fatal for all."""

@@ -120,7 +120,9 @@ def served(app: App, request: SessionRequest) -> Iterator[dict[str, str]]:
     def renew(mode: CacheMode) -> Credentials:
         """Get the session again, with a deadline that counts from now."""
         start = apps.Invocation(time.monotonic(), background=True)
-        return _credentials(apps.open_app(app.environ, start, app.said), call, replace(request, mode=mode))
+        return _credentials(
+            apps.open_app(app.environ, start, app.user_input), call, replace(request, mode=mode)
+        )
 
     with CredentialsServer(first, renew, min_remaining=min_remaining) as server:
         yield with_server(_environ(app, call), server.environ, _context(call, first))

@@ -1,8 +1,7 @@
-"""From a profile to the STS calls it takes: parameters, endpoint, source, and the KEY of each call.
+"""Plans the STS calls of a profile: parameters, endpoint, source, and the KEY of each call.
 
-Nothing here needs the network or botocore, so that the cache can be asked first. A KEY is a digest of the
-call as it would be made and of whose credentials make it: an edited profile can never be answered with
-what an earlier one minted.
+Planning needs neither the network nor botocore, so that the cache can be asked first. A KEY is a digest of
+the call as it would be sent and of what signs it: an edited profile never gets the session of an earlier one.
 """
 
 from __future__ import annotations
@@ -28,13 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from credhelper.awsconfig.profiles import AwsFiles, Section
+    from credhelper.sessions.caller import Node
     from credhelper.sessions.parameters import NameContext
     from credhelper.sessions.sources import CredentialSource
 
     Signer = tuple[CredentialSource, "StsCall | None"]
-
-Node = tuple[str, str]
-"""A step of a chain: the file that a profile is in, and its name."""
 
 LONGEST_CHAIN: Final = 64
 
@@ -43,13 +40,13 @@ _PASSED_ON: Final = (
     *("use_fips_endpoint", "use_dualstack_endpoint"),
     *("mfa_command", "mfa_session", "mfa_duration_seconds", "cache"),
 )
-"""What a hop that stands in the AWS config takes over from the profile that it serves."""
+"""What a role of the AWS config takes over from the profile that depends on it."""
 
 _AWS_ROLE_KEYS: Final = (
     *("role_arn", "role_session_name", "duration_seconds", "external_id", "mfa_serial"),
     *("source_profile", "credential_source", "region"),
 )
-"""What the SDKs read of an AWS profile that assumes a role; anything else there means nothing to them."""
+"""What the SDKs read of an AWS profile that assumes a role; they ignore the rest."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,7 @@ class Endpoint:
     read_timeout: int = BY_NAME["read_timeout"].default
     fips: bool | None = None
     dualstack: bool | None = None
-    verified: bool = True  # its certificate; only an API form of the command line can do without
+    verified: bool = True  # TLS is verified, except with --no-verify-ssl
 
 
 @dataclass(frozen=True)
@@ -121,7 +118,7 @@ class StsCall:
             sent.setdefault("DurationSeconds", DURATIONS[ROOT][1])  # the API's own default: the same session
         document = [self.api, sent, self.signer_identity, self.endpoint.url]
         if self.profile.confirm or self.profile.require_reason:
-            document.append("deliberate")  # what nobody was asked about is no answer
+            document.append("deliberate")  # a session that needed no approval is another session
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:32]
 
 
@@ -145,7 +142,7 @@ class CallPlanner:
         self._came_from = came_from
 
     def call(self, profile: Profile) -> StsCall:
-        """The call that answers for `profile`, with all that it rests on.
+        """The call that answers for `profile`, with its parents.
 
         Raises ConfigError, SourceError, HumanNeededError.
         """
@@ -177,9 +174,8 @@ class CallPlanner:
             return sources.of_section(name, {**own, "role_arn": ""}, self._files), None
         if name is not None:
             if name.partition("@")[0] in self._config.names and own is None:
-                return _session_of(
-                    self._call(self._config.profile(name), self._step(path, (self._config.path, name)))
-                )
+                step = self._step(path, (self._config.path, name))
+                return _session_of(self._call(self._config.profile(name), step))
             return self._aws_profile(name, profile, path)
         if (saved := profile.get("source_key")) is not None:
             return sources.saved_key(saved, self._saved_key_id(saved)), None
@@ -198,14 +194,15 @@ class CallPlanner:
         return _session_of(self._call(self._aws_role(name, section, served), path, own=section))
 
     def _default_chain(self, profile: Profile, path: tuple[Node, ...]) -> Signer:
-        """The SDK's default chain, without AWS_PROFILE: that names the profile we are answering for."""
+        """The SDK's default chain, without AWS_PROFILE, which may name the profile that runs credhelper."""
         section = self._files.profiles.get("default", {})
         if not self._environ.get("AWS_ACCESS_KEY_ID") and sources.is_role(section):
             return self._aws_profile("default", profile, path)
         return sources.default_chain(section, self._files, self._environ), None
 
     def _aws_role(self, name: str, section: Section, served: Profile) -> Profile:
-        """A profile of the AWS config that has a role_arn, read as one of ours."""
+        """A profile of the AWS config that has a role_arn, as a profile of credhelper."""
+        place = f"in [profile {name}]"
         settings = {key: served.settings[key] for key in _PASSED_ON if key in served.settings}
         for key in map(BY_NAME.__getitem__, _AWS_ROLE_KEYS):
             if key.name not in section:
@@ -214,7 +211,7 @@ class CallPlanner:
             if key.form == "number" and re.fullmatch(r"[0-9]{1,9}", value):
                 value = int(value)
             if wrong := validation.problem(key, value):
-                raise ConfigError(f"'{self._files.config_path}': '{key.name}' in [profile {name}] {wrong}")
+                raise ConfigError(f"'{self._files.config_path}': '{key.name}' {place} {wrong}")
             settings[key.name] = Setting(value, f"profile {name}")
         if "source_profile" not in settings and "credential_source" not in settings:
             raise ConfigError(
@@ -223,7 +220,7 @@ class CallPlanner:
             )
         duration = settings.get("duration_seconds")
         if duration and (wrong := validation.duration_problem(ROLE, duration.value)):
-            raise ConfigError(f"'{self._files.config_path}': 'duration_seconds' in [profile {name}] {wrong}")
+            raise ConfigError(f"'{self._files.config_path}': 'duration_seconds' {place} {wrong}")
         return Profile(f"AWS profile {name}", ROLE, settings)
 
     def _with_mfa(
@@ -261,7 +258,7 @@ class CallPlanner:
         return self._build(session, source, None, path)
 
     def _step(self, path: tuple[Node, ...], node: Node) -> tuple[Node, ...]:
-        """The path one step longer. Raises ConfigError where it comes back to where it was."""
+        """The path with one more step. Raises ConfigError for a loop."""
         if node in path:
             names = [self._spell(each) for each in (*path[path.index(node) :], node)]
             raise ConfigError(
@@ -270,7 +267,7 @@ class CallPlanner:
             )
         if len(path) >= LONGEST_CHAIN:
             raise ConfigError(
-                f"profile '{path[0][1]}' rests on a chain of more than {LONGEST_CHAIN} profiles"
+                f"profile '{path[0][1]}' depends on a chain of more than {LONGEST_CHAIN} profiles"
             )
         return (*path, node)
 
@@ -318,16 +315,3 @@ def _without(profile: Profile, key: str) -> Profile:
 
 def _session_of(parent: StsCall) -> Signer:
     return parent.source, parent
-
-
-def read_path(text: str) -> tuple[Node, ...]:
-    """The path in CREDHELPER_CHAIN, which credhelper sets for the processes it starts."""
-    try:
-        return tuple((str(file), str(name)) for file, name in json.loads(text or "[]"))
-    except (ValueError, TypeError, RecursionError):
-        return ()
-
-
-def write_path(path: tuple[Node, ...]) -> str:
-    """The path as the value of CREDHELPER_CHAIN."""
-    return json.dumps(path)

@@ -1,8 +1,8 @@
-"""One mint: what a person has to say first, the STS call, an MFA code that is sent once, and the record."""
+"""One mint: the approvals, the STS call, an MFA code that is sent only once, and the audit log."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
 from typing import TYPE_CHECKING, Any, Protocol
 
 from credhelper import expiry
@@ -13,19 +13,19 @@ from credhelper.errors import CancelledError, CodeRejectedError, CredhelperError
 from credhelper.sessions.consent import Permission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from credhelper.audit import Audit
     from credhelper.credentials import AccessKey, Credentials, Minted
     from credhelper.deadline import Deadline
-    from credhelper.log import Log
-    from credhelper.sessions.calls import Node, StsCall
+    from credhelper.sessions.caller import CallerContext, Node
+    from credhelper.sessions.calls import StsCall
     from credhelper.sessions.consent import Consent
     from credhelper.sessions.sources import CredentialSource
 
 
 class StsApi(Protocol):
-    """What asks AWS."""
+    """Sends requests to AWS."""
 
     def source_key(self, origin: CredentialSource, path: tuple[Node, ...], deadline: Deadline) -> AccessKey:
         """The credentials that a chain begins with."""
@@ -34,48 +34,35 @@ class StsApi(Protocol):
         """Make one STS call."""
 
 
-@dataclass(frozen=True)
-class Requester:
-    """Who wants to know: the program that made an SDK run us, and its process id."""
-
-    program: str
-    pid: int
-
-
 class Minter:
-    """Makes calls and puts them on record. `waiting` tells how many others wait while a person is asked."""
+    """Makes calls and records them. `sts` loads botocore, which only a mint needs."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the house that a mint needs, once
-        self,
-        aws: Callable[[], StsApi],
-        audit: Audit,
-        log: Log,
-        deadline: Deadline,
-        requester: Callable[[], Requester],
-        consent: Consent,
-        waiting: Callable[[], int],
+    def __init__(
+        self, sts: Callable[[], StsApi], consent: Consent, audit: Audit, caller: CallerContext
     ) -> None:
-        self._aws = aws
+        self.consent = consent
+        self._sts = sts
         self._audit = audit
-        self._log = log
-        self._deadline = deadline
-        self._requester = requester
-        self._consent = consent
-        self._waiting = waiting
+        self._caller = caller
+        self._log = caller.log
         self._codes: set[str] = set()
 
     def permit(self, call: StsCall) -> Permission:
-        """See that a person has said everything that a mint needs. Raises HumanNeededError."""
-        try:
-            return self._consent.permit(call, self._waiting)
-        except CancelledError as error:
-            self._record(call, None, "declined", Permission(), sentence=error.sentence)
-            raise
+        """Get every approval that a mint needs. Raises HumanNeededError."""
+        with self._recording_refusal(call):
+            return self.consent.permit(call)
 
-    def once(self, call: StsCall, access_key: AccessKey, permission: Permission) -> Credentials:
-        """Make the call, with an MFA code where it needs one: if AWS rejects one, with another.
+    def source_key(self, call: StsCall) -> AccessKey:
+        """The credentials of the call's source. Raises SourceError, OutOfTimeError."""
+        deadline = self._caller.deadline
+        deadline.check(f"profile '{call.profile.name}' needs credentials from {call.source}")
+        with deadline.spend(str(call.source)):
+            return self._sts().source_key(call.source, call.path, deadline)
 
-        Raises CredhelperError; nothing is minted where the record is required and cannot be written.
+    def mint(self, call: StsCall, access_key: AccessKey, permission: Permission) -> Credentials:
+        """Make the call; if AWS rejects its MFA code, once more with another code.
+
+        Raises CredhelperError; where the audit log is required and cannot be written, nothing is minted.
         """
         self._audit.prepare()
         if not call.needs_code:
@@ -87,37 +74,45 @@ class Minter:
         return self._send(call, access_key, code, permission)
 
     def _code(self, call: StsCall, rejected: CodeRejectedError | None = None) -> str:
-        """A code that was not sent yet: each works only once. Raises HumanNeededError, or the rejection."""
+        """A code that has not been sent yet: each works once. Raises HumanNeededError, or the rejection."""
         try:
-            code = self._consent.code(call, self._waiting, rejected=rejected is not None)
+            with self._recording_refusal(call):
+                code = self.consent.code(call, rejected=rejected is not None)
         except NobodyError:
             if rejected is not None:
                 raise rejected from None
-            raise
-        except CancelledError as error:
-            self._record(call, None, "declined", Permission(), sentence=error.sentence)
             raise
         if code in self._codes:
             raise rejected or CancelledError("the MFA code has been sent already: each works only once")
         self._codes.add(code)
         return code
 
+    @contextlib.contextmanager
+    def _recording_refusal(self, call: StsCall) -> Iterator[None]:
+        try:
+            yield
+        except CancelledError as error:
+            self._record(call, None, "declined", Permission(), sentence=error.sentence)
+            raise
+
     def _send(
         self, call: StsCall, access_key: AccessKey, code: str | None, permission: Permission
     ) -> Credentials:
-        name = call.profile.name
+        name, deadline, log = call.profile.name, self._caller.deadline, self._log
+        deadline.check(f"profile '{name}' needs a new session")
         sent = f"{call.api}{_on(call)} in {call.endpoint.region}, signed with {access_key.access_key_id}"
-        self._log.debug(f"{name}: {sent}{' and an MFA code' if code else ''}")
+        log.debug(f"{name}: {sent}{' and an MFA code' if code else ''}")
         try:
-            minted = self._aws().mint(call, access_key, code, self._deadline)
+            with deadline.spend("STS"):
+                minted = self._sts().mint(call, access_key, code, deadline)
         except CredhelperError as error:
-            self._log.debug(f"{name}: {error.code or 'failed'}: {error.sentence}")
+            log.debug(f"{name}: {error.code or 'failed'}: {error.sentence}")
             outcome = "refused" if error.code else "failed"
             self._record(call, access_key, outcome, permission, error=error.code, sentence=error.sentence)
             raise
         credentials = minted.credentials
         ends = utc(credentials.expiration)
-        self._log.debug(f"{name}: {minted.host} answered request {minted.request_id}, valid until {ends}")
+        log.debug(f"{name}: {minted.host} answered request {minted.request_id}, valid until {ends}")
         self._record(
             call,
             access_key,
@@ -128,14 +123,16 @@ class Minter:
             expires=ends,
             source_identity=credentials.source_identity,
         )
-        self._consent.minted(call, credentials)
-        self._warn_of_skew(credentials)
+        self.consent.minted(call, credentials)
+        if abs(credentials.skew) > expiry.SKEW_WORTH_SAYING:
+            direction = "behind" if credentials.skew > 0 else "ahead of"
+            log.warning(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
         return credentials
 
     def _record(
         self, call: StsCall, access_key: AccessKey | None, outcome: str, permission: Permission, **more: Any
     ) -> None:
-        requester = self._requester()
+        requester = self._caller.requester
         task = call.parameters.get("TaskPolicyArn", {}).get("arn")
         self._audit.write(
             Line(
@@ -158,14 +155,9 @@ class Minter:
             )
         )
 
-    def _warn_of_skew(self, credentials: Credentials) -> None:
-        if abs(credentials.skew) > expiry.SKEW_WORTH_SAYING:
-            direction = "behind" if credentials.skew > 0 else "ahead of"
-            self._log.warning(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
-
 
 def _target(call: StsCall) -> str | None:
-    """The role, or the account; a session for MFA has none."""
+    """The role, or the account; GetSessionToken has no target."""
     target: str | None = call.parameters.get("RoleArn") or call.parameters.get("TargetPrincipal")
     return target
 

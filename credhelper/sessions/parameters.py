@@ -1,4 +1,4 @@
-"""The members of an STS request, from the settings of a profile: shapes, names filled in, policy ARNs."""
+"""The parameters of an STS request, from the settings of a profile."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _no_reason(_profile: Profile) -> str | None:
 
 @dataclass(frozen=True)
 class NameContext:
-    """What the placeholders of names and tags stand for; `reason` finds the one for a profile."""
+    """The values of the placeholders in names and tags; `reason` finds the one for a profile."""
 
     user: str
     host: str
@@ -31,7 +31,7 @@ class NameContext:
 
 
 def of(profile: Profile, region: str, person: NameContext) -> dict[str, Any]:
-    """The request's members, as botocore takes them."""
+    """The parameters, in botocore's form."""
     settings = {name: setting.value for name, setting in profile.settings.items()}
     if profile.kind == ROLE:
         settings.setdefault("role_session_name", profile.get("role_session_name"))
@@ -84,7 +84,7 @@ def _fill(profile: Profile, template: str, person: NameContext, unfit: str, limi
 
 
 def needs_reason(profile: Profile) -> HumanNeededError:
-    """The error where a reason has to be given and was not."""
+    """The error for a missing reason."""
     return HumanNeededError(
         f"profile '{profile.name}' needs a reason",
         f"run 'credhelper login {profile.name} --reason ...'",

@@ -1,7 +1,7 @@
-"""Where a chain begins: credentials that somebody else resolves, and whose they are.
+"""Where a chain begins: credentials that the SDK or the keyring has, and their identity.
 
-An origin's identity goes into the KEY of every call above it, so it has to be known without network and
-without botocore: an access key's id, an SSO account and role, or a digest of what the AWS profile says.
+The identity is part of the KEY of every call that depends on it, so it is found without network and botocore:
+an access key id, an SSO account and role, or a digest of the AWS profile.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from credhelper.awsconfig.profiles import AwsFiles, Section
 
+_SECRETS: Final = ("aws_secret_access_key", "aws_session_token", "aws_security_token")
+
 Place = Literal[
     "aws profile", "default chain", "Environment", "Ec2InstanceMetadata", "EcsContainer", "saved key"
 ]
@@ -32,12 +34,12 @@ _ENVIRONMENT: Final = (
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
 )
-"""What the default chain looks at after the key variables and the files."""
+"""What the default chain reads after the key variables and the files."""
 
 
 @dataclass(frozen=True)
 class CredentialSource:
-    """Source credentials by where they are, `name` being the AWS profile's or the saved key's."""
+    """Source credentials by their place; `name` is the AWS profile's or the saved key's."""
 
     place: Place
     name: str
@@ -59,7 +61,7 @@ def is_role(section: Section) -> bool:
 
 
 def of_section(name: str, section: Section, files: AwsFiles) -> CredentialSource:
-    """The origin that a profile of the AWS files stands for."""
+    """The credentials of a profile of the AWS files."""
     identity, lifetime = _of_profile(section, files)
     return CredentialSource("aws profile", name, identity, lifetime, section.get("region"), _login(section))
 
@@ -68,23 +70,18 @@ def _of_profile(section: Section, files: AwsFiles) -> tuple[str, Lifetime]:
     sso = {**files.sso_sessions.get(section.get("sso_session", ""), {}), **section}
     if "sso_start_url" in sso and "sso_account_id" in sso:
         account, role = sso["sso_account_id"], sso.get("sso_role_name", "")
-        return _digest(
-            "sso", sso["sso_start_url"], section.get("sso_session", ""), account, role
-        ), "temporary"
+        parts = sso["sso_start_url"], section.get("sso_session", ""), account, role
+        return _digest("sso", *parts), "temporary"
     if "aws_access_key_id" in section and "credential_process" not in section:
         token = section.get("aws_session_token") or section.get("aws_security_token")
         return _of_key(section["aws_access_key_id"], token)
     lifetime: Lifetime = "temporary" if "web_identity_token_file" in section else "unknown"
-    public = {
-        key: value
-        for key, value in section.items()
-        if key not in ("aws_secret_access_key", "aws_session_token", "aws_security_token")
-    }
+    public = {key: value for key, value in section.items() if key not in _SECRETS}
     return _digest("profile", json.dumps(public, sort_keys=True)), lifetime
 
 
 def _login(section: Section) -> str:
-    """The command that makes the login a profile rests on."""
+    """The command that makes the login of a profile."""
     if "sso_session" in section or "sso_start_url" in section:
         return "aws sso login"
     return "aws login" if "login_session" in section else ""
@@ -94,45 +91,48 @@ def _of_key(access_key_id: str, session_token: str | None) -> tuple[str, Lifetim
     return f"key:{access_key_id}", "temporary" if session_token else "long"
 
 
-def _token(environ: Mapping[str, str]) -> str | None:
-    return environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN")
+def _of_environment(environ: Mapping[str, str]) -> tuple[str, Lifetime] | None:
+    """The identity of the key in the environment; None where there is none."""
+    token = environ.get("AWS_SESSION_TOKEN") or environ.get("AWS_SECURITY_TOKEN")
+    key_id = environ.get("AWS_ACCESS_KEY_ID")
+    return _of_key(key_id, token) if key_id else None
 
 
 def default_chain(section: Section, files: AwsFiles, environ: Mapping[str, str]) -> CredentialSource:
     """The SDK's default chain: environment, [default] (`section`), container, instance."""
     region = section.get("region")
-    if access_key_id := environ.get("AWS_ACCESS_KEY_ID"):
-        identity, lifetime = _of_key(access_key_id, _token(environ))
-        return CredentialSource("default chain", "default", identity, lifetime, region)
+    if found := _of_environment(environ):
+        return CredentialSource("default chain", "default", *found, region)
     identity, lifetime = _of_profile(section, files)
     if not identity.startswith("key:"):
-        identity = _digest(identity, *(environ.get(name, "") for name in _ENVIRONMENT))
+        identity = _digest(identity, *_surroundings(environ))
     return CredentialSource("default chain", "default", identity, lifetime, region, _login(section))
 
 
 def of_place(
     place: Literal["Environment", "Ec2InstanceMetadata", "EcsContainer"], environ: Mapping[str, str]
 ) -> CredentialSource:
-    """The origin that `credential_source` names."""
-    if place == "Environment":
-        access_key_id = environ.get("AWS_ACCESS_KEY_ID")
-        if not access_key_id or not environ.get("AWS_SECRET_ACCESS_KEY"):
-            raise SourceError(
-                "credential_source 'Environment': AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
-            )
-        identity, lifetime = _of_key(access_key_id, _token(environ))
-        return CredentialSource(place, "", identity, lifetime)
-    return CredentialSource(
-        place, "", _digest(place, *(environ.get(name, "") for name in _ENVIRONMENT)), "temporary"
-    )
+    """The credentials that `credential_source` names. Raises SourceError."""
+    if place != "Environment":
+        return CredentialSource(place, "", _digest(place, *_surroundings(environ)), "temporary")
+    found = _of_environment(environ)
+    if found is None or not environ.get("AWS_SECRET_ACCESS_KEY"):
+        raise SourceError(
+            "credential_source 'Environment': AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"
+        )
+    return CredentialSource(place, "", *found)
+
+
+def _surroundings(environ: Mapping[str, str]) -> list[str]:
+    return [environ.get(name, "") for name in _ENVIRONMENT]
 
 
 def saved_key(name: str, access_key_id: str | None) -> CredentialSource:
-    """The origin that `source_key` names. Raises SourceError where no such key can be read."""
+    """The key that `source_key` names. Raises SourceError where it cannot be read."""
     if access_key_id is None:
         raise SourceError(
             f"saved key '{name}' is not in the OS keyring, or the keyring cannot be read now",
-            f"'credhelper key list' shows what is there; 'credhelper key add {name}' saves it",
+            f"run 'credhelper key list' to see the saved keys, or 'credhelper key add {name}'",
         )
     return CredentialSource("saved key", name, f"key:{access_key_id}", "long")
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from credhelper import __version__, app
+from credhelper import __version__
 from credhelper.cli import main
-from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM
+from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, files
 from credhelper.config import keys
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _tagline() -> str:
 
 def _files() -> Iterator[tuple[str, str]]:
     """The files, with their paths on Linux."""
-    for path, meaning in app.files({}):
+    for path, meaning in files({}):
         name = Path(path).name
         place = "~/.config" if name == "config.toml" else "~/.local/state"
         yield f"{place}/{PROGRAM}/{name}", meaning

@@ -333,7 +333,7 @@ class TestThreads:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr(SessionProvider, "_get", interrupted)
+            patch.setattr(SessionProvider, "_read_or_mint", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 credhelper.get("developer")
         began = time.monotonic()
@@ -716,7 +716,7 @@ class TestPeople:
         terminal = Terminal(
             sandbox, [sys.executable, "-c", f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"]
         )
-        assert "asked by deploy.py" in terminal.sees(r"(?s)asks for your confirmation.*\?").group()
+        assert "requested by deploy.py" in terminal.sees(r"(?s)asks for your confirmation.*\?").group()
         terminal.types("yes\n")
         status, shown = terminal.leaves()
 

@@ -48,8 +48,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def machine(venv: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
-    """A laptop whose agent has an answer for `developer` and a longer one for `verbose`."""
-    sandbox = Sandbox(tmp_path_factory.mktemp("laptop") / "home")
+    """A sandbox whose agent has an answer for `developer` and a longer one for `verbose`."""
+    sandbox = Sandbox(tmp_path_factory.mktemp("sandbox") / "home")
     with LoopbackSts() as sts, sandbox.use_agent():
         sandbox.configure(CONFIG, endpoint=sts.url)
         sandbox.settle()
@@ -102,15 +102,13 @@ class TestImports:
         return home
 
     @FORMS
-    def test_of_a_hit(self, form: Any, listing: Path, machine: Sandbox) -> None:
-        """The exact list; whoever adds to it measures what that costs."""
+    def test_of_a_hit_are_exactly_these(self, form: Any, listing: Path, machine: Sandbox) -> None:
         bare = imported([str(listing / "bin/python"), "-IS", "-c", "pass"])
         assert "codecs" in bare
         assert imported(form(listing, "developer"), env=machine.environ) - bare == OF_A_HIT
 
     @FORMS
-    def test_of_a_hit_without_a_home(self, form: Any, listing: Path, machine: Sandbox) -> None:
-        """Whoever has no HOME has it no slower, as long as the files have their places."""
+    def test_of_a_hit_without_a_home_are_the_same(self, form: Any, listing: Path, machine: Sandbox) -> None:
         files = {"CREDHELPER_CONFIG": machine.config, "AWS_CONFIG_FILE": machine.home / ".aws/config"}
         files |= {
             "AWS_SHARED_CREDENTIALS_FILE": machine.home / ".aws/credentials",
@@ -123,12 +121,10 @@ class TestImports:
         assert imported(form(listing, "developer"), env=environ) - bare == OF_A_HIT
 
     @FORMS
-    def test_of_a_miss(self, form: Any, listing: Path, machine: Sandbox) -> None:
-        """The list above is that of a hit: a mint would add to it."""
+    def test_of_a_miss_are_more(self, form: Any, listing: Path, machine: Sandbox) -> None:
         assert {"site", "click"} <= imported(form(listing, "--help"), env=machine.environ)
 
-    def test_that_the_wire_may_ever_need(self) -> None:
-        """None that costs milliseconds, not even where it is not a hit."""
+    def test_that_the_wire_may_ever_need_take_no_milliseconds(self) -> None:
         names = set()
         for module in (wire, spawn):
             tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
@@ -151,8 +147,7 @@ class TestAnswer:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="a pipe in packet mode is Linux's")
     @FORMS
-    def test_is_one_write(self, form: Any, venv: Path, machine: Sandbox) -> None:
-        """A reader that takes a short read for the whole answer has it all."""
+    def test_is_one_write_so_that_one_read_gets_it(self, form: Any, venv: Path, machine: Sandbox) -> None:
         reader, writer = os.pipe2(os.O_DIRECT)  # each read returns what one write has written
         subprocess.run(form(venv, "developer"), env=machine.environ, stdout=writer, check=True)
         os.close(writer)
@@ -165,10 +160,9 @@ class TestAnswer:
     @pytest.mark.parametrize("filled", [0, 4096], ids=["empty", "full"])
     @pytest.mark.parametrize("profile", ["developer", "verbose"])
     @FORMS
-    def test_waits_for_a_pipe_that_does_not_block(
+    def test_fits_into_a_pipe_that_does_not_block(
         self, form: Any, profile: str, filled: int, venv: Path, machine: Sandbox
     ) -> None:
-        """Whatever fits into it, every byte arrives."""
         command = form(venv, profile)
         expected = subprocess.run(command, env=machine.environ, capture_output=True, check=True).stdout
         assert (len(expected) > 4096) == (profile == "verbose")
@@ -197,17 +191,15 @@ class TestAnswer:
         ],
     )
     @FORMS
-    def test_that_cannot_be_written(
+    def test_that_cannot_be_written_is_a_failure(
         self, form: Any, redirection: str, said: str, venv: Path, machine: Sandbox
     ) -> None:
-        """One sentence says so, with exit status 1."""
         done = redirected(redirection, form(venv, "developer"), machine)
         assert (done.returncode, done.stdout) == (1, b"")
         assert done.stderr.decode() == f"credhelper: error: cannot write the answer to stdout: {said}\n"
 
     @FORMS
-    def test_that_nobody_reads(self, form: Any, venv: Path, machine: Sandbox) -> None:
-        """It is no different where the reader has gone."""
+    def test_that_has_no_reader_is_a_failure(self, form: Any, venv: Path, machine: Sandbox) -> None:
         reader, writer = os.pipe()
         os.close(reader)
         command = form(venv, "developer")
@@ -223,10 +215,9 @@ class TestAnswer:
     )
     @pytest.mark.parametrize("hit", [True, False], ids=["hit", "miss"])
     @FORMS
-    def test_under_closed_streams(
+    def test_needs_stdout_only_and_nothing_takes_its_place(
         self, form: Any, hit: bool, redirection: str, status: int, venv: Path, machine: Sandbox
     ) -> None:
-        """Only stdout is needed, and nothing that is opened takes its place."""
         arguments = () if hit else ("--reason", f"never asked: {form.__name__} {redirection}")
         done = redirected(redirection, form(venv, "developer", *arguments), machine)
         assert (done.returncode, done.stderr) == (status, b"")

@@ -128,7 +128,7 @@ def for_the_user(wheel: Path, home: Path) -> Path:
 
 
 def editable(_wheel: Path, home: Path) -> Path:
-    """With nothing beside the launcher."""
+    """With no package next to the launcher."""
     place = make_venv(home / "venv")
     lend_libraries(packages_of(place))
     install(str(ROOT), place, "--editable")
@@ -148,36 +148,32 @@ PLACES = (
 class TestInstalled:
     """Wherever it is, it answers: after a mint, for which it finds the libraries, and from memory."""
 
-    def test_in_a_venv(self, venv: Path, answers: Callable[..., None]) -> None:
-        """The usual one, whose libraries are found by a `.pth` file."""
+    def test_in_a_venv_it_answers(self, venv: Path, answers: Callable[..., None]) -> None:
         answers(venv / "bin/credhelper-get")
 
     @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
-    def test_by_pip(
+    def test_installed_by_pip_anywhere_it_answers(
         self,
         place: Callable[[Path, Path], Path],
         wheel: Path,
         tmp_path: Path,
         answers: Callable[..., None],
     ) -> None:
-        """Wherever pip has been told to put it."""
         answers(place(wheel, tmp_path) / "credhelper-get")
 
     @pytest.mark.parametrize("directory", ["a home"])
     @pytest.mark.parametrize("tool", ["pipx", "uv tool"])
-    def test_by_pipx_and_uv(
+    def test_by_the_link_of_pipx_and_uv_it_answers(
         self, tool: str, directory: str, install_by: Callable[[str, str], Path], answers: Callable[..., None]
     ) -> None:
-        """By the link that these make in ~/.local/bin, with all its own libraries."""
         home = install_by(tool, directory)
         link = home / ".local/bin/credhelper-get"
         assert link.is_symlink()
         answers(link)
 
-    def test_by_a_chain_of_links_on_the_path(
+    def test_by_a_chain_of_links_on_the_path_it_answers(
         self, venv: Path, tmp_path: Path, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Links to links, absolute and relative, in directories that are links, under another name."""
         path = f"{chain_of_links(venv / 'bin/credhelper-get', tmp_path)}:/usr/bin:/bin"
         monkeypatch.setenv("PATH", path)
         answers("creds", PATH=path)
@@ -198,9 +194,10 @@ def chain_of_links(target: Path, home: Path) -> Path:
 class TestCommandLine:
     """What `credhelper get` would say."""
 
-    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["nobody"], ["developer", "--nonsense"]])
-    def test_is_that_of_get(self, arguments: list[str], sandbox: Sandbox, venv: Path) -> None:
-        """Help, usage errors and refusals are the same."""
+    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["unknown"], ["developer", "--nonsense"]])
+    def test_help_and_errors_are_those_of_get(
+        self, arguments: list[str], sandbox: Sandbox, venv: Path
+    ) -> None:
         by_launcher, by_console_script = (
             subprocess.run(
                 [venv / "bin" / name, *arguments], env=sandbox.environ, capture_output=True, check=False
@@ -212,8 +209,7 @@ class TestCommandLine:
         assert by_launcher.stderr == by_console_script.stderr
         assert by_launcher.stdout or by_launcher.stderr
 
-    def test_tells_the_version(self, venv: Path) -> None:
-        """The one option that is not of `get`."""
+    def test_version_is_the_one_option_that_get_lacks(self, venv: Path) -> None:
         assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
 
 
@@ -256,7 +252,7 @@ class Installation:
         """The program in the package for one Python."""
         return f"{self.home}/lib/python{version}/site-packages/credhelper/__main__.py"
 
-    def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> UserInput:
+    def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> Started:
         """What the interpreter says that it was started with."""
         done = subprocess.run(
             [*(by or [self.launcher]), *arguments], capture_output=True, check=True, **options
@@ -264,10 +260,10 @@ class Installation:
         assert done.stderr == b""
         stat, directory, *words = done.stdout.split(b"\0")[:-1]
         children = stat.rpartition(b")")[2].split()[8:9]  # cminflt: page faults of children that have ended
-        return UserInput(directory, words, started_none=children == [b"0"])
+        return Started(directory, words, started_none=children == [b"0"])
 
 
-class UserInput:
+class Started:
     """What an interpreter was given: working directory, arguments, and whether it had children before."""
 
     def __init__(self, directory: bytes, words: list[bytes], *, started_none: bool) -> None:
@@ -300,14 +296,12 @@ class TestStart:
     """The interpreter is started with what the caller gave, and with nothing before it."""
 
     def test_arguments_pass_unchanged(self, shell: list[str], installation: Installation) -> None:
-        """Whatever characters they have, in every shell."""
         said = installation.start("NAME", *ODD, by=[*shell, installation.launcher])
         assert said.interpreter == os.fsencode(installation.bin / "python")
         assert said.arguments[:2] == [b"-IS", installation.main().encode()]
         assert said.arguments[2:] == [b"get", b"NAME", *map(os.fsencode, ODD)]
 
-    def test_by_links(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
-        """Every shell follows links."""
+    def test_links_are_followed(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
         link = chain_of_links(installation.launcher, tmp_path) / "creds"
         assert installation.start(by=[*shell, link]).arguments == [
             b"-IS",
@@ -316,23 +310,20 @@ class TestStart:
         ]
 
     @pytest.mark.parametrize("path", ["credhelper-get", "./credhelper-get", "../bin/credhelper-get"])
-    def test_by_a_relative_path(self, shell: list[str], path: str, installation: Installation) -> None:
-        """As `sh credhelper-get` has it; the caller's directory stays."""
+    def test_a_relative_path_keeps_the_working_directory(
+        self, shell: list[str], path: str, installation: Installation
+    ) -> None:
         said = installation.start(by=[*shell, path], cwd=installation.bin)
         assert said.arguments == [b"-IS", installation.main().encode(), b"get"]
         assert said.directory == os.fsencode(installation.bin)
 
-    def test_by_a_path_that_cd_would_look_for(
-        self, shell: list[str], installation: Installation, tmp_path: Path
-    ) -> None:
-        """CDPATH names another directory that has one of that name."""
+    def test_cdpath_has_no_effect(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
         other = Installation(tmp_path / "other")
         environ = {**os.environ, "CDPATH": str(other.home)}
         said = installation.start(by=[*shell, "bin/credhelper-get"], cwd=installation.home, env=environ)
         assert said.interpreter == os.fsencode(installation.bin / "python")
 
     def test_the_environment_passes_unchanged(self, installation: Installation) -> None:
-        """Variables of the caller's stay, even those that a shell script might use for itself."""
         installation.write("bin/python", "#!/bin/sh\nexec env -0\n")
         names = re.findall(r"\b[a-z_]+\b", LAUNCHER.read_text())
         given = {name: "the caller's" for name in names if not name.startswith("ch_")}
@@ -346,7 +337,6 @@ class TestStart:
 
     @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
     def test_no_process_is_started_on_the_way(self, installation: Installation, tmp_path: Path) -> None:
-        """Neither beside the interpreter nor by links as pipx and uv make them."""
         links = tmp_path / "links"
         links.mkdir()
         for name in ("credhelper", "credhelper-get"):
@@ -357,10 +347,10 @@ class TestStart:
         (links / "credhelper").unlink()
         assert not installation.start(by=[links / "credhelper-get"]).started_none
 
-    def test_a_link_is_followed_although_another_installation_is_beside_it(
+    def test_a_link_beats_the_installation_next_to_it(
         self, installation: Installation, tmp_path: Path
     ) -> None:
-        """The console script beside a link is believed only if it leads to the same place."""
+        """The console script next to a link counts only if it leads to the same place."""
         other = Installation(tmp_path / "other")
         link = tmp_path / "bin/credhelper-get"
         link.parent.mkdir()
@@ -370,27 +360,23 @@ class TestStart:
         said = installation.start(by=[link])
         assert said.interpreter == os.fsencode(installation.bin / "python")
 
-    def test_in_a_directory_that_is_gone(self, installation: Installation, tmp_path: Path) -> None:
-        """Whoever started us there gets an answer."""
+    def test_in_a_removed_directory_it_answers(self, installation: Installation, tmp_path: Path) -> None:
         (tmp_path / "gone").mkdir()
         gone = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", installation.launcher]
         done = subprocess.run([*gone, "NAME"], cwd=tmp_path / "gone", capture_output=True, check=True)
         assert done.stdout.endswith(b"\0get\0NAME\0")
 
-    def test_without_an_environment(self, installation: Installation) -> None:
-        """No PATH, no HOME."""
+    def test_without_path_and_home_it_starts(self, installation: Installation) -> None:
         assert installation.start("NAME", env={}).arguments[2:] == [b"get", b"NAME"]
 
-    def test_shellcheck_has_nothing_to_say(self, tools: Path) -> None:
-        """Of all shells, it takes the one that `#!/bin/sh` may be."""
+    def test_shellcheck_finds_nothing(self, tools: Path) -> None:
         subprocess.run([tools / "shellcheck", LAUNCHER], check=True)
 
 
 class TestUpgrade:
-    """It goes on working when what it belongs to is renewed under it."""
+    """After an upgrade the same link starts the new version."""
 
-    def test_of_the_package(self, tmp_path: Path) -> None:
-        """The next version is started by the link to the last one."""
+    def test_of_the_package_starts_the_next_version(self, tmp_path: Path) -> None:
         source = tmp_path / "source"
         shutil.copytree(
             ROOT / "credhelper", source / "credhelper", ignore=shutil.ignore_patterns("__pycache__")
@@ -411,8 +397,10 @@ class TestUpgrade:
                 install(wheel, tmp_path / "venv")
             assert version_by(link) == version
 
-    def test_of_python(self, wheel: Path, tmp_path: Path, answers: Callable[..., None]) -> None:
-        """With the next Python in the same environment, before and after it has a package of its own."""
+    def test_of_python_starts_the_package_of_the_new_one(
+        self, wheel: Path, tmp_path: Path, answers: Callable[..., None]
+    ) -> None:
+        """Before and after the new Python has a package of its own."""
         newer = another_python()
         venv = installed_venv(wheel, tmp_path / "venv")
         before = packages_of(venv)
@@ -427,8 +415,7 @@ class TestUpgrade:
         lend_libraries(after)
         assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
 
-    def test_of_python_many_times(self, tmp_path: Path) -> None:
-        """Of all the packages that are left, the one of the interpreter is started."""
+    def test_of_python_many_times_starts_the_package_of_the_interpreter(self, tmp_path: Path) -> None:
         installation = Installation(tmp_path / "venv", "3.1", "3.10", "3.12", "3.12t", "3.13", "3.9")
         assert installation.start().arguments[1] == installation.main("3.12").encode()
 
@@ -440,10 +427,10 @@ def version_by(launcher: Path) -> str:
 
 
 def another_python() -> str:
-    """An interpreter of another version, on PATH or beside that of the tests."""
-    beside = [str(path) for path in Path(sys.base_prefix).parent.glob("*/bin")]
+    """An interpreter of another version, on PATH or next to that of the tests."""
+    siblings = [str(path) for path in Path(sys.base_prefix).parent.glob("*/bin")]
     for minor in sorted({13, 12, 11} - {sys.version_info.minor}):
-        for path in (os.pathsep.join(beside), None):
+        for path in (os.pathsep.join(siblings), None):
             found = shutil.which(f"python3.{minor}", path=path)
             if found and subprocess.run([found, "-c", "import venv"], check=False).returncode == 0:
                 return found
@@ -456,37 +443,32 @@ class TestFaults:
     @pytest.mark.parametrize(
         "remove", [os.unlink, lambda path: path.chmod(0o644)], ids=["gone", "no program"]
     )
-    def test_no_interpreter(
+    def test_without_the_interpreter_a_sentence_names_it(
         self, remove: Callable[[Path], None], shell: list[str], installation: Installation
     ) -> None:
-        """Python was removed, or moved away, under the environment."""
         remove(installation.bin / "python")
         said = refusal([*shell, installation.launcher, "NAME"])
         path = installation.bin / "python"
         assert said == f"credhelper: error: the interpreter '{path}' is not there\n{INSTALL_AGAIN}"
 
-    def test_a_link_to_an_interpreter_that_is_gone(self, installation: Installation) -> None:
-        """As an upgrade of the system's Python leaves it."""
+    def test_a_dangling_link_to_the_interpreter_is_named(self, installation: Installation) -> None:
         python = installation.bin / "python"
         python.unlink()
         python.symlink_to("/nowhere/python3.12")
         assert "is not there" in refusal([installation.launcher, "NAME"])
 
-    def test_the_interpreter_that_the_console_script_names_is_gone(self, installation: Installation) -> None:
-        """Another one in the same prefix does not take its place: the package is not its own."""
+    def test_another_interpreter_of_the_prefix_is_not_used(self, installation: Installation) -> None:
         (installation.home / "pyvenv.cfg").unlink()
         installation.write("bin/credhelper", "#!/nowhere/python3.9 -sP\n")
         assert "error: the interpreter '/nowhere/python3.9' is not there" in refusal([installation.launcher])
 
-    def test_a_path_that_an_error_must_not_have(self, shell: list[str], tmp_path: Path) -> None:
-        """What is no printable ASCII is left out."""
+    def test_a_path_that_is_not_printable_is_left_out(self, shell: list[str], tmp_path: Path) -> None:
         installation = Installation(tmp_path / "caf\u00e9\n")
         (installation.bin / "python").unlink()
         said = refusal([*shell, installation.launcher, "NAME"])
         assert said == f"credhelper: error: the interpreter of credhelper is not there\n{INSTALL_AGAIN}"
 
-    def test_no_package(self, tmp_path: Path) -> None:
-        """Neither a directory of it beside the launcher, nor one that an isolated interpreter finds."""
+    def test_without_the_package_a_sentence_says_so(self, tmp_path: Path) -> None:
         venv = make_venv(tmp_path / "venv")
         shutil.copy(LAUNCHER, venv / "bin/credhelper-get")
         assert refusal([venv / "bin/credhelper-get", "NAME"], PYTHONPATH=str(ROOT)) == (
@@ -494,8 +476,7 @@ class TestFaults:
             "credhelper: hint: install credhelper with pipx, or into a virtual environment\n"
         )
 
-    def test_no_libraries(self, wheel: Path, tmp_path: Path) -> None:
-        """An installation that was interrupted, or whose Python has been replaced."""
+    def test_without_the_libraries_a_sentence_says_so(self, wheel: Path, tmp_path: Path) -> None:
         venv = make_venv(tmp_path / "venv")
         install(wheel, venv)
         assert refusal([venv / "bin/credhelper-get", "NAME"], CREDHELPER_AGENT="off") == (
@@ -566,7 +547,7 @@ class TestHostileSurroundings:
     """Nothing that is set, or lies in the working directory, is read or run."""
 
     @pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
-    def test_change_nothing(
+    def test_neither_a_mint_nor_a_hit_runs_anything_hostile(
         self,
         linked: bool,
         hostile: Path,
@@ -574,7 +555,6 @@ class TestHostileSurroundings:
         answers: Callable[..., None],
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Neither of a mint nor of a hit."""
         before = sorted(hostile.rglob("*"))
         launcher = venv / "bin/credhelper-get"
         if linked:
@@ -584,8 +564,7 @@ class TestHostileSurroundings:
         assert not (hostile.parent / "mark").exists()
         assert sorted(hostile.rglob("*")) == before
 
-    def test_leave_marks(self, hostile: Path, tmp_path: Path) -> None:
-        """Whoever falls for them is found out."""
+    def test_a_program_that_runs_them_leaves_marks(self, hostile: Path, tmp_path: Path) -> None:
         (hostile / "encodings.py").unlink()  # with it Python does not even start
         python = [sys.executable, "-c", "import json, click"]
         subprocess.run(python, cwd=hostile, env={"PYTHONPATH": str(hostile)}, check=True)

@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
 
 
-def test_the_program_in_somebody_elses_home(sandbox: Sandbox) -> None:
-    """Under sudo the answer still comes, and nothing is left in the home of who called."""
+def test_home_of_another_user_stays_untouched(sandbox: Sandbox) -> None:
     if os.geteuid():
         pytest.skip("only root runs programs in somebody else's home")
     before = sorted(sandbox.home.rglob("*"))
@@ -38,15 +37,13 @@ def test_the_program_in_somebody_elses_home(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("name", ["audit.jsonl", "credhelper.log", "items.jsonl"])
-def test_the_program_and_a_fifo(sandbox: Sandbox, name: str) -> None:
-    """The answer comes although a file of ours has turned into a FIFO."""
+def test_fifo_in_place_of_a_state_file_does_not_stop_get(sandbox: Sandbox, name: str) -> None:
     sandbox.state.mkdir(parents=True)
     os.mkfifo(sandbox.state / name)
     sandbox.get("developer")
 
 
-def test_lines_do_not_mix(tmp_path: Path) -> None:
-    """Eight processes that append at once leave every line whole, and none out."""
+def test_lines_of_eight_processes_stay_whole(tmp_path: Path) -> None:
     path = str(tmp_path / "log")
     write = (
         "import sys; from credhelper import paths\n"
@@ -60,9 +57,7 @@ def test_lines_do_not_mix(tmp_path: Path) -> None:
     assert sorted(lines) == sorted(expected)
 
 
-def test_a_full_disk_is_an_error(small: Path) -> None:
-    """A line that was written in part counts as not written."""
-
+def test_line_written_in_part_is_an_error(small: Path) -> None:
     def fill() -> None:
         for _ in range(1000):
             paths.append_line(str(small / "log"), "x" * 1000)
@@ -72,8 +67,7 @@ def test_a_full_disk_is_an_error(small: Path) -> None:
     assert raised.value.errno == errno.ENOSPC
 
 
-def test_replacing_on_a_full_disk(small: Path) -> None:
-    """Where the new lines do not fit, the old ones stay, and nothing is left beside them."""
+def test_replace_on_a_full_disk_keeps_the_old_file(small: Path) -> None:
     path = str(small / "items")
     paths.replace_private(path, "old\n")
     fill(small)
@@ -84,8 +78,7 @@ def test_replacing_on_a_full_disk(small: Path) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_the_program_on_a_bad_disk(sandbox: Sandbox, small: Path, trouble: str) -> None:
-    """On a disk that is full or read-only the answer still comes."""
+def test_full_or_read_only_disk_does_not_stop_get(sandbox: Sandbox, small: Path, trouble: str) -> None:
     sandbox.environ["XDG_STATE_HOME"] = str(small / "state")
     sandbox.environ["XDG_RUNTIME_DIR"] = str(small)
     if trouble == "full":
@@ -96,8 +89,7 @@ def test_the_program_on_a_bad_disk(sandbox: Sandbox, small: Path, trouble: str) 
     assert sandbox.get("developer")["AccountId"] == "222233334444"
 
 
-def test_on_a_full_disk_nothing_is_minted(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Where the record is required, its line has to fit before AWS is asked."""
+def test_required_audit_on_a_full_disk_refuses_the_mint(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sandbox.configure(PROFILES + "\n[audit]\nrequired = true\n")
     command = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get developer"]
     done = subprocess.run(command, env=sandbox.environ, capture_output=True, text=True, check=False)

@@ -23,8 +23,8 @@ ENTRIES = (
 )
 WRITTEN = """\
 # BEGIN credhelper
-# 'credhelper setup' writes what stands here, replaces it, and takes it out again with --remove.
-# Lines of your own belong above BEGIN or below END.
+# 'credhelper setup' writes and replaces this block, 'credhelper setup --remove' removes it.
+# Put your own lines above BEGIN or below END.
 [profile developer]
 credential_process = /home/me/.local/bin/credhelper-get developer
 region = eu-west-1

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pytest
 
     from credhelper.credentials import Minted
-    from credhelper.sessions.calls import Node
+    from credhelper.sessions.caller import Node
 
     from sandbox import Sandbox
 

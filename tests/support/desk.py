@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from credhelper import expiry, prompts
 from credhelper.agent.client import AgentClient
 from credhelper.audit import Audit
 from credhelper.awsconfig.profiles import AwsFiles
@@ -23,15 +24,21 @@ from credhelper.errors import (
 )
 from credhelper.log import Log
 from credhelper.prompts import Answer
+from credhelper.sessions.caller import CallerContext
 from credhelper.sessions.calls import CallPlanner, StsCall
-from credhelper.sessions.consent import Asking, Consent, UserInput
-from credhelper.sessions.minter import Requester
+from credhelper.sessions.consent import Consent, UserInput
+from credhelper.sessions.minter import Minter
 from credhelper.sessions.parameters import NameContext
-from credhelper.sessions.provider import SessionProvider
+from credhelper.sessions.prompter import Prompter
+from credhelper.sessions.provider import Caches, SessionProvider
+
+from memory_keyring import MemoryKeyring
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
     from credhelper.prompts import Question
 
@@ -86,9 +93,12 @@ class ScriptedAws:
 
 
 class Desk:
-    """A resolver with all that it needs, over a temporary state directory."""
+    """A session provider with its parts, over a temporary state directory."""
 
-    def __init__(self, place: Path, time: Time) -> None:
+    def __init__(self, place: Path, time: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(expiry, "read_clocks", time.read)
+        monkeypatch.setattr(prompts, "ask", self.answer)
+        MemoryKeyring.items.clear()
         self.time = time
         self.aws = ScriptedAws(time)
         self.place = place
@@ -97,34 +107,28 @@ class Desk:
         self.required = False
         self.locks_in: str | None = str(place)
         self.said = UserInput()
-        self.ask_code: Callable[[StsCall], str] | None = None
+        self.ask_code: Callable[[Question], str] | None = None
+        self.seconds = 50.0
 
     def provider(self, started: Clocks | None = None) -> SessionProvider:
         log = Log(str(self.place / "state/credhelper.log"))
         locks = Locks(self.locks_in, log)
         keyring = OsKeyring("memory_keyring.MemoryKeyring", {})
         self.store = Store(keyring, Index(str(self.place / "state/items.jsonl"), locks, log), log)
-        return SessionProvider(
-            aws=self._load,
-            store=self.store,
-            agent=AgentClient(None, log, idle_seconds=900),
-            locks=locks,
-            audit=Audit(str(self.place / "state/audit.jsonl"), log, required=self.required),
-            log=log,
-            deadline=Deadline(50),
-            requester=lambda: Requester("terraform", 4711),
-            started=started or self.time.read(),
-            consent=self.consent(locks),
-        )
+        context = CallerContext({}, log, Deadline(self.seconds), started or self.time.read(), "terraform")
+        agent = self.agent(log)
+        prompter = self.ask_code and Prompter(context, locks, agent)
+        consent = Consent(self.said, locks, "ana", prompter)
+        audit = Audit(str(self.place / "state/audit.jsonl"), log, required=self.required)
+        minter = Minter(self._load, consent, audit, context)
+        return SessionProvider(Caches(self.store, agent, locks), minter, context)
 
-    def consent(self, locks: Locks) -> Consent:
-        def answer(_question: Question, call: StsCall | None) -> Answer:
-            assert self.ask_code is not None
-            assert call is not None
-            return Answer(self.ask_code(call), "test")
+    def answer(self, question: Question, **_: object) -> Answer:
+        assert self.ask_code is not None
+        return Answer(self.ask_code(question), "test")
 
-        asking = None if self.ask_code is None else Asking(answer, lambda: "terraform")
-        return Consent(self.said, locks, "ana", asking)
+    def agent(self, log: Log) -> AgentClient:
+        return AgentClient(None, log, idle_seconds=900)
 
     def _load(self) -> ScriptedAws:
         self.loaded += 1

@@ -358,6 +358,17 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     return found
 
 
+def affordable(count: int, command: list[str], seconds: float, environ: dict[str, str] | None = None) -> int:
+    """So many, or as many such processes as this machine can run now in that time; ten at least.
+
+    `get` gives up after 50 s, on a busy machine too: the size of a herd is a relation to a bare process.
+    """
+    began = time.monotonic()
+    subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
+    one = time.monotonic() - began
+    return max(10, min(count, int(seconds * (os.cpu_count() or 1) / one)))
+
+
 def plant(  # noqa: PLR0917 - as the test says them
     sandbox: Sandbox,
     key: bytes,

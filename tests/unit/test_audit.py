@@ -30,8 +30,7 @@ def record(path: Path, *, required: bool = False) -> Audit:
     return Audit(str(path), Log(str(path.parent.parent / "log")), required=required)
 
 
-def test_a_line(path: Path) -> None:
-    """A line is one JSON object in ASCII, with the time and the process, in a file that is private."""
+def test_a_line_is_ascii_json_in_a_private_file(path: Path) -> None:
     audit = record(path)
     audit.prepare()
     assert not path.exists()
@@ -46,15 +45,13 @@ def test_a_line(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_no_field_for_a_secret() -> None:
-    """A line knows the access key id, which CloudTrail shows too, and no other part of a credential."""
+def test_a_line_has_no_field_for_a_secret() -> None:
     names = set(Line.__dataclass_fields__)
     assert "access_key_id" in names
     assert not [name for name in names if "secret" in name or "token" in name]
 
 
-def test_lines_that_are_not_ours(path: Path) -> None:
-    """What somebody else has written into it is passed over."""
+def test_invalid_lines_are_skipped(path: Path) -> None:
     audit = record(path)
     audit.write(MINTED)
     with path.open("ab") as file:
@@ -63,23 +60,20 @@ def test_lines_that_are_not_ours(path: Path) -> None:
     assert [line["profile"] for line in audit.lines()] == ["unlock", "unlock"]
 
 
-def test_no_record_yet(path: Path) -> None:
-    """Before the first mint there are no lines, and asking for them makes no directory."""
+def test_without_a_file_there_are_no_lines_and_no_directory_is_made(path: Path) -> None:
     assert list(record(path).lines()) == []
     assert not path.parent.exists()
 
 
-def test_not_required(path: Path, tmp_path: Path) -> None:
-    """Where it cannot be written, the log says so and the mint goes on."""
+def test_an_optional_log_that_cannot_be_written_is_a_warning(path: Path, tmp_path: Path) -> None:
     path.mkdir(parents=True)
     audit = record(path)
     audit.prepare()
     audit.write(MINTED)
-    assert "the record cannot be written: Is a directory" in (tmp_path / "log").read_text()
+    assert "the audit log cannot be written: is a directory" in (tmp_path / "log").read_text()
 
 
-def test_required_before_the_mint(path: Path) -> None:
-    """Where it is required and cannot be written, nothing is minted, and the path is named."""
+def test_a_required_log_that_cannot_be_written_prevents_the_mint(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(CredhelperError) as raised:
         record(path, required=True).prepare()
@@ -88,28 +82,27 @@ def test_required_before_the_mint(path: Path) -> None:
     )
 
 
-def test_required_after_the_mint(path: Path, tmp_path: Path) -> None:
-    """Where the disk fills up between, the session is not handed out; a refusal is only logged."""
+def test_a_required_line_that_cannot_be_written_discards_the_session(path: Path, tmp_path: Path) -> None:
     audit = record(path, required=True)
     audit.prepare()
     assert path.read_bytes() == b""
     path.unlink()
     path.mkdir()
-    with pytest.raises(CredhelperError, match="the session just minted is thrown away: "):
+    with pytest.raises(CredhelperError, match="the new session is discarded: "):
         audit.write(MINTED)
     audit.write(Line("refused", "unlock", "AssumeRoot"))
-    assert "the record cannot be written" in (tmp_path / "log").read_text()
+    assert "the audit log cannot be written" in (tmp_path / "log").read_text()
 
 
-def test_a_required_line_that_is_cut_short(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A line that the disk took only a part of counts as not written."""
+def test_a_required_line_that_is_cut_short_counts_as_not_written(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:20]))
     with pytest.raises(CredhelperError, match="no space left on device"):
         record(path, required=True).write(MINTED)
 
 
-def test_every_field_is_written(path: Path) -> None:
-    """Unknown fields are null, so that every line has the same columns."""
+def test_a_line_has_every_field(path: Path) -> None:
     record(path).write(MINTED)
     assert set(json.loads(path.read_text())) == set(Line.__dataclass_fields__)

@@ -1,4 +1,4 @@
-"""The hit key: what an answer may depend on is in it, and what cannot be told is never a hit."""
+"""The hit key has all that an answer depends on; where that cannot be known there is none."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-NOBODY = 65534
+OTHER_USER = 65534
 DESIGN = """
     CREDHELPER_CONFIG CREDHELPER_KEYRING CREDHELPER_REASON HOME XDG_CONFIG_HOME AWS_CONFIG_FILE
     AWS_SHARED_CREDENTIALS_FILE AWS_REGION AWS_DEFAULT_REGION AWS_ACCESS_KEY_ID AWS_ROLE_ARN
@@ -75,12 +75,10 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
 
 
 class TestArguments:
-    def test_the_same_arguments(self, place: Place) -> None:
-        """The same call in the same world has the same key, every time."""
+    def test_the_same_call_has_the_same_key(self, place: Place) -> None:
         assert place.key("dev", "--yes") == place.key("dev", "--yes") is not None
 
-    def test_each_boundary_counts(self, place: Place) -> None:
-        """What the words are is never mistaken: joined, cut, empty, in another order."""
+    def test_words_that_differ_have_different_keys(self, place: Place) -> None:
         calls = [
             *([], [""], ["", ""], ["a"], ["a", ""], ["", "a"], ["a", "b"], ["b", "a"], ["a b"], ["ab"]),
             *(["a", "b", ""], ["a\nb"], ["a\\nb"], ["a\\", "nb"], ["a\\\nb"], ["-"], ["=a"], ["A"]),
@@ -88,8 +86,7 @@ class TestArguments:
 
         assert len({place.key(*call) for call in calls}) == len(calls)
 
-    def test_bytes_that_are_no_text(self, place: Place) -> None:
-        """An argument need not be UTF-8: each one has its own key."""
+    def test_bytes_that_are_no_text_have_a_key_each(self, place: Place) -> None:
         odd = [os.fsdecode(raw) for raw in (b"\xff", b"\xfe", b"\xc3\xbf", b"\xff\xff")]
         keys = {place.key(each) for each in odd}
 
@@ -102,8 +99,7 @@ class TestArguments:
     @example(["\\", "n"], ["\\", "\n"])
     @example(["\\n"], ["\n"])
     @settings(max_examples=300)
-    def test_one_line_for_each_call(self, one: list[str], other: list[str]) -> None:
-        """Whatever the bytes: one line that the agent reads back whole, the same only for the same call."""
+    def test_a_key_is_one_line_and_equal_only_for_equal_calls(self, one: list[str], other: list[str]) -> None:
         keys = [wire.hit_key(call, {"CREDHELPER_CONFIG": "/nowhere"}) for call in (one, other)]
 
         for key in keys:
@@ -113,13 +109,11 @@ class TestArguments:
         assert (keys[0] == keys[1]) == (one == other)
 
     @pytest.mark.parametrize("flag", ["--refresh", "--no-cache", "--help", "-h"])
-    def test_never_a_hit(self, place: Place, flag: str) -> None:
-        """What asks for more than the cached answer has no key, wherever it stands."""
+    def test_flags_that_ask_for_more_have_no_key(self, place: Place, flag: str) -> None:
         for call in ([flag], [flag, "dev"], ["dev", flag], ["dev", "--yes", flag, "--show"]):
             assert place.key(*call) is None
 
-    def test_as_long_as_a_request_may_be(self, place: Place) -> None:
-        """The longest key fits a line of 8 KiB under the longest verb; a byte more is no key."""
+    def test_the_longest_key_fits_a_request_and_a_longer_one_is_none(self, place: Place) -> None:
         spare = wire.LONGEST_LINE - 17 - len(place.key("") or b"")
         longest = place.key("x" * spare)
 
@@ -127,8 +121,7 @@ class TestArguments:
         assert len(b"renew %s\n" % longest) <= wire.LONGEST_LINE == 8192
         assert place.key("x" * (spare + 1)) is None
 
-    def test_the_arguments_stay_as_they_are(self, place: Place) -> None:
-        """The list that the program goes on to parse is not touched."""
+    def test_the_arguments_are_not_changed(self, place: Place) -> None:
         arguments = ["dev"]
         wire.hit_key(arguments, place.environ)
 
@@ -136,34 +129,29 @@ class TestArguments:
 
 
 class TestContext:
-    def test_it_is_the_designs(self) -> None:
-        """The variables that an answer may depend on are these and no others."""
+    def test_the_variables_are_those_of_the_design(self) -> None:
         assert list(wire.CONTEXT) == DESIGN.split()
 
     @pytest.mark.parametrize("name", DESIGN.split())
-    def test_each_variable_counts(self, place: Place, name: str) -> None:
-        """Unset, empty and each value are different worlds."""
+    def test_each_value_of_a_variable_counts(self, place: Place, name: str) -> None:
         values = (None, "", "a", "b", "=", "-")
 
         assert len({place.key("dev", **{name: value}) for value in values} - {None}) == len(values)
 
-    def test_values_do_not_move(self, place: Place) -> None:
-        """The same text in another variable, or as an argument, is another world."""
+    def test_a_value_in_another_variable_or_argument_is_another_key(self, place: Place) -> None:
         keys = {place.key("dev", **{name: "x"}) for name in wire.CONTEXT[3:] if "FILE" not in name}
         keys |= {place.key("dev", "=x"), place.key("dev", "x"), place.key("dev=x"), place.key("dev")}
 
         assert len(keys - {None}) == len([name for name in wire.CONTEXT[3:] if "FILE" not in name]) + 4
 
     @pytest.mark.parametrize("name", ["AWS_PROFILE", "PATH", "TERM", "PYTHONPATH", "AWS_SECRET_ACCESS_KEY"])
-    def test_nothing_else_counts(self, place: Place, name: str) -> None:
-        """What no answer depends on leaves the key as it is; no secret gets into it."""
+    def test_other_variables_do_not_count(self, place: Place, name: str) -> None:
         assert place.key("dev", **{name: "x"}) == place.key("dev")
 
 
 class TestFiles:
     @pytest.mark.parametrize("name", FILES)
-    def test_each_change_counts(self, place: Place, name: str) -> None:
-        """Gone, grown, touched, closed to others, replaced by its like: each time another key."""
+    def test_each_change_of_a_file_counts(self, place: Place, name: str) -> None:
         path = place.path / name
         status = path.stat()
         keys = [place.key("dev")]
@@ -186,10 +174,9 @@ class TestFiles:
 
     @pytest.mark.parametrize("file", range(3))
     @pytest.mark.parametrize("fact", ["st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"])
-    def test_each_fact_counts(
+    def test_identity_size_and_times_of_a_file_count(
         self, place: Place, monkeypatch: pytest.MonkeyPatch, file: int, fact: str
     ) -> None:
-        """Device, inode, size and both times to the nanosecond are in the key, for each of the files."""
         path, stat = str(place.path / FILES[file]), os.stat
         facts = ("st_dev", "st_ino", "st_size", "st_mtime", "st_ctime", "st_mtime_ns", "st_ctime_ns")
         change = 0
@@ -207,16 +194,14 @@ class TestFiles:
 
         assert place.key("dev") != before is not None
 
-    def test_files_are_not_mistaken_for_each_other(self, place: Place) -> None:
-        """The same files in each other's places are another world."""
+    def test_files_in_each_others_places_are_another_key(self, place: Place) -> None:
         first, second = (str(place.path / name) for name in FILES[1:])
         one = place.key("dev", AWS_CONFIG_FILE=first, AWS_SHARED_CREDENTIALS_FILE=second)
 
         assert one != place.key("dev", AWS_CONFIG_FILE=second, AWS_SHARED_CREDENTIALS_FILE=first)
 
     @pytest.mark.parametrize("name", FILES)
-    def test_a_link_is_what_it_leads_to(self, place: Place, name: str) -> None:
-        """A link that is turned to another file is another world, whatever it is called."""
+    def test_a_link_counts_as_its_target(self, place: Place, name: str) -> None:
         path = place.path / name
         path.rename(place.path / "one")
         (place.path / "two").write_text("text")
@@ -228,8 +213,7 @@ class TestFiles:
         assert place.key("dev") != before is not None
 
     @pytest.mark.parametrize("name", FILES)
-    def test_changed_just_now(self, place: Place, name: str) -> None:
-        """For 2 s after a change, and when it lies in the future, there is no key."""
+    def test_a_change_within_2_s_or_in_the_future_has_no_key(self, place: Place, name: str) -> None:
         path = place.path / name
         for other in FILES:
             os.utime(place.path / other, (0, 0))
@@ -246,15 +230,13 @@ class TestFiles:
         assert place.key("dev") is not None
         assert wire.RACY == 2
 
-    def test_only_its_contents_changed_just_now(self, place: Place) -> None:
-        """The modification time counts as the change of the inode does: a clock may be set back between."""
+    def test_a_modification_time_in_the_future_has_no_key(self, place: Place) -> None:
         future = place.clock + 1
         os.utime(place.path / FILES[0], (future, future))
 
         assert place.key("dev") is None
 
-    def test_an_edit_of_the_same_size_at_once(self, place: Place) -> None:
-        """Two edits in place within a tick of the clock may look the same: neither has a key yet."""
+    def test_two_edits_of_one_size_at_once_have_no_key(self, place: Place) -> None:
         path = place.path / FILES[0]
         for text in ("one!", "two!"):
             with path.open("r+") as file:
@@ -265,24 +247,21 @@ class TestFiles:
         place.clock += 0.2
         assert place.key("dev") is not None
 
-    def test_what_cannot_be_looked_at(self, place: Place) -> None:
-        """A link that leads to itself, or a name that is too long, is never a hit."""
+    def test_a_file_that_cannot_be_read_has_no_key(self, place: Place) -> None:
         (place.path / "loop").symlink_to("loop")
         for name in ("CREDHELPER_CONFIG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
             assert place.key("dev", **{name: str(place.path / "loop")}) is None
             assert place.key("dev", **{name: str(place.path / ("x" * 300))}) is None
 
-    def test_a_directory_that_is_closed(self, place: Place) -> None:
-        """A file in a directory that we may not enter is never a hit."""
+    def test_a_file_in_a_closed_directory_has_no_key(self, place: Place) -> None:
         closed = place.path / "closed"
         closed.mkdir(0)
         environ = {**place.environ, "AWS_CONFIG_FILE": str(closed / "config")}
-        with as_nobody():
+        with without_root():
             assert wire.hit_key(["dev"], environ) is None
 
     @pytest.mark.parametrize("path", ["nowhere", "nowhere/below", "config.toml/below"])
-    def test_no_file(self, place: Place, path: str) -> None:
-        """A file that is not there is a fact as any other; when it appears it is another world."""
+    def test_a_file_that_appears_is_another_key(self, place: Place, path: str) -> None:
         before = place.key("dev", AWS_CONFIG_FILE=str(place.path / path))
         (place.path / "nowhere").write_text("text")
 
@@ -292,50 +271,39 @@ class TestFiles:
 
 
 @contextmanager
-def as_nobody() -> Iterator[None]:
+def without_root() -> Iterator[None]:
     """Without root's right to enter every directory."""
     if os.geteuid() != 0:
         yield
         return
-    os.seteuid(NOBODY)
+    os.seteuid(OTHER_USER)
     try:
         yield
     finally:
         os.seteuid(0)
 
 
-HOMES = [
+XDG = (
+    "/etc/xdg",
+    "/etc/xdg/",
+    "/etc/../xdg",
+    "/with blanks/\u00e4",
+    "/",
+    "relative",
+    "./relative",
+    "~/.other",
+)
+XDG += ("~/.other", "$HOME/.other", "", "  ", " /etc/xdg", "/etc/xdg ", "\t/etc/xdg\n")
+OWN = ("", "here.toml", "~/there.toml", "/etc/../there.toml", "$HOME/there.toml", " /there.toml")
+HOMES: list[dict[str, str | None]] = [
     {},
-    {"XDG_CONFIG_HOME": "/etc/xdg"},
-    {"XDG_CONFIG_HOME": "/etc/xdg/"},
-    {"XDG_CONFIG_HOME": "/etc/../xdg"},
-    {"XDG_CONFIG_HOME": "/with blanks/ä"},
-    {"XDG_CONFIG_HOME": "/"},
-    {"XDG_CONFIG_HOME": "relative"},
-    {"XDG_CONFIG_HOME": "./relative"},
-    {"XDG_CONFIG_HOME": "~/.other"},
-    {"XDG_CONFIG_HOME": "$HOME/.other"},
-    {"XDG_CONFIG_HOME": ""},
-    {"XDG_CONFIG_HOME": "  "},
-    {"XDG_CONFIG_HOME": " /etc/xdg"},
-    {"XDG_CONFIG_HOME": "/etc/xdg "},
-    {"XDG_CONFIG_HOME": "\t/etc/xdg\n"},
-    {"HOME": "/home/me/"},
-    {"HOME": "/"},
-    {"HOME": None},
+    *({"XDG_CONFIG_HOME": value} for value in XDG),
+    *({"HOME": value} for value in ("/home/me/", "/", None)),
     {"HOME": None, "XDG_CONFIG_HOME": "relative"},
-    {"CREDHELPER_CONFIG": ""},
+    *({"CREDHELPER_CONFIG": value} for value in OWN),
     {"CREDHELPER_CONFIG": "", "XDG_CONFIG_HOME": "/etc/xdg"},
-    {"CREDHELPER_CONFIG": "here.toml"},
-    {"CREDHELPER_CONFIG": "~/there.toml"},
-    {"CREDHELPER_CONFIG": "/etc/../there.toml"},
-    {"CREDHELPER_CONFIG": "$HOME/there.toml"},
-    {"CREDHELPER_CONFIG": " /there.toml"},
 ]
-ODD_HOMES = [
-    {"HOME": ""},
-    {"HOME": "relative"},
-]
+ODD_HOMES = [{"HOME": ""}, {"HOME": "relative"}]
 
 
 @pytest.fixture(params=["linux", "darwin"])
@@ -362,36 +330,22 @@ def in_home(changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class TestPlaces:
-    @pytest.mark.parametrize("changes", HOMES, ids=json.dumps)
-    def test_ours_is_where_platformdirs_has_it(
-        self, system: str, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """The file that the key looks at is the one that is read."""
-        environ = in_home(changes, monkeypatch)
-        home = environ.get("XDG_CONFIG_HOME", "")
-        if sys.version_info < (3, 11) and home.strip() != home:
-            pytest.skip("the last platformdirs for Python 3.10 strips spaces; see the next test")
-        files = wire.configuration_files(environ)
-
-        assert files is not None
-        assert os.path.abspath(files[0]) == paths.find(environ).config
-
     @pytest.mark.parametrize("changes", [*HOMES, *ODD_HOMES], ids=json.dumps)
-    def test_a_key_of_another_file_is_not_used(
+    def test_config_toml_is_where_platformdirs_has_it_or_the_key_is_dropped(
         self, system: str, changes: dict[str, str | None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Where platformdirs has it elsewhere all the same, nothing is put under the key."""
         environ = in_home(changes, monkeypatch)
         files, places = wire.configuration_files(environ), paths.find(environ)
         pending = app._checked(wire.PendingRequest(key=b"key"), environ, places)
 
         assert files is not None
         assert pending is not None
-        assert pending.key in (None, b"key")
-        assert (pending.key is not None) == (os.path.abspath(files[0]) == places.config)
+        assert pending.key == (b"key" if os.path.abspath(files[0]) == places.config else None)
+        home = changes.get("XDG_CONFIG_HOME") or ""
+        stripped = sys.version_info < (3, 11) and home.strip() != home  # by platformdirs for Python 3.10
+        assert pending.key or changes in ODD_HOMES or stripped
 
-    def test_the_mac_has_it_in_its_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """On a Mac the usual place is ~/Library/Application Support."""
+    def test_on_macos_config_toml_is_in_the_library(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "platform", "darwin")
         files = wire.configuration_files(in_home({}, monkeypatch))
 
@@ -406,18 +360,16 @@ class TestPlaces:
             ({"AWS_CONFIG_FILE": "/a", "AWS_SHARED_CREDENTIALS_FILE": "~/b"}, ["/a", "/home/me/b"]),
         ],
     )
-    def test_the_files_of_the_sdk(
+    def test_the_sdk_files_are_where_its_variables_say(
         self, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], expected: list[str]
     ) -> None:
-        """The AWS SDK's files are where its variables say, else in ~/.aws."""
         files = wire.configuration_files(in_home({**environ}, monkeypatch))
 
         assert files is not None
         assert [*files[1:]] == expected
 
     @pytest.mark.parametrize("name", ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"])
-    def test_a_variable_in_the_path(self, place: Place, name: str) -> None:
-        """The SDK fills variables into these two paths; that is left to those who read the files."""
+    def test_a_variable_in_a_path_of_the_sdk_has_no_key(self, place: Place, name: str) -> None:
         assert wire.configuration_files({name: "$HOME/config"}) is None
         assert place.key("dev", **{name: "/tmp/$X"}) is None
 
@@ -451,7 +403,7 @@ class World:
 
 
 class Caller:
-    """Somebody who asks the agent."""
+    """A client of the agent."""
 
     word, number, body = "", 0, b""
 
@@ -459,8 +411,7 @@ class Caller:
         self.word, self.number, self.body = word, number, bytes(body)
 
 
-def test_nobody_gets_an_answer_of_another_world(place: Place) -> None:
-    """100,000 callers in four worlds that are edited meanwhile: each answer is that of its own call."""
+def test_100_000_callers_get_the_answer_of_their_own_call(place: Place) -> None:
     chance = random.Random(4711)
     ours, aws = ("one.toml", "two.toml"), ("one-aws", "two-aws")
     edits = dict.fromkeys((*ours, *aws), 0)
@@ -546,7 +497,7 @@ def spelt(key: str, value: Any) -> Any:
 
 
 def profiles(count: int) -> dict[str, dict[str, Any]]:
-    """So many random profiles, each of which makes another call than all the others."""
+    """Random profiles, each of which makes another call than all the others."""
     chance, found = random.Random(815), {}
     while len(found) < count:
         pool = SETTINGS[chance.choice([*SETTINGS])]
@@ -556,8 +507,7 @@ def profiles(count: int) -> dict[str, dict[str, Any]]:
     return {f"p{number}": table for number, table in enumerate(found.values())}
 
 
-def test_no_two_calls_share_a_key() -> None:
-    """100,000 random pairs of profiles that are not the same call: no pair has the same KEY."""
+def test_100_000_pairs_of_calls_share_no_key() -> None:
     tables = profiles(450)
     hop = {"role_arn": "arn:aws:iam::333333333333:role/Hop", "source_profile": "source-0"}
     document = {"defaults": {"region": "eu-west-1"}, "profiles": {**tables, "hop": hop}}

@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_line(tmp_path: Path) -> None:
-    """A line has the time, the process and how bad it is, in a file that only the user can read."""
+def test_a_line_has_time_process_and_level_in_a_private_file(tmp_path: Path) -> None:
     log = tmp_path / "state" / "log"
     Log(str(log)).warning("the keyring is away")
     expected = rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ {os.getpid()} warning: the keyring is away\n"
@@ -22,8 +21,7 @@ def test_a_line(tmp_path: Path) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_steps_only_where_asked(tmp_path: Path) -> None:
-    """Steps on the way are written for CREDHELPER_LOG=debug alone."""
+def test_steps_are_logged_only_with_debug(tmp_path: Path) -> None:
     log = tmp_path / "log"
     Log(str(log)).debug("a step")
     assert not log.exists()
@@ -31,8 +29,7 @@ def test_steps_only_where_asked(tmp_path: Path) -> None:
     assert log.read_text().endswith(" debug: a step\n")
 
 
-def test_one_line_whatever_is_said(tmp_path: Path) -> None:
-    """Line breaks, control characters and other scripts cannot make a second line or move a cursor."""
+def test_any_text_is_one_line_of_printable_ascii(tmp_path: Path) -> None:
     log = tmp_path / "log"
     Log(str(log)).warning("a\nb\r\x1b[2J\x00 \N{KEY} \ud800")
     content = log.read_bytes()
@@ -40,16 +37,14 @@ def test_one_line_whatever_is_said(tmp_path: Path) -> None:
     assert content.endswith(b"a\\x0ab\\x0d\\x1b[2J\\x00 \\U0001f511 \\ud800\n")
 
 
-def test_nowhere_to_write(tmp_path: Path) -> None:
-    """Where the log cannot be written, nothing is raised and nothing said."""
+def test_a_log_that_cannot_be_written_raises_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     Log(str(tmp_path / "file" / "log")).warning("lost")
     (tmp_path / "log").mkdir()
     Log(str(tmp_path / "log")).warning("lost")
 
 
-def test_rotation(tmp_path: Path) -> None:
-    """Past 1 MiB a new log is begun, and one old one is kept."""
+def test_past_1_mib_one_old_log_is_kept(tmp_path: Path) -> None:
     log = tmp_path / "log"
     for number in range(3):
         log.write_bytes(b"%d" % number * (paths.LOG_LIMIT + 1))

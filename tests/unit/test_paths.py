@@ -42,8 +42,9 @@ def mode(path: Path) -> int:
 class TestPlaces:
     """Where the files are."""
 
-    def test_the_usual_places(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Configuration and state are where the desktop's rules put them."""
+    def test_files_are_in_the_platform_directories(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             monkeypatch.setenv(name, str(tmp_path / name))
         found = paths.find({})
@@ -53,8 +54,9 @@ class TestPlaces:
         names = [os.path.basename(path) for path in (found.audit, found.items, found.log)]
         assert names == ["audit.jsonl", "items.jsonl", "credhelper.log"]
 
-    def test_the_configuration_moved(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """CREDHELPER_CONFIG names another file, from home or from here; empty is as if unset."""
+    def test_credhelper_config_moves_the_configuration(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.chdir(tmp_path)
         assert paths.find({"CREDHELPER_CONFIG": "~/mine.toml"}).config == str(tmp_path / "mine.toml")
@@ -65,13 +67,13 @@ class TestPlaces:
 class TestOwnership:
     """Nothing that belongs to somebody else is touched."""
 
-    def test_ours(self, tmp_path: Path) -> None:
-        """A directory of ours may be written in, and so may one that is yet to be made in it."""
+    def test_own_directory_is_writable_even_before_it_exists(self, tmp_path: Path) -> None:
         assert paths.may_write_in(str(tmp_path))
         assert paths.may_write_in(str(tmp_path / "a/b/c"))
 
-    def test_somebody_elses_directory(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
-        """In somebody else's directory, no file or directory is made, and none of theirs is read."""
+    def test_directory_of_another_user_is_neither_read_nor_written(
+        self, tmp_path: Path, foreign: Callable[[Path], None]
+    ) -> None:
         home = tmp_path / "home"
         home.mkdir()
         (home / "log").write_text("theirs\n")
@@ -86,8 +88,9 @@ class TestOwnership:
         assert [path.name for path in home.iterdir()] == ["log"]
         assert (home / "log").read_text() == "theirs\n"
 
-    def test_somebody_elses_file(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
-        """A file of somebody else's in a directory of ours is neither read nor written."""
+    def test_file_of_another_user_is_neither_read_nor_written(
+        self, tmp_path: Path, foreign: Callable[[Path], None]
+    ) -> None:
         file = tmp_path / "log"
         file.write_text("theirs\n")
         foreign(file)
@@ -96,8 +99,9 @@ class TestOwnership:
         assert paths.read_lines(str(file)) == []
         assert file.read_text() == "theirs\n"
 
-    def test_somebody_elses_log_is_not_rotated(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
-        """A log in somebody else's home stays where it is, however long."""
+    def test_log_of_another_user_is_not_rotated(
+        self, tmp_path: Path, foreign: Callable[[Path], None]
+    ) -> None:
         home = tmp_path / "home"
         home.mkdir()
         (home / "log").write_bytes(bytes(paths.LOG_LIMIT + 1))
@@ -106,16 +110,18 @@ class TestOwnership:
         paths.rotate(str(home / "log"))
         assert [path.name for path in home.iterdir()] == ["log"]
 
-    def test_a_link_of_somebody_elses(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
-        """A link that somebody else has put there does not lead us into a directory of ours."""
+    def test_link_of_another_user_is_not_followed(
+        self, tmp_path: Path, foreign: Callable[[Path], None]
+    ) -> None:
         (tmp_path / "ours").mkdir()
         link = tmp_path / "link"
         link.symlink_to(tmp_path / "ours")
         foreign(link)
         assert not paths.may_write_in(str(link))
 
-    def test_a_link_to_somebody_elses(self, tmp_path: Path, foreign: Callable[[Path], None]) -> None:
-        """A link of ours does not make somebody else's directory ours."""
+    def test_link_to_a_directory_of_another_user_is_not_followed(
+        self, tmp_path: Path, foreign: Callable[[Path], None]
+    ) -> None:
         theirs = tmp_path / "theirs"
         theirs.mkdir()
         link = tmp_path / "link"
@@ -124,8 +130,7 @@ class TestOwnership:
         foreign(theirs)
         assert not paths.may_write_in(str(link))
 
-    def test_a_link_that_leads_nowhere(self, tmp_path: Path) -> None:
-        """A dangling link is no directory."""
+    def test_dangling_link_is_no_directory(self, tmp_path: Path) -> None:
         (tmp_path / "link").symlink_to(tmp_path / "nowhere")
         assert not paths.may_write_in(str(tmp_path / "link"))
 
@@ -133,8 +138,7 @@ class TestOwnership:
 class TestFiles:
     """What is written is private and whole."""
 
-    def test_modes(self, tmp_path: Path) -> None:
-        """Files are 0600 and directories 0700 from their birth, whatever the umask."""
+    def test_files_and_directories_are_private_whatever_the_umask(self, tmp_path: Path) -> None:
         before = os.umask(0)
         try:
             paths.append_line(str(tmp_path / "a/b/log"), "line")
@@ -144,13 +148,11 @@ class TestFiles:
         assert [mode(tmp_path / path) for path in ("a", "a/b")] == [0o700] * 2
         assert [mode(tmp_path / path) for path in ("a/b/log", "a/items")] == [0o600] * 2
 
-    def test_reading_makes_nothing(self, tmp_path: Path) -> None:
-        """Reading what is not there is no lines, and makes no directory."""
+    def test_reading_a_missing_file_creates_nothing(self, tmp_path: Path) -> None:
         assert paths.read_lines(str(tmp_path / "a/log")) == []
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_link_in_place_of_the_file(self, tmp_path: Path) -> None:
-        """A link is not followed: its victim stays as it was, or stays away."""
+    def test_link_in_place_of_a_file_is_not_followed(self, tmp_path: Path) -> None:
         victim = tmp_path / "victim"
         victim.write_text("precious\n")
         for name, target in (("log", victim), ("new", tmp_path / "nothing")):
@@ -162,23 +164,20 @@ class TestFiles:
         assert not (tmp_path / "nothing").exists()
 
     @pytest.mark.parametrize("kind", ["fifo", "directory"])
-    def test_no_file_in_place_of_the_file(self, tmp_path: Path, kind: str) -> None:
-        """A FIFO or a directory there is an error at once; nobody waits for its other end."""
+    def test_fifo_or_directory_in_place_of_a_file_is_an_error(self, tmp_path: Path, kind: str) -> None:
         path = tmp_path / "log"
         os.mkfifo(path) if kind == "fifo" else path.mkdir()
         with pytest.raises((PermissionError, IsADirectoryError)):
             paths.append_line(str(path), "line")
         assert paths.read_lines(str(path)) == []
 
-    def test_a_cut_line_does_not_swallow_the_next(self, tmp_path: Path) -> None:
-        """After a line without its end, the next one begins on its own."""
+    def test_line_after_a_cut_one_is_whole(self, tmp_path: Path) -> None:
         file = tmp_path / "log"
         file.write_text("cut")
         paths.append_line(str(file), "whole \N{KEY}")
         assert paths.read_lines(str(file)) == ["cut", "whole \\U0001f511"]
 
-    def test_replacing(self, tmp_path: Path) -> None:
-        """A file is replaced as a whole, and nothing is left beside it."""
+    def test_replace_leaves_only_the_new_file(self, tmp_path: Path) -> None:
         path = str(tmp_path / "items")
         paths.replace_private(path, "one\ntwo\n")
         paths.replace_private(path, "three\n")
@@ -189,8 +188,9 @@ class TestFiles:
 class TestDisk:
     """A disk that takes nothing more."""
 
-    def test_a_line_cut_short_is_an_error(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the system takes a part of a line, that is an error, and the next line stands alone."""
+    def test_line_cut_short_is_an_error_and_the_next_is_whole(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         path, write = str(tmp_path / "log"), os.write
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:5]))
@@ -203,8 +203,7 @@ class TestDisk:
 class TestRotation:
     """The log does not grow for ever."""
 
-    def test_one_old_log(self, tmp_path: Path) -> None:
-        """A log past 1 MiB makes way, and one old one is kept."""
+    def test_log_over_1_mib_is_rotated_once(self, tmp_path: Path) -> None:
         log, old = tmp_path / "log", tmp_path / "log.1"
         assert paths.LOG_LIMIT == 1024 * 1024
         for first in (b"a", b"b"):
@@ -217,7 +216,6 @@ class TestRotation:
             assert old.read_bytes()[:1] == first
         assert [path.name for path in tmp_path.iterdir()] == ["log.1"]
 
-    def test_no_log(self, tmp_path: Path) -> None:
-        """Where there is no log, nothing happens."""
+    def test_missing_log_is_not_rotated(self, tmp_path: Path) -> None:
         paths.rotate(str(tmp_path / "log"))
         assert list(tmp_path.iterdir()) == []

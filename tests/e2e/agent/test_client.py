@@ -1,4 +1,4 @@
-"""The agent as the house sees it: a real one in a thread, under the resolver with scripted AWS and clocks."""
+"""The agent's client and the session provider: a real agent in a thread, scripted AWS and clocks."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from credhelper import expiry, wire
 from credhelper.agent import client, daemon, server
 from credhelper.agent.admin import AgentAdmin
 from credhelper.agent.client import AgentClient, Lease
+from credhelper.agent.in_process import LocalConnection
 from credhelper.clocks import Now
 from credhelper.credentials import Credentials
 from credhelper.errors import CancelledError, HumanNeededError, RefusedError, UnreachableError
@@ -25,14 +26,14 @@ from credhelper.sessions.consent import UserInput
 
 from desk import Desk, Time, refused
 from memory_keyring import MemoryKeyring
+from sandbox import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from credhelper.credentials import Clocks
-    from credhelper.sessions.calls import StsCall
-    from credhelper.sessions.provider import SessionProvider
+    from credhelper.prompts import Question
 
 
 class RunningAgent:
@@ -41,7 +42,8 @@ class RunningAgent:
     def __init__(self, directory: str) -> None:
         self.directory = directory
         self._listener = daemon._listen(os.path.join(directory, wire.SOCKET))
-        self._thread = threading.Thread(target=server.AgentServer(self._listener, 60).run)
+        self.server = server.AgentServer(self._listener, 60)
+        self._thread = threading.Thread(target=self.server.run)
         self._thread.start()
 
     def stop(self) -> None:
@@ -53,18 +55,17 @@ class RunningAgent:
 
 
 class SharedDesk(Desk):
-    """Resolvers that are of different processes as far as the agent is concerned."""
+    """Session providers that are different processes to the agent."""
 
-    def __init__(self, place: Path, time: Time, directory: str) -> None:
-        super().__init__(place, time)
-        self.directory = directory
-        self.agents: list[AgentClient] = []
+    def __init__(
+        self, place: Path, time: Time, monkeypatch: pytest.MonkeyPatch, running: RunningAgent
+    ) -> None:
+        super().__init__(place, time, monkeypatch)
+        self.running = running
+        self.directory = running.directory
 
-    def provider(self, started: Clocks | None = None) -> SessionProvider:
-        provider = super().provider(started)
-        provider._agent = AgentClient(self.directory, Log(str(self.place / "log")), idle_seconds=60)
-        self.agents.append(provider._agent)
-        return provider
+    def agent(self, log: Log) -> AgentClient:
+        return AgentClient(self.directory, log, idle_seconds=60)
 
     def get(self, name: str = "dev", started: Clocks | None = None, **how: Any) -> Credentials:
         provider = self.provider(started)
@@ -72,6 +73,26 @@ class SharedDesk(Desk):
             return provider.get(self.call(name), **how)
         finally:
             provider._agent.close()
+
+    def get_at_once(self, count: int) -> list[Any]:
+        """The outcomes of that many callers: sessions or exceptions."""
+        calls = [in_thread(self.get) for _ in range(count)]
+        return [wait() for wait in calls]
+
+    def during_mint(self, act: Callable[[], object]) -> None:
+        """Do something once STS has been asked the next time, before it answers."""
+        mint = self.aws.mint
+
+        def acting(*arguments: Any) -> Any:
+            self.aws.mint = mint
+            act()
+            return mint(*arguments)
+
+        self.aws.mint = acting
+
+    def waiting(self) -> int:
+        """How many callers wait at the agent."""
+        return sum(map(len, self.running.server._memory._waiters.values()))
 
     def remote(self) -> AgentAdmin:
         return AgentAdmin(self.directory)
@@ -97,11 +118,11 @@ def _running(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunningAgent, Ti
 
 
 @pytest.fixture(name="desk")
-def _desk(tmp_path: Path, running: tuple[RunningAgent, Time]) -> SharedDesk:
-    return SharedDesk(tmp_path, running[1], running[0].directory)
+def _desk(tmp_path: Path, running: tuple[RunningAgent, Time], monkeypatch) -> SharedDesk:
+    return SharedDesk(tmp_path, running[1], monkeypatch, running[0])
 
 
-def in_thread(call: Callable[[], object]) -> Callable[[], object]:
+def in_thread(call: Callable[[], object]) -> Callable[[], Any]:
     """Start a call; returns what waits for its outcome: a result or an exception."""
     outcome: list[object] = []
 
@@ -114,23 +135,14 @@ def in_thread(call: Callable[[], object]) -> Callable[[], object]:
     thread = threading.Thread(target=run)
     thread.start()
 
-    def wait() -> object:
+    def wait() -> Any:
         thread.join(20)
         return outcome[0]
 
     return wait
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for something that another thread brings about."""
-    deadline = real_time.monotonic() + 10
-    while not true():
-        assert real_time.monotonic() < deadline
-        real_time.sleep(0.01)
-
-
-def test_a_session_of_another_process_without_the_keyring(desk: SharedDesk) -> None:
-    """What one process has minted another one gets from the agent, although no keyring has it."""
+def test_without_a_keyring_another_process_gets_the_session_from_the_agent(desk: SharedDesk) -> None:
     first = desk.get()
     MemoryKeyring.items.clear()
 
@@ -138,8 +150,7 @@ def test_a_session_of_another_process_without_the_keyring(desk: SharedDesk) -> N
     assert len(desk.aws.minted) == 1
 
 
-def test_memory_leaves_nothing_in_the_keyring(desk: SharedDesk) -> None:
-    """`cache = "memory"` keeps a session in the agent and nowhere else."""
+def test_cache_memory_leaves_nothing_in_the_keyring(desk: SharedDesk) -> None:
     desk.profiles["dev"]["cache"] = "memory"
 
     assert desk.get() == desk.get()
@@ -147,8 +158,7 @@ def test_memory_leaves_nothing_in_the_keyring(desk: SharedDesk) -> None:
     assert MemoryKeyring.items == {}
 
 
-def test_a_session_from_the_keyring_is_shared(desk: SharedDesk) -> None:
-    """A session that only the keyring has is in the agent after its first use, with its time left."""
+def test_a_session_from_the_keyring_is_given_to_the_agent_with_its_time_left(desk: SharedDesk) -> None:
     desk.get()
     desk.remote().clear(())
     desk.time.passes(100)
@@ -157,97 +167,50 @@ def test_a_session_from_the_keyring_is_shared(desk: SharedDesk) -> None:
     assert desk.remembered() == [("dev", 3500)]
 
 
-def test_who_waits_gets_what_is_minted(desk: SharedDesk) -> None:
-    """Eight callers at once, one mint."""
-    minting = threading.Event()
-    mint = desk.aws.mint
-
-    def slow(*arguments: object) -> object:
-        minting.wait(10)
-        return mint(*arguments)
-
-    desk.aws.mint = slow
-    waiting = [in_thread(desk.get) for _ in range(8)]
-    wait_until(lambda: len(desk.agents) == 8)
-    minting.set()
-    found = [wait() for wait in waiting]
+def test_eight_callers_at_once_share_one_mint(desk: SharedDesk) -> None:
+    desk.during_mint(lambda: until(lambda: desk.waiting() == 7))
+    found = desk.get_at_once(8)
 
     assert {each.access_key_id for each in found} == {"ASIA1"}
     assert len(desk.aws.minted) == 1
 
 
-def test_who_waits_gets_the_failure(desk: SharedDesk) -> None:
-    """All who wait get the sentence, the hint and the code of the one attempt; whoever comes later tries."""
-    refusing = threading.Event()
-
-    def refuse(*_: object) -> object:
-        refusing.wait(10)
-        raise refused()
-
-    minting, desk.aws.mint = desk.aws.mint, refuse
-    waiting = [in_thread(desk.get) for _ in range(4)]
-    wait_until(lambda: len(desk.agents) == 4)
-    real_time.sleep(0.3)  # until the other three wait
-    refusing.set()
-    found = [wait() for wait in waiting]
+def test_a_failure_reaches_all_who_wait_and_later_callers_try_again(desk: SharedDesk) -> None:
+    desk.during_mint(lambda: until(lambda: desk.waiting() == 3))
+    desk.aws.script.append(refused())
+    found = desk.get_at_once(4)
 
     assert [(type(each), each.sentence, each.hints, each.code) for each in found] == [
         (RefusedError, "not allowed", ("a hint",), "AccessDenied")
     ] * 4
     assert len(desk.record()) == 1
-    desk.aws.mint = minting
     desk.time.passes(1)
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_a_missing_human_passes_the_lease_on(desk: SharedDesk) -> None:
-    """The next one who waits may have a terminal."""
-    asked = threading.Event()
-    mint = desk.aws.mint
+def test_a_caller_that_cannot_prompt_passes_the_lease_on(desk: SharedDesk) -> None:
+    desk.during_mint(lambda: until(lambda: desk.waiting() == 1))
+    desk.aws.script.append(HumanNeededError("no terminal"))
 
-    def first_fails(*arguments: object) -> object:
-        desk.aws.mint = mint
-        asked.wait(10)
-        raise HumanNeededError("nobody there")
-
-    desk.aws.mint = first_fails
-    waiting = [in_thread(desk.get)]
-    wait_until(lambda: desk.aws.mint is mint)
-    waiting.append(in_thread(desk.get))
-    wait_until(lambda: len(desk.agents) == 2)
-    real_time.sleep(0.3)
-    asked.set()
-    found = [wait() for wait in waiting]
-
-    assert isinstance(found[0], HumanNeededError)
-    assert isinstance(found[1], Credentials)
+    assert {type(each) for each in desk.get_at_once(2)} == {HumanNeededError, Credentials}
 
 
-def test_a_person_who_does_not_want_to_has_said_so_for_all(desk: SharedDesk) -> None:
-    """Those who wait fail with the same sentence, and ask nobody."""
-    asked = threading.Event()
-    calls: list[StsCall] = []
+def test_a_cancelled_prompt_is_cancelled_for_all_who_wait(desk: SharedDesk) -> None:
+    calls: list[Question] = []
 
-    def declined(call: StsCall) -> str:
+    def decline(call: Question) -> str:
         calls.append(call)
-        asked.wait(10)
+        until(lambda: desk.waiting() == 1)
         raise CancelledError("cancelled")
 
-    desk.ask_code = declined
+    desk.ask_code = decline
     desk.profiles["dev"] |= {"mfa_serial": "arn:aws:iam::999988887777:mfa/me", "mfa_session": False}
-    waiting = [in_thread(desk.get)]
-    wait_until(lambda: calls)
-    waiting.append(in_thread(desk.get))
-    wait_until(lambda: len(desk.agents) == 2)
-    real_time.sleep(0.3)
-    asked.set()
 
-    assert [type(wait()) for wait in waiting] == [CancelledError] * 2
+    assert [type(each) for each in desk.get_at_once(2)] == [CancelledError] * 2
     assert len(calls) == 1
 
 
-def test_after_a_failure_what_serves_is_served_at_once(desk: SharedDesk) -> None:
-    """An older session is shared with the failure in mind: nobody tries for 30 s, and then one does."""
+def test_after_a_failure_the_older_session_is_served_for_30_s(desk: SharedDesk) -> None:
     first = desk.get()
     desk.time.passes(3600 - 200)
     desk.aws.script.extend([UnreachableError("down")] * 9)
@@ -263,8 +226,7 @@ def test_after_a_failure_what_serves_is_served_at_once(desk: SharedDesk) -> None
     assert len(desk.aws.script) == 7
 
 
-def test_renewing_mints_only_where_it_is_due(desk: SharedDesk) -> None:
-    """Ahead of need begins a fifteenth of the life above the floor."""
+def test_renew_mints_a_fifteenth_of_the_life_above_the_floor(desk: SharedDesk) -> None:
     first = desk.get()
     desk.time.passes(3600 - 960 - 240)
     assert desk.get(mode="renew") == first
@@ -275,8 +237,7 @@ def test_renewing_mints_only_where_it_is_due(desk: SharedDesk) -> None:
 
 
 @pytest.mark.parametrize("human", [{"confirm": True}, {"require_reason": True}])
-def test_a_person_is_not_disturbed_while_anything_serves(desk: SharedDesk, human: dict[str, object]) -> None:
-    """A mint that somebody has to say something to is begun below 60 s, and never ahead of need."""
+def test_with_a_prompt_a_session_is_minted_below_60_s(desk: SharedDesk, human: dict[str, object]) -> None:
     desk.profiles["dev"] |= human
     desk.said = UserInput(reason="OPS-12", yes=True)
     first = desk.get()
@@ -292,8 +253,7 @@ def test_a_person_is_not_disturbed_while_anything_serves(desk: SharedDesk, human
         desk.get()
 
 
-def test_a_refresh_mints_although_the_agent_has_a_session(desk: SharedDesk) -> None:
-    """And everybody has the new one afterwards."""
+def test_refresh_replaces_the_session_of_the_agent(desk: SharedDesk) -> None:
     desk.get()
     desk.time.passes(1)
 
@@ -301,8 +261,7 @@ def test_a_refresh_mints_although_the_agent_has_a_session(desk: SharedDesk) -> N
     assert desk.get().access_key_id == "ASIA2"
 
 
-def test_a_profile_that_asks_for_more_is_not_given_less(desk: SharedDesk) -> None:
-    """Two profiles of one call share a session only as long as it satisfies both."""
+def test_profiles_of_one_call_share_a_session_while_it_satisfies_both(desk: SharedDesk) -> None:
     desk.profiles["strict"] = {**desk.profiles["dev"], "min_remaining": 1800}
     first = desk.get()
     desk.time.passes(1900)
@@ -311,11 +270,10 @@ def test_a_profile_that_asks_for_more_is_not_given_less(desk: SharedDesk) -> Non
     assert desk.get("strict").access_key_id == "ASIA2"
 
 
-def test_each_hop_is_shared(desk: SharedDesk) -> None:
-    """Two roles over one MFA session ask for one code."""
+def test_two_roles_over_one_mfa_session_ask_for_one_code(desk: SharedDesk) -> None:
     device = "arn:aws:iam::999988887777:mfa/me"
     asked: list[str] = []
-    desk.ask_code = lambda call: asked.append(call.profile.name) or "654321"
+    desk.ask_code = lambda question: asked.append(question.label) or "654321"
     desk.profiles["dev"]["mfa_serial"] = device
     desk.profiles["ops"] = {**desk.profiles["dev"], "role_arn": "arn:aws:iam::222233334444:role/Ops"}
     for name in ("dev", "ops"):
@@ -323,59 +281,28 @@ def test_each_hop_is_shared(desk: SharedDesk) -> None:
     desk.get("dev")
     desk.get("ops")
 
-    assert asked == [f"MFA session of {device}"]
+    assert asked == [f"MFA code of '{device}'"]
     assert sorted(label for label, _ in desk.remembered()) == [f"MFA session of {device}", "dev", "ops"]
 
 
-def test_cleared_while_it_was_minted(desk: SharedDesk) -> None:
-    """The caller gets the session; neither the agent nor the keyring keeps it."""
-    mint = desk.aws.mint
-
-    def cleared_meanwhile(*arguments: object) -> object:
-        desk.remote().clear(["dev"])
-        return mint(*arguments)
-
-    desk.aws.mint = cleared_meanwhile
+@pytest.mark.parametrize(("cleared", "kept"), [("dev", []), ("another", ["dev"])])
+def test_what_is_cleared_during_its_mint_is_not_kept(desk: SharedDesk, cleared: str, kept: list[str]) -> None:
+    desk.during_mint(lambda: desk.remote().clear([cleared]))
 
     assert desk.get().access_key_id == "ASIA1"
-    assert desk.remembered() == []
-    assert desk.store.items() == []
-    assert MemoryKeyring.items == {}
+    assert [label for label, _ in desk.remembered()] == kept
+    assert len(desk.store.items()) == len(MemoryKeyring.items) == len(kept)
 
 
-def test_clearing_another_profile_meanwhile_changes_nothing(desk: SharedDesk) -> None:
-    """Only what was named is thrown away."""
-    mint = desk.aws.mint
-
-    def cleared_meanwhile(*arguments: object) -> object:
-        desk.remote().clear(["another"])
-        return mint(*arguments)
-
-    desk.aws.mint = cleared_meanwhile
-
-    assert desk.get() == desk.get()
-    assert [label for label, _ in desk.remembered()] == ["dev"]
-
-
-def test_an_agent_that_dies_under_a_mint_is_not_missed(
-    desk: SharedDesk, running: tuple[RunningAgent, Time], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The answer comes, and the keyring has it for the next one."""
-    monkeypatch.setattr(AgentClient, "_start", lambda _: None)
-    mint = desk.aws.mint
-
-    def dying(*arguments: object) -> object:
-        running[0].stop()
-        return mint(*arguments)
-
-    desk.aws.mint = dying
+def test_an_agent_that_ends_in_a_mint_is_not_missed(desk: SharedDesk, monkeypatch) -> None:
+    monkeypatch.setattr(AgentClient, "_start", lambda *_: None)
+    desk.during_mint(desk.running.stop)
 
     assert desk.get() == desk.get()
     assert len(desk.aws.minted) == 1
 
 
-def test_an_answer_that_nobody_can_have_put_is_not_taken(desk: SharedDesk) -> None:
-    """Bytes that are no credentials are left alone, and the agent for the rest of the command."""
+def test_bytes_that_are_no_credentials_are_not_taken(desk: SharedDesk) -> None:
     connection = wire.connect(desk.directory)
     assert connection is not None
     key = desk.call().key
@@ -387,8 +314,7 @@ def test_an_answer_that_nobody_can_have_put_is_not_taken(desk: SharedDesk) -> No
     connection.close()
 
 
-def test_a_lease_of_nobody_is_told_to_nobody() -> None:
-    """Without an agent everything that is told goes nowhere."""
+def test_a_lease_without_an_agent_does_nothing() -> None:
     lease = Lease()
     lease.fail(refused(), b"")
     lease.open()
@@ -398,7 +324,6 @@ def test_a_lease_of_nobody_is_told_to_nobody() -> None:
 
 
 def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
-    """Whoever has put something cannot fail afterwards."""
     connection = wire.connect(desk.directory)
     assert connection is not None
     lease = Lease(wire.PendingRequest(connection, connection.ask(b"get K\n")[1]))
@@ -420,7 +345,7 @@ def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
         (OSError(), ("mint", 2)),
         (None, ("mint", 2)),
     ],
-    ids=["refused", "nobody-to-ask", "other", "nothing-put"],
+    ids=["refused", "no-terminal", "other", "nothing-put"],
 )
 def test_a_lease_ends_with_its_block(
     desk: SharedDesk, raised: Exception | None, answered: tuple[str, int]
@@ -431,7 +356,7 @@ def test_a_lease_ends_with_its_block(
     with contextlib.closing(holder), contextlib.closing(waiter):
         lease = Lease(wire.PendingRequest(holder, holder.ask(b"get K\n")[1]))
         waiting = in_thread(lambda: waiter.ask(b"get K\n", 10))
-        wait_until(lambda: lease.asking() == 1)
+        until(lambda: lease.asking() == 1)
         with contextlib.suppress(type(raised or OSError())), lease:
             if raised is not None:
                 raise raised
@@ -441,8 +366,7 @@ def test_a_lease_ends_with_its_block(
     assert answer[:2] == answered
 
 
-def test_failures_survive_the_way() -> None:
-    """What was written is read: class, sentence, hints and AWS's code; anything else is None."""
+def test_a_failure_is_read_as_it_was_written_and_nothing_else_is() -> None:
     read = client.read_failure(client.write_failure(refused()))
 
     assert read is not None
@@ -456,8 +380,7 @@ def test_failures_survive_the_way() -> None:
         assert client.read_failure(wrong) is None
 
 
-def test_a_renewal_that_needs_a_person_is_not_tried_again(desk: SharedDesk) -> None:
-    """A role whose MFA session has ended is served as long as it lasts, and nobody renews it ahead."""
+def test_a_role_whose_mfa_session_has_ended_is_not_renewed_ahead(desk: SharedDesk) -> None:
     desk.profiles["dev"]["mfa_serial"] = "arn:aws:iam::999988887777:mfa/me"
     desk.profiles["dev"]["mfa_duration_seconds"] = 900
     desk.ask_code = lambda _: "654321"
@@ -476,24 +399,21 @@ def test_a_renewal_that_needs_a_person_is_not_tried_again(desk: SharedDesk) -> N
     provider._agent.close()
 
 
-def test_without_starting_one(tmp_path: Path, running: tuple[RunningAgent, Time], monkeypatch) -> None:
-    """One that runs is used; where none does, nobody is told and no process started."""
-    started: list[object] = []
-    monkeypatch.setattr("subprocess.run", lambda *arguments, **_: started.append(arguments))
+def test_without_starts_an_agent_is_used_but_none_is_started(
+    tmp_path: Path, desk: SharedDesk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("a process was started"))
     log = Log(str(tmp_path / "log"))
-    with contextlib.closing(AgentClient(running[0].directory, log, idle_seconds=60, starts=False)) as agent:
-        lease = agent.ask("f" * 64, "get", 5)
-        assert isinstance(lease, Lease)
-        assert lease.is_shared
-    for nowhere in (str(tmp_path), str(tmp_path / "missing"), "/" + "x" * 200):
-        lease = AgentClient(nowhere, log, idle_seconds=60, starts=False).ask("f" * 64, "get", 5)
-        assert isinstance(lease, Lease)
-        assert not lease.is_shared
-    assert started == os.listdir(tmp_path) == []
+    nowhere = (str(tmp_path), str(tmp_path / "missing"), "/" + "x" * 200)
+    for directory in (desk.directory, *nowhere):
+        with contextlib.closing(AgentClient(directory, log, idle_seconds=60, starts=False)) as agent:
+            assert isinstance(agent.ask("f" * 64, "get", 5), Lease)
+            assert isinstance(agent._connection, LocalConnection) == (directory in nowhere)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("program", ["uwsgi_python3", "frozen"])
-def test_a_program_that_is_no_interpreter(tmp_path: Path, program: str, monkeypatch) -> None:
+def test_a_program_that_is_no_interpreter_is_not_started(tmp_path: Path, program: str, monkeypatch) -> None:
     """It is not started anew in the belief that it were one."""
     started = tmp_path / program
     started.write_text("#!/bin/sh\ntouch $0.started\n")

@@ -1,7 +1,6 @@
-"""Real clients whose caller starts the agent: none of them waits for the agent's end.
+"""Real clients whose credential process starts the agent: none of them waits for the end of the agent.
 
-A program that reads a credential process to the end of its pipe is kept waiting by whoever else has that pipe
-open. Each of these clients does read that way.
+Each reads to the end of a pipe, which comes when all processes that inherited the pipe have closed it.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ CLIENTS = {
 
 @pytest.fixture(name="aws")
 def _aws(sandbox: Sandbox):
-    """The laptop with a line for the SDKs, on which no agent is running yet."""
+    """A sandbox with a profile for the SDKs, without an agent yet."""
     profile = f"[profile developer]\ncredential_process = {PROGRAM} get developer\nregion = eu-west-1\n"
     sandbox.aws_config(f"{AWS_CONFIG}\n{profile}")
     with sandbox.use_agent():
@@ -60,7 +59,7 @@ def _aws(sandbox: Sandbox):
 
 
 def run(sandbox: Sandbox, command: tuple[str, ...], **options) -> str:
-    """What the command prints until nobody has its stdout or stderr open any more."""
+    """The output of a command, read until all processes have closed it."""
     requirements.program(command[0])
     done = subprocess.run(
         command, env=sandbox.environ, capture_output=True, text=True, timeout=SECONDS, check=False, **options
@@ -70,8 +69,7 @@ def run(sandbox: Sandbox, command: tuple[str, ...], **options) -> str:
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_a_client_that_starts_the_agent_ends(aws: Sandbox, sts: LoopbackSts, name: str) -> None:
-    """Its answer comes to an end while the agent lives; the next client is answered without STS."""
+def test_a_client_that_starts_the_agent_ends_before_it(aws: Sandbox, sts: LoopbackSts, name: str) -> None:
     for _ in range(2):
         endpoint = ("--endpoint-url", sts.url) if name.startswith("AWS CLI") else ()
         assert "222233334444" in run(aws, (*CLIENTS[name], *endpoint))
@@ -81,8 +79,7 @@ def test_a_client_that_starts_the_agent_ends(aws: Sandbox, sts: LoopbackSts, nam
     assert is_alive(agent)
 
 
-def test_nothing_inherited_stays_open(aws: Sandbox) -> None:
-    """A pipe that the caller has inherited besides ends with it, although the agent that it started stays."""
+def test_an_inherited_pipe_ends_with_the_caller(aws: Sandbox) -> None:
     reader, writer = os.pipe()
     run(aws, (PROGRAM, "get", "developer"), pass_fds=[writer])
     os.close(writer)
@@ -94,9 +91,8 @@ def test_nothing_inherited_stays_open(aws: Sandbox) -> None:
     assert len(agents_in(aws.runtime)) == 1
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="nobody but root may look into the agent")
-def test_what_the_agent_has_open(aws: Sandbox, tmp_path: Path) -> None:
-    """/dev/null as its standard streams, its lock, sockets, and a pipe and a selector of its own."""
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has access to the agent")
+def test_the_agent_has_only_descriptors_of_its_own(aws: Sandbox, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     ours = {os.fstat(number).st_ino for number in (reader, writer)}
     with (tmp_path / "inherited").open("w") as file:

@@ -1,7 +1,6 @@
-"""The refresher: a mint ahead of need that nobody sees and nobody waits for.
+"""The refresher: a mint ahead of need in the background.
 
-The agent is given an answer of any age that a test needs, by its own wire: what a `get` gives it, but for the
-moments at which it is to be minted anew, is no longer fresh, and does not even serve.
+The tests put an answer into the agent with the thresholds that they need.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="sandbox")
 def _sandbox(sandbox: Sandbox, files: Path):
-    """The laptop with an agent that knows nothing yet."""
+    """A sandbox with an empty agent."""
     with sandbox.settled(files):
         assert sandbox.run("agent", "start").status == 0
         yield sandbox
@@ -89,8 +88,7 @@ def refreshed(sandbox: Sandbox, sts: LoopbackSts) -> None:
 
 
 class TestAhead:
-    def test_a_hit_is_answered_at_once_and_minted_anew(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """The caller gets what is there although STS is slow; later ones get what the refresher minted."""
+    def test_a_hit_that_is_due_is_answered_at_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         plant_answer(sandbox)
         sts.mode = faults.slow(2)
 
@@ -100,8 +98,7 @@ class TestAhead:
         refreshed(sandbox, sts)
         assert sts.count() == 1
 
-    def test_twenty_hits_at_once_start_one(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Whoever is told first does it."""
+    def test_twenty_hits_at_once_start_one_refresher(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         plant_answer(sandbox)
         sts.mode = faults.slow(2)
         callers = [sandbox.start("get", "developer") for _ in range(20)]
@@ -118,16 +115,14 @@ class TestAhead:
         refreshed(sandbox, sts)
         assert sts.count() == 1
 
-    def test_before_its_time_nobody_mints(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """A renewal that comes too early, or too late, finds nothing to do."""
+    def test_renew_before_it_is_due_mints_nothing(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         plant_answer(sandbox, refresh=SECONDS - 60)
 
         assert sandbox.run("renew", "developer").status == 0
         assert answered(sandbox) == PLANTED
         assert sts.count() == 0
 
-    def test_what_was_said_once_is_said_again(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """The refresher has the arguments of the `get` that started it."""
+    def test_the_refresher_has_the_arguments_of_its_get(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         arguments = ["developer", "--reason", "ticket 1"]
         key = wire.hit_key(arguments, sandbox.environ)
         assert key is not None
@@ -139,12 +134,11 @@ class TestAhead:
         assert line["reason"] == "ticket 1"
 
 
-class TestNobodyIsDisturbed:
+class TestWithoutPrompts:
     @pytest.mark.parametrize("name", ["plain", "confirmed", "reasoned", "coded"])
-    def test_a_mint_that_needs_a_human_waits_for_one(
+    def test_a_session_that_needs_a_prompt_is_not_refreshed_ahead(
         self, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        """What a person has to confirm, explain or type a code for is not minted ahead; the rest is."""
         monkeypatch.setenv("HOME", str(sandbox.home))
         call_key = Desk(sandbox, monkeypatch).key(name).encode()
         clocks = expiry.read_clocks()
@@ -162,8 +156,7 @@ class TestNobodyIsDisturbed:
             word = connection.ask(b"get %s\n" % hit_key)[0]
         assert word == ("refresh" if name == "plain" else "hit")
 
-    def test_it_is_detached_from_whoever_started_it(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """A session of its own, nothing but /dev/null and sockets open; the caller's pipes end with it."""
+    def test_it_is_detached_from_its_caller(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         plant_answer(sandbox)
         sts.mode = faults.slow(3)
         reader, writer = os.pipe()
@@ -194,7 +187,6 @@ class TestNobodyIsDisturbed:
         secret_service: SecretService,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Nobody is asked to unlock it, although there is a display; the agent has the new session."""
         bus = sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus)
         sandbox.get("developer", CREDHELPER_AGENT="off")
@@ -211,10 +203,7 @@ class TestNobodyIsDisturbed:
 
 
 class TestFaults:
-    """Whatever becomes of the refresher: whoever asks is answered, and somebody mints in the end."""
-
-    def test_killed(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """kill -9 in the middle of the mint: another hit starts another one."""
+    def test_after_kill_another_hit_starts_another_one(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.script.append(faults.slow(30))
         plant_answer(sandbox)
         answered(sandbox)
@@ -225,8 +214,7 @@ class TestFaults:
         refreshed(sandbox, sts)
         assert sts.count() == 2
 
-    def test_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """STS says no: the answer that is there goes on being one, and it is tried again later."""
+    def test_after_a_refusal_it_is_tried_later(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.script.append(faults.refuse("AccessDenied", "no"))
         plant_answer(sandbox)
         answered(sandbox)
@@ -236,8 +224,7 @@ class TestFaults:
         refreshed(sandbox, sts)
         assert [line["outcome"] for line in sandbox.audit()] == ["refused", "minted"]
 
-    def test_sts_hangs(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It waits for STS; nobody waits for it."""
+    def test_while_sts_hangs_callers_are_answered(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.script.append(faults.HANG)
         plant_answer(sandbox)
         answered(sandbox)
@@ -246,8 +233,8 @@ class TestFaults:
         assert {answered(sandbox) for _ in range(10)} == {PLANTED}
         refreshed(sandbox, sts)
 
-    def test_stopped_until_the_answer_is_old(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """SIGSTOP with the lease in its hand: past fresh, callers wait a while, and get what still serves."""
+    def test_stopped_past_fresh_the_older_one_serves(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+        """SIGSTOP while it holds the lease."""
         sts.script.append(faults.slow(30))
         plant_answer(sandbox, fresh=SECONDS - 4)
         old = time.monotonic() + 4
@@ -264,8 +251,7 @@ class TestFaults:
         refreshed(sandbox, sts)
         assert sts.count() == 2
 
-    def test_none_outlives_its_deadline(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """The system ends it whatever it hangs in; here after 2 s. It says nothing."""
+    def test_at_its_deadline_the_system_ends_it(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.mode = faults.HANG
         plant_answer(sandbox)
         hurried = (

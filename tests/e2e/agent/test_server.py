@@ -1,4 +1,4 @@
-"""`credhelper agent` and `credhelper clear`: how the agent comes, what it forgets, and when it goes."""
+"""`credhelper agent` and `credhelper clear`: start, status, expiry, exit, and what is forgotten."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import socket
 import stat
 import subprocess
 import threading
-import time
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 from credhelper import wire
 
 import sts_faults as faults
-from sandbox import PROFILES, PROGRAM, agents_in, is_alive, plant, until, write_files
+from sandbox import PROFILES, PROGRAM, agents_in, is_alive, until, write_files
 
 if TYPE_CHECKING:
     from sandbox import Sandbox, SecretService
@@ -40,13 +39,13 @@ def _files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(name="sandbox")
 def _sandbox(sandbox: Sandbox, files: Path):
-    """The laptop, on which no agent is running yet."""
+    """A sandbox without an agent yet."""
     with sandbox.settled(files):
         yield sandbox
 
 
 def say(sandbox: Sandbox, *arguments: str) -> str:
-    """What a command prints that succeeds."""
+    """The output of a command that succeeds."""
     result = sandbox.run(*arguments)
     assert result.status == 0, result.stderr
     return result.stdout.decode()
@@ -74,8 +73,7 @@ def moment(text: str) -> datetime:
 
 
 class TestVerbs:
-    def test_start_status_stop(self, sandbox: Sandbox) -> None:
-        """Each says what it did, and with which process; each may be said twice."""
+    def test_start_status_and_stop_say_what_they_did(self, sandbox: Sandbox) -> None:
         assert say(sandbox, "agent", "status") == (
             "no agent is running; the next caller that needs one starts it\n"
         )
@@ -89,8 +87,7 @@ class TestVerbs:
         assert not (sandbox.runtime / wire.SOCKET).exists()
         assert say(sandbox, "agent", "stop") == "no agent is running\n"
 
-    def test_status_names_what_it_has_and_no_secret(self, sandbox: Sandbox) -> None:
-        """Profiles and how long their sessions last, as text and as JSON."""
+    def test_status_names_profiles_and_no_secret(self, sandbox: Sandbox) -> None:
         envelope = sandbox.get("developer")
         sandbox.get("audit-root@payments-prod")
         text, document = say(sandbox, "agent", "status"), say(sandbox, "agent", "status", "--json")
@@ -102,7 +99,6 @@ class TestVerbs:
             assert envelope[name] not in text + document
 
     def test_fifty_starts_leave_one_agent(self, sandbox: Sandbox) -> None:
-        """All of them name the same one, and it is the only one."""
         callers = [sandbox.start("agent", "start") for _ in range(50)]
         said = {sandbox.finish(caller).stdout.decode() for caller in callers}
         (pid,) = agents_in(sandbox.runtime)
@@ -111,8 +107,7 @@ class TestVerbs:
         assert said <= {f"running already, process {pid}\n", f"started, process {pid}\n"}
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_run_stays_until_it_is_told_to_end(self, sandbox: Sandbox, number: signal.Signals) -> None:
-        """In the foreground, with an exit status of 0 and its socket removed."""
+    def test_run_ends_with_a_signal_and_status_0(self, sandbox: Sandbox, number: signal.Signals) -> None:
         process = sandbox.start("agent", "run")
         until((sandbox.runtime / wire.SOCKET).exists)
         sandbox.get("developer")
@@ -122,36 +117,13 @@ class TestVerbs:
         assert sandbox.finish(process).status == 0
         assert not (sandbox.runtime / wire.SOCKET).exists()
 
-    def test_one_at_a_time(self, sandbox: Sandbox) -> None:
-        """`agent run` beside an agent is a failure, and the agent stays."""
+    def test_run_while_an_agent_runs_is_refused(self, sandbox: Sandbox) -> None:
         pid = started(sandbox)
 
         assert "an agent is running already" in sandbox.refuses(1, "agent", "run")
         assert agents_in(sandbox.runtime) == [pid]
 
-    def test_a_socket_that_a_supervisor_hands_over(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It is served, and left where it is, so that the next caller brings the agent back."""
-        path = sandbox.runtime / wire.SOCKET
-        path.parent.mkdir(mode=0o700)
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(path))
-            listener.listen()
-            process = subprocess.Popen(
-                ["sh", "-c", "LISTEN_PID=$$ LISTEN_FDS=1 exec credhelper agent run 3<&0 </dev/null"],
-                env=sandbox.environ,
-                stdin=listener,
-            )
-            until(lambda: agents_in(sandbox.runtime) == [process.pid])
-            sandbox.get("developer")
-            sandbox.get("developer")
-
-            assert sts.count() == 1
-            process.terminate()
-            assert process.wait() == 0
-            assert path.is_socket()
-
-    def test_no_other_word_switches_it_off(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """CREDHELPER_AGENT is auto or off; anything else is exit 2, and nothing is started."""
+    def test_another_value_of_credhelper_agent_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         said = sandbox.refuses(2, "get", "developer", CREDHELPER_AGENT="no")
 
         assert "CREDHELPER_AGENT must be auto or off, not 'no'" in said
@@ -159,16 +131,14 @@ class TestVerbs:
 
 
 class TestSignals:
-    def test_sigterm_ends_it(self, sandbox: Sandbox) -> None:
-        """And its socket goes with it."""
+    def test_sigterm_ends_it_and_removes_its_socket(self, sandbox: Sandbox) -> None:
         pid = started(sandbox)
         os.kill(pid, signal.SIGTERM)
         gone(pid)
 
         assert not (sandbox.runtime / wire.SOCKET).exists()
 
-    def test_sighup_makes_it_forget(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """All sessions; the agent stays, and the next caller mints."""
+    def test_sighup_makes_it_forget_all_sessions(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         first = sandbox.get("developer")
         (pid,) = agents_in(sandbox.runtime)
         os.kill(pid, signal.SIGHUP)
@@ -186,23 +156,12 @@ class TestLeaving:
         sandbox.use_files(tmp_path_factory.getbasetemp() / "hasty")
         return sandbox
 
-    def test_with_nothing_to_remember(self, sandbox: Sandbox) -> None:
-        """It leaves by itself, and takes its socket along."""
+    def test_with_nothing_cached_it_leaves_after_idle_exit(self, sandbox: Sandbox) -> None:
         gone(started(sandbox))
 
         assert not (sandbox.runtime / wire.SOCKET).exists()
 
-    def test_after_the_last_session(self, sandbox: Sandbox) -> None:
-        """It stays while there is one, although nobody asks, and leaves `idle_exit` after its expiry."""
-        pid = started(sandbox)
-        plant(sandbox, b"some key", b"bytes", seconds=3.0)
-        began = time.monotonic()
-        gone(pid)
-
-        assert time.monotonic() - began >= 3.5
-
-    def test_after_a_clear(self, sandbox: Sandbox) -> None:
-        """What is cleared does not keep it."""
+    def test_it_leaves_after_a_clear(self, sandbox: Sandbox) -> None:
         sandbox.get("developer")
         (pid,) = agents_in(sandbox.runtime)
         say(sandbox, "clear", "developer")
@@ -212,8 +171,7 @@ class TestLeaving:
 
 class TestItsPlace:
     @pytest.mark.parametrize("how", ["unlinked", "replaced"])
-    def test_it_leaves_when_nobody_can_find_it(self, sandbox: Sandbox, how: str) -> None:
-        """Once its socket is another one's, or gone, it ends at the next request; that other one stays."""
+    def test_without_its_socket_it_ends_and_leaves_anothers(self, sandbox: Sandbox, how: str) -> None:
         pid = started(sandbox)
         path = sandbox.runtime / wire.SOCKET
         connection = wire.connect(str(sandbox.runtime))
@@ -228,8 +186,7 @@ class TestItsPlace:
 
         assert path.exists() == (how == "replaced")
 
-    def test_what_a_killed_agent_leaves_is_replaced(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """kill -9: its socket stays, nobody listens there, and the next caller starts another agent."""
+    def test_the_socket_of_a_killed_agent_is_replaced(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.get("developer")
         (pid,) = agents_in(sandbox.runtime)
         os.kill(pid, signal.SIGKILL)
@@ -241,8 +198,7 @@ class TestItsPlace:
         assert sts.count() == 2
         assert len(agents_in(sandbox.runtime)) == 1
 
-    def test_private_from_birth(self, sandbox: Sandbox) -> None:
-        """Whatever the umask: at no moment are the directory and the socket open to anybody else."""
+    def test_under_any_umask_its_socket_is_private_at_every_moment(self, sandbox: Sandbox) -> None:
         seen: set[tuple[str, int]] = set()
         is_over = threading.Event()
 
@@ -262,8 +218,7 @@ class TestItsPlace:
         sandbox.get("developer")
         sandbox.check_modes()
 
-    def test_wire_versions_live_side_by_side(self, sandbox: Sandbox) -> None:
-        """Socket and lock carry the version of the wire: an agent of another version keeps its own."""
+    def test_an_agent_of_another_protocol_version_keeps_its_files(self, sandbox: Sandbox) -> None:
         sandbox.runtime.mkdir(mode=0o700)
         (sandbox.runtime / "agent-2.lock").touch(0o600)
         with socket.socket(socket.AF_UNIX) as other:
@@ -280,15 +235,14 @@ class TestItsPlace:
 
     @needs_root
     def test_its_environment_is_empty(self, sandbox: Sandbox) -> None:
-        """Nothing that the first caller happened to have, keys included, stays for as long as the agent."""
         sandbox.get("developer", AWS_SECRET_ACCESS_KEY="MARKERSECRET")
         (pid,) = agents_in(sandbox.runtime)
 
         assert Path(f"/proc/{pid}/environ").read_bytes() == b""
 
     @needs_root
-    def test_a_runtime_directory_of_somebody_else(self, sandbox: Sandbox) -> None:
-        """XDG_RUNTIME_DIR kept by sudo: the agent's place is another one, and theirs stays as it is."""
+    def test_a_runtime_directory_of_another_user_is_not_used(self, sandbox: Sandbox) -> None:
+        """As sudo keeps XDG_RUNTIME_DIR."""
         theirs = sandbox.runtime.parent
         os.chown(theirs, OTHER, OTHER)
         before = theirs.stat().st_ctime_ns
@@ -303,8 +257,7 @@ class TestItsPlace:
 
 
 class TestClear:
-    def test_a_profile(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """What only the agent has is forgotten, and it is said until when it works all the same."""
+    def test_a_profile_is_forgotten_but_not_revoked(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         envelope = sandbox.get("memory")
         sandbox.get("developer")
 
@@ -319,8 +272,7 @@ class TestClear:
         assert say(sandbox, "clear", "memory") == "nothing was cached\n"
         assert sts.count() == 3
 
-    def test_one_target_of_a_profile(self, sandbox: Sandbox) -> None:
-        """PROFILE@TARGET is that one, by its alias or its id; the bare name is all of them."""
+    def test_a_target_is_cleared_by_alias_or_id_and_all_by_the_profile(self, sandbox: Sandbox) -> None:
         names = ["audit-root@payments-prod", "audit-root@222233334444", "audit-root@333344445555"]
         for name in names:
             sandbox.get(name)
@@ -333,8 +285,7 @@ class TestClear:
         assert say(sandbox, "clear", "audit-root").count("forgotten here") == 2
         assert sessions(sandbox) == set()
 
-    def test_everything(self, sandbox: Sandbox, secret_service: SecretService) -> None:
-        """`--all` reaches the keyring and the agent, whichever of them has it."""
+    def test_all_reaches_keyring_and_agent(self, sandbox: Sandbox, secret_service: SecretService) -> None:
         for name in ("memory", "developer", "unlock-bucket"):
             sandbox.get(name)
 
@@ -343,10 +294,9 @@ class TestClear:
         assert say(sandbox, "clear", "--all") == "nothing was cached\n"
 
     @pytest.mark.parametrize("words", [("developer",), ("--all",)])
-    def test_a_mint_under_way_is_not_kept(
+    def test_during_a_mint_answers_the_caller_and_keeps_nothing(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService, words: tuple[str, ...]
     ) -> None:
-        """Cleared while STS takes its time: the caller is answered, and nobody keeps what it got."""
         sts.script.append(faults.slow(3))
         caller = sandbox.start("get", "developer")
         until(lambda: sts.calls)
@@ -357,8 +307,7 @@ class TestClear:
         assert say(sandbox, "clear", "--all") == "nothing was cached\n"
         assert sandbox.get("developer")["AccessKeyId"] == sts.issued[1]["AccessKeyId"]
 
-    def test_an_agent_that_does_not_answer(self, sandbox: Sandbox) -> None:
-        """`clear` cannot promise anything and names it; `agent stop` ends it."""
+    def test_where_the_agent_does_not_answer_names_stop(self, sandbox: Sandbox) -> None:
         sandbox.get("memory")
         (pid,) = agents_in(sandbox.runtime)
         os.kill(pid, signal.SIGSTOP)
@@ -372,8 +321,8 @@ class TestClear:
         assert say(sandbox, "clear", "memory") == "nothing was cached\n"
 
 
-def test_whoever_has_the_process_id_of_an_agent_that_is_gone_is_left_alone(sandbox: Sandbox) -> None:
-    """`agent stop`, where what listens does not answer, kills nobody who does not hold the lock."""
+def test_stop_kills_no_process_that_does_not_hold_the_lock(sandbox: Sandbox) -> None:
+    """The process id in the lock file is that of another program by now."""
     started(sandbox)
     sandbox.run("agent", "stop")
     bystander = subprocess.Popen(["sleep", "60"])
@@ -383,14 +332,13 @@ def test_whoever_has_the_process_id_of_an_agent_that_is_gone_is_left_alone(sandb
         silent.listen()
         said = sandbox.refuses(1, "agent", "stop")
 
-    assert "is no agent of ours" in said
+    assert "does not answer and is not an agent" in said
     assert bystander.poll() is None
     bystander.kill()
     bystander.wait()
 
 
-def test_a_strict_umask_does_no_harm(sandbox: Sandbox) -> None:
-    """What is made under any umask can be used by those who come later."""
+def test_under_a_strict_umask_its_files_can_be_used(sandbox: Sandbox) -> None:
     command = f"umask 0777; exec {PROGRAM} agent start"
     done = subprocess.run(["sh", "-c", command], env=sandbox.environ, capture_output=True, check=True)
 
@@ -404,13 +352,12 @@ def test_a_strict_umask_does_no_harm(sandbox: Sandbox) -> None:
     ("sockets", "family", "status", "said"),
     [
         ("2", socket.AF_UNIX, 2, "the agent listens at one socket, and was handed over 2"),
-        ("1", socket.AF_INET, 2, "what was handed over is no Unix socket"),
+        ("1", socket.AF_INET, 2, "the descriptor handed over is not a Unix socket"),
     ],
 )
-def test_what_it_cannot_listen_at_is_refused(
+def test_a_socket_that_it_cannot_serve_is_refused(
     sandbox: Sandbox, sockets: str, family: int, status: int, said: str
 ) -> None:
-    """A supervisor that hands over something else is told so in a sentence."""
     run = "exec 3<&0; LISTEN_PID=$$ exec credhelper agent run </dev/null"
     with socket.socket(family) as listener:
         done = subprocess.run(

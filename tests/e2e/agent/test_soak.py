@@ -1,7 +1,6 @@
-"""Thirty hours of an agent's life in a minute: what it weighs, how often it mints, and that it sleeps.
+"""Thirty hours of a real agent under libfaketime, in a minute: its memory, its mints, its wake-ups.
 
-The agent is the real one, under libfaketime. Run as a program, this file is the one who asks it: through the
-real wire and the real resolver, with AWS scripted.
+Run as a program, this file is the client: the real protocol and session provider, with AWS scripted.
 """
 
 from __future__ import annotations
@@ -30,10 +29,10 @@ from credhelper.credentials import AccessKey, Credentials
 from credhelper.sessions.consent import UserInput
 
 import requirements
-from sandbox import PROFILES
+from sandbox import PROFILES, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sandbox import Sandbox
 
@@ -44,6 +43,8 @@ SHORTEST, LONGEST = 20, 30
 """Seconds between two questions."""
 
 ARGUMENTS = ["unlock-bucket", "--reason", "soak"]
+
+SUPPORT = str(Path(requirements.__file__).parent)
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is measured")
 
@@ -67,7 +68,7 @@ def agent_in(directory: Path, idle_seconds: float = 900, **environ: str) -> Iter
     directory.mkdir(0o700)
     with subprocess.Popen(client.command(str(directory), idle_seconds), env=environ) as agent:
         try:
-            wait_until(lambda: status_of(directory) is not None)
+            until(lambda: status_of(directory) is not None)
             yield agent
         finally:
             agent.terminate()
@@ -83,14 +84,6 @@ def status_of(directory: Path) -> list[str] | None:
             return connection.ask(b"status\n")[2].decode().splitlines()
     except (OSError, ValueError):
         return None
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what another process does."""
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.01)
 
 
 def number_in_status(pid: int, name: str) -> int:
@@ -113,7 +106,7 @@ def descriptors(pid: int, directory: Path) -> int:
 
 
 def put(directory: Path, seconds: float) -> None:
-    """Mint, and let the agent keep it for so many seconds."""
+    """Have the agent cache an entry for these seconds."""
     with closing(wire.connect(str(directory)) or pytest.fail("no agent")) as connection:
         _, lease, _ = connection.ask(b"mint key\n")
         words = f"put {lease} 4 {time.time() + seconds!r} - - 60 60 of label\nbody"
@@ -129,11 +122,7 @@ def put(directory: Path, seconds: float) -> None:
         pytest.param(1.7e9, id="an entry that seems to last for ever"),
     ],
 )
-def test_it_sleeps_while_nobody_asks(directory: Path, seconds: float | None) -> None:
-    """With an entry or without, an agent that nobody asks is not woken once.
-
-    Where the wall clock begins in 1970, what the keyring has seems to last for decades.
-    """
+def test_without_requests_it_is_not_woken(directory: Path, seconds: float | None) -> None:
     with agent_in(directory) as agent:
         if seconds is not None:
             put(directory, seconds)
@@ -146,8 +135,8 @@ def test_it_sleeps_while_nobody_asks(directory: Path, seconds: float | None) -> 
             time.sleep(0.2)
             return before == woken()
 
-        wait_until(lambda: sockets(directory) == 1 or agent.poll() is not None)  # it has seen us hang up
-        wait_until(is_calm)
+        until(lambda: sockets(directory) == 1 or agent.poll() is not None)  # it has seen us hang up
+        until(is_calm)
         before = woken()
         time.sleep(2.5)
 
@@ -155,8 +144,7 @@ def test_it_sleeps_while_nobody_asks(directory: Path, seconds: float | None) -> 
 
 
 @linux
-def test_what_nobody_asks_for_goes_of_itself(faketime: str, directory: Path) -> None:
-    """An entry goes when it does not serve any more, and the agent once it has been idle after that."""
+def test_an_entry_expires_and_then_the_idle_agent_leaves(faketime: str, directory: Path) -> None:
     speed, idle = 300, 300
     environ = {"LD_PRELOAD": faketime, "FAKETIME": f"+0 x{speed}"}
     with agent_in(directory, idle, **environ) as agent:
@@ -189,12 +177,8 @@ class Diary:
 
 
 @linux
-def test_thirty_hours(faketime: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """An AssumeRoot session that is asked for twice a minute, for 30 hours.
-
-    Nobody ever waits again after the first one, mints are as many as the thresholds say, and the agent
-    weighs what it did after an hour, with as many descriptors.
-    """
+def test_thirty_hours_of_requests_wait_once(faketime: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """An AssumeRoot session, twice a minute: as many mints as the thresholds say, no growth after an hour."""
     clock, step = tmp_path / "clock", (SHORTEST + LONGEST) / 2
     clock.write_text("+0\n")
     environ = {
@@ -203,12 +187,12 @@ def test_thirty_hours(faketime: str, sandbox: Sandbox, tmp_path: Path) -> None:
         "FAKETIME_NO_CACHE": "1",
         "NO_FAKE_STAT": "1",
     }
-    rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nrenew_for = 2592000\n'  # nobody is asked for 30 hours
+    rules = 'task_policy_arn = "S3UnlockBucketPolicy"\nrenew_for = 2592000\n'  # no prompt for 30 hours
     sandbox.configure(PROFILES.replace('task_policy_arn = "S3UnlockBucketPolicy"\n', rules))
     with sandbox.use_agent() as directory, agent_in(directory, **environ) as agent:
         requester = subprocess.run(
             [sys.executable, __file__, str(directory), str(clock), str(agent.pid)],
-            env={**sandbox.environ, **environ, "CREDHELPER_KEYRING": "none"},
+            env={**sandbox.environ, **environ, "CREDHELPER_KEYRING": "none", "PYTHONPATH": SUPPORT},
             stdout=subprocess.PIPE,
             timeout=300,
             check=True,
@@ -277,11 +261,11 @@ class Requester:
         return self.diary
 
     def pass_time(self, seconds: float) -> None:
-        """Set all clocks forward, for the agent and for us at one moment."""
+        """Set all clocks forward, for the agent and for this process at one moment."""
         self.ahead += seconds
-        beside = self.clock.with_suffix(".new")
-        beside.write_text(f"+{self.ahead:.3f}\n")
-        beside.replace(self.clock)
+        next_one = self.clock.with_suffix(".new")
+        next_one.write_text(f"+{self.ahead:.3f}\n")
+        next_one.replace(self.clock)
 
     def ask(self) -> None:
         self.diary.asked += 1
@@ -295,14 +279,14 @@ class Requester:
         if answer.refresh:
             self.diary.refreshed += 1
             pending = cli_get.renewal(os.environ, ARGUMENTS)
-            assert pending is not None, "nobody else renews"
+            assert pending is not None, "another caller renews"
             self.mint("renew", pending)
 
     @staticmethod
     def mint(mode: client.CacheMode, pending: wire.PendingRequest) -> bytes:
         start = Invocation(time.monotonic(), ARGUMENTS, pending, background=mode == "renew")
         app = open_app(os.environ, start, UserInput(reason="soak"))
-        envelope = cli_get.answer(app, "unlock-bucket", {}, mode=mode)
+        envelope = app.envelope(app.config.profile("unlock-bucket", {}), mode=mode)
         assert pending.connection is not None
         pending.connection.close()
         return envelope

@@ -1,4 +1,4 @@
-"""The systemd units: without a mistake, closed as far as a user's can be, and the agent under them stays."""
+"""The systemd units: checked by systemd, as restricted as a user's can be, and in a real user manager."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,10 +17,10 @@ from credhelper import wire
 from credhelper.agent.admin import AgentAdmin
 
 import requirements
-from sandbox import PROGRAM, agents_in
+from sandbox import PROGRAM, agents_in, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from sandbox import Sandbox
     from sts import LoopbackSts
@@ -33,14 +32,6 @@ it has none, since to give them up ends a user's service before it begins."""
 
 ENDS_IT = ("CapabilityBoundingSet", "AmbientCapabilities", "PrivateDevices", "ProtectClock")
 ENDS_IT += ("ProtectKernelLogs", "ProtectKernelModules", "PrivateUsers", "SupplementaryGroups")
-
-
-def until(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait for something that nobody tells us of."""
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "it does not come"
-        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -55,7 +46,7 @@ def units(sandbox: Sandbox) -> Path:
 
 
 def analyzed(sandbox: Sandbox, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """What systemd says of files as units of the laptop's user."""
+    """What systemd says of files as units of the sandbox's user."""
     command = [requirements.program("systemd-analyze"), "--user", "--no-pager", *map(str, arguments)]
     return subprocess.run(command, env=sandbox.environ, capture_output=True, text=True, check=False)
 
@@ -63,21 +54,20 @@ def analyzed(sandbox: Sandbox, *arguments: str | Path) -> subprocess.CompletedPr
 class TestUnits:
     """What systemd itself says of them."""
 
-    def test_no_mistake(self, sandbox: Sandbox, units: Path) -> None:
-        """Systemd has nothing to say of them: no misspelt key, no missing program."""
+    def test_systemd_finds_no_mistake(self, sandbox: Sandbox, units: Path) -> None:
         found = analyzed(sandbox, "verify", *sorted(units.iterdir()))
         assert (found.stdout + found.stderr, found.returncode) == ("", 0)
 
     @pytest.mark.parametrize("name", ["credhelper-agent.service", "credhelper-agent.socket"])
-    def test_every_key_is_read(self, sandbox: Sandbox, units: Path, name: str) -> None:
-        """Each of their keys is one that systemd knows: misspelt, it is complained of."""
+    def test_each_key_is_known_since_misspelt_it_is_reported(
+        self, sandbox: Sandbox, units: Path, name: str
+    ) -> None:
         text = (UNITS / name).read_text()
         for key in set(re.findall(r"^(\w+)=", text, re.MULTILINE)):
             (units / name).write_text(re.sub(f"^{key}=", f"{key}x=", text, flags=re.MULTILINE))
             assert f"{key}x" in analyzed(sandbox, "verify", units / name).stderr
 
-    def test_exposure(self, sandbox: Sandbox, units: Path) -> None:
-        """What the service may do is rated no worse than it was; each restriction counts."""
+    def test_exposure_is_rated_no_worse_than_before(self, sandbox: Sandbox, units: Path) -> None:
         judge = ("security", "--offline=true", f"--threshold={EXPOSURE}", units / "credhelper-agent.service")
         found = analyzed(sandbox, *judge)
         assert found.returncode == 0, found.stdout + found.stderr
@@ -86,17 +76,17 @@ class TestUnits:
         assert analyzed(sandbox, *judge).returncode == 1
 
     @pytest.mark.parametrize("key", ENDS_IT)
-    def test_nothing_that_a_user_may_not(self, key: str) -> None:
+    def test_keys_that_end_a_users_service_are_not_used(self, key: str) -> None:
         """They ask for nothing that ends a service of a user manager which may not do it."""
         assert f"\n{key}=" not in (UNITS / "credhelper-agent.service").read_text()
 
 
 class TestHandedOver:
-    """A socket that somebody else listens on until the agent is needed."""
+    """A socket on which systemd listens until the agent is needed."""
 
     @pytest.fixture
     def directory(self, sandbox: Sandbox) -> Iterator[Path]:
-        """The agent's place, made by somebody else, and a configuration that is old enough for a hit."""
+        """The runtime directory, made by the test, and a configuration old enough for a hit."""
         with sandbox.use_agent() as directory:
             directory.mkdir(mode=0o700)
             sandbox.settle()
@@ -121,8 +111,9 @@ class TestHandedOver:
             finally:
                 process.kill()
 
-    def test_a_hit_from_it(self, sandbox: Sandbox, sts: LoopbackSts, directory: Path) -> None:
-        """The agent that was handed a socket remembers what is minted, and leaves the socket when it ends."""
+    def test_it_caches_and_leaves_the_socket(
+        self, sandbox: Sandbox, sts: LoopbackSts, directory: Path
+    ) -> None:
         with self.listening(sandbox, directory) as process:
             until(lambda: answers(directory) == process.pid)
             first = sandbox.get("developer")
@@ -132,8 +123,7 @@ class TestHandedOver:
             assert process.wait(30) == 0
         assert (directory / wire.SOCKET).is_socket()
 
-    def test_the_one_before_makes_way(self, sandbox: Sandbox, sts: LoopbackSts, directory: Path) -> None:
-        """An agent that ran before in the same place ends, and the new one has its lock and the callers."""
+    def test_it_replaces_an_agent_that_ran(self, sandbox: Sandbox, sts: LoopbackSts, directory: Path) -> None:
         first = sandbox.get("developer")
         assert len(agents_in(directory)) == 1
         with self.listening(sandbox, directory) as process:
@@ -255,7 +245,7 @@ def able_manager(sandbox: Sandbox, units: Path) -> Iterator[UserManager]:
 class TestUserManager:
     """The units in a real user manager."""
 
-    def test_an_agent_that_outlives_a_service(self, manager: UserManager, sts: LoopbackSts) -> None:
+    def test_the_agent_of_the_units_outlives_a_service(self, manager: UserManager, sts: LoopbackSts) -> None:
         """An agent that a service starts ends with it; the units' own remembers what a service has minted."""
         names = [f"--setenv={name}" for name in manager.environ]
         service = ("systemd-run", "--user", "--pipe", "--wait", "--quiet", *names, PROGRAM)
@@ -268,13 +258,13 @@ class TestUserManager:
         assert sts.count() == 3
 
     def test_the_restrictions_are_in_force(self, manager: UserManager) -> None:
-        """It runs with its system calls filtered, gains no privileges, and has no capabilities."""
         status = Path(f"/proc/{started(manager, 'service')}/status").read_text()
         for fact in ("NoNewPrivs:\t1", "Seccomp:\t2", "CapEff:\t0000000000000000"):
             assert f"\n{fact}\n" in status
 
-    def test_a_file_system_of_its_own(self, able_manager: UserManager, units: Path) -> None:
-        """Where there can be namespaces, it runs with nothing to write to but the place of its socket."""
+    def test_with_namespaces_it_writes_to_its_socket_only(
+        self, able_manager: UserManager, units: Path
+    ) -> None:
         (units / "credhelper-agent.service.d").mkdir()
         (units / "credhelper-agent.service.d/home.conf").write_text(
             "[Service]\nPrivateTmp=no\n"

@@ -18,11 +18,11 @@ from credhelper.clocks import boot_seconds
 
 import requirements
 from clocks import Clock
-from sandbox import agents_in
+from sandbox import agents_in, until
 from sts_faults import NORMAL, expires_in, slow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sandbox import Result, Sandbox
@@ -34,7 +34,7 @@ NIGHT = 8 * HOUR
 
 @dataclass
 class Desk:
-    """A laptop whose agent and callers have a clock of their own."""
+    """A sandbox whose agent and callers have a clock of their own."""
 
     sandbox: Sandbox
     sts: LoopbackSts
@@ -52,7 +52,7 @@ class Desk:
         return key
 
     def get(self, count: int = 1) -> set[str]:
-        """The credentials that so many callers at once are given."""
+        """The access key ids that callers at once are given."""
         callers = [self.start() for _ in range(count)]
         return {self.key(self.sandbox.finish(caller)) for caller in callers}
 
@@ -76,14 +76,6 @@ def opened(result: Result) -> tuple[str, float]:
     return envelope["AccessKeyId"], expiration.timestamp()
 
 
-def wait_until(condition: Callable[[], object]) -> None:
-    """Wait for what other processes do."""
-    ends = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < ends, "it never came to that"
-        time.sleep(0.01)
-
-
 def listens(directory: Path) -> bool:
     """Whether an agent answers there."""
     connection = wire.connect(str(directory))
@@ -101,7 +93,7 @@ def desk_with(clock: Clock, sandbox: Sandbox, sts: LoopbackSts) -> Iterator[Desk
         desk = Desk(sandbox, sts, clock, directory)
         with subprocess.Popen(client.command(str(directory), 900), env=clock.environ) as agent:
             try:
-                wait_until(lambda: listens(directory))
+                until(lambda: listens(directory))
                 yield desk
                 assert agents_in(directory) == [agent.pid]
             finally:
@@ -118,7 +110,7 @@ def faketime() -> None:
 
 @pytest.fixture
 def desk(faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Desk]:
-    """A laptop whose wall clock is set while its agent runs; STS, whose clock is right, does not mind."""
+    """A sandbox whose wall clock is set while its agent runs; STS does not check it."""
     sts.check_clock = False
     with desk_with(Clock(tmp_path / "clock"), sandbox, sts) as found:
         yield found
@@ -129,8 +121,7 @@ def desk(faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterat
     [([HOUR, 0, HOUR], 2), ([-HOUR, 0, -HOUR], 1), ([-HOUR, HOUR, 0, -HOUR], 2)],
     ids=["forward", "back", "both"],
 )
-def test_a_clock_that_is_set_mints_at_most_twice(desk: Desk, jumps: list[int], mints: int) -> None:
-    """However often the clock goes an hour either way: two mints in all, and nothing that has expired."""
+def test_a_clock_set_an_hour_either_way_mints_at_most_twice(desk: Desk, jumps: list[int], mints: int) -> None:
     desk.get()
     for ahead in jumps:
         desk.clock.jump(ahead)
@@ -140,11 +131,10 @@ def test_a_clock_that_is_set_mints_at_most_twice(desk: Desk, jumps: list[int], m
     assert desk.sts.count() == mints
 
 
-def test_a_clock_that_is_set_while_somebody_mints(desk: Desk) -> None:
-    """An hour forward between question and answer: everybody gets the answer, and it lasts."""
+def test_a_clock_set_during_a_mint_does_not_age_the_answer(desk: Desk) -> None:
     desk.sts.script.append(slow(3))
     callers = [desk.start() for _ in range(3)]
-    wait_until(desk.sts.count)
+    until(desk.sts.count)
     desk.clock.jump(HOUR)
     keys = {desk.key(desk.sandbox.finish(caller)) for caller in callers}
 
@@ -153,12 +143,11 @@ def test_a_clock_that_is_set_while_somebody_mints(desk: Desk) -> None:
     assert desk.sts.count() == 1
 
 
-def test_a_clock_set_back_does_not_keep_what_has_expired(desk: Desk) -> None:
-    """An hour back, a session ends in its own time all the same, and another one is minted."""
+def test_a_clock_set_back_does_not_keep_an_expired_session(desk: Desk) -> None:
     desk.sts.mode = expires_in(10)
     first, expiration = opened(desk.sandbox.finish(desk.start()))
     desk.clock.jump(-HOUR)
-    wait_until(lambda: desk.sts.now() > expiration - 3)  # half its life is 5 s, and STS tells whole seconds
+    until(lambda: desk.sts.now() > expiration - 3)  # half its life is 5 s, and STS tells whole seconds
     desk.sts.mode = NORMAL
     (second,) = desk.get()
 
@@ -166,8 +155,7 @@ def test_a_clock_set_back_does_not_keep_what_has_expired(desk: Desk) -> None:
     assert desk.sts.count() == 2
 
 
-def test_the_agent_reads_both_clocks(desk: Desk) -> None:
-    """With an hour left by the wall clock, an entry is answered until its end on the clock since boot."""
+def test_an_entry_ends_by_the_clock_since_boot_as_well(desk: Desk) -> None:
     with closing(desk.connect()) as connection:
         _, lease, _ = connection.ask(b"mint key\n")
         boot_ends = (boot_seconds() or 0) + 1.5
@@ -186,10 +174,9 @@ def test_the_agent_reads_both_clocks(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("all_clocks", [False, True], ids=["the wall clock alone", "all clocks"])
-def test_a_night_asleep(
+def test_after_a_night_asleep_all_share_one_new_mint(
     faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, *, all_clocks: bool
 ) -> None:
-    """Eight hours later nothing of before is printed, and all who ask at once share one mint."""
     with desk_with(Clock(tmp_path / "clock", all_clocks), sandbox, sts) as desk:
         before = desk.get(2)
         sts.clock_offset = NIGHT
@@ -201,14 +188,13 @@ def test_a_night_asleep(
         assert sts.count() == 2
 
 
-def test_a_night_asleep_while_somebody_mints(
+def test_after_a_night_asleep_during_a_mint_the_next_caller_gets_a_good_session(
     faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path
 ) -> None:
-    """A lid that is closed during a mint: whatever those callers get, the next one gets what is good."""
     with desk_with(Clock(tmp_path / "clock", all_clocks=True), sandbox, sts) as desk:
         sts.script.append(slow(3))
         callers = [desk.start() for _ in range(2)]
-        wait_until(sts.count)
+        until(sts.count)
         sts.clock_offset = NIGHT
         desk.clock.jump(NIGHT)
         for caller in callers:

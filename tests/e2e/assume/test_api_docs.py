@@ -97,10 +97,9 @@ def _machine(sandbox: Sandbox, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("line", TAKEN)
-def test_every_line_of_the_table_runs(
+def test_documented_line_runs(
     machine: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str
 ) -> None:
-    """With what the call needs besides: exit 0, and something on stdout."""
     words = [os.path.expandvars(word) for word in shlex.split(line)]
     while "=" in words[0]:
         monkeypatch.setenv(*words.pop(0).split("=", 1))
@@ -115,10 +114,9 @@ def test_every_line_of_the_table_runs(
 
 
 @pytest.mark.parametrize(("names", "why"), [(names, why) for names, here, why in ROWS if here == "declined"])
-def test_what_is_declined_is_refused_with_a_reason(
+def test_declined_option_is_refused_before_any_call(
     machine: Sandbox, sts: LoopbackSts, capfd: pytest.CaptureFixture[str], names: list[str], why: str
 ) -> None:
-    """The page says why, and the program ends with exit 2 before it asks STS."""
     for name in names:
         needed = [word for pair in NEEDED["assume-root"].items() for word in pair]
 
@@ -129,8 +127,7 @@ def test_what_is_declined_is_refused_with_a_reason(
     assert sts.calls == []
 
 
-def test_a_row_shows_the_option_that_it_is_about() -> None:
-    """An option of the AWS CLI's is the same option here."""
+def test_row_shows_its_own_option() -> None:
     for names, here, _ in ROWS:
         for name in names:
             if name.startswith("--") and here != "declined":
@@ -138,8 +135,7 @@ def test_a_row_shows_the_option_that_it_is_about() -> None:
 
 
 @pytest.mark.parametrize("of", REFERENCES)
-def test_every_option_of_the_references_has_a_row(of: str) -> None:
-    """Each under the reference that has it."""
+def test_option_in_the_reference_has_a_row(of: str) -> None:
     rows = [line.strip("|").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
     listed = {
         name for names, of_them, *_ in rows if of in of_them for name in re.findall(r"`([^`]+)`", names)
@@ -148,8 +144,7 @@ def test_every_option_of_the_references_has_a_row(of: str) -> None:
     assert set(REFERENCES[of].split()) - listed == set()
 
 
-def test_every_option_of_the_program_that_is_the_aws_clis_has_a_row() -> None:
-    """Parameters of the API and the rest; ours are in --help."""
+def test_option_of_the_program_has_a_row() -> None:
     listed = {name for names, _, _ in ROWS for name in names}
     ours = {"--credential-stdin", "--refresh", "--no-cache", "--show", "--reason", "--yes", "--help"}
     later = {BY_NAME["minimum_session_token_size"].option}  # of the API, and not in those references yet
@@ -160,8 +155,7 @@ def test_every_option_of_the_program_that_is_the_aws_clis_has_a_row() -> None:
         assert options - ours - later <= listed
 
 
-def test_every_parameter_of_boto3_and_every_member_of_the_response_has_a_row() -> None:
-    """The names are those of the API."""
+def test_boto3_parameter_and_response_member_has_a_row() -> None:
     listed = {name for names, _, _ in ROWS for name in names}
 
     assert {"TargetPrincipal", "TaskPolicyArn", "DurationSeconds"} <= listed & set(

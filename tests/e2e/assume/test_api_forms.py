@@ -71,10 +71,9 @@ def _shell(sandbox: Sandbox, line: str) -> subprocess.CompletedProcess[bytes]:
 
 
 class TestAnswers:
-    """What is printed."""
-
-    def test_the_example_of_assume_root(self, bare: Sandbox, sts: LoopbackSts) -> None:
-        """The documented line, word for word, gives the documented response."""
+    def test_documented_assume_root_example_gives_the_documented_response(
+        self, bare: Sandbox, sts: LoopbackSts
+    ) -> None:
         sts.source_identity = "Alice"
         done = _shell(bare, EXAMPLE.replace("aws sts", "credhelper") + " --output response")
         document = json.loads(done.stdout)
@@ -83,8 +82,9 @@ class TestAnswers:
         assert {**document, "Credentials": set(document["Credentials"])} == OUTPUT
         assert document["Credentials"] == sts.issued[0]
 
-    def test_the_example_of_assume_role(self, bare: Sandbox, sts: LoopbackSts) -> None:
-        """The same for the role: the user is in the response."""
+    def test_documented_assume_role_example_gives_the_documented_response(
+        self, bare: Sandbox, sts: LoopbackSts
+    ) -> None:
         line = ROLE_EXAMPLE.replace("aws sts", "credhelper")
         document = json.loads(_shell(bare, f"{line} --output response").stdout)
 
@@ -94,16 +94,14 @@ class TestAnswers:
             "arn:aws:sts::123456789012:assumed-role/xaccounts3access/s3-access-example"
         )
 
-    def test_without_output_it_is_what_sdks_read(self, bare: Sandbox, sts: LoopbackSts) -> None:
-        """The envelope, so that the line can stand behind credential_process."""
+    def test_without_output_option_prints_the_envelope(self, bare: Sandbox, sts: LoopbackSts) -> None:
         envelope = bare.run(*AS_ROOT).envelope
 
         assert (envelope["Version"], envelope["AccountId"]) == (1, "111122223333")
         assert envelope["SecretAccessKey"] == sts.issued[0]["SecretAccessKey"]
 
     @pytest.mark.parametrize("kind", [ROOT, ROLE])
-    def test_the_response_has_every_member_of_the_api(self, kind: str) -> None:
-        """botocore's model knows no more; an older one may know less."""
+    def test_sample_response_has_every_member_of_the_model(self, kind: str) -> None:
         model = boto3.client("sts", region_name="us-east-1").meta.service_model
         shape = model.operation_model(API[kind]).output_shape
 
@@ -115,10 +113,9 @@ class TestAnswers:
 
         names(shape, assume_output.SAMPLES[kind])
 
-    def test_from_the_cache_it_is_the_same_response(
+    def test_cached_response_equals_the_minted_one(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
-        """Also the parts that no envelope has: packed size, role id, source identity."""
         line = (*SHOWN, "--source-identity", "alice", "--policy", '{"Statement": []}')
         first, second = sandbox.run(*line).stdout, sandbox.run(*line).stdout
 
@@ -139,12 +136,10 @@ class TestAnswers:
             ("length(@)", b"2\n"),
         ],
     )
-    def test_a_query_is_put_to_the_response(self, sandbox: Sandbox, query: str, printed: bytes) -> None:
-        """JMESPath, printed as JSON where nothing else was asked for."""
+    def test_query_is_applied_to_the_response(self, sandbox: Sandbox, query: str, printed: bytes) -> None:
         assert sandbox.run(*AS_ROLE, "--query", query).stdout == printed
 
-    def test_a_table(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Every value with the path that leads to it, none cut off."""
+    def test_table_has_every_value_uncut(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.token_size = 4000
         shown = sandbox.run(*AS_ROLE, "--output", "table").stdout.decode()
 
@@ -152,15 +147,13 @@ class TestAnswers:
         assert ["Credentials.SessionToken", sts.issued[0]["SessionToken"]] in lines
         assert "\x1b" not in shown
 
-    def test_a_table_in_colour(self, sandbox: Sandbox) -> None:
-        """--color beats the pipe; off beats the terminal."""
+    def test_color_option_beats_pipe_and_terminal(self, sandbox: Sandbox) -> None:
         query = ("--query", "AssumedRoleUser", "--output", "table")
 
         assert b"\x1b[1m" in sandbox.run(*AS_ROLE, *query, "--color", "on", TERM="xterm").stdout
         assert "\x1b" not in sandbox.on_a_terminal(*AS_ROLE, *query, "--color", "off", "--show")[1]
 
-    def test_a_terminal_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """As by `get`: --show says that it is meant, and nothing is asked of STS before."""
+    def test_terminal_is_refused_without_show(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         status, shown = sandbox.on_a_terminal(*AS_ROLE)
 
         assert (status, sts.calls) == (2, [])
@@ -185,8 +178,6 @@ DOCUMENTS = [
 
 
 class TestForms:
-    """--output, compared with the AWS CLI's own printers."""
-
     def _awscli(self, script: str) -> list[str]:
         python = requirements.program(str(Path(__file__).parents[3] / ".venv-awscli/bin/python"))
         done = subprocess.run(
@@ -195,8 +186,7 @@ class TestForms:
         printed: list[str] = json.loads(done.stdout)
         return printed
 
-    def test_text(self) -> None:
-        """Names, order, tabs and all."""
+    def test_text_form_equals_the_aws_clis(self) -> None:
         theirs = self._awscli(
             "import io, json, sys; from awscli.text import format_text\n"
             "def text(d):\n  out = io.StringIO(); format_text(d, out); return out.getvalue()\n"
@@ -205,8 +195,7 @@ class TestForms:
 
         assert [assume_output.rendered(each, "text").decode() for each in DOCUMENTS] == theirs
 
-    def test_json_and_yaml(self) -> None:
-        """Both read back as what was printed; a scalar is YAML as JSON has it."""
+    def test_json_and_yaml_forms_read_back(self) -> None:
         for each in DOCUMENTS:
             assert json.loads(assume_output.rendered(each, "json")) == each
             assert yaml.safe_load(assume_output.rendered(each, "yaml")) == each
@@ -214,14 +203,14 @@ class TestForms:
         assert assume_output.rendered({"b": 1, "a": ["x"]}, "yaml") == b"a:\n- x\nb: 1\n"
         assert assume_output.rendered("text", "yaml") == b'"text"\n'
 
-    def test_nothing_moves_a_cursor(self) -> None:
-        """Whatever STS or a query puts into a value."""
+    def test_control_characters_are_escaped_in_every_form(self) -> None:
         for form in assume_output.FORMS:
             assert b"\x1b" not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
             assert "\x9b".encode() not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
 
-    def test_without_the_library(self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> None:
-        """YAML is an extra; that it is missing is said before anything is minted."""
+    def test_missing_yaml_library_is_reported_before_any_call(
+        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path
+    ) -> None:
         (tmp_path / "yaml.py").write_text("raise ImportError")
         for line in (
             ["--output", "yaml"],
@@ -235,10 +224,9 @@ class TestForms:
 
 
 class TestLikeAProfile:
-    """Cached, shared and recorded."""
-
-    def test_cached_and_recorded(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """One STS call for two processes, and one line of the record, with the reason."""
+    def test_two_processes_make_one_call_and_one_record(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
         assert sandbox.run(*AS_ROOT, "--reason", "ticket 4711").stdout == sandbox.run(*AS_ROOT).stdout
         (line,) = sandbox.audit()
 
@@ -250,10 +238,9 @@ class TestLikeAProfile:
         )
         assert line["profile"] == "assume-root S3UnlockBucketPolicy@111122223333"
 
-    def test_the_session_of_a_profile_that_makes_the_same_call(
+    def test_profile_with_the_same_call_shares_the_session(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
-        """They share it, whoever asked first; 900 seconds are the API's default."""
         line = ("assume-root", "--target-principal", "payments-prod", "--task-policy-arn")
         envelope = sandbox.run(*line, "S3UnlockBucketPolicy").envelope
 
@@ -261,8 +248,7 @@ class TestLikeAProfile:
         assert sandbox.run(*line, TASK, "--duration-seconds", "900").envelope == envelope
         assert sts.count() == 1
 
-    def test_many_at_once_mint_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Ten processes, no keyring: the agent is where they meet."""
+    def test_ten_processes_with_the_agent_mint_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         with sandbox.use_agent():
             sts.script.append(faults.slow(1))
             started = [sandbox.start(*AS_ROLE) for _ in range(10)]
@@ -270,14 +256,14 @@ class TestLikeAProfile:
             assert len({sandbox.finish(each).stdout for each in started}) == 1
         assert sts.count() == 1
 
-    def test_clear_knows_it(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """By the name under which the record has it."""
+    def test_clear_finds_the_session_by_its_name(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
         sandbox.run(*AS_ROLE)
 
         assert b"forgotten here" in sandbox.run("clear", f"assume-role {ARN}").stdout
 
-    def test_defaults_apply(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """[defaults] is under it as under a profile: also what asks for a reason."""
+    def test_defaults_apply_to_api_forms(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.configure(
             PROFILES.replace("[defaults]", '[defaults]\nrequire_reason = true\nsource_identity = "{reason}"')
         )
@@ -286,8 +272,9 @@ class TestLikeAProfile:
         sandbox.run(*AS_ROLE, "--reason", "ticket-1")
         assert sts.calls[-1].parameters["SourceIdentity"] == "ticket-1"
 
-    def test_refresh_and_no_cache(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """As for `get`."""
+    def test_refresh_and_no_cache_act_as_for_get(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
         cached = sandbox.run(*AS_ROLE).stdout
 
         assert sandbox.run(*AS_ROLE, "--no-cache").stdout != cached
@@ -296,10 +283,9 @@ class TestLikeAProfile:
         assert sts.count() == 3
 
     @pytest.mark.parametrize("seconds", [0, 30])
-    def test_a_root_session_of_less_than_a_minute(
+    def test_duration_below_a_minute_is_for_api_forms_only(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service, seconds: int
     ) -> None:
-        """The API has it, so the API form has it; a profile does not."""
         line = (*AS_ROOT, "--duration-seconds", str(seconds), "--output", "response")
         document = json.loads(sandbox.run(*line).stdout)
 
@@ -308,8 +294,6 @@ class TestLikeAProfile:
 
 
 class TestSources:
-    """Whose credentials sign: --profile, stdin, the environment, [defaults]."""
-
     OTHER = (
         "\n[profile other]\naws_access_key_id = AKIAOTHER00000000000\naws_secret_access_key = other\n"
         "\n[default]\naws_access_key_id = AKIADEFAULT000000000\naws_secret_access_key = default\n"
@@ -327,17 +311,15 @@ class TestSources:
                                           "AWS_SECRET_ACCESS_KEY": "env"}, SOURCE_KEY_ID),
         ],
     )  # fmt: skip
-    def test_in_the_order_of_the_aws_cli(
+    def test_signer_follows_the_aws_clis_order(
         self, sandbox: Sandbox, sts: LoopbackSts, flags: list[str], environ: dict[str, str], signer: str
     ) -> None:
-        """An option beats the environment, and that beats [defaults]."""
         sandbox.aws_config(AWS_CONFIG + self.OTHER)
         sandbox.run(*AS_ROLE, *flags, **environ)
 
         assert sts.calls[-1].access_key_id == signer
 
-    def test_from_stdin(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """What `get` prints signs the next call, through a pipe and no argument."""
+    def test_envelope_on_stdin_signs_the_call(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         line = f"{PROGRAM} get developer | {PROGRAM} {' '.join(AS_ROOT)} --credential-stdin"
         done = _shell(sandbox, line)
 
@@ -345,8 +327,9 @@ class TestSources:
         assert [call.action for call in sts.calls] == ["AssumeRole", "AssumeRoot"]
         assert sts.calls[1].access_key_id == sts.issued[0]["AccessKeyId"]
 
-    def test_a_long_lived_key_from_stdin(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It has no session token, and the environment's is not used for it."""
+    def test_long_lived_key_on_stdin_signs_without_a_session_token(
+        self, sandbox: Sandbox, sts: LoopbackSts
+    ) -> None:
         keys = json.dumps({"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET})
         process = sandbox.start(*AS_ROLE, "--credential-stdin", AWS_SESSION_TOKEN="another key's")
         stdout, _ = process.communicate(keys.encode())
@@ -354,8 +337,9 @@ class TestSources:
         assert json.loads(stdout)["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
 
     @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"AccessKeyId": 5, "SecretAccessKey": "x"}'])
-    def test_stdin_without_keys(self, sandbox: Sandbox, sts: LoopbackSts, text: bytes) -> None:
-        """Exit 2, and what came is not quoted."""
+    def test_stdin_without_keys_exits_2_and_is_not_quoted(
+        self, sandbox: Sandbox, sts: LoopbackSts, text: bytes
+    ) -> None:
         process = sandbox.start(*AS_ROLE, "--credential-stdin")
         stdout, stderr = process.communicate(text)
 
@@ -364,14 +348,11 @@ class TestSources:
 
 
 class TestMfa:
-    """--serial-number and --token-code."""
-
     CODE = ("--serial-number", DEVICE, "--token-code", "123456")
 
-    def test_the_code_goes_with_the_call_itself(
+    def test_token_code_goes_with_the_call_and_is_kept_nowhere(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
-        """Once: the next one finds the session, and the code is nowhere."""
         sts.mfa_codes = {DEVICE: "123456"}
         sandbox.run(*AS_ROLE, *self.CODE)
         sandbox.run(*AS_ROLE, *self.CODE)
@@ -382,23 +363,19 @@ class TestMfa:
         texts = [path.read_text() for path in sandbox.files_of_ours() if path.is_file()]
         assert not any("123456" in text for text in texts)
 
-    def test_a_wrong_code_is_not_asked_for_again(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It was an argument: exit 4 or 5, after one call."""
+    def test_rejected_token_code_does_not_prompt(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.mfa_codes = {DEVICE: "654321"}
         result = sandbox.run(*AS_ROLE, *self.CODE)
 
         assert result.status in (4, 5)
         assert sts.count() == 1
 
-    def test_a_code_needs_a_device(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Exit 2, before anything is sent."""
+    def test_token_code_without_serial_number_exits_2(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         assert "needs '--serial-number'" in sandbox.refuses(2, *AS_ROLE, "--token-code", "123456")
         assert sts.calls == []
 
 
 class TestTls:
-    """--no-verify-ssl, and --ca-bundle which is the better way."""
-
     @pytest.fixture(name="secure")
     def _secure(self, tmp_path: Path) -> Iterator[tuple[LoopbackSts, str, str]]:
         """An STS behind a certificate of its own: the server, its https url and the certificate."""
@@ -434,16 +411,18 @@ class TestTls:
             )
             yield server, server.url.replace("http:", "https:"), str(pem)
 
-    def test_is_checked_unless_it_is_said(self, sandbox: Sandbox, secure, secret_service) -> None:
-        """A certificate of nobody's is exit 6; the bundle that has it makes it good."""
+    def test_unknown_certificate_exits_6_unless_in_the_bundle(
+        self, sandbox: Sandbox, secure, secret_service
+    ) -> None:
         server, url, pem = secure
 
         assert "TLS connection" in sandbox.refuses(6, *AS_ROLE, "--endpoint-url", url)
         assert server.calls == []
         assert sandbox.run(*AS_ROLE, "--endpoint-url", url, "--ca-bundle", pem).envelope
 
-    def test_is_never_cached_and_always_on_record(self, sandbox: Sandbox, secure, secret_service) -> None:
-        """Nothing is stored, not by the agent either; the log and the record say it."""
+    def test_unverified_session_is_not_cached_and_recorded(
+        self, sandbox: Sandbox, secure, secret_service
+    ) -> None:
         server, url, _ = secure
         line = (*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl")
         with sandbox.use_agent():
@@ -457,16 +436,14 @@ class TestTls:
         sandbox.run(*AS_ROLE)
         assert sandbox.audit()[-1]["certificate"] is None
 
-    def test_is_loud_on_a_terminal_alone(self, sandbox: Sandbox, secure) -> None:
-        """A person sees a warning; an SDK's pipe stays empty, which every other run here checks."""
+    def test_unverified_warning_is_shown_on_a_terminal_only(self, sandbox: Sandbox, secure) -> None:
         _, url, _ = secure
         status, shown = sandbox.on_a_terminal(*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl", "--show")
 
         assert status == 0
         assert "warning: --no-verify-ssl: TLS is not verified" in " ".join(shown.split())
 
-    def test_does_not_exist_elsewhere(self, sandbox: Sandbox) -> None:
-        """Neither as a flag of a profile nor in the file."""
+    def test_no_verify_ssl_is_no_flag_or_key_of_a_profile(self, sandbox: Sandbox) -> None:
         assert "no such option" in sandbox.refuses(2, "get", "developer", "--no-verify-ssl")
         sandbox.configure(PROFILES + "verify_ssl = false\n")
         assert "is not a known key" in sandbox.refuses(2, "get", "developer")
@@ -534,10 +511,9 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: " ".join(each[1])[:50])
-def test_mistakes_are_found_before_any_request(
+def test_mistake_exits_2_before_any_call(
     sandbox: Sandbox, sts: LoopbackSts, monkeypatch, capfd, mistake: tuple[tuple[str, ...], list[str], str]
 ) -> None:
-    """Exit 2, a sentence that names the option, and STS has heard nothing."""
     line, more, said = mistake
     for name, value in sandbox.environ.items():
         monkeypatch.setenv(name, value)
@@ -554,8 +530,7 @@ def test_mistakes_are_found_before_any_request(
     assert said in stderr.replace("\ncredhelper: hint: ", ", ")
 
 
-def test_an_error_of_the_query_quotes_no_secret(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """jmespath's own words quote the value: what fits the sample and not the answer is said without them."""
+def test_failing_query_error_quotes_no_secret(sandbox: Sandbox, sts: LoopbackSts) -> None:
     said = sandbox.refuses(
         1, *AS_ROLE, "--query", "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
     )
@@ -564,23 +539,19 @@ def test_an_error_of_the_query_quotes_no_secret(sandbox: Sandbox, sts: LoopbackS
 
 
 @pytest.mark.parametrize("found", ["&SourceIdentity", "`1e999`"])
-def test_what_json_cannot_say_is_no_answer(sandbox: Sandbox, sts: LoopbackSts, found: str) -> None:
-    """Also where only the answer leads to it: STS was asked, so it is exit 1."""
+def test_result_that_json_cannot_hold_exits_1(sandbox: Sandbox, sts: LoopbackSts, found: str) -> None:
     query = f"SourceIdentity && 'fits the sample' || {found}"
 
     assert "does not fit what STS has answered" in sandbox.refuses(1, *AS_ROLE, "--query", query)
     assert sts.count() == 1
 
 
-def test_characters_beyond_ascii_are_escaped() -> None:
-    """In every form."""
+def test_non_ascii_is_escaped_in_every_form() -> None:
     for form in assume_output.FORMS:
         assert assume_output.rendered({"SourceIdentity": "\u00e9\u20ac"}, form, color=False).isascii()
 
 
 class TestTaskOfAws:
-    """A full ARN is sent as it is, since AWS may have added a root task."""
-
     @pytest.mark.parametrize(
         ("policy", "meant"),
         [
@@ -590,10 +561,9 @@ class TestTaskOfAws:
             ("root-task/BedrockForgetEverything", ""),
         ],
     )
-    def test_a_refusal_names_the_task_that_was_meant(
+    def test_refused_task_policy_hints_at_the_nearest_name(
         self, sandbox: Sandbox, sts: LoopbackSts, policy: str, meant: str
     ) -> None:
-        """Where STS says no, and the name comes near to one that we know."""
         sts.mode = faults.refuse("AccessDenied", "no")
         arn = f"arn:aws:iam::aws:policy/{policy}"
         said = sandbox.refuses(4, *AS_ROOT[:-1], f"arn={arn}")
@@ -604,11 +574,10 @@ class TestTaskOfAws:
 
 
 class TestSkeletons:
-    """--generate-cli-skeleton."""
-
     @pytest.mark.parametrize("verb", [AS_ROOT, AS_ROLE])
-    def test_a_request_to_fill_in(self, sandbox: Sandbox, sts: LoopbackSts, verb: tuple[str, ...]) -> None:
-        """Every parameter of the API, in JSON and in YAML; 'input' may be left out."""
+    def test_skeleton_has_every_parameter_of_the_model(
+        self, sandbox: Sandbox, sts: LoopbackSts, verb: tuple[str, ...]
+    ) -> None:
         document = json.loads(sandbox.run(verb[0], "--generate-cli-skeleton").stdout)
         as_yaml = sandbox.run(verb[0], "--generate-cli-skeleton", "yaml-input").stdout
         kind = ROOT if verb is AS_ROOT else ROLE
@@ -618,16 +587,16 @@ class TestSkeletons:
         assert yaml.safe_load(as_yaml) == document == options.skeleton(kind)
         assert sts.calls == []
 
-    def test_filled_in_it_is_a_request(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """What was printed is understood."""
+    def test_filled_in_skeleton_is_accepted(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         document = json.loads(sandbox.run("assume-root", "--generate-cli-skeleton", "input").stdout)
         document |= {"TargetPrincipal": "111122223333", "TaskPolicyArn": {"arn": TASK}, "DurationSeconds": 60}
         sandbox.run("assume-root", "--cli-input-json", json.dumps(document))
 
         assert sts.calls[0].parameters == document
 
-    def test_the_shape_of_the_response(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """After the request has been checked; nothing is sent. On a terminal too: it is no secret."""
+    def test_output_skeleton_is_printed_after_checking_the_request(
+        self, sandbox: Sandbox, sts: LoopbackSts
+    ) -> None:
         output = ("--generate-cli-skeleton", "output")
 
         assert json.loads(sandbox.run(*AS_ROOT, *output).stdout) == assume_output.SAMPLES[ROOT]
@@ -636,8 +605,7 @@ class TestSkeletons:
         assert sts.calls == []
 
 
-def test_debug_writes_into_the_log_and_never_a_secret(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """stderr stays empty, as for every success."""
+def test_debug_flag_logs_no_secret_and_keeps_stderr_empty(sandbox: Sandbox, sts: LoopbackSts) -> None:
     with sandbox.use_agent():
         for _ in range(2):
             sandbox.run(*AS_ROLE, "--debug")
@@ -647,10 +615,9 @@ def test_debug_writes_into_the_log_and_never_a_secret(sandbox: Sandbox, sts: Loo
 
 
 @pytest.mark.parametrize(("flags", "environ"), [(["--debug"], {}), ([], {"CREDHELPER_LOG": "debug"})])
-def test_debug_tells_the_steps_of_a_mint(
+def test_debug_log_has_the_steps_of_a_mint_without_secrets(
     sandbox: Sandbox, sts: LoopbackSts, flags: list[str], environ: dict[str, str]
 ) -> None:
-    """Whose keys sign what, for whom and where, and what came of it; none of the secrets."""
     code = "274911"
     mfa = ("--serial-number", DEVICE, "--token-code", code, "--external-id", "between-us")
     sandbox.run(*AS_ROLE, *mfa, *flags, **environ)
@@ -667,16 +634,14 @@ def test_debug_tells_the_steps_of_a_mint(
         assert secret not in sandbox.log()
 
 
-def test_debug_tells_why_a_mint_has_failed(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """The code and the sentence."""
+def test_debug_log_has_the_error_of_a_failed_mint(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sts.mode = faults.refuse("AccessDenied", "no")
     sandbox.refuses(4, *AS_ROOT, "--debug")
 
     assert "assume-root S3UnlockBucketPolicy@111122223333: AccessDenied: not allowed: sts:A" in sandbox.log()
 
 
-def test_what_is_missing_is_asked_for(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """--cli-auto-prompt asks at the terminal, and without one says so with exit 5."""
+def test_auto_prompt_asks_for_a_missing_parameter(sandbox: Sandbox, sts: LoopbackSts) -> None:
     line = ["assume-root", "--target-principal", "111122223333", "--cli-auto-prompt", "--show"]
     pid, terminal = pty.fork()
     if pid == 0:
@@ -694,8 +659,7 @@ def test_what_is_missing_is_asked_for(sandbox: Sandbox, sts: LoopbackSts) -> Non
     assert "nobody can be asked" in sandbox.refuses(5, *line, CREDHELPER_PROMPT="none")
 
 
-def test_help_shows_them_apart(sandbox: Sandbox) -> None:
-    """They are no commands about profiles."""
+def test_help_lists_api_forms_apart(sandbox: Sandbox) -> None:
     text = sandbox.run("--help").stdout.decode()
 
     commands, forms = text.split("API forms:")

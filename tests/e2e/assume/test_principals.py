@@ -35,8 +35,9 @@ def answers(
     return [json.loads(line) for line in stdout.splitlines()], stderr.decode()
 
 
-def test_three_hundred_while_sts_throttles(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-    """Two in a hundred requests are throttled: 300 lines, each right, none minted twice, none kept."""
+def test_throttled_300_principals_are_each_minted_once_and_kept_nowhere(
+    sandbox: Sandbox, sts: LoopbackSts, secret_service
+) -> None:
     modes = [faults.NORMAL] * 294 + [faults.THROTTLED] * 6
     random.Random(5).shuffle(modes)
     sts.script.extend(modes)
@@ -61,8 +62,7 @@ def test_three_hundred_while_sts_throttles(sandbox: Sandbox, sts: LoopbackSts, s
     assert find_secret([sandbox.home], sts.secret_marker) == []
 
 
-def test_each_principal_has_its_own_error(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """One that is none, one that is denied, one that STS refuses: the others get their sessions; exit 1."""
+def test_failing_principal_has_its_error_and_others_succeed(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sandbox.configure(PROFILES.replace("[defaults]", '[defaults]\ndeny_targets = ["222222222222"]'))
     sts.script.append(faults.refuse("AccessDenied", "no"))
     lines, said = answers(sandbox, ["111122223333", "paymnts-prod", "222222222222", "333333333333"], status=1)
@@ -76,8 +76,7 @@ def test_each_principal_has_its_own_error(sandbox: Sandbox, sts: LoopbackSts) ->
     assert found[minted]["AccountId"] == minted
 
 
-def test_an_account_is_minted_once_however_it_is_named(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """By its alias, its id and its ARN; blank lines and comments are none."""
+def test_account_named_three_ways_is_minted_once(sandbox: Sandbox, sts: LoopbackSts) -> None:
     named = ["# the payments", "", "payments-prod", "111122223333 # again", "arn:aws:iam::111122223333:root"]
     lines, _ = answers(sandbox, named)
 
@@ -85,8 +84,7 @@ def test_an_account_is_minted_once_however_it_is_named(sandbox: Sandbox, sts: Lo
     assert sts.count() == 1
 
 
-def test_forms(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """The envelope, the API's response, or what a query finds, beside the principal."""
+def test_output_options_shape_each_line(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sts.source_identity = "Alice"
     (envelope,), (answer,), (found,) = (
         answers(sandbox, ["payments-prod"], *options)[0]
@@ -98,8 +96,7 @@ def test_forms(sandbox: Sandbox, sts: LoopbackSts) -> None:
     assert found == {"TargetPrincipal": "payments-prod", "Result": "Alice"}
 
 
-def test_a_query_that_does_not_fit_is_an_error_in_its_line(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """It fits the sample and not this answer: every principal has its line all the same; exit 1."""
+def test_failing_query_is_an_error_in_each_line(sandbox: Sandbox, sts: LoopbackSts) -> None:
     query = "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
     lines, said = answers(sandbox, IDS[:3], "--query", query, status=1)
 
@@ -119,24 +116,21 @@ def test_a_query_that_does_not_fit_is_an_error_in_its_line(sandbox: Sandbox, sts
         (["111122223333"], ["--duration-seconds", "901"], "must be 0 to 900 seconds"),
     ],
 )
-def test_mistakes(
+def test_mistake_with_principals_exits_2_before_any_call(
     sandbox: Sandbox, sts: LoopbackSts, principals: list[str], options: list[str], said: str
 ) -> None:
-    """Exit 2, before anything is sent."""
     assert said in answers(sandbox, principals, *options, status=2)[1]
     assert sts.calls == []
 
 
-def test_a_source_that_fails_fails_for_all(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Exit 3, and nobody is asked three hundred times."""
+def test_missing_source_exits_3_before_any_call(sandbox: Sandbox, sts: LoopbackSts) -> None:
     lines, said = answers(sandbox, IDS, "--profile", "nobody", status=3)
 
     assert (lines, sts.calls) == ([], [])
     assert "source_profile 'nobody'" in said
 
 
-def test_a_reason_is_asked_for_once(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """What [defaults] asks of a profile it asks here; it goes into every line of the record."""
+def test_required_reason_is_recorded_for_each_principal(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sandbox.configure(PROFILES.replace("[defaults]", "[defaults]\nrequire_reason = true"))
 
     answers(sandbox, IDS[:3], status=5)
@@ -145,8 +139,7 @@ def test_a_reason_is_asked_for_once(sandbox: Sandbox, sts: LoopbackSts) -> None:
     assert [line["reason"] for line in sandbox.audit()] == ["ticket 4711"] * 3
 
 
-def test_an_interrupt_ends_it_cleanly(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """What is under way is finished and printed, nothing else is begun."""
+def test_interrupt_prints_all_that_was_minted(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sts.mode = faults.slow(0.3)
     process = sandbox.start(*LINE)
     process.stdin.write("".join(f"{each}\n" for each in IDS).encode())
@@ -163,8 +156,7 @@ def test_an_interrupt_ends_it_cleanly(sandbox: Sandbox, sts: LoopbackSts) -> Non
     assert len(lines) == len(sts.issued) < 300
 
 
-def test_a_reader_who_leaves_stops_it(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """`| head -1`: no more is minted than was under way."""
+def test_closed_stdout_stops_the_batch(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sts.mode = faults.slow(0.1)
     done = subprocess.run(
         f"seq 100000000000 100000000299 | credhelper {' '.join(LINE)} | head -1",

@@ -205,16 +205,14 @@ def _compare(machine: Sandbox, python: str, lines: list[list[str]]) -> None:
     assert different == []
 
 
-def test_as_version_2_of_the_aws_cli(machine: Sandbox) -> None:
-    """More than thirty command lines for AssumeRole: the same operation, parameters, signer and region."""
+def test_requests_equal_those_of_aws_cli_v2(machine: Sandbox) -> None:
     requirements.program("/usr/bin/aws")
     assert len(ROLES) > 30
 
     _compare(machine, "/usr/bin/python3", [["assume-role", *line] for line in ROLES])
 
 
-def test_as_version_1_of_the_aws_cli(machine: Sandbox) -> None:
-    """The same for what Debian's version 2 does not know yet: provided contexts, and all of AssumeRoot."""
+def test_requests_equal_those_of_aws_cli_v1(machine: Sandbox) -> None:
     requirements.program(str(V1))
 
     _compare(machine, str(V1), VERSION_1)

@@ -121,10 +121,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("name", "code", "message", "sentence", "hints"), CASES)
-def test_refusal(
+def test_refusal_names_what_is_not_allowed_who_asked_and_what_to_do(
     desk: Desk, sts: LoopbackSts, name: str, code: str, message: str, sentence: str, hints: tuple[str, ...]
 ) -> None:
-    """A refusal says in one sentence what is not allowed, and in two hints who asked and what to do."""
     sts.mode = faults.refuse(code, message.replace("{reason}", ""))
     error = failure(desk, name)
     assert sentence in error.sentence
@@ -147,7 +146,7 @@ SOURCES = [
 
 @pytest.mark.parametrize(("code", "message", "kind", "sentence"), SOURCES)
 @pytest.mark.parametrize("name", [ROOT, ROLE, SESSION])
-def test_what_any_call_may_meet(
+def test_bad_source_is_exit_3_and_a_failing_service_exit_6_for_every_call(
     desk: Desk,
     sts: LoopbackSts,
     name: str,
@@ -156,7 +155,6 @@ def test_what_any_call_may_meet(
     kind: type[CredhelperError],
     sentence: str,
 ) -> None:
-    """Of what any call may meet, a source that is no good is exit 3, and a service that fails exit 6."""
     sts.mode = faults.refuse(code, message, 400)
     error = failure(desk, name)
     assert sentence in error.sentence
@@ -166,8 +164,7 @@ def test_what_any_call_may_meet(
 # Refused by the loopback STS of itself
 
 
-def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
-    """A key that AWS no longer knows is exit 3 and names where it came from."""
+def test_deactivated_key_is_named_with_its_source(desk: Desk, sts: LoopbackSts) -> None:
     error = failure(desk, ROLE, access_key=AccessKey("AKIAGONE", "x"))
     assert (type(error), error.code) == (SourceError, "InvalidClientTokenId")
     assert error.sentence == (
@@ -175,8 +172,7 @@ def test_deactivated_key(desk: Desk, sts: LoopbackSts) -> None:
     )
 
 
-def test_wrong_secret(desk: Desk) -> None:
-    """A secret that does not belong to its key is exit 3."""
+def test_wrong_secret_is_a_source_error(desk: Desk) -> None:
     error = failure(desk, ROLE, access_key=AccessKey(SOURCE_KEY_ID, "x"))
     assert type(error) is SourceError
     assert "the secret access key of AWS profile 'org-admin' does not belong to its" in error.sentence
@@ -185,22 +181,21 @@ def test_wrong_secret(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("offset", "said"), [(3600, "it is 60 min behind AWS's"), (-3600, "it is 60 min ahead of AWS's")]
 )
-def test_wrong_clock(desk: Desk, sts: LoopbackSts, offset: float, said: str) -> None:
-    """A clock that is off is said to be, with how much and in which direction."""
+def test_wrong_clock_is_reported_with_size_and_direction(
+    desk: Desk, sts: LoopbackSts, offset: float, said: str
+) -> None:
     sts.clock_offset = offset
     assert failure(desk, ROLE).sentence == f"this machine's clock is wrong: {said}"
 
 
-def test_chained_for_more_than_an_hour(desk: Desk, sts: LoopbackSts) -> None:
-    """A role assumed by a role for more than an hour is refused with the key to change."""
+def test_chained_role_for_over_an_hour_names_the_setting(desk: Desk, sts: LoopbackSts) -> None:
     first = desk.mint(ROLE).credentials.access_key
     error = failure(desk, ROLE, access_key=first, duration_seconds=7200)
     assert "lasts at most 1 hour, and 7200 s were asked for" in error.sentence
     assert error.hints == ("set duration_seconds = 3600 in this profile",)
 
 
-def test_expired_session(desk: Desk, sts: LoopbackSts) -> None:
-    """A session that is over is exit 3."""
+def test_expired_source_session_is_reported(desk: Desk, sts: LoopbackSts) -> None:
     sts.script.append(faults.expires_in(120))
     first = desk.mint(ROLE).credentials.access_key
     sts.clock_offset = 130
@@ -208,14 +203,12 @@ def test_expired_session(desk: Desk, sts: LoopbackSts) -> None:
     assert "the source credentials have expired" in failure(desk, ROLE, access_key=first).sentence
 
 
-def test_wrong_code(desk: Desk, sts: LoopbackSts) -> None:
-    """An MFA code that is wrong, or was used already, is said."""
+def test_used_mfa_code_is_reported(desk: Desk, sts: LoopbackSts) -> None:
     desk.mint(SESSION, code="123456")
     assert "AWS did not accept the MFA code" in failure(desk, SESSION).sentence
 
 
-def test_expired_sso_login(desk: Desk, sts: LoopbackSts) -> None:
-    """Where the expired source is an SSO login, the hint is the command that renews it."""
+def test_expired_sso_source_names_the_login_command(desk: Desk, sts: LoopbackSts) -> None:
     desk.sandbox.aws_config(
         "[profile org-admin]\nsso_start_url = https://x/start\nsso_region = eu-west-1\n"
         "sso_account_id = 111122223333\nsso_role_name = Admin\n"
@@ -224,15 +217,13 @@ def test_expired_sso_login(desk: Desk, sts: LoopbackSts) -> None:
     assert failure(desk, ROLE).hints == ("run 'aws sso login --profile org-admin'",)
 
 
-def test_a_source_that_is_a_profile_of_ours(desk: Desk, sts: LoopbackSts) -> None:
-    """Where the source is a profile of ours, the sentence names that one."""
+def test_source_that_is_a_profile_is_named(desk: Desk, sts: LoopbackSts) -> None:
     sts.mode = faults.refuse("ExpiredToken", "expired")
     error = failure(desk, ROLE, source_profile="unlock-bucket")
     assert error.sentence == "the source credentials have expired: profile 'unlock-bucket'"
 
 
-def test_every_row_can_be_reached() -> None:
-    """No row of the table stands behind one that takes all it would match."""
+def test_no_row_of_the_table_hides_a_later_one() -> None:
     for number, row in enumerate(errors.TABLE):
         for earlier in errors.TABLE[:number]:
             hides = earlier.message == "" and earlier.code == row.code and set(row.apis) <= set(earlier.apis)
@@ -243,6 +234,5 @@ def test_every_row_can_be_reached() -> None:
     ("seconds", "spelt"),
     [(30, "30 s behind"), (-30, "30 s ahead of"), (7200, "120 min behind"), (-180, "3 min ahead of")],
 )
-def test_spell_skew(seconds: float, spelt: str) -> None:
-    """A skew is spelt in seconds or minutes, with its direction."""
+def test_skew_is_spelt_in_seconds_or_minutes(seconds: float, spelt: str) -> None:
     assert errors.spell_skew(seconds) == spelt

@@ -66,8 +66,7 @@ def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
     return found
 
 
-def test_assume_role(desk: Desk, moto: str) -> None:
-    """moto's session of a role is ours: account, ARN and life, and moto knows it again."""
+def test_moto_knows_the_role_session(desk: Desk, moto: str) -> None:
     credentials = desk.mint("developer").credentials
     arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk"
     assert (credentials.account_id, credentials.arn) == ("222233334444", arn)
@@ -75,15 +74,13 @@ def test_assume_role(desk: Desk, moto: str) -> None:
     assert identity(desk, moto, credentials)["Arn"] == arn
 
 
-def test_get_session_token(desk: Desk, moto: str) -> None:
-    """moto's session of a user is ours: the account and the life."""
+def test_moto_knows_the_user_session(desk: Desk, moto: str) -> None:
     credentials = desk.mint("mfa", code="123456").credentials
     assert credentials.account_id == "123456789012"
     assert 890 < credentials.expiration - time.time() <= 901
     assert identity(desk, moto, credentials)["Account"] == "123456789012"
 
 
-def test_through_the_program(sandbox: Sandbox, moto: str) -> None:
-    """The program's envelope is one that moto knows."""
+def test_moto_knows_the_programs_envelope(sandbox: Sandbox, moto: str) -> None:
     sandbox.configure(PROFILES, endpoint=moto)
     assert sandbox.get("developer")["AccountId"] == "222233334444"

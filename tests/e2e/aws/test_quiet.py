@@ -30,8 +30,9 @@ def say(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [f"{library}.room" for library in LIBRARIES])
-def test_nothing_below_info(shown: pytest.LogCaptureFixture, name: str) -> None:
-    """Of all the loggers of the AWS libraries; what they say elsewhere passes."""
+def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(
+    shown: pytest.LogCaptureFixture, name: str
+) -> None:
     logging.getLogger(name)
     quiet(lambda: say(name))()
     assert shown.messages == ["a step"]
@@ -39,9 +40,7 @@ def test_nothing_below_info(shown: pytest.LogCaptureFixture, name: str) -> None:
     assert shown.messages == ["a step", "an answer", "a step"]
 
 
-def test_of_a_function(shown: pytest.LogCaptureFixture) -> None:
-    """It takes and returns what it did."""
-
+def test_decorated_function_keeps_name_arguments_and_result(shown: pytest.LogCaptureFixture) -> None:
     @quiet
     def add(one: int, *, two: int) -> int:
         say("botocore.room")
@@ -51,9 +50,7 @@ def test_of_a_function(shown: pytest.LogCaptureFixture) -> None:
     assert shown.messages == ["a step"]
 
 
-def test_only_in_the_thread_that_is_ours(shown: pytest.LogCaptureFixture) -> None:
-    """Another thread logs as it likes meanwhile, and so do loggers that are not theirs."""
-
+def test_other_threads_and_loggers_are_not_affected(shown: pytest.LogCaptureFixture) -> None:
     def work() -> None:
         other = threading.Thread(target=say, args=("botocore.room",))
         other.start()
@@ -65,9 +62,9 @@ def test_only_in_the_thread_that_is_ours(shown: pytest.LogCaptureFixture) -> Non
     assert shown.messages == ["an answer", "a step", "a step", "an answer", "a step"]
 
 
-def test_however_it_ends(shown: pytest.LogCaptureFixture) -> None:
-    """A failure passes, one quiet call may be inside another, and no filter is put on twice."""
-
+def test_nested_or_failing_calls_restore_the_logging_and_add_one_filter(
+    shown: pytest.LogCaptureFixture,
+) -> None:
     def fail() -> None:
         quiet(lambda: say("botocore.room"))()
         say("botocore.room")

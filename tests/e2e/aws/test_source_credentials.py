@@ -62,8 +62,7 @@ def failure(desk: Desk, name: str = "p", seconds: float = 20) -> CredhelperError
 # Static keys
 
 
-def test_config_file_keys(desk: Desk) -> None:
-    """Static keys of the AWS config are a source."""
+def test_static_keys_of_the_config_are_a_source(desk: Desk) -> None:
     access_key = desk.source_key("developer")
     assert (access_key.access_key_id, access_key.secret_access_key, access_key.session_token) == (
         SOURCE_KEY_ID,
@@ -72,16 +71,14 @@ def test_config_file_keys(desk: Desk) -> None:
     )
 
 
-def test_credentials_file_wins(desk: Desk) -> None:
-    """Keys of the credentials file win over the config's, in the KEY as in what signs."""
+def test_keys_of_the_credentials_file_win_in_the_cache_key_too(desk: Desk) -> None:
     path = desk.sandbox.home / ".aws/credentials"
     path.write_text("[org-admin]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
     assert desk.source_key("developer").access_key_id == "AKIAOTHER"
     assert desk.call("developer").source.identity == "key:AKIAOTHER"
 
 
-def test_nothing_found(desk: Desk) -> None:
-    """An AWS profile without credentials is exit 3 that names it."""
+def test_profile_without_credentials_is_named(desk: Desk) -> None:
     desk.setenv(AWS_EC2_METADATA_DISABLED="true")
     desk.sandbox.aws_config("[profile org-admin]\nregion = eu-west-1\n")
     assert failure(desk, "developer").sentence == "no credentials found in AWS profile 'org-admin'"
@@ -111,8 +108,9 @@ sso_start_url = https://corp.awsapps.com/start
     ("profile", "cached"), [("corp-admin", "corp"), ("legacy", "https://corp.awsapps.com/start")]
 )
 @pytest.mark.parametrize("token", ["absent", "expired", "broken"])
-def test_sso_login_is_over(desk: Desk, profile: str, cached: str, token: str) -> None:
-    """An SSO login that has expired or was never made is exit 3 with the command that renews it."""
+def test_missing_or_expired_sso_login_names_the_command_that_renews_it(
+    desk: Desk, profile: str, cached: str, token: str
+) -> None:
     desk.sandbox.aws_config(SSO)
     desk.sandbox.configure(f'[profiles.p]\nsource_profile = "{profile}"\n{ROLE}')
     cache = desk.sandbox.home / ".aws/sso/cache"
@@ -134,8 +132,7 @@ def test_sso_login_is_over(desk: Desk, profile: str, cached: str, token: str) ->
     assert error.hints == (f"run 'aws sso login --profile {profile}'",)
 
 
-def test_sso_through_the_program(sandbox: Sandbox) -> None:
-    """The program ends with status 3 and names the command, with no token cache at all."""
+def test_missing_sso_login_ends_the_program_with_status_3(sandbox: Sandbox) -> None:
     sandbox.aws_config(SSO)
     sandbox.configure(f'[profiles.p]\nsource_profile = "corp-admin"\n{ROLE}')
     stderr = sandbox.refuses(3, "get", "p")
@@ -145,8 +142,7 @@ def test_sso_through_the_program(sandbox: Sandbox) -> None:
 # credential_process
 
 
-def test_credential_process(desk: Desk, sts: LoopbackSts) -> None:
-    """A credential process is a source, started with the chain so far in its environment."""
+def test_credential_process_gets_the_chain_in_its_environment(desk: Desk, sts: LoopbackSts) -> None:
     seen = desk.sandbox.home / "seen"
     process(desk, f"echo $CREDHELPER_CHAIN > {seen}; echo '{json.dumps(ANSWER)}'")
     assert desk.source_key("p").access_key_id == "AKIAPROCESS"
@@ -165,14 +161,15 @@ def test_credential_process(desk: Desk, sts: LoopbackSts) -> None:
         ("true", "did not print valid JSON"),
         ('echo \'{"Version": 2, "SecretAccessKey": "MARKERSECRET"}\'', "Unsupported version '2'"),
         ('echo \'{"Version": 1, "SecretAccessKey": "MARKERSECRET"}\'', "Missing required key in response"),
-        ("echo MARKERSECRET; exit 7", "its credential_process: it said nothing"),
+        ("echo MARKERSECRET; exit 7", "its credential_process: no message"),
         ("echo MARKERSECRET; printf '\\377' >&2; exit 7", "its credential_process ended with status 7"),
         ("printf 'no \\033[31mtoken\\r\\nsecond line' >&2; exit 1", "no "),
         ("kill -9 $$", "AWS profile 'x': "),
     ],
 )
-def test_credential_process_that_fails(desk: Desk, shell: str, said: str) -> None:
-    """A credential process that fails is one sentence that names it and quotes no answer of it."""
+def test_failure_of_a_credential_process_is_one_sentence_without_its_output(
+    desk: Desk, shell: str, said: str
+) -> None:
     process(desk, shell)
     error = failure(desk)
     assert type(error) is SourceError
@@ -180,29 +177,27 @@ def test_credential_process_that_fails(desk: Desk, shell: str, said: str) -> Non
     assert said.removeprefix("its credential_process: ") in error.sentence
 
 
-def test_expired_answer(desk: Desk) -> None:
-    """A credential process that answers with expired credentials is said to."""
+def test_expired_answer_of_a_credential_process_is_reported(desk: Desk) -> None:
     process(desk, f"echo '{json.dumps({**ANSWER, 'Expiration': '2020-01-01T00:00:00Z'})}'")
     assert failure(desk).sentence == "AWS profile 'x': its credentials have expired already"
 
 
-def test_control_characters_through_the_program(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Control characters that a credential process wrote to stderr reach nobody's terminal."""
+def test_control_characters_of_a_credential_process_reach_no_terminal(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
     process(Desk(sandbox, monkeypatch), "printf '\\033[31mred \\342\\200\\250 x\\nsecond' >&2; exit 1")
     stderr = sandbox.refuses(3, "get", "p")  # which checks that it is printable ASCII
     assert "red" in stderr
     assert "second" not in stderr
 
 
-def test_missing_program(desk: Desk) -> None:
-    """A credential process that does not exist is named."""
+def test_missing_credential_process_is_named(desk: Desk) -> None:
     desk.sandbox.aws_config("[profile x]\ncredential_process = no-such-program --flag\n")
     desk.sandbox.configure(PROCESS)
     assert failure(desk).sentence == "credential_process: there is no program 'no-such-program'"
 
 
-def test_absolute_path(desk: Desk, tmp_path: Path) -> None:
-    """A program is started by its absolute path, also where PATH is relative."""
+def test_credential_process_is_started_by_its_absolute_path(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin/mine"
     script.write_text(f"#!/bin/sh\necho '{json.dumps(ANSWER)}'\n")
@@ -235,10 +230,9 @@ def test_absolute_path(desk: Desk, tmp_path: Path) -> None:
         ("noise\ncredhelper: error: no such thing\n", 99, SourceError, ()),
     ],
 )
-def test_relay(
+def test_error_of_a_nested_credhelper_keeps_its_hints_and_status(
     desk: Desk, stderr: str, status: int, kind: type[CredhelperError], hints: tuple[str, ...]
 ) -> None:
-    """What a credhelper further down said is said again, with its hints and its exit status."""
     process(desk, f"printf %s {shlex.quote(stderr)} >&2; exit {status}")
     error = failure(desk)
     assert (type(error), error.sentence, error.hints) == (kind, "no such thing", hints)
@@ -264,8 +258,7 @@ time.sleep(60)
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", ["shell", "nested", "thread"])
-def test_a_process_that_hangs(desk: Desk, kind: str) -> None:
-    """At the deadline a credential process is killed, with all that it has started, from any thread."""
+def test_hanging_process_and_its_children_are_killed_at_the_deadline(desk: Desk, kind: str) -> None:
     marker = f"60.{os.getpid()}{kind.encode().hex()[:4].translate(str.maketrans('abcdef', '123456'))}"
     shells = {
         "shell": f"sleep {marker} & sleep {marker}; sleep {marker}",
@@ -292,8 +285,7 @@ def test_a_process_that_hangs(desk: Desk, kind: str) -> None:
     assert marked(marker) == []
 
 
-def test_the_callers_deadline(desk: Desk) -> None:
-    """A caller with less time than a source may have gets its answer within its own."""
+def test_shorter_deadline_of_the_caller_counts(desk: Desk) -> None:
     process(desk, "exec sleep 30")
     assert "within 1 s" in failure(desk, seconds=0.6).sentence
 
@@ -301,8 +293,7 @@ def test_the_callers_deadline(desk: Desk) -> None:
 # Web identity
 
 
-def test_web_identity(desk: Desk, sts: LoopbackSts) -> None:
-    """Web identity is botocore's: it asks STS itself, by the regional endpoint, and we say what STS said."""
+def test_web_identity_is_left_to_botocore_at_the_regional_endpoint(desk: Desk, sts: LoopbackSts) -> None:
     token = desk.sandbox.home / "token"
     token.write_text("MARKERSECRET")
     desk.sandbox.aws_config(
@@ -321,8 +312,7 @@ def test_web_identity(desk: Desk, sts: LoopbackSts) -> None:
 # Environment, container, instance
 
 
-def test_environment(desk: Desk) -> None:
-    """credential_source Environment takes the keys of the environment."""
+def test_environment_source_takes_keys_of_the_environment(desk: Desk) -> None:
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "Environment"\n{ROLE}')
     desk.setenv(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="x", AWS_SESSION_TOKEN="t")
     access_key = desk.source_key("p")
@@ -369,8 +359,7 @@ def answer(key_id: str) -> dict[str, str]:
     }
 
 
-def test_container(desk: Desk) -> None:
-    """credential_source EcsContainer asks the container's endpoint."""
+def test_container_source_asks_the_container_endpoint(desk: Desk) -> None:
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "EcsContainer"\n{ROLE}')
     with metadata({"/task": answer("ASIATASK")}) as url:
         desk.setenv(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/task")
@@ -378,8 +367,7 @@ def test_container(desk: Desk) -> None:
     assert "credential_source 'EcsContainer'" in failure(desk).sentence
 
 
-def test_instance(desk: Desk) -> None:
-    """credential_source Ec2InstanceMetadata asks the instance's metadata."""
+def test_instance_source_asks_the_metadata_endpoint(desk: Desk) -> None:
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "Ec2InstanceMetadata"\n{ROLE}')
     place = "/latest/meta-data/iam/security-credentials/"
     with metadata({"/latest/api/token": "token", place: "role", f"{place}role": answer("ASIAROLE")}) as url:
@@ -393,7 +381,6 @@ def test_instance(desk: Desk) -> None:
 
 
 def test_default_chain_ignores_the_profile_variables(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Without a source AWS_PROFILE and AWS_DEFAULT_PROFILE are ignored, though they name the very profile."""
     sandbox.configure(f"[profiles.p]\n{ROLE}")
     sandbox.aws_config(
         "[profile p]\ncredential_process = credhelper get p\n"
@@ -404,8 +391,7 @@ def test_default_chain_ignores_the_profile_variables(sandbox: Sandbox, sts: Loop
     assert [call.access_key_id for call in sts.calls] == [SOURCE_KEY_ID]
 
 
-def test_missing_sources_through_the_program(sandbox: Sandbox) -> None:
-    """A source profile or saved key that is not there ends with 3, an AWS role without a source with 2."""
+def test_missing_source_profile_key_or_role_source_ends_the_program(sandbox: Sandbox) -> None:
     sandbox.configure(
         f'[profiles.a]\nsource_profile = "org-admim"\n{ROLE}[profiles.b]\nsource_key = "k"\n{ROLE}'
         f'[profiles.c]\nsource_profile = "role"\n{ROLE}'
@@ -417,8 +403,7 @@ def test_missing_sources_through_the_program(sandbox: Sandbox) -> None:
     assert "has 'role_arn' but no source" in sandbox.refuses(2, "get", "c")
 
 
-def test_chain_of_calls(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Each call of a chain is signed with what the call below it minted."""
+def test_each_call_of_a_chain_is_signed_by_the_session_below(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sandbox.configure(
         f'[profiles.low]\nsource_profile = "role"\n{ROLE}[profiles.p]\nsource_profile = "low"\n'
         'task_policy_arn = "S3UnlockBucketPolicy"\ntarget_principal = "111122223333"\nregion = "eu-west-1"\n'

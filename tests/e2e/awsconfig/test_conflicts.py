@@ -31,137 +31,139 @@ def found_beside(config: str, credentials: str = "", **environ: str) -> list[str
     return [each.sentence for each in found]
 
 
-class TestNeighbours:
-    """What would win over us; what is said of botocore is tried with botocore."""
+@pytest.fixture
+def process(tmp_path: Path) -> str:
+    """A profile p that runs a program."""
+    return PROCESS.format(script(tmp_path / "process", f"echo '{json.dumps(ENVELOPE)}'"))
 
-    @pytest.fixture
-    def process(self, tmp_path: Path) -> str:
-        """A profile p that runs a program."""
-        return PROCESS.format(script(tmp_path / "process", f"echo '{json.dumps(ENVELOPE)}'"))
 
-    @pytest.fixture
-    def wins(self, config: Path) -> Callable[..., object]:
-        """What botocore takes, of two files and an environment; an error where it takes nothing."""
+@pytest.fixture
+def wins(config: Path) -> Callable[..., object]:
+    """What botocore takes, of two files and an environment; an error where it takes nothing."""
 
-        def wins(text: str, credentials: str = "", *, named: bool = True) -> object:
-            config.write_text(text)
-            config.with_name("credentials").write_text(credentials)
-            try:
-                return resolved(config, "p", named=named)
-            except BotoCoreError as error:
-                return type(error).__name__
+    def wins(text: str, credentials: str = "", *, named: bool = True) -> object:
+        config.write_text(text)
+        config.with_name("credentials").write_text(credentials)
+        try:
+            return resolved(config, "p", named=named)
+        except BotoCoreError as error:
+            return type(error).__name__
 
-        return wins
+    return wins
 
-    def test_none(self, process: str, wins: Callable[..., object]) -> None:
-        """A profile with nothing but our command, a region and the like has no rival in it or elsewhere."""
-        text = f"{process}region = eu-west-1\noutput = json\n# role_arn = x\n[profile q]\nrole_arn = x\n[r]\n"
-        assert wins(text, "[q]\naws_access_key_id = x\n") == ("custom-process", "AKIAPROCESS")
-        assert found_beside(text, "[q]\naws_access_key_id = x\n") == []
 
-    def test_static_keys(self, process: str, wins: Callable[..., object]) -> None:
-        """Static keys win in every SDK from the credentials file, and in most from the config file."""
-        key, keys = (
-            "'aws_access_key_id' of profile 'p'",
-            "aws_access_key_id = AKIASTATIC\naws_secret_access_key = x\n",
-        )
-        assert wins(process, f"[p]\n{keys}") == ("shared-credentials-file", "AKIASTATIC")
-        assert found_beside(process, f"[p]\n{keys}") == [
-            f"'~/.aws/credentials' line 2: {key} wins over credhelper in every SDK"
-        ]
-        assert wins(process + keys) == ("custom-process", "AKIAPROCESS")
-        assert found_beside(process + keys) == [
-            f"'~/.aws/config' line 3: {key} wins over credhelper in most SDKs, not in boto3 and the AWS CLI"
-        ]
+def test_plain_profile_has_no_conflict(process: str, wins: Callable[..., object]) -> None:
+    text = f"{process}region = eu-west-1\noutput = json\n# role_arn = x\n[profile q]\nrole_arn = x\n[r]\n"
+    assert wins(text, "[q]\naws_access_key_id = x\n") == ("custom-process", "AKIAPROCESS")
+    assert found_beside(text, "[q]\naws_access_key_id = x\n") == []
 
-    def test_another_process(self, tmp_path: Path, process: str, wins: Callable[..., object]) -> None:
-        """A command in the credentials file wins over the one in the config file."""
-        other = script(tmp_path / "other", f"echo '{json.dumps({**ENVELOPE, 'AccessKeyId': 'AKIAOTHER'})}'")
-        credentials = f"[p]\nCredential_Process : {other}\n"
-        assert wins(process, credentials) == ("custom-process", "AKIAOTHER")
-        (said,) = found_beside(process, credentials)
-        assert said.startswith("'~/.aws/credentials' line 2: 'credential_process' of profile 'p' wins")
 
-    @pytest.mark.parametrize(
-        ("keys", "outcome", "said"),
-        [
-            (
-                "role_arn = arn:aws:iam::1:role/x",
-                "PartialCredentialsError",
-                "'role_arn' of profile 'p' is used",
-            ),
-            (
-                "role_arn = arn:aws:iam::1:role/x\nsource_profile = p",
-                "InfiniteLoopConfigError",
-                "'role_arn' of profile 'p' is used instead of credhelper by some SDKs, and makes others fail",
-            ),
-            (
-                "web_identity_token_file = /x\nrole_arn = arn:aws:iam::1:role/x",
-                ("assume-role-with-web-identity", None),
-                "'web_identity_token_file' of profile 'p' wins over credhelper in every SDK",
-            ),
-            (
-                "sso_account_id = 111122223333\nsso_role_name = x\nsso_region = eu-west-1\nsso_start_url = https://x",
-                ("sso", None),
-                "'sso_account_id' of profile 'p' wins over credhelper in boto3, the AWS CLI and others",
-            ),
-            (
-                "login_session = arn:aws:iam::111122223333:user/x\nregion = eu-west-1",
-                None,  # an error that depends on what is installed
-                "'login_session' of profile 'p' wins over credhelper in boto3 and the AWS CLI",
-            ),
-        ],
+def test_static_keys_win_from_the_credentials_file_and_in_most_sdks_from_the_config(
+    process: str, wins: Callable[..., object]
+) -> None:
+    key, keys = (
+        "'aws_access_key_id' of profile 'p'",
+        "aws_access_key_id = AKIASTATIC\naws_secret_access_key = x\n",
     )
-    @pytest.mark.parametrize("place", ["config", "credentials"])
-    def test_other_sources(
-        self, process: str, wins: Callable[..., object], place: str, keys: str, outcome: object, said: str
-    ) -> None:
-        """A role, SSO, a login or a web identity beside our command is used instead of it, or breaks it."""
-        files = (process + keys, "") if place == "config" else (process, f"[p]\n{keys}\n")
-        assert wins(*files) != ("custom-process", "AKIAPROCESS")
-        assert outcome in (None, wins(*files))
-        found = found_beside(*files)
-        assert any(f"line {3 if place == 'config' else 2}: {said}" in each for each in found), found
+    assert wins(process, f"[p]\n{keys}") == ("shared-credentials-file", "AKIASTATIC")
+    assert found_beside(process, f"[p]\n{keys}") == [
+        f"'~/.aws/credentials' line 2: {key} wins over credhelper in every SDK"
+    ]
+    assert wins(process + keys) == ("custom-process", "AKIAPROCESS")
+    assert found_beside(process + keys) == [
+        f"'~/.aws/config' line 3: {key} wins over credhelper in most SDKs, not in boto3 and the AWS CLI"
+    ]
 
-    def test_environment(
-        self, process: str, wins: Callable[..., object], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Keys in the environment win where AWS_PROFILE names the profile, and not where --profile does."""
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-            monkeypatch.setenv(name, "AKIAENV")
-        assert wins(process, named=False) == ("env", "AKIAENV")
-        assert wins(process) == ("custom-process", "AKIAPROCESS")
-        (said,) = found_beside(process, AWS_ACCESS_KEY_ID="AKIAENV", AWS_WEB_IDENTITY_TOKEN_FILE="")
-        where = "in most SDKs where AWS_PROFILE names the profile"
-        assert said == f"AWS_ACCESS_KEY_ID is set, and wins over credhelper {where}"
 
-    def test_web_identity_in_the_environment(
-        self, process: str, wins: Callable[..., object], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """So does a web identity."""
-        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/x")
-        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")
-        assert wins(process, named=False) == ("assume-role-with-web-identity", None)
-        (said,) = found_beside(process, AWS_WEB_IDENTITY_TOKEN_FILE="/x")
-        assert said.startswith("AWS_WEB_IDENTITY_TOKEN_FILE is set")
+def test_command_of_the_credentials_file_wins(
+    tmp_path: Path, process: str, wins: Callable[..., object]
+) -> None:
+    other = script(tmp_path / "other", f"echo '{json.dumps({**ENVELOPE, 'AccessKeyId': 'AKIAOTHER'})}'")
+    credentials = f"[p]\nCredential_Process : {other}\n"
+    assert wins(process, credentials) == ("custom-process", "AKIAOTHER")
+    (said,) = found_beside(process, credentials)
+    assert said.startswith("'~/.aws/credentials' line 2: 'credential_process' of profile 'p' wins")
 
-    def test_section_without_profile(self, process: str) -> None:
-        """A section without 'profile' before its name is what older SDKs take."""
-        assert found_beside(process + "[p]\nregion = x\n") == [
-            "'~/.aws/config' line 3: [p] without 'profile' wins over credhelper in older SDKs, such as Go v1"
-        ]
 
-    def test_equals_sign(self) -> None:
-        """A name with a '=' is one that some SDKs do not find."""
-        (found,) = conflicts.find_conflicts(IniFile("", b""), CREDENTIALS, {"a=b"}, {})
-        assert (
-            found.sentence
-            == "the SDKs for JavaScript, Rust and C++ do not find profile 'a=b': its name has a '='"
-        )
+@pytest.mark.parametrize(
+    ("keys", "outcome", "said"),
+    [
+        (
+            "role_arn = arn:aws:iam::1:role/x",
+            "PartialCredentialsError",
+            "'role_arn' of profile 'p' is used",
+        ),
+        (
+            "role_arn = arn:aws:iam::1:role/x\nsource_profile = p",
+            "InfiniteLoopConfigError",
+            "'role_arn' of profile 'p' is used instead of credhelper by some SDKs, and makes others fail",
+        ),
+        (
+            "web_identity_token_file = /x\nrole_arn = arn:aws:iam::1:role/x",
+            ("assume-role-with-web-identity", None),
+            "'web_identity_token_file' of profile 'p' wins over credhelper in every SDK",
+        ),
+        (
+            "sso_account_id = 111122223333\nsso_role_name = x\nsso_region = eu-west-1\nsso_start_url = https://x",
+            ("sso", None),
+            "'sso_account_id' of profile 'p' wins over credhelper in boto3, the AWS CLI and others",
+        ),
+        (
+            "login_session = arn:aws:iam::111122223333:user/x\nregion = eu-west-1",
+            None,  # an error that depends on what is installed
+            "'login_session' of profile 'p' wins over credhelper in boto3 and the AWS CLI",
+        ),
+    ],
+)
+@pytest.mark.parametrize("place", ["config", "credentials"])
+def test_role_sso_login_or_web_identity_is_a_conflict(
+    process: str, wins: Callable[..., object], place: str, keys: str, outcome: object, said: str
+) -> None:
+    files = (process + keys, "") if place == "config" else (process, f"[p]\n{keys}\n")
+    assert wins(*files) != ("custom-process", "AKIAPROCESS")
+    assert outcome in (None, wins(*files))
+    found = found_beside(*files)
+    assert any(f"line {3 if place == 'config' else 2}: {said}" in each for each in found), found
 
-    def test_no_value(self) -> None:
-        """No sentence quotes a value: some are secret."""
-        keys = "aws_access_key_id = SECRET\naws_secret_access_key = SECRET\nrole_arn = SECRET\n"
-        found = found_beside(PROCESS.format("SECRET") + keys, f"[p]\n{keys}", AWS_ACCESS_KEY_ID="SECRET")
-        assert len(found) == 5
-        assert "SECRET" not in "".join(found)
+
+def test_keys_in_the_environment_win_if_aws_profile_names_the_profile(
+    process: str, wins: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "AKIAENV")
+    assert wins(process, named=False) == ("env", "AKIAENV")
+    assert wins(process) == ("custom-process", "AKIAPROCESS")
+    (said,) = found_beside(process, AWS_ACCESS_KEY_ID="AKIAENV", AWS_WEB_IDENTITY_TOKEN_FILE="")
+    where = "in most SDKs where AWS_PROFILE names the profile"
+    assert said == f"AWS_ACCESS_KEY_ID is set, and wins over credhelper {where}"
+
+
+def test_web_identity_in_the_environment_wins(
+    process: str, wins: Callable[..., object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/x")
+    monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")
+    assert wins(process, named=False) == ("assume-role-with-web-identity", None)
+    (said,) = found_beside(process, AWS_WEB_IDENTITY_TOKEN_FILE="/x")
+    assert said.startswith("AWS_WEB_IDENTITY_TOKEN_FILE is set")
+
+
+def test_section_without_profile_wins_in_older_sdks(process: str) -> None:
+    assert found_beside(process + "[p]\nregion = x\n") == [
+        "'~/.aws/config' line 3: [p] without 'profile' wins over credhelper in older SDKs, such as Go v1"
+    ]
+
+
+def test_name_with_an_equals_sign_is_a_conflict() -> None:
+    (found,) = conflicts.find_conflicts(IniFile("", b""), CREDENTIALS, {"a=b"}, {})
+    assert (
+        found.sentence
+        == "the SDKs for JavaScript, Rust and C++ do not find profile 'a=b': its name has a '='"
+    )
+
+
+def test_no_sentence_quotes_a_value() -> None:
+    keys = "aws_access_key_id = SECRET\naws_secret_access_key = SECRET\nrole_arn = SECRET\n"
+    found = found_beside(PROCESS.format("SECRET") + keys, f"[p]\n{keys}", AWS_ACCESS_KEY_ID="SECRET")
+    assert len(found) == 5
+    assert "SECRET" not in "".join(found)

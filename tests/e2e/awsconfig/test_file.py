@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_kill(config: Path) -> None:
-    """Killed just before the rename, the file is as it was."""
+def test_file_is_unchanged_when_killed_before_the_rename(config: Path) -> None:
     write(config, b"[default]\n")
     config.chmod(0o600)
     code = (
@@ -36,8 +35,7 @@ def test_kill(config: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_aws_configure(config: Path, profile: str) -> None:
-    """What `aws configure set` adds to a profile of ours, even below END, belongs to the block."""
+def test_keys_that_aws_configure_adds_below_the_block_belong_to_it(config: Path, profile: str) -> None:
     above = b"[profile a]\nregion = eu-west-1\n"
     ours = block.with_block(IniFile("config", above), ENTRIES)
     write(config, ours)

@@ -34,10 +34,9 @@ def _check_aftermath(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("step", crashing.STEPS)
-def test_a_crash_at_any_step_costs_at_most_one_mint(
+def test_kill_before_or_after_any_step_costs_at_most_one_more_mint(
     sandbox: Sandbox, sts: LoopbackSts, secret_service, step: str
 ) -> None:
-    """Killed before or after the step on a cold cache: the next call works, and the one after is a hit."""
     sandbox.state.mkdir(mode=0o700, parents=True)
     for when, profile in (("before", "a"), ("after", "b")):
         sandbox.configure(PROFILES.replace("role/Developer", f"role/{profile}"))
@@ -51,8 +50,7 @@ def test_a_crash_at_any_step_costs_at_most_one_mint(
         _check_aftermath(sandbox)
 
 
-def test_an_older_session_survives_a_crash_of_its_refresh(sandbox, sts, secret_service) -> None:
-    """Killed while minting anew: what was cached is still there and still serves."""
+def test_kill_during_a_refresh_keeps_the_cached_session(sandbox, sts, secret_service) -> None:
     cached = sandbox.get("developer")
     for when, step in (
         ("before", "credhelper.cache.keyring:OsKeyring.set"),
@@ -64,8 +62,9 @@ def test_an_older_session_survives_a_crash_of_its_refresh(sandbox, sts, secret_s
         assert sandbox.get("developer") == cached
 
 
-def test_kills_at_random_moments_lose_nothing(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-    """Thirty kills within the first 600 ms of cold calls, three after each other."""
+def test_kills_at_random_moments_cost_at_most_one_mint_each(
+    sandbox: Sandbox, sts: LoopbackSts, secret_service
+) -> None:
     sandbox.state.mkdir(mode=0o700, parents=True)
     moments = random.Random(4711)
     for number in range(10):
@@ -82,8 +81,7 @@ def test_kills_at_random_moments_lose_nothing(sandbox: Sandbox, sts: LoopbackSts
         _check_aftermath(sandbox)
 
 
-def test_a_killed_minter_hands_over_to_the_next(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-    """The lock of a dead process is free at once: those who wait mint once more between them."""
+def test_kill_of_the_minter_lets_one_waiter_mint(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
     import sts_faults as faults
 
     sts.script.append(faults.slow(5))

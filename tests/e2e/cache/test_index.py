@@ -28,8 +28,7 @@ for number in range(20):
 """
 
 
-def test_no_update_is_lost(tmp_path: Path) -> None:
-    """Eight processes that add and strike out at once leave exactly what they did not strike out."""
+def test_eight_processes_that_add_and_remove_lose_no_update(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir(mode=0o700)
     arguments = [str(tmp_path / "items.jsonl"), str(tmp_path / "run")]
     processes = [subprocess.Popen([sys.executable, "-c", ADDER, *arguments, str(who)]) for who in range(8)]

@@ -72,8 +72,9 @@ def holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestHold:
-    def test_processes_exclude_each_other(self, directory: Path, tmp_path: Path) -> None:
-        """Four processes that count in one file under the lock lose no number."""
+    def test_four_processes_that_count_under_the_lock_lose_no_number(
+        self, directory: Path, tmp_path: Path
+    ) -> None:
         counter = tmp_path / "counter"
         counter.write_text("0")
         command = [sys.executable, "-c", COUNT, str(directory), str(counter)]
@@ -81,28 +82,24 @@ class TestHold:
         assert [process.wait(60) for process in processes] == [0] * 4
         assert counter.read_text() == "100"
 
-    def test_free_again(self, locks: Locks, directory: Path) -> None:
-        """A released lock can be had again at once; its file stays, and only the user can open it."""
+    def test_released_lock_is_free_and_its_file_private(self, locks: Locks, directory: Path) -> None:
         for _ in range(2):
             with locks.hold("K", 0) as held:
                 assert held
         assert [path.name for path in directory.iterdir()] == ["K.lock"]
         assert (directory / "K.lock").stat().st_mode & 0o777 == 0o600
 
-    def test_released_by_an_error(self, locks: Locks) -> None:
-        """A holder that ends with an error lets go."""
+    def test_error_in_the_block_releases_the_lock(self, locks: Locks) -> None:
         with pytest.raises(RefusedError), locks.hold("K", 0):
             raise RefusedError("no")
         with locks.hold("K", 0) as held:
             assert held
 
-    def test_another_key(self, locks: Locks, directory: Path) -> None:
-        """The lock of one key does not keep anybody from another's."""
+    def test_lock_of_another_key_is_free(self, locks: Locks, directory: Path) -> None:
         with holder(directory), locks.hold("L", 0) as held:
             assert held
 
-    def test_a_killed_holder(self, locks: Locks, directory: Path) -> None:
-        """kill -9 frees the lock at once."""
+    def test_kill_of_the_holder_frees_the_lock_at_once(self, locks: Locks, directory: Path) -> None:
         with holder(directory) as process:
             process.kill()
             started = time.monotonic()
@@ -111,10 +108,9 @@ class TestHold:
             assert time.monotonic() - started < 2
 
     @pytest.mark.parametrize("number", [None, signal.SIGSTOP])
-    def test_a_holder_that_does_not_let_go(
+    def test_waiter_gives_up_in_time_and_logs_it(
         self, locks: Locks, directory: Path, tmp_path: Path, number: signal.Signals | None
     ) -> None:
-        """A waiter gives up when its time is over, goes on without the lock, and the log says so."""
         with holder(directory) as process:
             if number is not None:
                 process.send_signal(number)
@@ -124,8 +120,9 @@ class TestHold:
             assert 0.4 < time.monotonic() - started < 2
         assert "gave up waiting for the lock of K" in (tmp_path / "log").read_text()
 
-    def test_a_link_in_place_of_the_lock(self, locks: Locks, directory: Path, tmp_path: Path) -> None:
-        """A link there is not followed: its victim keeps its content, and the caller goes on without."""
+    def test_link_in_place_of_the_lock_is_not_followed(
+        self, locks: Locks, directory: Path, tmp_path: Path
+    ) -> None:
         victim = tmp_path / "victim"
         victim.write_text("precious")
         (directory / "K.lock").symlink_to(victim)
@@ -134,8 +131,7 @@ class TestHold:
         assert victim.read_text() == "precious"
         assert "no lock for K: " in (tmp_path / "log").read_text()
 
-    def test_no_directory(self, tmp_path: Path) -> None:
-        """Where there is no runtime directory, nothing is locked and nothing remembered."""
+    def test_without_a_directory_nothing_is_locked_or_kept(self, tmp_path: Path) -> None:
         locks = Locks(None, Log(str(tmp_path / "log")))
         with locks.hold("K", 1) as held:
             assert not held
@@ -155,8 +151,9 @@ class TestFailures:
             CredhelperError(""),
         ],
     )
-    def test_remembered(self, locks: Locks, directory: Path, error: CredhelperError) -> None:
-        """A failure comes back with its exit status, sentence, hints, code and time."""
+    def test_failure_comes_back_with_all_its_fields(
+        self, locks: Locks, directory: Path, error: CredhelperError
+    ) -> None:
         before = expiry.read_clocks()
         locks.remember("K", error)
         failure = locks.last_failure("K")
@@ -171,8 +168,7 @@ class TestFailures:
         assert 0 <= expiry.since(before, failure.at) < 5
         assert (directory / "K.failed").stat().st_mode & 0o777 == 0o600
 
-    def test_forgotten(self, locks: Locks) -> None:
-        """After a mint there is no failure; forgetting none is fine."""
+    def test_forget_drops_the_failure(self, locks: Locks) -> None:
         locks.remember("K", RefusedError("a long sentence that the next one is shorter than"))
         locks.remember("K", RefusedError("no"))
         failure = locks.last_failure("K")
@@ -203,14 +199,14 @@ class TestFailures:
             json.dumps([4, "no", [], None, 1.0, 2.0, None]),
         ],
     )
-    def test_unreadable(self, locks: Locks, directory: Path, content: str) -> None:
-        """A file that does not hold a failure is none."""
+    def test_unreadable_file_is_no_failure(self, locks: Locks, directory: Path, content: str) -> None:
         (directory / "K.failed").write_text(content, encoding="utf-8")
         assert locks.last_failure("K") is None
 
     @pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
-    def test_no_file_there(self, locks: Locks, directory: Path, tmp_path: Path, kind: str) -> None:
-        """A FIFO or a link there makes way and harms nobody; where a directory is, nothing is kept."""
+    def test_fifo_or_link_is_replaced_and_a_directory_kept(
+        self, locks: Locks, directory: Path, tmp_path: Path, kind: str
+    ) -> None:
         victim, path = tmp_path / "victim", directory / "K.failed"
         victim.write_text("precious")
         if kind == "fifo":
@@ -224,8 +220,7 @@ class TestFailures:
         assert victim.read_text() == "precious"
         assert [each.name for each in directory.iterdir()] == ["K.failed"]
 
-    def test_a_failure_without_a_boot_clock(self, locks: Locks, directory: Path) -> None:
-        """A system that has only a wall clock remembers failures too."""
+    def test_failure_without_a_boot_clock_is_read(self, locks: Locks, directory: Path) -> None:
         (directory / "K.failed").write_text(json.dumps(["RefusedError", "no", [], None, 5.0, None, ""]))
         failure = locks.last_failure("K")
         assert failure is not None

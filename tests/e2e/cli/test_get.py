@@ -357,7 +357,7 @@ def test_chain_of_1500_profiles_is_refused(sandbox: Sandbox, sts: LoopbackSts) -
     )
     sandbox.configure(hops + f'[profiles.p1500]\nrole_arn = "{ROLE}"\nsource_profile = "org-admin"\n')
 
-    assert "rests on a chain of more than 64" in sandbox.refuses(2, "get", "p0")
+    assert "depends on a chain of more than 64" in sandbox.refuses(2, "get", "p0")
     assert sts.count() == 0
 
 

@@ -103,6 +103,14 @@ def test_help_says_what_clear_and_log_cannot_do(verb: str) -> None:
     assert _help(verb).startswith(f"Usage: credhelper {verb}")
 
 
+SAME_CALL = PROFILES[PROFILES.index("[profiles.dev") :].replace("developer", "dev2")
+WITH_TARGET = """\
+[profiles.fixed]
+target_principal = "payments-prod"
+task_policy_arn = "IAMAuditRootUserCredentials"
+"""
+
+
 class TestClear:
     """`credhelper clear`."""
 
@@ -137,40 +145,30 @@ class TestClear:
         sandbox.get("developer")
         assert sts.count() == 3
 
-    def test_alias_and_id_of_a_target_clear_the_same_session(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    @pytest.mark.parametrize(
+        ("more", "names"),
+        [
+            ("", "audit-root@payments-prod audit-root@111122223333 audit-root@payments-prod"),
+            (SAME_CALL, "developer dev2 dev2"),
+            (WITH_TARGET, "fixed audit-root audit-root@payments-prod"),
+        ],
+        ids=["alias and id", "two profiles of one call", "with and without a target"],
+    )
+    def test_session_is_cleared_under_every_name_of_its_call(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, more: str, names: str
     ) -> None:
-        sandbox.get("audit-root@payments-prod")
+        minted, cleared, again = names.split()
+        sandbox.configure(PROFILES + more)
+        sandbox.get(minted)
 
-        assert b"forgotten here" in sandbox.run("clear", "audit-root@111122223333").stdout
-        sandbox.get("audit-root@payments-prod")
+        assert b"forgotten here" in sandbox.run("clear", cleared).stdout
+        sandbox.get(again)
         assert sts.count() == 2
 
-    def test_profiles_with_the_same_call_are_cleared_together(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    def test_nothing_cached_is_no_error_and_an_unknown_name_is(
+        self, sandbox: Sandbox, secret_service
     ) -> None:
-        sandbox.configure(PROFILES + PROFILES[PROFILES.index("[profiles.dev") :].replace("developer", "dev2"))
-        sandbox.get("developer")
-
-        assert b"forgotten here" in sandbox.run("clear", "dev2").stdout
-        sandbox.get("dev2")
-        assert sts.count() == 2
-
-    def test_profile_without_a_target_clears_the_session_of_one_with_it(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
-        closed = 'target_principal = "payments-prod"\ntask_policy_arn = "IAMAuditRootUserCredentials"\n'
-        sandbox.configure(f"{PROFILES}[profiles.fixed]\n{closed}")
-        sandbox.get("fixed")
-
-        assert b"forgotten here" in sandbox.run("clear", "audit-root").stdout
-        sandbox.get("audit-root@payments-prod")
-        assert sts.count() == 2
-
-    def test_nothing_cached_is_no_error(self, sandbox: Sandbox, secret_service) -> None:
         assert sandbox.run("clear", "developer").stdout == b"nothing was cached\n"
-
-    def test_unknown_name_exits_2_with_the_nearest(self, sandbox: Sandbox, secret_service) -> None:
         assert "did you mean 'developer'" in sandbox.refuses(2, "clear", "develoepr")
 
     def test_silent_keyring_keeps_its_items_in_the_index(self, sandbox: Sandbox, secret_service) -> None:
@@ -201,30 +199,24 @@ class TestLog:
         sandbox.refuses(4, "get", "developer")
         return sandbox
 
-    def test_table_fits_80_columns_without_colour(self, logged: Sandbox) -> None:
+    def test_table_fits_the_terminal_and_is_plain_in_a_pipe(self, logged: Sandbox) -> None:
         status, shown = logged.on_a_terminal("log", NO_COLOR="1")
-
         assert status == 0
         assert "refused:" in shown
         assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 80
         assert "\x1b[3" not in shown
 
-    def test_pipe_output_has_neither_colour_nor_folds(self, logged: Sandbox) -> None:
         shown = logged.run("log").stdout.decode()
-
         assert re.search(r"unlock-bucket +payments-prod +S3UnlockBucketPolicy +=HYPERLINK\(1\) +ASIA", shown)
         assert "refused: AccessDenied\n" in shown
         assert "\x1b" not in shown
 
-    def test_json_lines_are_those_of_the_audit_log(self, logged: Sandbox) -> None:
+    def test_json_and_csv_have_the_lines_and_csv_no_formula(self, logged: Sandbox) -> None:
         lines = [json.loads(line) for line in logged.run("log", "--json").stdout.splitlines()]
-
         assert lines == logged.audit()
         assert [line["outcome"] for line in lines] == ["minted", "minted", "refused"]
 
-    def test_csv_has_a_header_and_no_formula(self, logged: Sandbox) -> None:
         rows = list(csv.DictReader(io.StringIO(logged.run("log", "--csv").stdout.decode())))
-
         assert rows[0]["reason"] == "'=HYPERLINK(1)"
         assert [row["api"] for row in rows] == ["AssumeRoot", "AssumeRole", "AssumeRole"]
 

@@ -183,7 +183,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("text", "wrong"),
         [
-            (b"[profile a]\n\n[profile developer]\n", "line 3: profile 'developer' is there already"),
+            (b"[profile a]\n\n[profile developer]\n", "line 3: profile 'developer' exists already"),
             (b"[profile a]\n[profile a]\n", "line 2: a second [profile a]"),
             (b"\xef\xbb\xbf[default]\n", "begins with a byte order mark"),
             (b"[default]\n# BEGIN credhelper\n", "line 2: '# BEGIN credhelper' has no"),
@@ -290,13 +290,13 @@ class TestEntries:
         [
             (["audit-root"], "profile 'audit-root' needs a target account"),
             (["audit-root", "--accounts", "nobody"], "'nobody' is neither an account id nor an alias"),
-            (["developer", "--accounts", "payments-prod"], "'--accounts' is for profiles without a target"),
+            (["developer", "--accounts", "payments-prod"], "for profiles with an open target"),
             (["--accounts", " , "], "no account is left"),
             (["develper"], "did you mean 'developer'"),
             (["developer@payments-prod"], "takes no target"),
             (["developer", "--prefix", "a b"], "'a bdeveloper' cannot be the name of a profile"),
             (["developer", "--prefix", "a]\n[profile b"], r"'a]\x0a[profile bdeveloper' cannot be the name"),
-            (["--remove", "develper"], "has no profile 'develper' of credhelper's"),
+            (["--remove", "develper"], "credhelper has written no profile 'develper' into"),
             (["--remove", "--accounts", "payments-prod"], "--remove takes names"),
         ],
     )
@@ -309,7 +309,7 @@ class TestEntries:
 
     def test_prefix_avoids_names_that_are_taken(self, sandbox: Sandbox, aws: Path) -> None:
         aws.write_text(AWS_CONFIG + "[profile developer]\nregion = eu-west-1\n")
-        assert "under other names with --prefix" in sandbox.refuses(2, "setup")
+        assert "differently with --prefix" in sandbox.refuses(2, "setup")
         assert "next: aws sts get-caller-identity --profile ch-developer\n" in said(
             sandbox, "developer", "--prefix", "ch-"
         )
@@ -322,7 +322,7 @@ class TestEntries:
         sandbox.configure(PROFILES.replace("profiles.developer", "profiles.dev"))
         text = said(sandbox)
         assert "warning: 'developer' does not work any more: no profile 'developer' in" in text
-        assert "  hint: 'credhelper setup --remove developer' takes it out\n" in text
+        assert "  hint: remove it with 'credhelper setup --remove developer'\n" in text
         assert set(ours(aws)) == {*CLOSED, "dev"}
 
     def test_remove_takes_all_targets_of_a_name(self, sandbox: Sandbox, aws: Path) -> None:

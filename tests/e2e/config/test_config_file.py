@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("bad", bad_configs.ALL, ids=lambda bad: bad.name)
-def test_a_bad_file_is_refused(sandbox: Sandbox, bad: Bad) -> None:
-    """The program ends with status 2, an empty stdout, and the sentence as one line of ASCII."""
+def test_bad_file_ends_with_status_2_and_one_line(sandbox: Sandbox, bad: Bad) -> None:
     sandbox.config.write_bytes(bad.content)
     said = sandbox.refuses(2, "get", bad.asked)
     for word in bad.words:
@@ -30,36 +29,31 @@ def test_a_bad_file_is_refused(sandbox: Sandbox, bad: Bad) -> None:
     assert len(said) < 2400
 
 
-def test_missing(sandbox: Sandbox) -> None:
-    """Without a configuration file the program says where it looked, and what to write."""
+def test_missing_file_names_its_path_and_setup(sandbox: Sandbox) -> None:
     sandbox.config.unlink()
     said = sandbox.refuses(2, "get", "x")
     assert f"no configuration file '{sandbox.config}'" in said
     assert "config.example.toml' shows every key" in said
 
 
-def test_directory(sandbox: Sandbox) -> None:
-    """A directory in place of the file is refused."""
+def test_directory_is_refused(sandbox: Sandbox) -> None:
     sandbox.config.unlink()
     sandbox.config.mkdir()
     assert f"cannot read '{sandbox.config}': is a directory" in sandbox.refuses(2, "get", "x")
 
 
-def test_fifo(sandbox: Sandbox) -> None:
-    """A FIFO in place of the file is refused at once: nobody may ever write to it."""
+def test_fifo_is_refused_at_once(sandbox: Sandbox) -> None:
     sandbox.config.unlink()
     os.mkfifo(sandbox.config)
     assert f"'{sandbox.config}' is not a regular file" in sandbox.refuses(2, "get", "x")
 
 
-def test_device(sandbox: Sandbox) -> None:
-    """An endless device in place of the file is refused."""
+def test_endless_device_is_refused(sandbox: Sandbox) -> None:
     said = sandbox.refuses(2, "get", "x", CREDHELPER_CONFIG="/dev/zero")
     assert "'/dev/zero' is not a regular file" in said
 
 
-def test_out_of_reach(sandbox: Sandbox) -> None:
-    """A file that cannot be read is refused with the system's reason."""
+def test_unreadable_file_names_the_reason_of_the_system(sandbox: Sandbox) -> None:
     place = "/proc/self/mem/config.toml"
     assert f"cannot read '{place}': not a directory" in sandbox.refuses(
         2, "get", "x", CREDHELPER_CONFIG=place

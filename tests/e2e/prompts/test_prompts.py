@@ -424,30 +424,26 @@ class Asks:
 
     name: str
 
-    def test_a_code(self, asks) -> None:
-        """The code is the answer, and it is known who heard it; stdin, stdout and stderr are left alone."""
+    def test_code_is_returned_and_the_streams_stay_untouched(self, asks) -> None:
         said = asks("code", "types 123456")
         assert (said.text, said.driver) == ("123456", self.name), said
         assert is_whole(said)
         assert said.turns == ["taken", "over"]
 
-    def test_a_person_who_does_not_want_to(self, asks) -> None:
-        """Cancelling ends it at once."""
+    def test_cancelling_ends_the_question_at_once(self, asks) -> None:
         said = asks("code", "no")
         assert (said.error, said.text) == ("cancelled", None), said
         assert "within" not in said.sentence
         assert is_whole(said)
         assert said.turns == ["taken", "over"]
 
-    def test_a_person_who_is_away(self, asks) -> None:
-        """When the time is over it ends."""
+    def test_no_answer_ends_the_question_in_time(self, asks) -> None:
         said = asks("code", "is away", seconds=0.3)
         assert (said.error, said.text) == ("cancelled", None), said
         assert "within 0 s" in said.sentence
         assert 0.3 <= said.seconds < 5
 
-    def test_no_code_is_left(self, asks) -> None:
-        """What is typed for a code is nowhere but in the answer: not on a screen, not in an error."""
+    def test_code_is_neither_shown_nor_quoted(self, asks) -> None:
         assert "775533" not in asks("code", "types 775533").all
         said = asks("code", "types 88664", "types 88664")
         assert said.error == "cancelled", said
@@ -457,66 +453,56 @@ class Asks:
 class Shows(Asks):
     """What those promise besides who show the question themselves."""
 
-    def test_the_person_knows_what_it_is_about(self, asks) -> None:
-        """Who asks, the title, every line and the label are seen."""
+    def test_title_lines_and_label_are_shown(self, asks) -> None:
         seen = asks("code", "types 123456").saw[0]
         for text in ("credhelper: profile 'developer'", *LINES, LABEL):
             assert text in seen
 
-    def test_yes_and_no(self, asks) -> None:
-        """To confirm is to say yes."""
+    def test_confirmation_is_yes_or_cancelled(self, asks) -> None:
         said = asks("confirm", "yes")
         assert (said.text, said.driver) == ("yes", self.name), said
         said = asks("confirm", "no")
         assert (said.error, said.text) == ("cancelled", None)
 
-    def test_a_reason(self, asks) -> None:
-        """Free text comes as it was typed, whatever stands in it."""
+    def test_reason_is_returned_as_typed(self, asks) -> None:
         reason = r"rotate 50% of %41 keys_now, it's \n <b> $(id)"
         assert asks("reason", f"types {reason}").text == reason
 
-    def test_a_secret(self, asks) -> None:
-        """A secret is not seen while it is typed, and nowhere afterwards."""
+    def test_secret_is_neither_shown_nor_quoted(self, asks) -> None:
         said = asks("secret", "types wJalr/XUtn+FEMI%K7")
         assert said.text == "wJalr/XUtn+FEMI%K7"
         assert "wJalr" not in said.all
 
-    def test_texts_are_only_texts(self, asks) -> None:
-        """What looks like an option, markup, an escape or a script is shown as it is."""
+    def test_text_like_an_option_markup_or_script_is_shown_as_it_is(self, asks) -> None:
         for kind, act in (("code", "types 123456"), ("confirm", "yes")):
             said = asks(kind, act, title=TRICKY, lines=[TRICKY, TRICKY], label=TRICKY)
             assert said.text in ("123456", "yes"), said
             assert said.saw[-1].count(TRICKY) == 4
 
-    def test_control_characters(self, asks) -> None:
-        """Nothing in a text moves a cursor, rings a bell or begins a line: it is seen as an escape."""
+    def test_control_characters_are_shown_as_escapes(self, asks) -> None:
         said = asks("code", "types 123456", title=HOSTILE, lines=[HOSTILE], label=HOSTILE)
         assert said.text == "123456"
         lines = said.saw[-1].replace("\r\n", "\n").split("\n")
         assert all(line.isprintable() and line.isascii() for line in lines if line)
         assert sum(SHOWN_HOSTILE in line for line in lines) == 3
 
-    def test_long_texts(self, asks) -> None:
-        """Long texts do not push each other out of sight."""
+    def test_long_texts_leave_each_other_visible(self, asks) -> None:
         said = asks("confirm", "yes", title="t" * 5000, lines=["%" * 5000, "l" * 5000], label="q" * 5000)
         assert said.text == "yes", said
         for text in ("tttt", "%%%%", "llll", "qqqq"):
             assert text in said.saw[-1]
 
-    def test_once_more(self, asks) -> None:
-        """What is no code is asked for once more, and the person is told why; spaces do not matter."""
+    def test_wrong_code_is_asked_for_once_more_and_spaces_are_ignored(self, asks) -> None:
         said = asks("code", "types 12345", "types 123 456")
         assert said.text == "123456"
         assert "that was not 6 digits" in said.saw[-1]
 
-    def test_not_a_third_time(self, asks) -> None:
-        """Two wrong answers are enough."""
+    def test_second_wrong_code_ends_the_question(self, asks) -> None:
         said = asks("code", "types 12345", "types 1234567", "types 123456")
         assert (said.error, said.text) == ("cancelled", None)
         assert said.sentence == f"the answer was not 6 digits: {TITLE}"
 
-    def test_a_pattern(self, asks) -> None:
-        """A reason has to match where a pattern is given; nothing at all is never an answer."""
+    def test_reason_has_to_match_the_pattern_and_cannot_be_empty(self, asks) -> None:
         assert asks("reason", "types ", "types because").text == "because"
         assert asks("secret", "types ", "types  ").error == "cancelled"
         said = asks("reason", "types ", "types see TICKET-4711", pattern="TICKET-[0-9]+")
@@ -542,14 +528,12 @@ class Typed(Shows):
 
         return asks
 
-    def test_only_yes_is_yes(self, asks) -> None:
-        """Enter alone, or anything else, does not confirm; and it is not asked again."""
+    def test_anything_but_yes_cancels_a_confirmation(self, asks) -> None:
         for typed in ("types ", "types yep", "types n"):
             assert asks("confirm", typed, "yes").error == "cancelled"
         assert asks("confirm", "types YES").text == "yes"
 
-    def test_what_was_typed_before_is_no_answer(self, seated: Machine) -> None:
-        """A yes has to be typed after the question."""
+    def test_keys_typed_before_the_question_are_no_answer(self, seated: Machine) -> None:
         assert seated.terminal is not None
         seated.terminal.type("y" + self.enter)
         assert seated.type("confirm", seconds=0.5).error == "cancelled"
@@ -558,8 +542,7 @@ class Typed(Shows):
 class TestTerminal(Typed):
     """The controlling terminal."""
 
-    def test_it_is_given_back(self, seated: Machine) -> None:
-        """The terminal is set as it was before, however the question ends."""
+    def test_terminal_modes_are_restored(self, seated: Machine) -> None:
         terminal = seated.terminal
         assert terminal is not None
         for kind, typed in (("code", "123456\n"), ("secret", "x\n"), ("reason", "x\n"), ("code", "\x03")):
@@ -569,8 +552,9 @@ class TestTerminal(Typed):
         assert terminal.modes == terminal.before
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-    def test_it_is_given_back_to_the_end(self, seated: Machine, number: signal.Signals) -> None:
-        """A signal that ends the process ends it, after the echo is on again."""
+    def test_signal_restores_the_echo_and_ends_the_process(
+        self, seated: Machine, number: signal.Signals
+    ) -> None:
         terminal = seated.terminal
         assert terminal is not None
         asking = seated.start("secret")
@@ -580,29 +564,24 @@ class TestTerminal(Typed):
         assert asking.finish().status == -number
         assert terminal.modes == terminal.before
 
-    def test_ctrl_c_where_it_is_ignored(self, seated: Machine) -> None:
-        """A shell without job control has its background deaf to Ctrl-C: whoever is asked is heard."""
+    def test_ctrl_c_cancels_although_it_was_ignored(self, seated: Machine) -> None:
         said = seated.type("code", "\x03", deaf=True)
         assert (said.error, said.sentence) == ("cancelled", f"cancelled: {TITLE}")
 
-    def test_end_of_input(self, seated: Machine) -> None:
-        """Ctrl-D is no answer either."""
+    def test_ctrl_d_cancels(self, seated: Machine) -> None:
         assert seated.type("code", "\x04").error == "cancelled"
         assert seated.type("reason", "half\x04\x04").error == "cancelled"
 
-    def test_it_cannot_be_stopped(self, seated: Machine) -> None:
-        """Ctrl-Z and the key for SIGQUIT do nothing while others wait for the answer."""
+    def test_ctrl_z_and_ctrl_backslash_do_nothing(self, seated: Machine) -> None:
         said = seated.type("code", "\x1a\x1c123456\n", group="in front")
         assert (said.text, said.status) == ("123456", 0)
 
-    def test_half_an_answer_is_forgotten(self, seated: Machine) -> None:
-        """What was typed when the time was over does not become the next command of a shell."""
+    def test_half_an_answer_is_not_left_for_the_shell(self, seated: Machine) -> None:
         assert seated.terminal is not None
         assert seated.type("code", "12345", seconds=1).error == "cancelled"
         assert seated.terminal.waiting == 0
 
-    def test_a_terminal_in_another_mode(self, seated: Machine) -> None:
-        """A program that reads keys one by one has its modes back; the question has a line."""
+    def test_raw_terminal_reads_a_line_and_stays_raw(self, seated: Machine) -> None:
         terminal = seated.terminal
         assert terminal is not None
         tty.setraw(terminal.slave)
@@ -611,8 +590,7 @@ class TestTerminal(Typed):
         assert said.text == "123456"
         assert terminal.modes == raw
 
-    def test_a_terminal_that_is_halted(self, seated: Machine) -> None:
-        """A person who has pressed Ctrl-S does not hold us for ever."""
+    def test_halted_terminal_ends_the_question_in_time(self, seated: Machine) -> None:
         terminal = seated.terminal
         assert terminal is not None
         termios.tcflow(terminal.slave, termios.TCOOFF)
@@ -620,15 +598,13 @@ class TestTerminal(Typed):
         termios.tcflow(terminal.slave, termios.TCOON)
         assert (said.error, said.seconds < 2) == ("cancelled", True)
 
-    def test_in_the_background(self, seated: Machine) -> None:
-        """Who is not in the foreground does not ask, and is not stopped either."""
+    def test_background_process_does_not_prompt_and_is_not_stopped(self, seated: Machine) -> None:
         said = seated.start("code", group="its own").finish()
         assert (said.error, said.status) == ("nobody", 0)
         assert said.seconds < 1
         assert LABEL not in seated.terminal.text  # type: ignore[union-attr]
 
-    def test_sent_into_the_background(self, seated: Machine) -> None:
-        """A terminal that is taken away in the middle ends the question; the process is not stopped."""
+    def test_process_moved_to_the_background_ends_without_an_answer(self, seated: Machine) -> None:
         terminal = seated.terminal
         assert terminal is not None
         asking = seated.start("code", group="in front")
@@ -640,8 +616,7 @@ class TestTerminal(Typed):
         assert (said.error, said.status) == ("nobody", 0)
         assert terminal.modes == terminal.before
 
-    def test_a_terminal_that_is_hung_up(self, seated: Machine) -> None:
-        """Where the window is closed, SIGHUP ends the process."""
+    def test_hangup_ends_the_process(self, seated: Machine) -> None:
         terminal = seated.terminal
         assert terminal is not None
         asking = seated.start("code", group="in front")
@@ -665,8 +640,7 @@ class TestConsole(Typed):
             (seated.home / device).touch()
         return seated
 
-    def test_keys(self, seated: Machine) -> None:
-        """Backspace takes back, arrows are no letters, Escape and Ctrl-Z cancel; free text is seen."""
+    def test_backspace_arrows_and_cancel_keys_work(self, seated: Machine) -> None:
         said = seated.type("reason", "\babx\b\xe0Kc\r")
         assert said.text == "abc"
         assert said.saw[0].endswith("abx\b \bc\r\n")
@@ -674,8 +648,9 @@ class TestConsole(Typed):
             said = seated.type("reason", f"a{key}")
             assert (said.error, said.sentence) == ("cancelled", f"cancelled: {TITLE}")
 
-    def test_none(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Without the devices of a console nobody is asked."""
+    def test_console_without_devices_is_not_usable(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.chdir(tmp_path)
         assert not Console().is_usable()
         (tmp_path / "CONIN$").touch()
@@ -702,8 +677,7 @@ class Dialogs(Shows):
         (saw,) = machine.saw
         return saw
 
-    def test_how_it_looks(self, machine: Machine, asks) -> None:
-        """The window has a title; codes and secrets are hidden, and to confirm takes more than Enter."""
+    def test_window_has_a_title_hides_codes_and_defaults_to_no(self, machine: Machine, asks) -> None:
         for kind, hidden in (("code", True), ("secret", True)):
             asks(kind, "types 123456")
             assert (self.only(machine)["hidden"], self.only(machine)["confirm"]) == (hidden, False)
@@ -711,8 +685,7 @@ class Dialogs(Shows):
         asks("confirm", "yes")
         assert (self.only(machine)["confirm"], self.only(machine)["default"]) == (True, "no")
 
-    def test_nothing_is_left_of_it(self, machine: Machine, asks) -> None:
-        """The dialog goes with the question: in the end, at the deadline, and with the process."""
+    def test_dialog_ends_with_the_question_and_the_process(self, machine: Machine, asks) -> None:
         asks("code", "is away", seconds=0.4)
         assert not is_alive(self.only(machine)["pid"])
         machine.person("is away")
@@ -722,8 +695,7 @@ class Dialogs(Shows):
         assert asking.finish().status == -signal.SIGTERM
         assert not is_alive(self.only(machine)["pid"])
 
-    def test_ctrl_c(self, machine: Machine, asks) -> None:
-        """Ctrl-C takes the dialog away too."""
+    def test_ctrl_c_closes_the_dialog(self, machine: Machine, asks) -> None:
         machine.person("is away")
         asking = machine.start("code")
         until(lambda: machine.saw)
@@ -732,40 +704,34 @@ class Dialogs(Shows):
         assert (said.error, said.sentence) == ("cancelled", f"cancelled: {TITLE}")
         assert not is_alive(self.only(machine)["pid"])
 
-    def test_control_characters_in_an_answer(self, machine: Machine, asks) -> None:
-        """What was pasted with a control character in it goes into no record and no tag."""
+    def test_answer_with_a_control_character_is_refused(self, machine: Machine, asks) -> None:
         said = asks("reason", "types a\x1b[2Jb", "types because")
         assert said.text == "because"
 
-    def test_a_dialog_that_cannot_be_shown(self, machine: Machine, asks) -> None:
-        """Nobody has cancelled what nobody could see."""
+    def test_dialog_that_cannot_be_shown_is_not_a_cancellation(self, machine: Machine, asks) -> None:
         said = asks("code", "broken")
         assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
 
-    def test_a_dialog_that_does_not_start(self, machine: Machine, asks) -> None:
-        """A program that the system cannot run, or that ends at once, has shown nothing."""
+    def test_program_that_does_not_start_is_not_a_cancellation(self, machine: Machine, asks) -> None:
         machine.program(self.name, "#!/nowhere/at/all\n")
         assert asks("code", "types 123456").error == "nobody"
         machine.program(self.name, "#!/bin/sh\nexit 3\n")
         assert asks("code", "types 123456").error == "nobody"
 
-    def test_its_own_time(self, machine: Machine, asks) -> None:
-        """The dialog is told how long it may stay, in whole seconds that are not too few."""
+    def test_dialog_gets_the_time_in_whole_seconds(self, machine: Machine, asks) -> None:
         assert asks("code", "types 123456", seconds=8.4).text == "123456"
         assert self.only(machine)["seconds"] == 9
         assert asks("code", "gives up").sentence == f"nobody answered within 20 s: {TITLE}"
         assert self.only(machine)["seconds"] == 20
 
-    def test_no_display(self, machine: Machine, asks) -> None:
-        """Without a display, or with the person at the other end of an SSH session, it is not tried."""
+    def test_no_display_is_not_tried(self, machine: Machine, asks) -> None:
         del machine.environ["DISPLAY"]
         machine.environ["SSH_CONNECTION"] = "192.0.2.1 1 192.0.2.2 22"
         said = asks("code", "types 123456")
         assert (said.error, machine.saw) == ("nobody", [])
         assert said.seconds < 1
 
-    def test_only_from_the_path(self, machine: Machine, asks) -> None:
-        """A program of that name in the working directory is not started."""
+    def test_program_in_the_working_directory_is_not_started(self, machine: Machine, asks) -> None:
         (machine.home / self.name).symlink_to(machine.home / "bin" / self.name)
         for path in ("", ".", "bin:", "./bin"):
             machine.environ["PATH"] = path
@@ -779,13 +745,11 @@ class TestPinentry(Dialogs):
 
     name = "pinentry"
 
-    def test_on_wayland(self, machine: Machine, asks) -> None:
-        """A display may be a Wayland one."""
+    def test_wayland_display_is_enough(self, machine: Machine, asks) -> None:
         machine.environ["WAYLAND_DISPLAY"] = machine.environ.pop("DISPLAY")
         assert asks("code", "types 123456").text == "123456"
 
-    def test_on_a_mac(self, machine: Machine, asks) -> None:
-        """There pinentry-mac is asked first, and no display has to be named."""
+    def test_pinentry_mac_comes_first_without_a_display_variable(self, machine: Machine, asks) -> None:
         machine.platform = "darwin"
         machine.dialogs("pinentry-mac")
         del machine.environ["DISPLAY"]
@@ -798,8 +762,7 @@ class TestZenity(Dialogs):
 
     name = "zenity"
 
-    def test_variables_that_change_the_exit_status(self, machine: Machine, asks) -> None:
-        """ZENITY_ESC=0 and its like make no yes of Escape."""
+    def test_variables_for_exit_statuses_have_no_effect(self, machine: Machine, asks) -> None:
         machine.environ |= {"ZENITY_ESC": "0", "ZENITY_CANCEL": "0", "DIALOG_ESC": "0", "ZENITY_TIMEOUT": "0"}
         assert asks("confirm", "no").error == "cancelled"
         assert asks("confirm", "is away", seconds=0.4).error == "cancelled"
@@ -811,13 +774,11 @@ class TestOsascript(Dialogs):
     name = "osascript"
     platform = "darwin"
 
-    def test_elsewhere(self, machine: Machine, asks) -> None:
-        """Only a Mac is asked for it."""
+    def test_osascript_is_not_used_elsewhere(self, machine: Machine, asks) -> None:
         machine.platform = "linux"
         assert asks("code", "types 123456").error == "nobody"
 
-    def test_no_text_is_in_the_script(self, machine: Machine, asks) -> None:
-        """The script is the same whatever is asked."""
+    def test_script_does_not_depend_on_the_texts(self, machine: Machine, asks) -> None:
         asks("code", "types 123456")
         script = self.only(machine)["script"]
         asks("code", "types 123456", title=TRICKY, lines=[TRICKY], label='" & (do shell script "id") & "')
@@ -848,8 +809,7 @@ class TestCommand(Asks):
         machine.program("otp", f"#!/bin/sh\n{script}\n")
         return machine.start(kind, command=["otp", *arguments], **{"choice": "command", **how}).finish()
 
-    def test_what_it_prints(self, machine: Machine) -> None:
-        """One code of six digits somewhere in its output."""
+    def test_code_anywhere_in_the_output_is_used(self, machine: Machine) -> None:
         for script in (
             "echo 'AWS:me   123456'",
             "printf 123456",
@@ -869,28 +829,26 @@ class TestCommand(Asks):
             ("yes 445566", "printed more than 4096 bytes, which is no code"),
         ],
     )
-    def test_what_is_no_code(self, machine: Machine, script: str, sentence: str) -> None:
-        """The sentence names the program and what is wrong, never what it printed; it is not run again."""
+    def test_output_without_one_code_is_an_error_that_does_not_quote_it(
+        self, machine: Machine, script: str, sentence: str
+    ) -> None:
         said = self.run(machine, f"echo run >> runs\n{script}")
         assert (said.error, said.sentence) == ("cancelled", f"mfa_command 'otp' {sentence}"), said
         assert said.hints == ["run it by hand to see what it says"]
         assert "4455" not in said.all
         assert (machine.home / "runs").read_text() == "run\n"
 
-    def test_no_shell(self, machine: Machine) -> None:
-        """Arguments reach the program as they stand in the configuration."""
+    def test_arguments_reach_the_program_unchanged(self, machine: Machine) -> None:
         arguments = ["$(id)", "a b", "; exit", "*", "-x"]
         said = self.run(machine, "printf '%s\\n' \"$@\" > arguments; echo 123456", *arguments)
         assert said.text == "123456"
         assert (machine.home / "arguments").read_text().splitlines() == arguments
 
-    def test_only_codes(self, machine: Machine) -> None:
-        """It is not asked for a yes, a reason or a secret."""
+    def test_command_is_used_for_codes_alone(self, machine: Machine) -> None:
         for kind in ("confirm", "reason", "secret"):
             assert self.run(machine, "echo 123456", kind=kind).error == "nobody"
 
-    def test_on_the_terminal(self, seated: Machine) -> None:
-        """Its stdin and stderr are the terminal, so that it can ask for itself."""
+    def test_stdin_and_stderr_are_the_terminal(self, seated: Machine) -> None:
         seated.environ["PATH"] = f"{seated.home / 'bin'}:/usr/bin:/bin"
         seated.program("otp", "#!/bin/sh\necho touch the token >&2\nread pin\necho 12345$pin\n")
         asking = seated.start("code", command=["otp"])
@@ -903,29 +861,25 @@ class TestCommand(Asks):
         assert is_whole(said)
         assert LABEL not in terminal.text
 
-    def test_what_is_typed_meanwhile(self, seated: Machine) -> None:
-        """What it does not read is left for whoever reads next."""
+    def test_unread_keys_stay_for_the_next_reader(self, seated: Machine) -> None:
         terminal = seated.terminal
         assert terminal is not None
         terminal.type("ls\n")
         assert self.run(seated, "echo 123456").text == "123456"
         assert terminal.waiting == len("ls\n")
 
-    def test_without_a_terminal(self, machine: Machine) -> None:
-        """Without a terminal they are /dev/null, and never what an SDK has given us."""
+    def test_without_a_terminal_stdin_and_stderr_are_dev_null(self, machine: Machine) -> None:
         said = self.run(machine, "read line && exit 4; echo to nobody >&2; [ -t 2 ] && exit 5; echo 123456")
         assert said.text == "123456"
         assert is_whole(said)
 
-    def test_in_the_background(self, seated: Machine) -> None:
-        """It does not get a terminal that is not ours at the moment."""
+    def test_terminal_of_another_process_group_is_not_lent(self, seated: Machine) -> None:
         said = self.run(seated, "[ -t 0 ] && exit 4; [ -t 2 ] && exit 5; echo 123456", group="its own")
         assert said.text == "123456"
 
     @pytest.mark.alone
     @pytest.mark.parametrize("end", ["deadline", "Ctrl-C", "SIGTERM"])
-    def test_all_of_it_is_ended(self, seated: Machine, end: str) -> None:
-        """With it go the processes that it has started, and the terminal is as it was."""
+    def test_processes_of_the_program_end_with_it(self, seated: Machine, end: str) -> None:
         terminal = seated.terminal
         assert terminal is not None
         seated.environ["PATH"] = f"{seated.home / 'bin'}:/usr/bin:/bin"
@@ -941,16 +895,14 @@ class TestCommand(Asks):
         assert terminal.modes == terminal.before
         until(lambda: not any(is_alive(pid) for pid in pids), 5)
 
-    def test_there_is_no_such_program(self, machine: Machine) -> None:
-        """Only what is on the PATH is run, and an absolute path as it is; never the working directory."""
+    def test_program_is_found_on_the_path_or_by_absolute_path(self, machine: Machine) -> None:
         for name in ("none", "./bin/otp", "bin/otp"):
             machine.program("otp", "#!/bin/sh\necho 123456\n")
             assert machine.start("code", command=[name], choice="command").finish().error == "nobody"
         path = str(machine.home / "bin/otp")
         assert machine.start("code", command=[path], choice="command").finish().text == "123456"
 
-    def test_a_program_that_cannot_be_started(self, machine: Machine) -> None:
-        """It is not passed over in silence."""
+    def test_program_that_cannot_be_started_is_an_error(self, machine: Machine) -> None:
         machine.program("otp", "#!/nowhere/at/all\n")
         said = machine.start("code", command=["otp"]).finish()
         assert said.sentence == "mfa_command 'otp' cannot be started: no such file or directory"
@@ -974,19 +926,16 @@ class TestOrder:
         seated.dialogs("pinentry", "osascript", "zenity")
         return seated
 
-    def test_a_command_comes_first(self, all_ways: Machine) -> None:
-        """mfa_command before everybody, but only for codes."""
+    def test_command_comes_first_for_codes(self, all_ways: Machine) -> None:
         assert all_ways.ask("code", "types 222222", command=self.COMMAND).driver == "command"
         assert all_ways.type("reason", "because\n", command=self.COMMAND).driver == "tty"
 
-    def test_the_terminal_is_next(self, all_ways: Machine) -> None:
-        """The terminal before any dialog."""
+    def test_terminal_comes_before_dialogs(self, all_ways: Machine) -> None:
         all_ways.person("types 222222")
         assert all_ways.type("code", "123456\n").driver == "tty"
         assert all_ways.saw == []
 
-    def test_then_the_dialogs(self, all_ways: Machine) -> None:
-        """pinentry, osascript, zenity, each where those before cannot be used."""
+    def test_dialogs_come_in_order(self, all_ways: Machine) -> None:
         for name in ("pinentry", "osascript", "zenity"):
             said = all_ways.ask("code", "types 222222", group="its own")
             assert said.driver == name
@@ -994,21 +943,18 @@ class TestOrder:
         said = all_ways.ask("code", "types 222222", group="its own")
         assert said.error == "nobody"
 
-    def test_a_dialog_that_cannot_be_shown(self, machine: Machine) -> None:
-        """The next one is tried, as long as nobody has seen the question."""
+    def test_next_driver_is_tried_after_a_dialog_that_cannot_be_shown(self, machine: Machine) -> None:
         machine.dialogs("zenity")
         machine.program("pinentry", "#!/bin/sh\necho OK\necho ERR 83918950 no terminal\n")
         assert machine.ask("code", "types 222222").driver == "zenity"
 
-    def test_who_cancels_is_not_asked_again(self, machine: Machine) -> None:
-        """A no is not carried to the next driver."""
+    def test_cancellation_is_not_passed_to_the_next_driver(self, machine: Machine) -> None:
         machine.dialogs("pinentry", "zenity")
         assert machine.ask("code", "no", "types 222222").error == "cancelled"
         assert len(machine.saw) == 1
 
     @pytest.mark.parametrize("name", prompts.NAMES)
-    def test_one_by_name(self, all_ways: Machine, name: str) -> None:
-        """A driver that is named is the only one."""
+    def test_named_driver_is_the_only_one(self, all_ways: Machine, name: str) -> None:
         if name == "tty":
             assert all_ways.type("code", "123456\n", choice=name, command=self.COMMAND).driver == name
         else:
@@ -1018,14 +964,12 @@ class TestOrder:
         said = all_ways.ask("code", "types 222222", choice=elsewhere, command=self.COMMAND)
         assert (said.error, said.hints) == ("nobody", [HINT, f"CREDHELPER_PROMPT is '{elsewhere}'"])
 
-    def test_none(self, all_ways: Machine) -> None:
-        """With 'none' nothing is asked and nothing is run."""
+    def test_none_asks_and_runs_nothing(self, all_ways: Machine) -> None:
         said = all_ways.ask("code", "types 222222", choice="none", command=self.COMMAND)
         assert (said.error, said.hints) == ("nobody", [HINT, "CREDHELPER_PROMPT is 'none'"])
         assert all_ways.saw == []
 
-    def test_no_such_driver(self) -> None:
-        """An unknown choice is an error of configuration that names the known ones."""
+    def test_unknown_driver_is_a_config_error(self) -> None:
         asked = Question("code", "t", (), LABEL)
         with pytest.raises(ConfigError) as caught:
             prompts.ask(asked, command=None, choice="kdialog", environ={}, seconds=1)
@@ -1034,8 +978,7 @@ class TestOrder:
             "command, tty, pinentry, osascript, zenity, not 'kdialog'"
         )
 
-    def test_nobody(self, machine: Machine) -> None:
-        """Without terminal and display it is over at once: what to do, and why; no turn is taken."""
+    def test_without_terminal_and_display_it_fails_at_once_with_a_hint(self, machine: Machine) -> None:
         said = machine.start("code").finish()
         why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
         assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
@@ -1044,14 +987,12 @@ class TestOrder:
         assert said.turns == []
         assert is_whole(said)
 
-    def test_exit_status(self) -> None:
-        """A person is needed: 5, whichever of the two it is."""
+    def test_errors_have_exit_status_5(self) -> None:
         for error in (NobodyError("x"), CancelledError("x")):
             assert isinstance(error, HumanNeededError)
             assert error.status == 5
 
-    def test_outside_the_main_thread(self) -> None:
-        """Asking from a thread works too: only the main one can handle signals."""
+    def test_thread_can_prompt(self) -> None:
         caught: list[BaseException] = []
 
         def asks() -> None:
@@ -1068,8 +1009,7 @@ class TestOrder:
         thread.join()
         assert [str(error) for error in caught] == ["mfa_command 'sh' ended with exit status 3"]
 
-    def test_signals_are_as_before(self) -> None:
-        """Whoever asks has its own handlers again."""
+    def test_signal_handlers_are_restored(self) -> None:
         numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)
         before = [signal.getsignal(number) for number in numbers]
         answer = prompts.ask(

@@ -69,25 +69,22 @@ def _nobody() -> list[Account]:
 
 
 class TestNames:
-    """Ids, aliases and files."""
-
-    def test_ids_and_aliases(self, pick: Callable[..., list[Account]]) -> None:
-        """In the order in which they are named, once each, with their alias."""
+    def test_ids_and_aliases_are_picked_once_in_order(self, pick: Callable[..., list[Account]]) -> None:
         found = pick(f"{THREE}, web,{TWO}", "payments-prod")
 
         assert found == [Account(THREE), Account(TWO, "web"), Account(ONE, "payments-prod")]
 
-    def test_a_file_has_one_a_line(self, pick: Callable[..., list[Account]], tmp_path: Path) -> None:
-        """With comments, blank lines, Windows line ends and a byte order mark."""
+    def test_file_has_one_name_a_line_with_comments(
+        self, pick: Callable[..., list[Account]], tmp_path: Path
+    ) -> None:
         path = tmp_path / "a,b.txt"
         path.write_bytes(b"\xef\xbb\xbf# production\r\n\r\n  web  # the shop\r\n" + THREE.encode())
 
         assert _ids(pick(f"@{path}")) == [TWO, THREE]
 
-    def test_a_file_may_be_a_pipe_or_in_the_home_directory(
+    def test_file_may_be_a_pipe_or_in_home(
         self, pick: Callable[..., list[Account]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As shells write @<(...), and as they do not expand @~/..."""
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "ids").write_text("web")
         reader, writer = os.pipe()
@@ -96,8 +93,9 @@ class TestNames:
         assert _ids(pick(f"@/dev/fd/{reader}", "@~/ids")) == [THREE, TWO]
         os.close(reader)
 
-    def test_exclusions_have_the_same_forms(self, pick: Callable[..., list[Account]], tmp_path: Path) -> None:
-        """Wherever the account came from."""
+    def test_exclude_takes_aliases_and_files(
+        self, pick: Callable[..., list[Account]], tmp_path: Path
+    ) -> None:
         path = tmp_path / "closing"
         path.write_text(f"{THREE} # next week")
 
@@ -116,17 +114,16 @@ class TestNames:
             ("web", "web", "no account is left"),
             (",", "", "no account is left"),
             ("web", "all", "'--exclude all' leaves no account"),
-            ("@/nowhere", "", "'/nowhere' cannot be read: no such file or directory"),
-            ("@/", "", "'/' cannot be read: is a directory"),
+            ("@/nowhere", "", "cannot read '/nowhere': no such file or directory"),
+            ("@/", "", "cannot read '/': is a directory"),
             ("@{tmp}/bad", "", "/bad' line 2: target 'x@y' is neither an account id nor an alias"),
             ("@{tmp}/latin", "", "/latin' is not UTF-8"),
             ("@{tmp}/huge", "", "/huge' is larger than 4 MiB"),
         ],
     )
-    def test_what_is_wrong_is_said_before_anybody_is_asked(
+    def test_bad_name_or_file_exits_2_before_listing_accounts(
         self, pick: Callable[..., list[Account]], tmp_path: Path, wanted: str, exclude: str, said: str
     ) -> None:
-        """Exit 2, with file and line, and the nearest alias."""
         (tmp_path / "bad").write_text("web\nx@y\n")
         (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
         (tmp_path / "huge").write_bytes(b"\n" * (run_accounts.LIMIT + 1))
@@ -137,24 +134,19 @@ class TestNames:
 
 
 class TestTargets:
-    """Where a profile may be used."""
-
     @pytest.mark.parametrize("rule", ['allow_targets = ["web"]', f'deny_targets = ["{THREE}"]'])
-    def test_a_named_account_has_to_be_allowed(self, pick: Callable[..., list[Account]], rule: str) -> None:
-        """One that is not is an error, before anybody is asked; an excluded one is not named."""
+    def test_named_account_that_is_not_allowed_is_an_error(
+        self, pick: Callable[..., list[Account]], rule: str
+    ) -> None:
         with pytest.raises(ConfigError, match=f"the target '{THREE}'"):
             pick(f"all,web,{THREE}".replace("all,", ""), "all", more=rule, asked=_nobody)
         assert _ids(pick(f"web,{THREE}", exclude=(THREE,), more=rule)) == [TWO]
 
-    def test_of_an_organization_those_that_are_allowed_are_meant(
-        self, pick: Callable[..., list[Account]]
-    ) -> None:
-        """What the profile may not be used on is not among `all`."""
+    def test_all_means_the_allowed_accounts(self, pick: Callable[..., list[Account]]) -> None:
         assert _ids(pick("all", more=f'deny_targets = ["{THREE}"]')) == [ONE]
         assert _ids(pick("all", more=f'allow_targets = ["{THREE}"]')) == [THREE]
 
-    def test_all_has_the_organizations_names(self, pick: Callable[..., list[Account]]) -> None:
-        """Where there is no alias; exclusions count, and what is named beside it comes once."""
+    def test_all_uses_aliases_and_names_of_the_organization(self, pick: Callable[..., list[Account]]) -> None:
         assert pick("all", "web") == [
             Account(TWO, "web"),
             Account(ONE, "payments-prod"),
@@ -176,8 +168,9 @@ class TestTargets:
             (None, "PENDING_CLOSURE", False),
         ],
     )
-    def test_active_is_what_the_state_says(self, state: str | None, status: str | None, active: bool) -> None:
-        """Older versions of the API have a Status only; one that says nothing is not left out in silence."""
+    def test_active_follows_state_then_status(
+        self, state: str | None, status: str | None, active: bool
+    ) -> None:
         account = {"Id": ONE, **{k: v for k, v in (("State", state), ("Status", status)) if v}}
 
         assert run_accounts._is_active(account) is active
@@ -215,10 +208,9 @@ def _all(organization: Any) -> list[dict[str, Any]]:
 
 
 class TestOrganization:
-    """`all`, with a real organization behind it."""
-
-    def test_all_are_its_active_members(self, sandbox: Sandbox, organization: Any, moto: str) -> None:
-        """Every page; neither a suspended account nor the management account itself."""
+    def test_all_lists_active_members_of_every_page(
+        self, sandbox: Sandbox, organization: Any, moto: str
+    ) -> None:
         members = [account for account in _all(organization) if account["Name"] != "master"]
         closed = members[7]["Id"]
         organization.close_account(AccountId=closed)
@@ -233,10 +225,9 @@ class TestOrganization:
         assert len(expected) == 104
         assert [json.loads(line) for line in shown.splitlines()] == expected
 
-    def test_names_from_the_organization_are_in_the_lines(
+    def test_lines_have_the_names_of_the_organization(
         self, sandbox: Sandbox, organization: Any, moto: str, sts: LoopbackSts
     ) -> None:
-        """And the command runs in each account that is left."""
         members = [account for account in _all(organization) if account["Name"] != "master"]
         picked, left_out = members[:2], ",".join(account["Id"] for account in members[2:])
         sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
@@ -246,8 +237,9 @@ class TestOrganization:
         assert sorted(line["name"] for line in lines) == [account["Name"] for account in picked]
         assert sts.count("AssumeRoot") == 2
 
-    def test_setup_writes_a_profile_for_each(self, sandbox: Sandbox, organization: Any, moto: str) -> None:
-        """The same accounts, and nothing is minted for that."""
+    def test_setup_with_all_writes_a_profile_for_each_member(
+        self, sandbox: Sandbox, organization: Any, moto: str
+    ) -> None:
         sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
         shown = sandbox.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
         assert sandbox.run("setup", "audit-root", "--accounts", "all").status == 0
@@ -257,10 +249,9 @@ class TestOrganization:
         assert written == accounts
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "AWSOrganizationsNotInUseException"])
-    def test_where_it_cannot_be_listed_it_says_what_to_do(
+    def test_refused_list_accounts_exits_4_with_a_hint(
         self, sandbox: Sandbox, sts: LoopbackSts, code: str
     ) -> None:
-        """Exit 4, and nothing is minted; moto lists whatever anybody asks for."""
         model = botocore.session.Session().get_service_model("organizations").operation_model("ListAccounts")
         assert code in [shape.name for shape in model.error_shapes]
         with _refusing(code) as url:

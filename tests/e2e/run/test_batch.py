@@ -77,8 +77,6 @@ def minted(sts: LoopbackSts) -> list[str]:
 
 
 class TestThreeHundred:
-    """The whole of it, at its size."""
-
     @pytest.fixture
     def script(self, sts: LoopbackSts) -> None:
         """Two in a hundred requests are throttled, and three are refused."""
@@ -86,8 +84,9 @@ class TestThreeHundred:
         random.Random(4).shuffle(modes)
         sts.script.extend(modes)
 
-    def test_each_is_right(self, sandbox: Sandbox, sts: LoopbackSts, script: None) -> None:
-        """300 lines, one mint each, three refusals, exit 1; no secret anywhere, and all on record."""
+    def test_300_accounts_with_faults_have_one_right_line_each(
+        self, sandbox: Sandbox, sts: LoopbackSts, script: None
+    ) -> None:
         text = 'test "$AWS_SECRET_ACCESS_KEY" && echo "$CREDHELPER_PROFILE $CREDHELPER_ACCOUNT $AWS_REGION"'
         result = sweep(sandbox, 300, "sh", "-c", text)
         found, right = lines(result), minted(sts)
@@ -127,10 +126,7 @@ def _line(account: str, **more: Any) -> dict[str, Any]:
 
 
 class TestLines:
-    """What is said of an account."""
-
-    def test_an_alias_is_its_name(self, sandbox: Sandbox) -> None:
-        """And what CMD printed is text, whatever it was."""
+    def test_line_has_the_alias_and_output_as_text(self, sandbox: Sandbox) -> None:
         done = sandbox.run(
             "exec", "audit-root", "--accounts", "payments-prod", "--", "printf", r"\377\033[31m\303\251"
         )
@@ -140,8 +136,7 @@ class TestLines:
         assert line["stdout"] == "\\xff\x1b[31m\xe9"
         assert b"\x1b" not in done.stdout
 
-    def test_the_commands_own_failure(self, sandbox: Sandbox) -> None:
-        """Its status and its words, without a word of ours; a killed one has 137."""
+    def test_failing_command_keeps_its_status_and_stderr(self, sandbox: Sandbox) -> None:
         text = 'test $CREDHELPER_ACCOUNT != 100000000001 || kill -9 $$; echo "no good" >&2; exit 3'
         result = sweep(sandbox, 2, "sh", "-c", text)
         found = lines(result)
@@ -150,16 +145,14 @@ class TestLines:
         assert {**found["100000000000"], "seconds": 0} == _line("100000000000", rc=3, stderr="no good\n")
         assert {**found["100000000001"], "seconds": 0} == _line("100000000001", rc=137)
 
-    def test_its_secrets_are_not_readable_in_it(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """A command that prints its environment does not make us print a secret."""
+    def test_secrets_in_output_are_hidden(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         result = sweep(sandbox, 3, "sh", "-c", "env; env >&2")
 
         assert result.status == 0
         assert all("AWS_SECRET_ACCESS_KEY=***\n" in line["stdout"] for line in lines(result).values())
         assert sts.secret_marker not in result.stdout.decode()
 
-    def test_results_come_as_they_are_done(self, sandbox: Sandbox) -> None:
-        """Not in the order of the accounts, and not at the end."""
+    def test_lines_come_as_commands_end(self, sandbox: Sandbox) -> None:
         text = "test $CREDHELPER_ACCOUNT != 100000000000 || exec sleep 30"
         process = sandbox.start(*_arguments(3, "sh", "-c", text))
         assert process.stdout is not None
@@ -169,8 +162,7 @@ class TestLines:
 
         assert first == {"100000000001", "100000000002"}
 
-    def test_nobody_who_reads_ends_the_sweep(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """`| head -1`: the commands that run are ended, and no more are begun."""
+    def test_closed_stdout_stops_the_commands(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         process = sandbox.start(*_arguments(100, "sh", "-c", "sleep 0.2"))
         assert process.stdout is not None
         assert process.stderr is not None
@@ -185,11 +177,8 @@ class TestLines:
 
 
 class TestAtATime:
-    """How many run at once."""
-
     @pytest.mark.parametrize("jobs", [1, 5])
-    def test_as_many_as_were_asked_for(self, sandbox: Sandbox, jobs: int) -> None:
-        """Never more, and no fewer."""
+    def test_jobs_is_the_number_at_a_time(self, sandbox: Sandbox, jobs: int) -> None:
         clock = "cut -d' ' -f1 /proc/uptime"
         text = f"{clock}; sleep {0.2 * jobs}; {clock}"
         found = lines(sweep(sandbox, 2 + jobs, "sh", "-c", text, options=("-j", str(jobs))))
@@ -200,16 +189,12 @@ class TestAtATime:
         assert jobs > 1 or max(at_once) == 1
 
     @pytest.mark.parametrize("jobs", ["0", "65", "x"])
-    def test_there_are_bounds(self, sandbox: Sandbox, jobs: str) -> None:
-        """Exit 2."""
+    def test_jobs_out_of_range_exits_2(self, sandbox: Sandbox, jobs: str) -> None:
         assert "'--jobs'" in sandbox.refuses(2, *_arguments(2, "true", options=("-j", jobs)))
 
 
 class TestThrottling:
-    """An STS that has had enough."""
-
-    def test_everybody_slows_down_and_nobody_is_lost(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Throttled for seconds: few requests in that time, then one session each."""
+    def test_throttling_slows_all_and_loses_none(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.mode = faults.THROTTLED
         process = sandbox.start(*_arguments(16, "true"))
         until(lambda: sts.calls)
@@ -221,25 +206,20 @@ class TestThrottling:
         assert sorted(minted(sts)) == sorted(lines(result)) == ids(16)
         assert [line["outcome"] for line in sandbox.audit()] == ["minted"] * 16
 
-    def test_an_sts_that_cannot_be_reached_is_not_asked_again_and_again(self, sandbox: Sandbox) -> None:
-        """Each account has its line with exit status 6, and none takes longer than a `get`."""
+    def test_unreachable_sts_is_exit_6_for_each_account(self, sandbox: Sandbox) -> None:
         result = sweep(sandbox, 3, "true", options=("--endpoint-url", "http://127.0.0.1:9"))
 
         assert [line["rc"] for line in lines(result).values()] == [6, 6, 6]
 
 
 class TestSource:
-    """The credentials that all of them rest on."""
-
-    def test_a_role_before_it_is_assumed_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Although there is nothing that could keep it."""
+    def test_source_role_is_assumed_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.configure(CHAINED)
         sweep(sandbox, 20, "true")
 
         assert (sts.count("AssumeRole"), len(minted(sts))) == (1, 20)
 
-    def test_only_the_source_is_cached(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Neither keyring nor agent hears of the accounts, and a second sweep mints them anew."""
+    def test_only_the_source_session_is_cached(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.configure(CHAINED)
         with lend(str(sandbox.home / "keyring.sock")) as keyring, sandbox.use_agent():
             sandbox.environ |= keyring
@@ -252,8 +232,7 @@ class TestSource:
         assert {item["profile"] for item in items} == {"org-role"}
         assert {each["profile"] for each in listed} <= {"org-role"}
 
-    def test_what_is_cached_for_get_is_not_used(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """A sweep's session is its own."""
+    def test_session_cached_by_get_is_not_used(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         with lend(str(sandbox.home / "keyring.sock")) as keyring:
             sandbox.environ |= keyring
             sandbox.get("audit-root@100000000000")
@@ -261,8 +240,7 @@ class TestSource:
 
         assert len(minted(sts)) == 2
 
-    def test_a_process_is_asked_once(self, sandbox: Sandbox) -> None:
-        """A credential_process or a login is not disturbed for each account."""
+    def test_credential_process_runs_once(self, sandbox: Sandbox) -> None:
         script = sandbox.home / "source"
         given = json.dumps(_SOURCE_ANSWER)
         script.write_text(f"#!/bin/sh\necho asked >>{sandbox.home}/asked\nprintf '%s' '{given}'\n")
@@ -272,8 +250,9 @@ class TestSource:
 
         assert (sandbox.home / "asked").read_text() == "asked\n"
 
-    def test_it_is_renewed_when_it_runs_out(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Before STS has to say so."""
+    def test_expiring_source_is_renewed_before_sts_refuses_it(
+        self, sandbox: Sandbox, sts: LoopbackSts
+    ) -> None:
         sandbox.configure(CHAINED)
         sts.script.append(faults.expires_in(61))  # a minute is what it has to have left
         result = sweep(sandbox, 3, "sleep", "0.8", options=("-j", "1"))
@@ -281,8 +260,7 @@ class TestSource:
         assert (result.status, sts.count("AssumeRole")) == (0, 2)
         assert {line["outcome"] for line in sandbox.audit()} == {"minted"}
 
-    def test_it_is_renewed_when_sts_knows_it_no_more(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Once for all, and every account comes to its session."""
+    def test_source_rejected_by_sts_is_renewed_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.configure(CHAINED)
         text = f"echo >>{sandbox.home}/begun; while ! test -e {sandbox.home}/go; do sleep 0.05; done"
         process = sandbox.start(*_arguments(12, "sh", "-c", text, options=("-j", "4")))
@@ -294,8 +272,7 @@ class TestSource:
 
         assert (len(lines(result)), sts.count("AssumeRole"), len(minted(sts))) == (12, 2, 12)
 
-    def test_one_that_is_lost_for_good_ends_the_sweep(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It would be so everywhere: exit 3, and STS is not asked 300 times."""
+    def test_unknown_source_key_stops_the_batch_with_exit_3(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.keys.clear()
         result = sweep(sandbox, 300, "true")
 
@@ -303,8 +280,7 @@ class TestSource:
         assert "AWS does not know the access key of AWS profile 'org-admin'" in result.stderr
         assert len(sts.calls) <= 20
 
-    def test_one_that_is_not_there_is_said_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Exit 3, before anything is begun."""
+    def test_missing_source_exits_3_before_any_account(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.aws_config("[profile org-admin]\nregion = eu-west-1\n")
 
         assert "no credentials found" in sandbox.refuses(3, *_arguments(300, "true"))
@@ -319,8 +295,6 @@ _SOURCE_ANSWER = {
 
 
 class TestBefore:
-    """What is refused before anything is sent."""
-
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [
@@ -336,22 +310,22 @@ class TestBefore:
             (("audit-root", "--dry-run"), "'--dry-run' goes with '--accounts'"),
         ],
     )
-    def test_usage(self, sandbox: Sandbox, sts: LoopbackSts, arguments: tuple[str, ...], said: str) -> None:
-        """Exit 2."""
+    def test_wrong_arguments_exit_2_before_any_call(
+        self, sandbox: Sandbox, sts: LoopbackSts, arguments: tuple[str, ...], said: str
+    ) -> None:
         assert said in sandbox.refuses(2, "exec", *arguments, "--", "true")
         assert not sts.calls
 
-    def test_without_a_command(self, sandbox: Sandbox) -> None:
-        """A shell for each account would be of no use."""
+    def test_accounts_without_a_command_exit_2(self, sandbox: Sandbox) -> None:
         assert "'--accounts' needs a command" in sandbox.refuses(2, *_arguments(2)[:-1])
 
-    def test_a_command_that_is_not_there(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Exit 127, and no session is minted for it."""
+    def test_missing_command_exits_127_before_any_call(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         assert "'nowhere' not found" in sandbox.refuses(127, *_arguments(2, "nowhere"))
         assert not sts.calls
 
-    def test_a_command_that_cannot_be_run(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It shows with the first: exit 126, and no more are minted."""
+    def test_command_that_cannot_run_stops_the_batch_with_exit_126(
+        self, sandbox: Sandbox, sts: LoopbackSts
+    ) -> None:
         script = sandbox.home / "broken"
         script.write_text("#!/nowhere\n")
         script.chmod(0o700)
@@ -360,8 +334,7 @@ class TestBefore:
         assert result.status == 126
         assert len(minted(sts)) <= 4
 
-    def test_accounts_that_the_profile_denies(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """One that is named and may not be used is exit 2 for the whole."""
+    def test_denied_account_exits_2_before_any_call(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.configure(
             PROFILES.replace("[profiles.developer]", 'deny_targets = ["100000000001"]\n[profiles.developer]')
         )
@@ -372,10 +345,9 @@ class TestBefore:
     @pytest.mark.parametrize(
         ("key", "flag"), [("confirm", ("--yes",)), ("require_reason", ("--reason", "why"))]
     )
-    def test_what_a_person_has_to_say_is_asked_once(
+    def test_approval_by_flag_is_recorded_for_each_account(
         self, sandbox: Sandbox, sts: LoopbackSts, key: str, flag: tuple[str, ...]
     ) -> None:
-        """Not for each account: exit 5 at once without it, and with it on record for each."""
         sandbox.configure(PROFILES.replace("[profiles.audit-root]", f"[profiles.audit-root]\n{key} = true"))
         sandbox.refuses(5, *_arguments(3, "true"))
         assert not sts.calls
@@ -386,8 +358,7 @@ class TestBefore:
         assert said != {(None, None)}
 
 
-def test_a_dry_run_says_where_it_would_go(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """A line an account; nothing is minted and nothing is run."""
+def test_dry_run_lists_accounts_and_runs_nothing(sandbox: Sandbox, sts: LoopbackSts) -> None:
     done = sandbox.run(
         *("exec", "audit-root", "--accounts", "payments-prod,100000000000", "--dry-run", "--"),
         *("touch", str(sandbox.home / "done")),
@@ -413,13 +384,10 @@ def _running(sandbox: Sandbox) -> list[int]:
 
 
 class TestStop:
-    """Ctrl-C, and what else means it."""
-
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_the_commands_get_it_and_each_has_its_line(
+    def test_signal_reaches_running_commands_and_each_has_its_line(
         self, sandbox: Sandbox, sts: LoopbackSts, number: signal.Signals
     ) -> None:
-        """Those that were begun are reported, no other is begun, nothing is left, exit 1."""
         process = sandbox.start(*_arguments(50, "sleep", "100", options=("-j", "3")))
         until(lambda: len(_running(sandbox)) == 3)
         process.send_signal(number)
@@ -434,8 +402,7 @@ class TestStop:
         assert len(minted(sts)) == 3
         assert _running(sandbox) == []
 
-    def test_a_command_may_end_in_its_own_way(self, sandbox: Sandbox) -> None:
-        """It is waited for, and what it says at the end is in its line."""
+    def test_interrupted_command_may_end_by_itself(self, sandbox: Sandbox) -> None:
         text = "trap 'echo bye; exit 0' INT; echo ready >&2; while :; do sleep 0.05; done"
         process = sandbox.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
         until(lambda: _running(sandbox))
@@ -445,8 +412,7 @@ class TestStop:
 
         assert {**line, "seconds": 0} == _line("100000000000", stdout="bye\n", stderr="ready\n")
 
-    def test_the_second_time_they_are_killed(self, sandbox: Sandbox) -> None:
-        """Those that do not listen, and what they have started."""
+    def test_second_signal_kills_the_commands(self, sandbox: Sandbox) -> None:
         text = "trap '' INT; sleep 100 & echo ready >&2; wait; sleep 100"
         process = sandbox.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
         until(lambda: len(_running(sandbox)) == 2)
@@ -459,8 +425,7 @@ class TestStop:
         assert (line["rc"], line["error"]) == (137, "interrupted")
         assert _running(sandbox) == []
 
-    def test_after_a_while_they_are_killed(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Whoever does not listen to a signal that came once; or at once, where it comes again."""
+    def test_kill_follows_after_the_grace_or_a_second_signal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         told: list[int] = []
         stop = batch.Stop(told.append)
         for _ in range(2):
@@ -472,8 +437,7 @@ class TestStop:
         batch.Stop(told.append).now(signal.SIGTERM)
         assert until(lambda: told == [signal.SIGTERM, signal.SIGKILL])
 
-    def test_a_request_under_way_is_waited_for(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """What STS has minted is on record, and its command is not begun."""
+    def test_interrupt_waits_for_calls_under_way(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.mode = faults.slow(1)
         process = sandbox.start(*_arguments(9, "touch", str(sandbox.home / "done"), options=("-j", "2")))
         until(lambda: len(sts.calls) == 2)
@@ -484,8 +448,7 @@ class TestStop:
         assert len(sandbox.audit()) == len(minted(sts)) == 2
         assert not (sandbox.home / "done").exists()
 
-    def test_who_waits_for_a_turn_goes_at_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Throttled or not."""
+    def test_interrupt_ends_throttled_waits_at_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.mode = faults.THROTTLED
         process = sandbox.start(*_arguments(9, "true", options=("-j", "4")))
         until(lambda: len(sts.calls) > 4)
@@ -498,10 +461,9 @@ class TestStop:
 
 
 class TestTerminal:
-    """What a person sees."""
-
-    def test_they_are_asked_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """For all accounts; the yes holds for these and no others, and is on record for each."""
+    def test_confirmation_on_the_terminal_covers_all_accounts(
+        self, sandbox: Sandbox, sts: LoopbackSts
+    ) -> None:
         sandbox.configure(PROFILES.replace("[profiles.audit-root]", "[profiles.audit-root]\nconfirm = true"))
         terminal = Terminal(sandbox, [PROGRAM, *_arguments(3, "true")], TERM="xterm")
         asked = terminal.sees(r"start this session\? \[y/N\] ").string
@@ -515,8 +477,7 @@ class TestTerminal:
         assert sweep(sandbox, 3, "true").status == 0
         assert "run it on a terminal, or say --yes" in sandbox.refuses(5, *_arguments(4, "true"))
 
-    def test_a_bar_on_stderr(self, sandbox: Sandbox) -> None:
-        """On a terminal of 80 columns: how many, how many failed; gone at the end."""
+    def test_progress_bar_counts_on_stderr(self, sandbox: Sandbox) -> None:
         text = "sleep 0.2; test $CREDHELPER_ACCOUNT != 100000000000"
         status, stdout, shown = _watched(sandbox, *_arguments(10, "sh", "-c", text, options=("-j", "2")))
         said = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame) for frame in re.split(r"[\r\n]+", shown)]
@@ -531,8 +492,7 @@ class TestTerminal:
             "credhelper: hint: in their lines 'rc' is not 0, or 'error' says what went wrong",
         ]
 
-    def test_lines_and_bar_do_not_mix(self, sandbox: Sandbox) -> None:
-        """Where both go to the terminal each line stands by itself."""
+    def test_lines_and_bar_on_one_terminal_do_not_mix(self, sandbox: Sandbox) -> None:
         status, seen = sandbox.on_a_terminal(*_arguments(5, "sleep", "0.1"), TERM="xterm")
         plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
         found = [line for line in re.split(r"[\r\n]+", plain) if line.startswith("{")]
@@ -540,15 +500,13 @@ class TestTerminal:
         assert status == 0
         assert sorted(json.loads(line)["account"] for line in found) == ids(5)
 
-    def test_no_bar_on_a_dumb_terminal_or_a_pipe(self, sandbox: Sandbox) -> None:
-        """Nothing but the lines."""
+    def test_dumb_terminal_or_pipe_has_no_bar(self, sandbox: Sandbox) -> None:
         status, _, shown = _watched(sandbox, *_arguments(3, "true"), TERM="dumb")
         assert (status, shown) == (0, "")
 
         assert sandbox.run(*_arguments(3, "true"), FORCE_COLOR="1", TTY_COMPATIBLE="1").stderr == ""
 
-    def test_ctrl_c(self, sandbox: Sandbox) -> None:
-        """The key reaches the commands once, by us."""
+    def test_ctrl_c_reaches_the_commands_once(self, sandbox: Sandbox) -> None:
         text = "n=0; trap 'n=1; echo got it' INT; while test $n = 0; do sleep 0.05; done; sleep 0.3; exit 9"
         command = [PROGRAM, *_arguments(9, "sh", "-c", text, options=("-j", "2"))]
         terminal = Terminal(sandbox, command, TERM="xterm")

@@ -27,25 +27,21 @@ def _sh(commands: Commands, script: str, **environ: str) -> Captured:
     return commands.run("/bin/sh", ["sh", "-c", script], {"PATH": "/usr/bin:/bin", **environ})
 
 
-def test_both_outputs_and_the_status() -> None:
-    """Bytes as they are; the environment is what was given, and stdin is empty."""
+def test_outputs_and_status_are_captured() -> None:
     found = _sh(Commands(), "echo $A; printf '\\377' >&2; cat; exit 7", A="b")
 
     assert found == Captured(7, b"b\n", b"\xff", cut=False)
 
 
-def test_a_killed_command_has_the_status_that_shells_give_it() -> None:
-    """128 and the signal's number."""
+def test_killed_command_has_status_128_plus_signal() -> None:
     assert _sh(Commands(), "kill -9 $$").status == 137
 
 
-def test_it_has_no_terminal() -> None:
-    """Many at a time cannot share one: it leads a session of its own."""
+def test_command_leads_a_session_of_its_own() -> None:
     assert _sh(Commands(), 'test "$(cut -d" " -f6 /proc/$$/stat)" = $$').status == 0
 
 
-def test_what_is_too_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command is not held up, and it is said."""
+def test_output_over_the_limit_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "OUTPUT_LIMIT", 100_000)
     found = _sh(Commands(), "head -c 300000 /dev/zero; echo done >&2")
 
@@ -53,16 +49,14 @@ def test_what_is_too_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not _sh(Commands(), "head -c 100000 /dev/zero").cut
 
 
-def test_what_cannot_be_run_is_said(tmp_path: Path) -> None:
-    """The exit status is the one that shells give."""
+def test_program_that_cannot_run_is_not_executable_error(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\0")
     (tmp_path / "x").chmod(0o700)
     with pytest.raises(NotExecutableError, match="'x' cannot be run: exec format error"):
         Commands().run(str(tmp_path / "x"), ["x"], {})
 
 
-def test_what_still_writes_afterwards_is_waited_for_and_then_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second for the end of a pipe; a process in the background goes with its command."""
+def test_background_process_is_waited_for_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capture, "AFTERWARDS", 0.5)
     found = _sh(Commands(), "(sleep 0.2; echo late) & echo early")
     assert found.stdout == b"early\nlate\n"
@@ -73,8 +67,7 @@ def test_what_still_writes_afterwards_is_waited_for_and_then_ended(monkeypatch: 
     until(lambda: not is_alive(int(found.stdout)), 5)
 
 
-def test_no_descriptor_is_left() -> None:
-    """Nor a thread, nor a zombie."""
+def test_captured_command_leaves_no_descriptor_or_thread() -> None:
     _sh(Commands(), "true")
     before = len(os.listdir("/proc/self/fd")), threading.active_count()
     for _ in range(20):
@@ -84,10 +77,7 @@ def test_no_descriptor_is_left() -> None:
 
 
 class TestEnd:
-    """All of them end together."""
-
-    def test_a_signal_reaches_every_command_and_what_it_has_started(self, tmp_path: Path) -> None:
-        """A shell's children too; none is begun any more."""
+    def test_signal_reaches_commands_and_their_children(self, tmp_path: Path) -> None:
         commands = Commands()
         script = f"sleep 300 & echo $! >{tmp_path}/$N; wait"
         with ThreadPoolExecutor(3) as pool:
@@ -101,8 +91,7 @@ class TestEnd:
         with pytest.raises(CredhelperError, match="interrupted"):
             _sh(commands, "true")
 
-    def test_what_outlives_its_command_is_killed(self, tmp_path: Path) -> None:
-        """A child that ignores the signal is not left behind."""
+    def test_child_that_ignores_the_signal_is_killed(self, tmp_path: Path) -> None:
         commands = Commands()
         ignore = (
             "import signal,time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"

@@ -79,22 +79,17 @@ WINNING = [
 
 
 class TestEnvironment:
-    """What a command is given."""
-
-    def test_nothing_but_what_the_contract_says_is_exported(self) -> None:
-        """The three variables, their expiration, profile, account and region."""
+    def test_exported_variables_are_those_of_the_contract(self) -> None:
         assert environment.with_session({}, MINTED, CONTEXT) == EXPORTED
         assert environment.exported({"PATH": "/bin", "AWS_PROFILE": "x"}, MINTED, CONTEXT) == EXPORTED
 
-    def test_the_callers_environment_is_kept(self) -> None:
-        """But for every other source of credentials, and the caller's own keys."""
+    def test_callers_other_variables_are_kept(self) -> None:
         own = {"PATH": "/bin", "AWS_PAGER": "less", "AWS_CONFIG_FILE": "/c", "AWS_CA_BUNDLE": "/ca"}
         caller = {**own, **STALE, "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "x"}
 
         assert environment.with_session(caller, MINTED, CONTEXT) == {**own, **EXPORTED}
 
-    def test_no_trace_of_an_exec_around_this_one(self) -> None:
-        """An account that is not known is not the outer one's."""
+    def test_variables_of_an_outer_exec_are_removed(self) -> None:
         caller = {"CREDHELPER_ACCOUNT": "999988887777", "CREDHELPER_PROFILE": "outer"}
         given = environment.with_session(caller, MINTED, Context("inner", None, None))
 
@@ -113,8 +108,7 @@ class TestEnvironment:
             ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "b"}, None, ("b", "b")),
         ],
     )
-    def test_the_callers_region_counts_more(self, caller, profiles, expected) -> None:
-        """The caller's own if set, else the profile's; one of the two variables stands for both."""
+    def test_callers_region_beats_the_profiles(self, caller, profiles, expected) -> None:
         for given in (
             environment.with_session(caller, MINTED, Context("p", None, profiles)),
             environment.with_server(caller, ENDPOINT, Context("p", None, profiles)),
@@ -123,10 +117,7 @@ class TestEnvironment:
 
 
 class TestServedEnvironment:
-    """What a command is given that asks the endpoint."""
-
-    def test_no_keys_but_the_endpoint(self) -> None:
-        """Keys in the environment would win, the relative URI too; a token file would win over the token."""
+    def test_served_environment_has_no_keys(self) -> None:
         mine = {name: "x" for name in EXPORTED if name.startswith("AWS_") and "REGION" not in name}
         keys = {**mine, "AWS_ACCESS_KEY": "x", "AWS_SECRET_KEY": "x"}
         given = environment.with_server({"PATH": "/bin", **STALE, **keys}, ENDPOINT, CONTEXT)
@@ -136,8 +127,7 @@ class TestServedEnvironment:
 
     @pytest.mark.parametrize("where", ["config", "credentials"])
     @pytest.mark.parametrize("key", WINNING)
-    def test_keys_in_default_are_refused(self, tmp_path: Path, key: str, where: str) -> None:
-        """They would win over the endpoint: exit 2, with the file and the key and without the value."""
+    def test_key_in_default_is_refused_without_its_value(self, tmp_path: Path, key: str, where: str) -> None:
         files = _aws_files(tmp_path, **{where: f"[default]\nregion = eu-west-1\n{key} = SECRET\n"})
         with pytest.raises(ConfigError) as caught:
             environment.refuse_default_keys(awsconfig_profiles.read(files))
@@ -146,14 +136,14 @@ class TestServedEnvironment:
         assert caught.value.sentence == f"'{path}': '{key}' in [default] takes precedence over --serve"
         assert "SECRET" not in str(caught.value.hints)
 
-    def test_other_profiles_do_no_harm(self, tmp_path: Path) -> None:
-        """Nor do settings of [default]."""
+    def test_keys_in_other_profiles_are_accepted(self, tmp_path: Path) -> None:
         config = "[default]\nregion = eu-west-1\noutput = json\n[profile a]\naws_access_key_id = AKIA\n"
         environment.refuse_default_keys(awsconfig_profiles.read(_aws_files(tmp_path, config=config)))
 
     @pytest.mark.parametrize("key", [*WINNING, "region", "output"])
-    def test_botocore_agrees(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str) -> None:
-        """With one of these keys in [default] it does not ask the endpoint; with a harmless one it does."""
+    def test_botocore_prefers_the_same_keys_of_default(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
+    ) -> None:
         files = _aws_files(tmp_path, config=f"[default]\n{key} = x\n{MORE.get(key, '')}")
         for name, value in {**files, **ENDPOINT}.items():
             monkeypatch.setenv(name, value)
@@ -222,24 +212,19 @@ def _finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 @BOTH
 class TestRun:
-    """How commands start and end."""
-
     @pytest.mark.parametrize("status", [0, 255])
-    def test_its_exit_status_is_the_commands(self, wrapper: str, how: str, status: int) -> None:
-        """And its output is the command's."""
+    def test_exit_status_and_output_are_the_commands(self, wrapper: str, how: str, status: int) -> None:
         done = _finish(_start(wrapper, how, "sh", "-c", f"echo out; echo err >&2; exit {status}"))
 
         assert done == (status, "out\n", "err\n")
 
-    def test_not_found_is_127(self, wrapper: str, how: str) -> None:
-        """With a sentence."""
+    def test_missing_program_exits_127(self, wrapper: str, how: str) -> None:
         for name in ("no-such-program", "./no-such-program"):
             said = f"credhelper: error: '{name}' not found\n"
 
             assert _finish(_start(wrapper, how, name)) == (127, "", said)
 
-    def test_not_executable_is_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
-        """A file without the permission, a directory, a script whose interpreter is missing, no program."""
+    def test_program_that_cannot_run_exits_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
         files = {"plain": (0o644, ""), "script": (0o755, "#!/no/such\n"), "noise": (0o755, "\x01\x02")}
         for name, (mode, text) in files.items():
             (tmp_path / name).write_text(text)
@@ -254,8 +239,9 @@ class TestRun:
 
             assert (status, said.splitlines()[0]) == (126, f"credhelper: error: '{tmp_path}/{name}' {why}")
 
-    def test_not_executable_on_the_path_is_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
-        """As in a shell; a program further along the PATH goes before."""
+    def test_file_on_the_path_that_is_not_executable_exits_126(
+        self, wrapper: str, how: str, tmp_path: Path
+    ) -> None:
         (tmp_path / "tool").write_text("")
         environ = {**os.environ, "PATH": f"{tmp_path}:/usr/bin"}
         assert _finish(_start(wrapper, how, "tool", env=environ))[0] == 126
@@ -263,14 +249,12 @@ class TestRun:
         (tmp_path / "true").write_text("")
         assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
 
-    def test_the_path_is_the_commands_own(self, wrapper: str, how: str) -> None:
-        """Where it has none, the system's default."""
+    def test_program_is_searched_in_the_commands_path(self, wrapper: str, how: str) -> None:
         environ = {name: value for name, value in os.environ.items() if name != "PATH"}
         assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
         assert _finish(_start(wrapper, how, "true", env={**environ, "PATH": "/nowhere"}))[0] == 127
 
-    def test_without_a_command_it_is_the_users_shell(self, wrapper: str, how: str, tmp_path: Path) -> None:
-        """$SHELL, or /bin/sh."""
+    def test_without_a_command_the_users_shell_runs(self, wrapper: str, how: str, tmp_path: Path) -> None:
         (tmp_path / "myshell").write_text("#!/bin/sh\necho mine $#\n")
         (tmp_path / "myshell").chmod(0o755)
         environ = {**os.environ, "SHELL": str(tmp_path / "myshell")}
@@ -280,16 +264,14 @@ class TestRun:
         assert sh.communicate("echo $0; exit 3", timeout=20) == ("/bin/sh\n", "")
         assert sh.returncode == 3
 
-    def test_signals_that_python_ignores_are_not_ignored(self, wrapper: str, how: str) -> None:
-        """`yes | head` ends: SIGPIPE kills, as it does without us."""
+    def test_sigpipe_is_not_ignored_in_the_command(self, wrapper: str, how: str) -> None:
         status, said, _ = _finish(_start(wrapper, how, "sh", "-c", "kill -PIPE $$; echo ignored"))
 
         assert said == ""
         assert status == (141 if how == "attend" else -signal.SIGPIPE)
 
     @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
-    def test_signals_that_the_caller_ignores_stay_ignored(self, wrapper: str, how: str, name: str) -> None:
-        """`nohup credhelper exec …` protects the command."""
+    def test_signal_ignored_by_the_caller_stays_ignored(self, wrapper: str, how: str, name: str) -> None:
         ask = f"import signal; print(signal.getsignal(signal.SIG{name}) == signal.SIG_IGN)"
         script = f'trap "" {name}; exec "$0" "$@"'
         words = ["sh", "-c", script, sys.executable, wrapper, how, sys.executable, "-c", ask]
@@ -297,8 +279,7 @@ class TestRun:
 
         assert done.stdout == "True\n"
 
-    def test_descriptors_are_passed_on(self, wrapper: str, how: str) -> None:
-        """`credhelper exec x -- cat <(…)` works, and nothing of ours leaks."""
+    def test_inherited_descriptors_reach_the_command(self, wrapper: str, how: str) -> None:
         reader, writer = os.pipe()
         os.write(writer, b"handed over")
         os.close(writer)
@@ -309,22 +290,19 @@ class TestRun:
         assert sorted(said.splitlines()) == sorted(["handed over", "0", "1", "2", str(reader)])
 
 
-def test_the_environment_is_the_one_given(tmp_path: Path) -> None:
-    """The command's own, its PATH included, and nothing of this process's."""
+def test_command_gets_the_environment_given(tmp_path: Path) -> None:
     (tmp_path / "tool").write_text('#!/bin/sh\ntest "$A$HOME" = b\n')
     (tmp_path / "tool").chmod(0o755)
 
     assert run_command.run(["tool"], {"PATH": str(tmp_path), "A": "b"}) == 0
 
 
-def test_replaced_means_the_same_process(wrapper: str) -> None:
-    """So that nothing stands between the command and whoever started it."""
+def test_replace_keeps_the_process_id(wrapper: str) -> None:
     process = _start(wrapper, "replace", "sh", "-c", "echo $$")
     assert _finish(process)[1] == f"{process.pid}\n"
 
 
-def test_this_process_is_as_before(tmp_path: Path) -> None:
-    """Handlers of signals, and the descriptor that they write to, are put back."""
+def test_signal_handlers_and_descriptors_are_restored(tmp_path: Path) -> None:
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     descriptors = len(os.listdir("/proc/self/fd"))
 
@@ -374,11 +352,8 @@ def _counting(seconds: float, *names: str) -> list[str]:
 
 
 class TestSignals:
-    """Sent to us alone, without a terminal: in CI, by a supervisor, by `kill`."""
-
     @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "TSTP", "WINCH", "USR1", "USR2", "CONT"])
-    def test_they_are_passed_on(self, wrapper: str, name: str) -> None:
-        """Once; how the command ends is for the command to say."""
+    def test_signal_reaches_the_command_once(self, wrapper: str, name: str) -> None:
         process = _start(wrapper, "attend", *_counting(10, name), start_new_session=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -387,8 +362,7 @@ class TestSignals:
         assert _finish(process) == (41, f"got it\nsaw {name}\n", "")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    def test_a_command_that_dies_of_one_is_128_and_more(self, wrapper: str, number: int) -> None:
-        """As shells say it."""
+    def test_command_killed_by_a_signal_exits_128_plus_signal(self, wrapper: str, number: int) -> None:
         process = _start(wrapper, "attend", "sh", "-c", "echo ready; exec sleep 30", start_new_session=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -396,8 +370,7 @@ class TestSignals:
 
         assert _finish(process)[0] == 128 + number
 
-    def test_a_signal_between_start_and_command_is_not_lost(self, wrapper: str) -> None:
-        """Many starts, each with a signal at another moment."""
+    def test_signal_during_the_start_is_not_lost(self, wrapper: str) -> None:
         for delay in range(5):
             process = _start(wrapper, "attend", "sleep", "30", start_new_session=True)
             until(lambda pid=process.pid: _catches(pid, signal.SIGTERM), 10)
@@ -406,8 +379,7 @@ class TestSignals:
 
             assert _finish(process)[0] == 128 + signal.SIGTERM
 
-    def test_they_are_passed_on_whichever_thread_they_come_to(self, tmp_path: Path) -> None:
-        """The system may hand a signal to any thread, and the endpoint has some."""
+    def test_signal_to_another_thread_reaches_the_command(self, tmp_path: Path) -> None:
         program = (
             "import os, signal, sys, threading\nfrom credhelper.run import command as run\n"
             "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
@@ -428,8 +400,7 @@ class TestSignals:
 
         assert _finish(process)[:2] == (41, "got it\nsaw TERM\n")
 
-    def test_a_command_that_is_paused_alone_does_not_pause_us(self, wrapper: str) -> None:
-        """Whoever sends SIGSTOP to it, and SIGCONT, means it alone."""
+    def test_command_stopped_alone_does_not_stop_this_process(self, wrapper: str) -> None:
         process = _start(wrapper, "attend", *_counting(1.0), start_new_session=True)
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -442,16 +413,14 @@ class TestSignals:
 
         assert _finish(process) == (40, "saw\n", "")
 
-    def test_children_of_others_are_not_ours(self, wrapper: str) -> None:
-        """A second child of this process that ends first does not end the wait."""
+    def test_ending_foreign_child_does_not_end_the_wait(self, wrapper: str) -> None:
         words = [sys.executable, wrapper, "attend", "sh", "-c", "sleep 0.3; exit 6"]
         script = '(sleep 0.1) & exec "$0" "$@"'
         done = subprocess.run(["sh", "-c", script, *words], timeout=20, check=False)
 
         assert done.returncode == 6
 
-    def test_an_ignored_sigchld_does_not_hide_how_it_ended(self, wrapper: str) -> None:
-        """Some supervisors start programs that way."""
+    def test_ignored_sigchld_keeps_the_exit_status(self, wrapper: str) -> None:
         words = [sys.executable, wrapper, "attend", "sh", "-c", "exit 6"]
         done = subprocess.run(["bash", "-c", 'trap "" CHLD; exec "$0" "$@"', *words], timeout=20, check=False)
 
@@ -523,8 +492,6 @@ def _typed(wrapper: str, *command: str) -> str:
 
 @pytest.mark.alone
 class TestTerminal:
-    """Keys pressed at a terminal reach the command once, and the shell sees what became of it."""
-
     @pytest.fixture(name="counter")
     def _counter(self, tmp_path: Path) -> str:
         path = tmp_path / "count.py"
@@ -532,10 +499,9 @@ class TestTerminal:
         return str(path)
 
     @pytest.mark.parametrize(("key", "name"), [("\x03", "INT"), ("\x1c", "QUIT")])
-    def test_an_interrupt_comes_once(
+    def test_interrupt_key_reaches_the_command_once(
         self, wrapper: str, terminal: Terminal, counter: str, key: str, name: str
     ) -> None:
-        """The terminal sends it to the command: a second one from us would mean more."""
         terminal.type(_typed(wrapper, sys.executable, counter, "10", name))
         terminal.wait_for("ready\r\n")
         for _ in range(6):  # now and then two come at the same moment and count as one
@@ -545,18 +511,16 @@ class TestTerminal:
         assert terminal.wait_for(r"saw([ A-Z]*)\r\n")[1] == f" {name}" * 6
         assert terminal.wait_for(r"status=(\d+)")[1] == "46"
 
-    def test_an_interrupt_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
-        """And the shell is told 130."""
+    def test_interrupt_key_exits_130(self, wrapper: str, terminal: Terminal) -> None:
         terminal.type(_typed(wrapper, "sh", "-c", "echo ready; exec sleep 30"))
         terminal.wait_for("ready\r\n")
         terminal.type("\x03")
 
         assert terminal.wait_for(r"status=(\d+)")[1] == "130"
 
-    def test_suspending_gives_the_shell_its_terminal_back(
+    def test_suspended_command_returns_the_terminal(
         self, wrapper: str, terminal: Terminal, tmp_path: Path
     ) -> None:
-        """Ctrl-Z, fg, Ctrl-Z, bg, fg: all of us stop, all of us go on."""
         (tmp_path / "loop.py").write_text(LOOP)
         terminal.type(_typed(wrapper, sys.executable, str(tmp_path / "loop.py")))
         terminal.wait_for("ready\r\n")
@@ -575,8 +539,7 @@ class TestTerminal:
 
         assert terminal.wait_for(r"again=(\d+)")[1] == "130"
 
-    def test_a_shell_within_may_be_suspended(self, wrapper: str, terminal: Terminal) -> None:
-        """`suspend` stops that shell alone: we follow, or nobody could continue it."""
+    def test_suspended_inner_shell_stops_this_process_too(self, wrapper: str, terminal: Terminal) -> None:
         terminal.type(_typed(wrapper, "bash", "--norc", "--noprofile", "--noediting", "-i"))
         terminal.type("echo inner=$((1+1)); suspend\n")
         terminal.wait_for("inner=2")
@@ -588,8 +551,7 @@ class TestTerminal:
 
         assert terminal.wait_for(r"again=(\d+)")[1] == "9"
 
-    def test_a_hangup_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
-        """A window that is closed leaves nothing behind."""
+    def test_hangup_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
         terminal.type(_typed(wrapper, "sh", "-c", "echo me=$$; exec sleep 30"))
         pid = int(terminal.wait_for(r"me=(\d+)")[1])
         os.close(terminal._terminal)

@@ -152,10 +152,7 @@ def _key(endpoint: CredentialsServer) -> str:
 
 
 class TestAnswer:
-    """What SDKs read."""
-
-    def test_the_document_is_the_container_form(self, endpoint: CredentialsServer) -> None:
-        """`Token`, not `SessionToken`; the expiration in the one form that every SDK parses."""
+    def test_response_is_the_container_form(self, endpoint: CredentialsServer) -> None:
         status, headers, body = _ask(endpoint)
 
         assert status == 200
@@ -168,14 +165,12 @@ class TestAnswer:
             "AccountId": "111122223333",
         }
 
-    def test_an_unknown_account_is_left_out(self) -> None:
-        """Rather than null, which some SDKs refuse."""
+    def test_unknown_account_is_left_out(self) -> None:
         bank = Bank(account_id=None)
         with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             assert "AccountId" not in json.loads(_ask(endpoint)[2])
 
-    def test_nothing_may_keep_or_guess(self, endpoint: CredentialsServer) -> None:
-        """No cache, no sniffing, one answer a connection, and no word that lets another origin read."""
+    def test_headers_forbid_caching_sniffing_and_other_origins(self, endpoint: CredentialsServer) -> None:
         for request in (
             None,
             _head(endpoint, token="wrong"),
@@ -192,8 +187,7 @@ class TestAnswer:
                 "connection": "close",
             }
 
-    def test_a_request_may_come_in_pieces(self, endpoint: CredentialsServer) -> None:
-        """And what is sent behind it is not answered."""
+    def test_request_in_pieces_is_answered_once(self, endpoint: CredentialsServer) -> None:
         connection = _connect(endpoint)
         request = _head(endpoint, "Accept: application/json", "Content-Length: 0")
         for at in range(0, len(request), 25):
@@ -203,15 +197,13 @@ class TestAnswer:
         assert _read(connection)[0] == 200
         assert _ask(endpoint, request * 3)[2].count(b"Token") == 1
 
-    def test_each_endpoint_has_its_own_token(self, bank: Bank, endpoint: CredentialsServer) -> None:
-        """Of 32 random bytes, and legal in a header."""
+    def test_token_has_32_random_bytes(self, bank: Bank, endpoint: CredentialsServer) -> None:
         with CredentialsServer(bank.get(), bank.get) as other:
             assert _token(other) != _token(endpoint)
         assert len(_token(endpoint)) == 43
         assert _token(endpoint).isprintable()
 
-    def test_it_is_gone_with_the_command(self, bank: Bank) -> None:
-        """No port, no thread, no descriptor is left, whoever is still connected."""
+    def test_end_of_the_block_leaves_no_port_thread_or_descriptor(self, bank: Bank) -> None:
         threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
         with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             connection = _connect(endpoint)
@@ -226,10 +218,7 @@ class TestAnswer:
 
 
 class TestRenewal:
-    """Answers come from memory, and memory is renewed in time."""
-
-    def test_get_is_asked_once_while_fresh(self, bank: Bank, endpoint: CredentialsServer) -> None:
-        """However many ask."""
+    def test_fresh_session_is_served_from_memory(self, bank: Bank, endpoint: CredentialsServer) -> None:
         assert {_key(endpoint) for _ in range(50)} == {"ASIA1"}
         bank.now += 200
 
@@ -237,8 +226,7 @@ class TestRenewal:
         assert bank.asked == 1
 
     @pytest.mark.alone
-    def test_it_is_renewed_ahead_of_need(self, bank: Bank, endpoint: CredentialsServer) -> None:
-        """The request that finds it due is not held up by the mint, nor is the next."""
+    def test_renewal_ahead_of_need_delays_no_request(self, bank: Bank, endpoint: CredentialsServer) -> None:
         bank.now += 900 - 680
         bank.gate.clear()
         for _ in range(3):
@@ -250,10 +238,7 @@ class TestRenewal:
 
         until(lambda: _key(endpoint) == "ASIA2")
 
-    def test_a_renewal_that_brings_nothing_is_not_repeated_at_once(
-        self, bank: Bank, endpoint: CredentialsServer
-    ) -> None:
-        """Somebody who asks a hundred times a second starts one attempt in half a minute."""
+    def test_failed_renewal_is_not_repeated_at_once(self, bank: Bank, endpoint: CredentialsServer) -> None:
         bank.now += 900 - 680
         bank.error = UnreachableError("STS is down")
         for _ in range(20):
@@ -262,8 +247,7 @@ class TestRenewal:
 
         assert bank.asked == 2
 
-    def test_below_fresh_a_request_waits_for_the_mint(self, bank: Bank, endpoint: CredentialsServer) -> None:
-        """All who ask meanwhile wait for the same one."""
+    def test_requests_below_fresh_wait_for_one_mint(self, bank: Bank, endpoint: CredentialsServer) -> None:
         bank.now += 900 - 500
         bank.gate.clear()
         connections = [_connect(endpoint) for _ in range(5)]
@@ -276,10 +260,9 @@ class TestRenewal:
         assert bank.wishes == ["get", "get"]
 
     @pytest.mark.alone
-    def test_a_slow_mint_holds_nobody_up_while_the_old_ones_serve(
+    def test_slow_mint_serves_the_old_session_after_patience(
         self, bank: Bank, endpoint: CredentialsServer
     ) -> None:
-        """SDKs give up after a second: before that they get what is in memory."""
         bank.now += 900 - 500
         bank.gate.clear()
         began = time.monotonic()
@@ -289,10 +272,9 @@ class TestRenewal:
         bank.gate.set()
         until(lambda: _key(endpoint) == "ASIA2")
 
-    def test_what_has_almost_expired_is_never_handed_out(
+    def test_almost_expired_session_is_503_instead(
         self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Below 60 s a request waits for the mint, and is told to come again where that takes too long."""
         monkeypatch.setattr(http_server, "STEP_SECONDS", 1.2)
         bank.now += 900 - 59
         bank.gate.clear()
@@ -305,10 +287,9 @@ class TestRenewal:
         bank.gate.set()
         until(lambda: _key(endpoint) == "ASIA2")
 
-    def test_a_failure_is_not_told_while_the_old_ones_serve(
+    def test_failure_is_hidden_while_the_old_session_serves(
         self, bank: Bank, endpoint: CredentialsServer
     ) -> None:
-        """Nothing is withheld because a new one cannot be had."""
         bank.error = UnreachableError("STS is down")
         bank.now += 900 - 61
 
@@ -331,10 +312,9 @@ class TestRenewal:
             ),
         ],
     )
-    def test_a_failure_is_told_in_the_form_sdks_look_for(
+    def test_failure_has_the_form_of_sdks_and_is_retried(
         self, bank: Bank, endpoint: CredentialsServer, error, status, document
     ) -> None:
-        """5xx where asking again can help, for SDKs then do; and the next request tries anew."""
         bank.error = error
         bank.now += 900
         for _ in range(2):
@@ -344,8 +324,7 @@ class TestRenewal:
 
         assert _key(endpoint) == "ASIA4"
 
-    def test_min_remaining_is_the_profiles(self, bank: Bank) -> None:
-        """A profile may want newer ones sooner."""
+    def test_min_remaining_of_the_profile_counts(self, bank: Bank) -> None:
         with CredentialsServer(
             bank.get(), bank.get, min_remaining=300, read_clocks=bank.read_clocks
         ) as endpoint:
@@ -355,10 +334,9 @@ class TestRenewal:
 
             assert _key(endpoint) == "ASIA2"
 
-    def test_a_renewal_that_never_ends_is_not_waited_for(
+    def test_lost_renewal_is_replaced(
         self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """After a minute there may be another one; the lost one's outcome still counts, should it come."""
         monkeypatch.setattr(supply, "LOST_SECONDS", 0.5)
         bank.now += 900 - 100
         bank.gate.clear()
@@ -367,8 +345,7 @@ class TestRenewal:
 
         assert bank.asked == 3
 
-    def test_a_client_that_leaves_makes_room(self, bank: Bank, endpoint: CredentialsServer) -> None:
-        """SDKs that gave up do not take the places of those who ask again."""
+    def test_clients_that_leave_free_their_places(self, bank: Bank, endpoint: CredentialsServer) -> None:
         bank.now += 900
         bank.gate.clear()
         for _ in range(2 * MAX_CONNECTIONS):
@@ -386,10 +363,7 @@ class TestRenewal:
 
 
 class TestAuthorization:
-    """Row S6: only who has the token."""
-
-    def test_all_failures_look_the_same(self, endpoint: CredentialsServer) -> None:
-        """Missing, wrong, cut, longer, twice, in another case or scheme, not ASCII, elsewhere: one answer."""
+    def test_every_wrong_token_gets_the_same_401(self, endpoint: CredentialsServer) -> None:
         token, missing = _token(endpoint), _head(endpoint, token="")
         requests = [
             missing,
@@ -416,15 +390,13 @@ class TestAuthorization:
         assert answers[0][0] == 401
         assert answers[0][2] == UNAUTHORIZED
 
-    def test_other_paths_have_nothing(self, endpoint: CredentialsServer) -> None:
-        """Even for who has the token."""
+    def test_other_path_is_404_with_the_right_token(self, endpoint: CredentialsServer) -> None:
         for path in ("/", "/credentials/", "/credentials?", "/credentials/../credentials", "//credentials"):
             status, _, body = _ask(endpoint, _head(endpoint, line=f"GET {path} HTTP/1.1"))
 
             assert (status, MARKER.encode() in body) == (404, False)
 
-    def test_the_token_is_only_compared_in_constant_time(self) -> None:
-        """In the source there is one comparison with it, by hmac.compare_digest, and no other."""
+    def test_token_is_compared_by_compare_digest_only(self) -> None:
         tree = ast.parse(Path(str(server_module.__file__)).read_text(encoding="utf-8"))
         secret = {"_token", "values", "token", "authorization"}
         calls = [
@@ -466,8 +438,6 @@ def _is_length(node: ast.AST) -> bool:
 
 
 class TestHost:
-    """Row S7: a page whose name was made to point here says its own name."""
-
     @pytest.mark.parametrize(
         "host",
         [
@@ -497,20 +467,17 @@ class TestHost:
             "",
         ],
     )
-    def test_any_other_host_is_misdirected(self, endpoint: CredentialsServer, host: str) -> None:
-        """Even with the right token: 421, or 400 where it is no host at all."""
+    def test_other_host_is_421_with_the_right_token(self, endpoint: CredentialsServer, host: str) -> None:
         status, _, body = _ask(endpoint, _head(endpoint, host=host.format(port=_port(endpoint))))
 
         assert status == (400 if host in ("", "127.0.0.1:{port}\x00") else 421)
         assert MARKER.encode() not in body
 
-    def test_an_empty_host_or_none_is_misdirected(self, endpoint: CredentialsServer) -> None:
-        """HTTP/1.0 allows none."""
+    def test_missing_host_is_421(self, endpoint: CredentialsServer) -> None:
         assert _ask(endpoint, _head(endpoint, "Host:", host=""))[0] == 421
         assert _ask(endpoint, _head(endpoint, host="", line="GET /credentials HTTP/1.0"))[0] == 421
 
-    def test_two_hosts_are_none(self, endpoint: CredentialsServer) -> None:
-        """Whichever is right."""
+    def test_two_hosts_are_400(self, endpoint: CredentialsServer) -> None:
         ours = f"127.0.0.1:{_port(endpoint)}"
 
         assert _ask(endpoint, _head(endpoint, "Host: evil.test"))[0] == 400
@@ -518,22 +485,18 @@ class TestHost:
         assert _ask(endpoint, _head(endpoint, f"Host: {ours}"))[0] == 400
 
     @pytest.mark.parametrize("target", ["http://evil.test/credentials", "http://{ours}/credentials", "*"])
-    def test_an_absolute_target_is_misdirected(self, endpoint: CredentialsServer, target: str) -> None:
-        """We are nobody's proxy."""
+    def test_absolute_target_is_421(self, endpoint: CredentialsServer, target: str) -> None:
         line = f"GET {target.format(ours=f'127.0.0.1:{_port(endpoint)}')} HTTP/1.1"
 
         assert _ask(endpoint, _head(endpoint, line=line))[0] == 421
 
-    def test_the_host_is_looked_at_before_the_token(self, endpoint: CredentialsServer) -> None:
-        """So that a page learns nothing about the token."""
+    def test_host_is_checked_before_the_token(self, endpoint: CredentialsServer) -> None:
         right = _ask(endpoint, _head(endpoint, host="evil.test"))
 
         assert right == _ask(endpoint, _head(endpoint, host="evil.test", token="wrong"))
 
 
 class TestBrowser:
-    """Row S8: nothing that a browser sends of itself gets an answer."""
-
     @pytest.mark.parametrize(
         "header",
         [
@@ -549,8 +512,7 @@ class TestBrowser:
             "SEC-FETCH-USER: ?1",
         ],
     )
-    def test_headers_of_browsers_are_refused(self, endpoint: CredentialsServer, header: str) -> None:
-        """With the right token, and with a wrong one all the same."""
+    def test_browser_header_is_403_whatever_the_token(self, endpoint: CredentialsServer, header: str) -> None:
         header = header.format(port=_port(endpoint))
         status, _, body = right = _ask(endpoint, _head(endpoint, header))
 
@@ -560,24 +522,20 @@ class TestBrowser:
     @pytest.mark.parametrize(
         "method", ["POST", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE", "get", "CONNECT"]
     )
-    def test_only_get(self, endpoint: CredentialsServer, method: str) -> None:
-        """A preflight is refused as any other, without a word of what would be allowed."""
+    def test_other_method_is_405_without_cors_headers(self, endpoint: CredentialsServer, method: str) -> None:
         asks = ["Access-Control-Request-Method: GET", "Access-Control-Request-Headers: authorization"]
         status, headers, body = _ask(endpoint, _head(endpoint, *asks, line=f"{method} /credentials HTTP/1.1"))
 
         assert (status, json.loads(body)["code"]) == (405, "MethodNotAllowed")
         assert not [name for name in headers if name.startswith("access-control")]
 
-    def test_head_has_no_body(self, endpoint: CredentialsServer) -> None:
-        """And no credentials."""
+    def test_head_is_405_without_a_body(self, endpoint: CredentialsServer) -> None:
         status, _, body = _ask(endpoint, _head(endpoint, line="HEAD /credentials HTTP/1.1"))
 
         assert (status, body) == (405, b"")
 
 
 class TestLimits:
-    """Row S9: large, slow and many."""
-
     @pytest.mark.parametrize(
         "body",
         [
@@ -589,8 +547,7 @@ class TestLimits:
             ("Content-Length: 1\r\nExpect: 100-continue", b""),
         ],
     )
-    def test_no_body_is_wanted(self, endpoint: CredentialsServer, body: tuple[str, bytes]) -> None:
-        """Nor read: 413, whatever it is framed as."""
+    def test_body_is_413(self, endpoint: CredentialsServer, body: tuple[str, bytes]) -> None:
         header, content = body
         status, _, said = _ask(endpoint, _head(endpoint, header) + content)
 
@@ -609,8 +566,7 @@ class TestLimits:
             "X",
         ],
     )
-    def test_what_is_framed_badly_is_no_request(self, endpoint: CredentialsServer, header: str) -> None:
-        """Smuggling begins with two readings of one head."""
+    def test_bad_framing_is_400_or_501(self, endpoint: CredentialsServer, header: str) -> None:
         status, _, said = _ask(endpoint, _head(endpoint, header))
 
         assert status in (400, 501)
@@ -619,16 +575,14 @@ class TestLimits:
     @pytest.mark.parametrize(
         "garbage", [b"\0" * 50 + b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"hello\r\n\r\n"]
     )
-    def test_what_is_no_http_is_no_request(self, endpoint: CredentialsServer, garbage: bytes) -> None:
-        """TLS, for example."""
+    def test_other_protocol_is_400_or_closed(self, endpoint: CredentialsServer, garbage: bytes) -> None:
         connection = _connect(endpoint)
         connection.sendall(garbage)
         connection.shutdown(socket.SHUT_WR)
 
         assert _read(connection)[0] in (0, 400)
 
-    def test_a_head_has_8_kib_at_most(self, endpoint: CredentialsServer) -> None:
-        """Up to the byte; one line, or many."""
+    def test_head_over_8_kib_is_431(self, endpoint: CredentialsServer) -> None:
         for filler in ("X: {}", "{}: x"):
             for size, expected in ((HEAD_LIMIT, 200), (HEAD_LIMIT + 1, 431), (60000, 431), (5_000_000, 431)):
                 empty = _head(endpoint, filler.format(""), "Z: ")
@@ -638,8 +592,7 @@ class TestLimits:
 
                 assert status == expected or (size > 60000 and status == 0)  # cut off while still sending
 
-    def test_a_flood_costs_no_memory(self, endpoint: CredentialsServer) -> None:
-        """A gigabyte is not taken: the connection is cut long before, and others do not notice."""
+    def test_flood_is_cut_off_before_it_costs_memory(self, endpoint: CredentialsServer) -> None:
         before, block = _resident(), b"x" * (1 << 20)
         connection = _connect(endpoint)
         connection.sendall(_head(endpoint, "Content-Length: 1000000000"))
@@ -654,8 +607,7 @@ class TestLimits:
         assert _key(endpoint) == "ASIA1"
 
     @pytest.mark.alone
-    def test_the_idle_do_not_keep_others_out(self, endpoint: CredentialsServer) -> None:
-        """300 connections that say nothing, or half of something: who asks is answered in 100 ms."""
+    def test_idle_connections_do_not_delay_requests(self, endpoint: CredentialsServer) -> None:
         idle = []
         for number in range(300):
             idle.append(_connect(endpoint))
@@ -672,10 +624,9 @@ class TestLimits:
         for connection in idle:
             connection.close()
 
-    def test_those_who_wait_for_credentials_keep_their_places(
+    def test_at_most_16_requests_wait_and_all_are_answered(
         self, bank: Bank, endpoint: CredentialsServer
     ) -> None:
-        """60 programs at once during a mint: no more than 16 are let in, and all are answered in turn."""
         bank.now += 900
         bank.gate.clear()
         connections = []
@@ -694,10 +645,9 @@ class TestLimits:
         assert [_read(connection)[0] for connection in connections] == [200] * 60
         assert bank.asked == 2
 
-    def test_who_has_just_come_may_begin_in_peace(
+    def test_new_connection_is_not_closed_within_the_grace(
         self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """On a busy machine many connect before the first of them gets to say anything."""
         monkeypatch.setattr(http_server, "GRACE", 1.0)
         connections = [_connect(endpoint) for _ in range(MAX_CONNECTIONS + 5)]
         time.sleep(0.2)
@@ -707,10 +657,9 @@ class TestLimits:
         assert [_read(connection)[0] for connection in connections] == [200] * len(connections)
 
     @pytest.mark.alone
-    def test_every_step_has_its_time(
+    def test_slow_step_is_408_or_closed(
         self, bank: Bank, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nothing sent: closed. Half a head, or a byte now and then: 408. Not leaving: closed."""
         assert http_server.STEP_SECONDS == 5.0
         monkeypatch.setattr(http_server, "STEP_SECONDS", 0.6)
         began = time.monotonic()
@@ -727,8 +676,7 @@ class TestLimits:
         assert time.monotonic() - began < 3.0
         staying.close()
 
-    def test_it_sleeps_while_nobody_asks(self, endpoint: CredentialsServer) -> None:
-        """No timer runs on an idle machine: its thread is not even woken up."""
+    def test_idle_server_has_no_wakeups(self, endpoint: CredentialsServer) -> None:
         status = Path(f"/proc/self/task/{endpoint._thread.native_id}/status")
 
         def wakeups() -> list[str]:
@@ -742,10 +690,9 @@ class TestLimits:
 
         assert wakeups() == before
 
-    def test_running_out_of_descriptors_is_survived(
+    def test_exhausted_descriptors_pause_accepting(
         self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It does not spin, and listens again after a second."""
         monkeypatch.setattr(http_server, "ACCEPT_PAUSE", 0.3)
         tries, accept = [], endpoint.http.loop.sock_accept
 
@@ -761,10 +708,9 @@ class TestLimits:
         assert len(tries) >= 3
         assert tries[2] - tries[0] > 0.5
 
-    def test_a_defect_with_one_client_is_not_the_next_ones(
+    def test_error_with_one_client_closes_its_connection_only(
         self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """It hangs up on that one and goes on."""
         with monkeypatch.context() as patch:
             patch.setattr(endpoint, "refusal", lambda *_: 1 / 0)
             assert _ask(endpoint)[0] == 0
@@ -782,22 +728,17 @@ def _listening(port: int, table: str) -> list[str]:
 
 
 class TestPlace:
-    """Row S10: on loopback only."""
-
-    def test_it_listens_on_127_0_0_1_alone(self, endpoint: CredentialsServer) -> None:
-        """A port of the system's choosing, IPv4, one socket."""
+    def test_server_listens_on_loopback_only(self, endpoint: CredentialsServer) -> None:
         port = _port(endpoint)
 
         assert _listening(port, "tcp") == [f"0100007F:{port:04X}"]
         assert _listening(port, "tcp6") == []
 
-    def test_the_command_does_not_inherit_it(self, endpoint: CredentialsServer) -> None:
-        """A command that goes on after us does not keep the port."""
+    def test_listener_is_not_inheritable(self, endpoint: CredentialsServer) -> None:
         assert not endpoint._listener.get_inheritable()
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to make a network namespace")
-    def test_another_network_cannot_connect(self, endpoint: CredentialsServer) -> None:
-        """A second network namespace reaches this machine, but not the endpoint."""
+    def test_other_network_namespace_cannot_connect(self, endpoint: CredentialsServer) -> None:
         with _second_network() as (namespace, address), socket.socket() as open_to_all:
             open_to_all.bind(("0.0.0.0", 0))
             open_to_all.listen()
@@ -854,8 +795,6 @@ while time.monotonic() < ends:
 
 
 class TestClients:
-    """Real SDKs find it by the two variables alone."""
-
     @pytest.fixture(name="minted")
     def _minted(self, sts: LoopbackSts) -> Credentials:
         """A session that the STS of our own knows."""
@@ -880,8 +819,9 @@ class TestClients:
             account_id="222233334444",
         )
 
-    def test_the_aws_cli_v2_reads_it(self, sts: LoopbackSts, minted: Credentials, tmp_path: Path) -> None:
-        """And is who the session says."""
+    def test_aws_cli_v2_reads_the_session(
+        self, sts: LoopbackSts, minted: Credentials, tmp_path: Path
+    ) -> None:
         aws = requirements.program("/usr/bin/aws")
         with CredentialsServer(minted, lambda _: minted) as endpoint:
             environ = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **endpoint.environ}
@@ -897,8 +837,7 @@ class TestClients:
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["Arn"] == "arn:aws:sts::222233334444:assumed-role/Developer/me"
 
-    def test_boto3_shows_our_sentence(self, bank: Bank, tmp_path: Path) -> None:
-        """What went wrong is in the exception."""
+    def test_boto3_shows_the_sentence_of_an_error(self, bank: Bank, tmp_path: Path) -> None:
         with CredentialsServer(bank.get(), bank.get, read_clocks=bank.read_clocks) as endpoint:
             bank.now += 900
             bank.error = RefusedError("not allowed: sts:AssumeRoot on 'x'", code="AccessDenied")
@@ -1023,8 +962,6 @@ class EvilHandler(http.server.BaseHTTPRequestHandler):
 
 
 class TestChromium:
-    """Row S8 and S7 with a real browser."""
-
     @pytest.fixture(name="told")
     def _told(self, endpoint: CredentialsServer, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """Every status that the endpoint answers with."""
@@ -1035,10 +972,9 @@ class TestChromium:
         )
         return told
 
-    def test_a_hostile_page_reads_nothing(
+    def test_hostile_page_with_the_token_reads_nothing(
         self, endpoint: CredentialsServer, told: list[int], tmp_path: Path
     ) -> None:
-        """It even knows the token: fetch, image, script, form, frame, socket, and its name pointed here."""
         evil = Evil(endpoint)
         threading.Thread(target=evil.serve_forever, daemon=True).start()
         browser = subprocess.Popen(

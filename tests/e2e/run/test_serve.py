@@ -123,10 +123,7 @@ def serving(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[Serve
 
 
 class TestCommand:
-    """What the command is given, and how it ends."""
-
-    def test_an_endpoint_and_no_keys(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Neither in its environment nor in ours; profile, account and region as ever."""
+    def test_served_command_gets_the_server_and_no_keys(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         stale = {"AWS_ACCESS_KEY_ID": "x", "AWS_PROFILE": "x", f"{TOKEN}_FILE": "/x"}
         with serving(sandbox, "unlock-bucket", environ=stale) as served:
             endpoint = {name: served.environ.pop(name) for name in (URI, TOKEN)}
@@ -150,15 +147,13 @@ class TestCommand:
         assert sts.count() == 1
 
     @pytest.mark.parametrize("status", [0, 7])
-    def test_its_exit_status_is_ours(self, sandbox: Sandbox, status: int) -> None:
-        """And its streams are the ones that we were given."""
+    def test_exit_status_and_streams_are_the_commands(self, sandbox: Sandbox, status: int) -> None:
         process = sandbox.start("exec", "developer", "--serve", "--", "sh", "-c", f"cat; exit {status}")
 
         assert process.communicate(b"in", timeout=60) == (b"in", b"")
         assert process.returncode == status
 
-    def test_a_key_in_default_is_said_before_the_mint(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It would win over the endpoint: exit 2, with the file and the key; a plain `exec` is fine."""
+    def test_key_in_default_exits_2_before_the_mint(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sandbox.aws_config(AWS_CONFIG + AWS_CONFIG.replace("profile org-admin", "default"))
         said = sandbox.refuses(2, "exec", "developer", "--serve", "--", "true")
 
@@ -169,8 +164,7 @@ class TestCommand:
         assert sts.calls == []
         assert sandbox.run("exec", "developer", "--", "true").status == 0
 
-    def test_without_a_session_it_is_not_run(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """The sentence and the exit status are those of `get`."""
+    def test_refused_session_does_not_run_the_command(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.mode = faults.refuse("AccessDenied", "no")
         said = sandbox.refuses(4, "exec", "developer", "--serve", "--", "echo", "started")
 
@@ -178,10 +172,7 @@ class TestCommand:
 
 
 class TestPlace:
-    """Row S10, and what is left behind."""
-
-    def test_it_is_on_loopback_as_long_as_the_command_runs(self, sandbox: Sandbox) -> None:
-        """One socket, 127.0.0.1, another port each time."""
+    def test_server_is_on_loopback_while_the_command_runs(self, sandbox: Sandbox) -> None:
         with serving(sandbox, "developer") as first, serving(sandbox, "developer") as second:
             for served in (first, second):
                 lines = subprocess.check_output(
@@ -196,16 +187,14 @@ class TestPlace:
 
         assert not first.is_reachable()
 
-    def test_it_is_gone_when_we_are_killed(self, sandbox: Sandbox) -> None:
-        """The command goes on without it, and notices that its standard input is closed."""
+    def test_killed_process_takes_the_server_with_it(self, sandbox: Sandbox) -> None:
         with serving(sandbox, "developer") as served:
             served.process.kill()
             served.process.wait()
 
             assert not served.is_reachable()
 
-    def test_signals_reach_the_command(self, sandbox: Sandbox) -> None:
-        """It ends as the command does, and the endpoint with it."""
+    def test_signal_ends_command_and_server(self, sandbox: Sandbox) -> None:
         with serving(sandbox, "developer") as served:
             (child,) = (
                 Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
@@ -216,8 +205,7 @@ class TestPlace:
             assert not is_alive(int(child))
             assert not served.is_reachable()
 
-    def test_nobody_of_the_same_user_can_look_into_it(self, sandbox: Sandbox) -> None:
-        """No core file and no debugger of the process that has the secrets; the command is as ever."""
+    def test_serving_process_is_not_dumpable(self, sandbox: Sandbox) -> None:
         group = os.getegid() + 1 if os.geteuid() == 0 else None
         options: dict[str, Any] = {} if group is None else {"group": group, "extra_groups": []}
         with serving(sandbox, "developer", **options) as served:
@@ -230,24 +218,20 @@ class TestPlace:
             assert (closed.st_uid, closed.st_gid) == (0, 0)
             assert ordinary.st_gid == (os.getegid() if group is None else group)
 
-    def test_a_secret_is_nowhere(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """In no file, no argument and no environment, while it is served and with everything logged."""
+    def test_served_secret_is_in_no_file(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
         sandbox.environ["CREDHELPER_LOG"] = "debug"
         with serving(sandbox, "developer") as served:
             assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
             assert find_secret([sandbox.home, "/dev/shm"], sts.secret_marker) == []
 
-    def test_the_agent_is_not_kept(self, sandbox: Sandbox) -> None:
-        """A command of hours holds no connection to it."""
+    def test_served_command_holds_no_agent_connection(self, sandbox: Sandbox) -> None:
         with sandbox.use_agent() as directory, serving(sandbox, "developer") as served:
             assert served.key()
             assert connections_in(directory) == 0
 
 
 class TestRenewal:
-    """The next session is there before the last one is over."""
-
     @pytest.fixture(name="hasty")
     def _hasty(self, sandbox: Sandbox, sts: LoopbackSts) -> Sandbox:
         """A laptop whose sessions last 2 s, half of which they are handed out."""
@@ -282,10 +266,9 @@ class TestRenewal:
         assert process.returncode == 0
         assert 4 <= len(since) <= sts.count() <= 3 * LIFE / 180
 
-    def test_what_another_process_has_minted_is_taken(
+    def test_two_served_commands_share_one_renewal(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service, tmp_path: Path
     ) -> None:
-        """Two commands with the same session need no more mints than one."""
         sandbox.configure(PROFILES + "[keyring]\ntimeout = 10\n")  # however busy this machine is
         clock = Clock(tmp_path / "clock")
         sandbox.environ |= clock.environ
@@ -299,8 +282,7 @@ class TestRenewal:
 
         assert sts.count() == 2
 
-    def test_it_is_the_call_that_was_asked_for(self, hasty: Sandbox, sts: LoopbackSts) -> None:
-        """Whatever becomes of the configuration while the command runs."""
+    def test_edited_configuration_does_not_change_the_call(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         with serving(hasty, "developer") as served:
             first = served.key()
             hasty.configure(PROFILES.replace("role/Developer", "role/Other"))
@@ -312,8 +294,7 @@ class TestRenewal:
             "arn:aws:iam::222233334444:role/Developer"
         }
 
-    def test_a_refusal_is_told_until_it_is_over(self, hasty: Sandbox, sts: LoopbackSts) -> None:
-        """400 with our sentence where asking again does not help, and the next request tries anew."""
+    def test_refusal_is_400_until_sts_allows_it(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         with serving(hasty, "developer") as served:
             first = served.key()
             sts.mode = faults.refuse("AccessDenied", "no")
@@ -324,8 +305,9 @@ class TestRenewal:
             sts.mode = faults.NORMAL
             assert served.key() != first
 
-    def test_it_asks_nobody(self, hasty: Sandbox, sts: LoopbackSts) -> None:
-        """The terminal is the command's: what is told is the `login` to run, and after that it goes on."""
+    def test_needed_confirmation_names_login_and_does_not_prompt(
+        self, hasty: Sandbox, sts: LoopbackSts
+    ) -> None:
         hasty.configure(PROFILES + "confirm = true\n")
         assert hasty.run("login", "developer", "--yes").status == 0
         dialogs = Dialogs(hasty, "confirm")
@@ -340,8 +322,7 @@ class TestRenewal:
             assert served.ask()[0] == 200
         assert dialogs.saw == []
 
-    def test_a_yes_holds_for_the_command(self, hasty: Sandbox, sts: LoopbackSts) -> None:
-        """And every mint is on record with it, and with the reason."""
+    def test_approval_by_flag_covers_renewals(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         hasty.configure(PROFILES + "confirm = true\nrequire_reason = true\n")
         with serving(hasty, "developer", "--yes", "--reason", "ticket 4711") as served:
             first = served.key()
@@ -352,8 +333,7 @@ class TestRenewal:
         assert {line["reason"] for line in lines} == {"ticket 4711"}
         assert all(line["confirmed_by"].endswith(" by --yes") for line in lines)
 
-    def test_each_has_time_of_its_own(self, hasty: Sandbox, sts: LoopbackSts) -> None:
-        """The seconds that one `get` has are counted from its beginning, not from the command's."""
+    def test_renewal_has_a_deadline_of_its_own(self, hasty: Sandbox, sts: LoopbackSts) -> None:
         with serving(hasty, "developer", program=[sys.executable, "-c", A_MINUTE_LATER]) as served:
             first = served.key()
             until(lambda: served.key() != first)

@@ -164,8 +164,7 @@ READ_BACK = [
 
 
 @pytest.mark.parametrize(("form", "shell", "script"), READ_BACK)
-def test_shells_read_back_what_was_meant(tmp_path: Path, form: str, shell: list[str], script: str) -> None:
-    """Sourced, piped and evaluated: every value arrives as it was, and nothing in it runs."""
+def test_shell_reads_values_back(tmp_path: Path, form: str, shell: list[str], script: str) -> None:
     values = _carried(form, [PLAIN, *HOSTILE, *LINES, *CONTROLS, *_random_values()])
     environ = _script(tmp_path, shell_formats.render(values, form), shell, script)
 
@@ -182,8 +181,7 @@ def test_shells_read_back_what_was_meant(tmp_path: Path, form: str, shell: list[
         ("fish", "fish --no-config -i"),
     ],
 )
-def test_pasting_into_a_prompt_is_safe(tmp_path: Path, form: str, command: str) -> None:
-    """At a prompt, with history expansion and completion on, no value runs, expands or is lost."""
+def test_pasted_assignments_run_nothing(tmp_path: Path, form: str, command: str) -> None:
     values = _carried(form, [PLAIN, *HOSTILE, *LINES, *CONTROLS])
     (tmp_path / "dump.py").write_text(DUMP)
     shell, *options = command.split()
@@ -232,8 +230,7 @@ def _has_ended(terminal: int) -> bool:
     return False
 
 
-def test_python_dotenv_reads_back_what_was_meant() -> None:
-    """With and without its own expansion of ${NAME}."""
+def test_python_dotenv_reads_values_back() -> None:
     values = _carried("dotenv", [PLAIN, *HOSTILE, *LINES, *_random_values()])
     text = shell_formats.render(values, "dotenv")
 
@@ -242,8 +239,7 @@ def test_python_dotenv_reads_back_what_was_meant() -> None:
     assert len(values) > 100
 
 
-def test_node_reads_back_what_was_meant(tmp_path: Path) -> None:
-    """`node --env-file` and the dotenv package share a grammar."""
+def test_node_reads_values_back(tmp_path: Path) -> None:
     node = requirements.program("node")
     values = _carried("dotenv", [PLAIN, *HOSTILE, *LINES, *_random_values()])
     (tmp_path / ".env").write_text(shell_formats.render(values, "dotenv"), encoding="utf-8")
@@ -259,8 +255,7 @@ def test_node_reads_back_what_was_meant(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == values
 
 
-def test_docker_reads_back_what_was_meant() -> None:
-    """`docker run --env-file` takes a line apart at the first '=', and skips blank ones and comments."""
+def test_docker_reads_values_back() -> None:
     values = _carried("docker", [PLAIN, *HOSTILE, *_random_values()])
     lines = shell_formats.render(values, "docker").split("\n")
 
@@ -269,8 +264,7 @@ def test_docker_reads_back_what_was_meant() -> None:
     assert len(values) > 100
 
 
-def test_json_carries_everything() -> None:
-    """One object on one line of ASCII."""
+def test_json_carries_every_value() -> None:
     values = _carried("json", [PLAIN, *HOSTILE, *LINES, *CONTROLS])
     text = shell_formats.render(values, "json")
 
@@ -290,8 +284,7 @@ def test_json_carries_everything() -> None:
         ("\x1b\x9b", "$env:A = '' + [char]27 + '' + [char]155 + ''"),
     ],
 )
-def test_powershell_quoting(value: str, line: str) -> None:
-    """Single quotes of any shape are doubled, and whatever could end a line is put together from a number."""
+def test_powershell_quotes_are_doubled(value: str, line: str) -> None:
     assert shell_formats.render({"A": value}, "powershell") == line + "\n"
 
 
@@ -305,22 +298,19 @@ def test_powershell_quoting(value: str, line: str) -> None:
         ("it's `x` $(y) \\", 'set "A=it\'s `x` $(y) \\"'),
     ],
 )
-def test_cmd_quoting(value: str, line: str) -> None:
-    """What cmd takes literally between the quotes of `set "NAME=VALUE"`."""
+def test_cmd_value_is_literal_in_quotes(value: str, line: str) -> None:
     assert shell_formats.render({"A": value}, "cmd") == line + "\n"
 
 
 @pytest.mark.parametrize("form", ["fish", "powershell", "cmd", "docker", "json"])
-def test_one_line_each(form: str) -> None:
-    """These formats are read line by line somewhere: a value never makes a line of its own."""
+def test_value_never_adds_a_line(form: str) -> None:
     values = _carried(form, [PLAIN, *HOSTILE, *LINES, *CONTROLS])
 
     assert shell_formats.render(values, form).count("\n") == (1 if form == "json" else len(values))
 
 
 @pytest.mark.parametrize("form", shell_formats.FORMS)
-def test_what_a_format_cannot_carry_is_an_error(form: str) -> None:
-    """It names the variable, the trouble and the format, and never the value, which may be a secret."""
+def test_value_that_a_format_cannot_carry_is_an_error(form: str) -> None:
     for character in (*REFUSED[form], "\0", "\udc80"):
         with pytest.raises(ConfigError) as caught:
             shell_formats.render({"A": "fine", "AWS_SESSION_TOKEN": f"SECRET{character}"}, form)
@@ -332,14 +322,12 @@ def test_what_a_format_cannot_carry_is_an_error(form: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "A B", "A=B", "A;x", "1A", "Ä", "A\n", "-A", "A-B"])
 @pytest.mark.parametrize("form", shell_formats.FORMS)
-def test_a_name_is_a_name(name: str, form: str) -> None:
-    """Nothing but letters, digits and underscores gets in front of the equals sign."""
+def test_bad_variable_name_is_refused(name: str, form: str) -> None:
     with pytest.raises(ConfigError, match="is not a name for an environment variable"):
         shell_formats.render({name: "x"}, form)
 
 
-def test_an_unknown_format_lists_the_known_ones() -> None:
-    """All seven."""
+def test_unknown_format_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError) as caught:
         shell_formats.render({}, "tcsh")
 
@@ -347,8 +335,7 @@ def test_an_unknown_format_lists_the_known_ones() -> None:
     assert caught.value.hints == ("one of sh, fish, powershell, cmd, dotenv, docker, json",)
 
 
-def test_the_order_is_kept() -> None:
-    """Assignments come as they were given."""
+def test_order_is_kept() -> None:
     names = ["B", "A", "C"]
     for form, count in itertools.product(shell_formats.FORMS, (0, 3)):
         text = shell_formats.render(dict.fromkeys(names[:count], "x"), form)

@@ -19,8 +19,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc")
 ASK = "from credhelper.sessions import caller; print(*caller.asking_program())"
 
 
-def test_user(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The system's own name for the user; the environment's only where the system has none."""
+def test_the_user_is_the_system_s_name_or_else_the_environment_s(monkeypatch: pytest.MonkeyPatch) -> None:
     pwd = pytest.importorskip("pwd")
     assert caller.user({"USER": "mallory"}) == pwd.getpwuid(os.geteuid()).pw_name
 
@@ -33,29 +32,25 @@ def test_user(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caller.user({}) == "unknown"
 
 
-def test_windows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows has both names in the environment."""
+def test_on_windows_the_environment_has_both_names(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "platform", "win32")
     assert caller.user({"USERNAME": "me"}) == "me"
     assert caller.host({"COMPUTERNAME": "LAPTOP"}) == "LAPTOP"
     assert (caller.user({}), caller.host({})) == ("unknown", "unknown")
 
 
-def test_host() -> None:
-    """The machine's name without its domain."""
+def test_the_host_has_no_domain() -> None:
     assert caller.host({}) == os.uname().nodename.split(".")[0]
 
 
 @linux
 class TestAskingProgram:
-    def test_the_parent(self) -> None:
-        """A program that runs us itself is the one that asks."""
+    def test_a_program_that_runs_credhelper_is_the_requester(self) -> None:
         name = caller._process(os.getpid())
         assert name is not None
         assert run([sys.executable, "-c", ASK]) == f"{name[0]} {os.getpid()}"
 
-    def test_shells_and_ourselves_are_passed_over(self, tmp_path: Path) -> None:
-        """Between an SDK and us may be shells and another credhelper, which are not who asks."""
+    def test_shells_and_credhelper_are_skipped(self, tmp_path: Path) -> None:
         outer = tmp_path / "credhelper"
         outer.write_text(
             f"import subprocess\nsubprocess.run(['sh', '-c', '''{sys.executable} -c \"{ASK}\"; true'''])"
@@ -65,8 +60,7 @@ class TestAskingProgram:
         command = f"{sys.executable} {outer}; true"
         assert run(["sh", "-c", command]) == f"{name[0]} {os.getpid()}"
 
-    def test_a_strange_name(self, tmp_path: Path) -> None:
-        """A program may call itself anything: what is recorded moves no cursor and is ASCII."""
+    def test_a_name_with_control_characters_becomes_printable_ascii(self, tmp_path: Path) -> None:
         sleep = shutil.which("sleep")
         assert sleep is not None
         strange = os.fsencode(tmp_path) + b"/a) \x1b\xff\n"
@@ -78,15 +72,13 @@ class TestAskingProgram:
         assert found[0] == "a) \\x1b\\udcff\\x0a"
         assert found[2] == os.getpid()
 
-    def test_nobody_to_be_seen(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Where the system does not tell, there is no name."""
+    def test_an_ancestor_that_the_system_hides_has_no_name(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(caller, "_process", lambda _: None)
         assert caller.asking_program() == ("", os.getppid())
         monkeypatch.undo()
         assert caller._process(0) is None
 
-    def test_a_chain_of_shells_ends(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Only so many ancestors are looked at."""
+    def test_the_search_ends_after_some_ancestors(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(caller, "_process", lambda pid: ("sh", ["sh"], pid + 1))
         assert caller.asking_program() == ("", os.getppid() + caller.ANCESTORS)
 

@@ -23,7 +23,6 @@ def _faked() -> dict[str, str]:
 def test_a_jump_of_the_wall_clock_mints_at_most_twice(
     sandbox: Sandbox, sts: LoopbackSts, secret_service, faked, jump: str
 ) -> None:
-    """Minted before the jump, asked for three times after it and once after it is undone."""
     sts.check_clock = False
     sandbox.get("developer")
     for _ in range(3):
@@ -36,8 +35,7 @@ def test_a_jump_of_the_wall_clock_mints_at_most_twice(
     assert sts.count() <= 2
 
 
-def test_a_clock_set_back_does_not_serve_what_has_expired(sandbox, sts, secret_service, faked) -> None:
-    """A session near its end is minted anew although the wall clock says there is an hour left."""
+def test_a_wall_clock_set_back_does_not_end_a_session_early(sandbox, sts, secret_service, faked) -> None:
     sandbox.get("developer", "--duration-seconds", "900", "--min-remaining", "440")
     key = sts.issued[-1]["AccessKeyId"]
     sts.check_clock = False
@@ -49,8 +47,7 @@ def test_a_clock_set_back_does_not_serve_what_has_expired(sandbox, sts, secret_s
 
 
 @pytest.mark.parametrize(("jump", "said"), [("+1h", "60 min ahead of AWS's"), ("-1h", "60 min behind AWS's")])
-def test_a_wrong_clock_is_named_with_its_error(sandbox: Sandbox, faked, jump: str, said: str) -> None:
-    """STS refuses signatures from another hour; the sentence says by how much the clock is off."""
+def test_a_wrong_clock_is_named_in_the_error(sandbox: Sandbox, faked, jump: str, said: str) -> None:
     assert f"this machine's clock is wrong: it is {said}" in sandbox.refuses(
         4, "get", "developer", FAKETIME=jump, **faked
     )

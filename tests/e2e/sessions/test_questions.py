@@ -91,7 +91,7 @@ class TestUnderAnSdk:
         status, shown = terminal.leaves()
 
         assert "credhelper: profile 'developer' needs an MFA code" in asked
-        assert "asked by " + ("python" if client == "boto3" else "aws") in asked
+        assert "requested by " + ("python" if client == "boto3" else "aws") in asked
         assert "account 999988887777" in asked
         assert (status, "123456" in shown) == (0, False)
         assert "assumed-role/Developer/" in shown

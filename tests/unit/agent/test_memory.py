@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 KEY = b"the call"
 SIZE = memory.ENTRY + len("of" + "dev")
 NEVER = float("-inf")
+WAIT, OK = ("wait", 0, b""), ("ok", 0, b"")
 Reply = tuple[str, int, bytes]
 
 
@@ -43,7 +44,7 @@ class Time:
 
 @dataclass(eq=False)
 class Peer:
-    """Somebody who asks, and what they have been told and not looked at yet."""
+    """A client, and the answers that it has not read yet."""
 
     told: list[Reply] = field(default_factory=list)
 
@@ -51,13 +52,13 @@ class Peer:
         self.told.append((word, number, bytes(body)))
 
     def hears(self) -> list[Reply]:
-        """All that it was told since it last listened."""
+        """The answers since it last listened."""
         heard, self.told = self.told, []
         return heard
 
 
-class Room:
-    """A memory, its clocks, and those who ask."""
+class Agent:
+    """A memory, its clocks, and its clients."""
 
     def __init__(self) -> None:
         self.time = Time()
@@ -66,7 +67,7 @@ class Room:
     def thresholds(
         self, life: float = 900, *, fresh: float = 630, refresh: float = 690, servable: float = 60
     ) -> ExpiryThresholds:
-        """A session's that lasts so many seconds from now, by both clocks."""
+        """The thresholds of a session that lasts `life` seconds from now, by both clocks."""
         boot = self.time.boot
         ends = None if boot is None else boot + life
         return ExpiryThresholds(self.time.wall + life, ends, refresh, fresh, servable)
@@ -82,20 +83,30 @@ class Room:
         (reply,) = self.ask(mode, key).hears()
         return reply
 
+    def granted(self, peer: Peer) -> Grant:
+        """The lease that a peer has just been given."""
+        ((word, number, _),) = peer.hears()
+        grant = self.memory.lease(peer, number)
+        assert (word, grant is not None) == ("mint", True)
+        assert grant is not None
+        return grant
+
     def holder(self, key: bytes = KEY, mode: str = "get") -> tuple[Peer, Grant]:
         """A new peer with the lease on a key."""
         peer = self.ask(mode, key)
-        (word, number, _) = peer.hears()[0]
-        lease = self.memory.lease(peer, number)
-        assert (word, lease is not None) == ("mint", True)
-        assert lease is not None
-        return peer, lease
+        return peer, self.granted(peer)
 
-    def waiters(self, count: int, key: bytes = KEY) -> list[Peer]:
+    def waiters(self, count: int, key: bytes = KEY, mode: str = "get") -> list[Peer]:
         """New peers that wait, in this order."""
-        peers = [self.ask(key=key) for _ in range(count)]
-        assert all(peer.hears() == [("wait", 0, b"")] for peer in peers)
+        peers = [self.ask(mode, key) for _ in range(count)]
+        assert all(peer.hears() == [WAIT] for peer in peers)
         return peers
+
+    def put(self, grant: Grant, body: bytes = b"minted", *, life: float = 900) -> bytearray:
+        """Put bytes; returns them as they are kept."""
+        kept = bytearray(body)
+        self.memory.put(grant, kept, self.thresholds(life), "of", "dev")
+        return kept
 
     def cache(
         self,
@@ -108,411 +119,339 @@ class Room:
     ) -> bytearray:
         """Mint and put; returns the bytes as they are kept."""
         kept = bytearray(body)
-        peer, lease = self.holder(key, "mint")
-        self.memory.put(lease, kept, thresholds or self.thresholds(), of, label)
+        peer, grant = self.holder(key, "mint")
+        self.memory.put(grant, kept, thresholds or self.thresholds(), of, label)
         assert peer.hears() == [("ok", 1, b"")]
         return kept
 
+    def end(self, verb: str, grant: Grant) -> None:
+        """End a lease in this way."""
+        if verb == "put":
+            self.put(grant)
+        elif verb == "fail":
+            self.memory.fail(grant, 4, bytearray(b"sentence"))
+        elif verb == "gone":
+            self.memory.gone(grant.holder)
+        else:
+            (self.memory.open if verb == "open" else self.memory.drop)(grant)
+
+    def tick(self, after: float = 0.0) -> None:
+        """Let time pass, and tick."""
+        self.time.passes(after)
+        self.memory.tick()
+
 
 @pytest.fixture
-def room() -> Room:
+def agent() -> Agent:
     """An empty memory."""
-    return Room()
+    return Agent()
+
+
+@pytest.fixture
+def aged(agent: Agent) -> Agent:
+    """A memory whose session is below FRESH and above SERVABLE."""
+    agent.cache()
+    agent.time.passes(300)
+    return agent
 
 
 class TestLease:
-    def test_the_first_who_asks_is_to_mint(self, room: Room) -> None:
-        """Nothing is cached: the first one gets the lease, everybody after it waits."""
-        peer, lease = room.holder()
+    def test_the_first_to_ask_gets_it_and_others_wait(self, agent: Agent) -> None:
+        peer, grant = agent.holder()
 
-        assert (lease.key, room.memory.holds(peer)) == (KEY, True)
-        assert room.answer() == ("wait", 0, b"")
-        assert room.answer("mint") == ("wait", 0, b"")
-        assert room.answer("renew") == ("wait", 0, b"")
+        assert (grant.key, agent.memory.holds(peer)) == (KEY, True)
+        assert [agent.answer(mode) for mode in ("get", "mint", "renew")] == [WAIT] * 3
 
-    def test_each_key_has_its_own(self, room: Room) -> None:
-        """Two keys have two leases, with numbers of their own, and one peer may hold both."""
+    def test_each_key_has_its_own(self, agent: Agent) -> None:
         peer = Peer()
-        room.ask(key=b"one", peer=peer)
-        room.ask(key=b"two", peer=peer)
+        agent.ask(key=b"one", peer=peer)
+        agent.ask(key=b"two", peer=peer)
         (_, first, _), (_, second, _) = peer.hears()
 
         assert 0 < first != second > 0
-        assert room.memory.lease(peer, first) is not room.memory.lease(peer, second)
+        assert agent.memory.lease(peer, first) is not agent.memory.lease(peer, second)
 
-    def test_it_is_its_holders_alone(self, room: Room) -> None:
-        """A number that somebody else was given, or nobody, is no lease."""
-        peer, lease = room.holder()
+    def test_the_number_of_another_peers_is_none(self, agent: Agent) -> None:
+        peer, grant = agent.holder()
 
-        assert room.memory.lease(Peer(), lease.number) is None
-        assert room.memory.lease(peer, lease.number + 1) is None
-        assert room.memory.lease(peer, 0) is None
+        assert agent.memory.lease(Peer(), grant.number) is None
+        assert agent.memory.lease(peer, grant.number + 1) is None
+        assert agent.memory.lease(peer, 0) is None
 
-    def test_it_ends_with_what_is_said_about_it(self, room: Room) -> None:
-        """After put, fail, open and drop the number means nothing any more."""
-        for verb in ("put", "fail", "open", "drop"):
-            peer, lease = room.holder(verb.encode())
-            say(room, verb, lease)
+    @pytest.mark.parametrize("verb", ["put", "fail", "open", "drop", "gone"])
+    def test_its_number_ends_with_the_outcome(self, agent: Agent, verb: str) -> None:
+        peer, grant = agent.holder()
+        agent.end(verb, grant)
 
-            assert room.memory.lease(peer, lease.number) is None
-            assert not room.memory.is_busy
+        assert agent.memory.lease(peer, grant.number) is None
+        assert not agent.memory.is_busy
 
-    def test_a_holder_that_goes_passes_it_to_the_next(self, room: Room) -> None:
-        """kill -9 of the holder: the one who waits longest mints, the others go on waiting."""
-        peer, lease = room.holder()
-        first, second = room.waiters(2)
-        room.memory.gone(peer)
-        ((word, number, body),) = first.hears()
+    @pytest.mark.parametrize(("verb", "told"), [("gone", []), ("drop", [OK])])
+    def test_given_up_passes_to_the_first_in_line(self, agent: Agent, verb: str, told: list[Reply]) -> None:
+        """kill -9 of the holder, or a holder that cannot prompt."""
+        peer, grant = agent.holder()
+        first, second = agent.waiters(2)
+        agent.end(verb, grant)
 
-        assert (word, body, second.hears()) == ("mint", b"", [])
-        assert number > lease.number
-        assert room.memory.holds(first)
-        assert room.memory.waits(second)
+        assert (peer.hears(), second.hears()) == (told, [])
+        assert agent.granted(first).number > grant.number
+        assert agent.memory.waits(second)
 
-    def test_a_holder_of_many_passes_each_on(self, room: Room) -> None:
-        """Whoever goes leaves every lease to whoever waits for it, and none behind."""
+    def test_a_holder_of_many_passes_each_on(self, agent: Agent) -> None:
         peer = Peer()
         for key in (b"one", b"two", b"three"):
-            room.ask(key=key, peer=peer)
-        (one,), (two,) = room.waiters(1, b"one"), room.waiters(1, b"two")
-        room.memory.gone(peer)
+            agent.ask(key=key, peer=peer)
+        (one,), (two,) = agent.waiters(1, b"one"), agent.waiters(1, b"two")
+        agent.memory.gone(peer)
 
         assert [reply[0] for reply in (*one.hears(), *two.hears())] == ["mint", "mint"]
-        assert room.answer(key=b"three")[0] == "mint"
+        assert agent.answer(key=b"three")[0] == "mint"
 
-    def test_a_waiter_that_goes_is_not_told(self, room: Room) -> None:
-        """Whoever hangs up while waiting is skipped."""
-        _, lease = room.holder()
-        first, second = room.waiters(2)
-        room.memory.gone(first)
-        room.memory.drop(lease)
+    def test_a_waiter_that_is_gone_is_skipped(self, agent: Agent) -> None:
+        _, grant = agent.holder()
+        first, second = agent.waiters(2)
+        agent.memory.gone(first)
+        agent.memory.drop(grant)
 
         assert (first.hears(), second.hears()[0][0]) == ([], "mint")
 
-    def test_the_last_one_who_goes_leaves_nothing(self, room: Room) -> None:
-        """Holder and waiters gone, nobody is looked after any more, and a newcomer mints."""
-        holder, _ = room.holder()
-        for peer in (*room.waiters(2), holder):
-            room.memory.gone(peer)
+    def test_with_everybody_gone_a_newcomer_mints(self, agent: Agent) -> None:
+        holder, _ = agent.holder()
+        for peer in (*agent.waiters(2), holder):
+            agent.memory.gone(peer)
 
-        assert not room.memory.is_busy
-        assert room.answer()[0] == "mint"
+        assert not agent.memory.is_busy
+        assert agent.answer()[0] == "mint"
 
-    def test_who_asks_a_person_makes_the_others_patient(self, room: Room) -> None:
-        """They are counted, told at once and every second; the next one to hold it asks nobody, so far."""
-        holder, lease = room.holder()
-        early = room.waiters(2)
-        room.memory.asking(lease)
-        late = room.ask()
-        room.memory.tick()
+    def test_during_a_prompt_the_others_are_counted_and_told(self, agent: Agent) -> None:
+        """At once and every second; the next holder prompts for itself."""
+        holder, grant = agent.holder()
+        early = agent.waiters(2)
+        agent.memory.asking(grant)
+        late = agent.ask()
+        agent.tick()
 
-        assert holder.hears() == [("mint", lease.number, b""), ("ok", 2, b"")][-1:]
+        assert holder.hears() == [("ok", 2, b"")]
         assert late.hears() == [("wait", 1, b"")] * 2
         assert [peer.hears() for peer in early] == [[("wait", 1, b"")]] * 2
-        room.memory.drop(lease)
-        room.memory.tick()
+        agent.memory.drop(grant)
+        agent.tick()
         assert early[0].hears()[0][0] == "mint"
-        assert early[1].hears() == [("wait", 0, b"")]
+        assert early[1].hears() == [WAIT]
 
-    def test_drop_passes_it_on(self, room: Room) -> None:
-        """A holder without a terminal drops it: the next one may have one."""
-        peer, lease = room.holder()
-        first, second = room.waiters(2)
-        room.memory.drop(lease)
+    def test_dropped_by_all_it_is_gone(self, agent: Agent) -> None:
+        _, grant = agent.holder()
+        (waiter,) = agent.waiters(1)
+        agent.memory.drop(grant)
+        agent.memory.drop(agent.granted(waiter))
 
-        assert peer.hears() == [("ok", 0, b"")]
-        assert (first.hears()[0][0], second.hears()) == ("mint", [])
+        assert not agent.memory.is_busy
 
-    def test_dropped_by_all_it_leaves_nothing(self, room: Room) -> None:
-        """Passed on until nobody wants it, it is nothing for the agent to look after."""
-        _, lease = room.holder()
-        (waiter,) = room.waiters(1)
-        room.memory.drop(lease)
-        passed_on = room.memory.lease(waiter, waiter.hears()[0][1])
-        assert passed_on is not None
-        room.memory.drop(passed_on)
+    def test_held_for_more_than_a_minute_passes_on(self, agent: Agent) -> None:
+        """Its holder is stopped, not at work; a late put has no lease."""
+        peer, grant = agent.holder()
+        (waiter,) = agent.waiters(1)
+        agent.tick(memory.LEASE_SECONDS)
 
-        assert not room.memory.is_busy
-
-    def test_one_held_for_too_long_passes_on(self, room: Room) -> None:
-        """After 60 s its holder is stopped, not at work: the next one mints, and a late put has no lease."""
-        peer, lease = room.holder()
-        (waiter,) = room.waiters(1)
-        room.time.passes(memory.LEASE_SECONDS)
-        room.memory.tick()
-
-        assert waiter.hears() == [("wait", 0, b"")]
-
-        room.time.passes(1)
-        room.memory.tick()
-
+        assert waiter.hears() == [WAIT]
+        agent.tick(1)
         assert waiter.hears()[0][0] == "mint"
-        assert room.memory.lease(peer, lease.number) is None
+        assert agent.memory.lease(peer, grant.number) is None
         assert memory.LEASE_SECONDS == 60
 
-    def test_one_held_for_too_long_with_nobody_waiting(self, room: Room) -> None:
-        """Where nobody waits it ends all the same, so that a newcomer need not wait."""
-        room.holder()
-        room.time.passes(61)
-        room.memory.tick()
+    def test_held_for_more_than_a_minute_alone_ends(self, agent: Agent) -> None:
+        agent.holder()
+        agent.tick(61)
 
-        assert not room.memory.is_busy
-        assert room.answer()[0] == "mint"
-
-
-def say(room: Room, verb: str, lease: Grant) -> None:
-    """Say what became of a lease."""
-    if verb == "put":
-        room.memory.put(lease, bytearray(b"body"), room.thresholds(), "of", "dev")
-    elif verb == "fail":
-        room.memory.fail(lease, 4, bytearray(b"sentence"))
-    else:
-        (room.memory.open if verb == "open" else room.memory.drop)(lease)
+        assert not agent.memory.is_busy
+        assert agent.answer()[0] == "mint"
 
 
 class TestOutcome:
-    def test_all_who_wait_get_what_is_put(self, room: Room) -> None:
-        """One mint answers everybody, whatever they wished, and those who come later."""
-        holder, lease = room.holder()
-        peers = [*room.waiters(200), room.ask("mint"), room.ask("renew")]
-        for peer in peers:
-            peer.told.clear()
-        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
+    def test_put_answers_all_who_wait_and_who_come_later(self, agent: Agent) -> None:
+        holder, grant = agent.holder()
+        peers = [*agent.waiters(200), *agent.waiters(1, mode="mint"), *agent.waiters(1, mode="renew")]
+        agent.put(grant)
 
         assert [peer.hears() for peer in peers] == [[("hit", 0, b"minted")]] * 202
         assert holder.hears() == [("ok", 1, b"")]
-        assert room.answer() == ("hit", 0, b"minted")
-        assert not room.memory.is_busy
+        assert agent.answer() == ("hit", 0, b"minted")
+        assert not agent.memory.is_busy
 
-    def test_what_is_put_answers_whatever_its_life(self, room: Room) -> None:
-        """A session that is below its threshold from the start is given to all who wait."""
-        _, lease = room.holder()
-        (waiter,) = room.waiters(1)
-        room.memory.put(lease, bytearray(b"brief"), room.thresholds(life=20), "of", "dev")
+    def test_put_answers_those_who_wait_whatever_its_life(self, agent: Agent) -> None:
+        _, grant = agent.holder()
+        (waiter,) = agent.waiters(1)
+        agent.put(grant, b"brief", life=20)
 
         assert waiter.hears() == [("hit", 0, b"brief")]
-        assert room.answer()[0] == "mint"
+        assert agent.answer()[0] == "mint"
 
-    def test_all_who_wait_get_the_failure(self, room: Room) -> None:
-        """A failure answers everybody who waits with its exit status; newcomers start afresh."""
-        holder, lease = room.holder()
-        peers = room.waiters(3)
-        room.memory.fail(lease, 4, bytearray(b"refused"))
+    @pytest.mark.parametrize(
+        ("verb", "reply"), [("fail", ("fail", 4, b"sentence")), ("open", ("mint", 0, b""))]
+    )
+    def test_fail_and_open_answer_those_who_wait_only(self, agent: Agent, verb: str, reply: Reply) -> None:
+        holder, grant = agent.holder()
+        peers = agent.waiters(3)
+        agent.end(verb, grant)
 
-        assert [peer.hears() for peer in peers] == [[("fail", 4, b"refused")]] * 3
-        assert holder.hears() == [("ok", 0, b"")]
-        assert room.answer() == ("mint", lease.number + 1, b"")
+        assert [peer.hears() for peer in peers] == [[reply]] * 3
+        assert holder.hears() == [OK]
+        assert not agent.memory.is_busy
+        assert agent.answer() == ("mint", grant.number + 1, b"")
 
-    def test_a_failure_leaves_what_is_cached(self, room: Room) -> None:
-        """What was put before a failed attempt stays, and serves the next holder."""
-        room.cache()
-        _, lease = room.holder(mode="mint")
-        room.memory.fail(lease, 6, bytearray(b"unreachable"))
+    def test_a_failure_leaves_what_is_cached(self, agent: Agent) -> None:
+        agent.cache()
+        _, grant = agent.holder(mode="mint")
+        agent.end("fail", grant)
 
-        assert room.answer() == ("hit", 0, b"first")
+        assert agent.answer() == ("hit", 0, b"first")
 
-    def test_open_lets_everybody_mint(self, room: Room) -> None:
-        """With nothing to share all who wait are told to mint, at once and without a lease."""
-        holder, lease = room.holder()
-        peers = room.waiters(3)
-        room.memory.open(lease)
-
-        assert [peer.hears() for peer in peers] == [[("mint", 0, b"")]] * 3
-        assert holder.hears() == [("ok", 0, b"")]
-        assert not room.memory.is_busy
-
-    def test_open_gives_what_still_serves(self, room: Room) -> None:
-        """Those who mint without a lease have something to fall back on, too."""
-        room.cache()
-        room.time.passes(300)
-        _, lease = room.holder()
-        (waiter,) = room.waiters(1)
-        room.memory.open(lease)
+    def test_open_gives_what_still_serves(self, aged: Agent) -> None:
+        _, grant = aged.holder()
+        (waiter,) = aged.waiters(1)
+        aged.memory.open(grant)
 
         assert waiter.hears() == [("mint", 0, b"first")]
 
     @pytest.mark.parametrize("verb", ["put", "fail", "open", "drop"])
-    def test_other_keys_are_not_touched(self, room: Room, verb: str) -> None:
-        """What is said about one lease reaches nobody who waits for another key."""
-        _, other = room.holder(b"other")
-        (stranger,) = room.waiters(1, b"other")
-        _, lease = room.holder()
-        (waiter,) = room.waiters(1)
-        say(room, verb, lease)
+    def test_of_one_key_does_not_touch_another(self, agent: Agent, verb: str) -> None:
+        _, other = agent.holder(b"other")
+        (stranger,) = agent.waiters(1, b"other")
+        _, grant = agent.holder()
+        (waiter,) = agent.waiters(1)
+        agent.end(verb, grant)
 
         assert (len(waiter.hears()), stranger.hears()) == (1, [])
-        assert room.memory.lease(other.holder, other.number) is other
+        assert agent.memory.lease(other.holder, other.number) is other
 
 
 class TestFresh:
-    def test_the_three_moments(self, room: Room) -> None:
-        """Before REFRESH a hit; then a hit and a refresher; below FRESH a mint that brings the bytes along.
+    @pytest.mark.parametrize(
+        ("left", "word", "body"),
+        [
+            (690, "hit", b"first"),
+            (689.5, "refresh", b"first"),
+            (630, "refresh", b"first"),
+            (629.5, "mint", b"first"),
+            (60, "mint", b"first"),
+            (59.5, "mint", b""),
+        ],
+    )
+    def test_get_at_each_threshold(self, agent: Agent, left: float, word: str, body: bytes) -> None:
+        agent.cache()
+        agent.time.passes(900 - left)
 
-        Below SERVABLE it brings nothing.
-        """
-        room.cache()
-        answers = []
-        for left in (690, 689.5, 630, 629.5, 60, 59.5):
-            room.time.passes(room.memory._entries[KEY].thresholds.left(room.time.read()) - left)
-            peer = room.ask()
-            answers += [(word, body) for word, _, body in peer.hears()]
-            room.memory.gone(peer)
+        assert agent.answer()[::2] == (word, body)
 
-        assert answers == [
-            ("hit", b"first"),
-            ("refresh", b"first"),
-            ("refresh", b"first"),
-            ("mint", b"first"),
-            ("mint", b"first"),
-            ("mint", b""),
-        ]
+    def test_mint_gets_the_lease_and_others_the_cached_one(self, agent: Agent) -> None:
+        agent.cache()
 
-    def test_mint_ignores_what_is_cached(self, room: Room) -> None:
-        """`mint` gets the lease although the entry is fresh, and the entry goes on answering others."""
-        room.cache()
+        assert agent.answer("mint") == ("mint", 2, b"first")
+        assert agent.answer() == ("hit", 0, b"first")
 
-        assert room.answer("mint") == ("mint", 2, b"first")
-        assert room.answer() == ("hit", 0, b"first")
+    def test_renew_gets_the_lease_once_it_is_due(self, agent: Agent) -> None:
+        agent.cache()
+        agent.time.passes(210)
 
-    def test_renew_takes_what_is_due(self, room: Room) -> None:
-        """`renew` is a hit until REFRESH and the lease from then on."""
-        room.cache()
-        room.time.passes(210)
+        assert agent.answer("renew") == ("hit", 0, b"first")
+        agent.time.passes(0.1)
+        assert agent.answer("renew") == ("mint", 2, b"first")
 
-        assert room.answer("renew") == ("hit", 0, b"first")
-
-        room.time.passes(0.1)
-
-        assert room.answer("renew") == ("mint", 2, b"first")
-
-    def test_a_second_put_takes_the_place_of_the_first(self, room: Room) -> None:
-        """What was there before is overwritten, and counted no more."""
-        old = room.cache(b"the first")
-        room.cache(b"second")
+    def test_a_second_put_replaces_and_overwrites_the_first(self, agent: Agent) -> None:
+        old = agent.cache(b"the first")
+        agent.cache(b"second")
 
         assert old == bytes(9)
-        assert room.answer() == ("hit", 0, b"second")
-        assert (len(room.memory), room.memory.size) == (1, SIZE + len(KEY) + 6)
+        assert agent.answer() == ("hit", 0, b"second")
+        assert (len(agent.memory), agent.memory.size) == (1, SIZE + len(KEY) + 6)
 
 
 class TestRefresh:
-    def test_one_is_told_at_a_time(self, room: Room) -> None:
-        """Due for a refresh, one caller is told; everybody else gets the bytes and nothing to do."""
-        room.cache()
-        room.time.passes(211)
+    @pytest.fixture
+    def due(self, agent: Agent) -> Agent:
+        """A memory whose session is due for a refresh."""
+        agent.cache()
+        agent.time.passes(211)
+        return agent
 
-        assert [room.answer()[0] for _ in range(4)] == ["refresh", "hit", "hit", "hit"]
+    def test_one_caller_at_a_time_is_asked_for_it(self, due: Agent) -> None:
+        assert [due.answer()[0] for _ in range(4)] == ["refresh", "hit", "hit", "hit"]
 
-    def test_another_one_is_told_if_nobody_came(self, room: Room) -> None:
-        """5 s later without a refresher, the next one is told."""
-        room.cache()
-        room.time.passes(211)
-        room.ask()
-        room.time.passes(memory.TELL_AGAIN)
+    def test_without_a_refresher_another_one_is_asked_after_5_s(self, due: Agent) -> None:
+        due.ask()
+        due.time.passes(memory.TELL_AGAIN)
 
-        assert room.answer()[0] == "hit"
-
-        room.time.passes(0.1)
-
-        assert [room.answer()[0] for _ in range(2)] == ["refresh", "hit"]
+        assert due.answer()[0] == "hit"
+        due.time.passes(0.1)
+        assert [due.answer()[0] for _ in range(2)] == ["refresh", "hit"]
         assert memory.TELL_AGAIN == 5
 
-    def test_nobody_is_told_while_somebody_mints(self, room: Room) -> None:
-        """A refresher that has come has the lease: nobody else is sent, however long it takes."""
-        room.cache()
-        room.time.passes(211)
-        peer, _ = room.holder(mode="renew")
+    def test_during_a_mint_no_caller_is_asked(self, due: Agent) -> None:
+        peer, _ = due.holder(mode="renew")
 
-        assert room.answer() == ("hit", 0, b"first")
+        assert due.answer() == ("hit", 0, b"first")
+        due.time.passes(20)
+        assert due.answer() == ("hit", 0, b"first")
+        due.memory.gone(peer)
+        assert due.answer() == ("refresh", 0, b"first")
 
-        room.time.passes(20)
+    def test_a_session_that_needs_a_prompt_is_never_due(self, agent: Agent) -> None:
+        agent.cache(thresholds=agent.thresholds(refresh=NEVER))
+        agent.time.passes(270)
 
-        assert room.answer() == ("hit", 0, b"first")
+        assert agent.answer() == agent.answer("renew") == ("hit", 0, b"first")
 
-        room.memory.gone(peer)
+    def test_a_new_session_is_due_in_its_own_time(self, due: Agent) -> None:
+        due.ask()
+        due.cache(b"second")
+        due.time.passes(211)
 
-        assert room.answer() == ("refresh", 0, b"first")
-
-    def test_never_ahead_of_need(self, room: Room) -> None:
-        """A mint that needs a person is not begun ahead: no caller is told, and a refresher gets a hit."""
-        room.cache(thresholds=room.thresholds(refresh=NEVER))
-        room.time.passes(270)
-
-        assert room.answer() == ("hit", 0, b"first")
-        assert room.answer("renew") == ("hit", 0, b"first")
-
-    def test_what_is_renewed_is_told_of_anew(self, room: Room) -> None:
-        """A new entry is refreshed in its own time, whenever somebody was told of the old one."""
-        room.cache()
-        room.time.passes(211)
-        room.ask()
-        room.cache(b"second")
-        room.time.passes(211)
-
-        assert room.answer() == ("refresh", 0, b"second")
+        assert due.answer() == ("refresh", 0, b"second")
 
 
 class TestServeAfter:
-    def test_those_who_wait_get_what_still_serves(self, room: Room) -> None:
-        """After 12 s a mint is not coming: the older session is handed out while 60 s remain of it."""
-        room.cache()
-        room.time.passes(300)
-        _, lease = room.holder()
-        (waiter,) = room.waiters(1)
-        room.time.passes(memory.SERVE_AFTER)
-        room.memory.tick()
+    def test_who_waits_for_12_s_gets_what_still_serves(self, aged: Agent) -> None:
+        _, grant = aged.holder()
+        (waiter,) = aged.waiters(1)
+        aged.tick(memory.SERVE_AFTER)
 
-        assert waiter.hears() == [("wait", 0, b"")]
-
-        room.time.passes(1)
-        room.memory.tick()
-
+        assert waiter.hears() == [WAIT]
+        aged.tick(1)
         assert waiter.hears() == [("hit", 0, b"first")]
-        assert not room.memory.waits(waiter)
+        assert not aged.memory.waits(waiter)
         assert memory.SERVE_AFTER == 12
+        aged.memory.drop(grant)
+        assert not aged.memory.is_busy
 
-        room.memory.drop(lease)
+    def test_who_wants_a_new_one_waits_for_it(self, agent: Agent) -> None:
+        agent.cache()
+        agent.holder(mode="mint")
+        (waiter,) = agent.waiters(1, mode="mint")
+        agent.tick(memory.SERVE_AFTER + 1)
 
-        assert not room.memory.is_busy
+        assert waiter.hears() == [WAIT]
 
-    def test_who_wants_a_new_one_waits_for_it(self, room: Room) -> None:
-        """What still serves is no answer to a refresh."""
-        room.cache()
-        room.holder(mode="mint")
-        waiter = room.ask("mint")
-        waiter.hears()
-        room.time.passes(memory.SERVE_AFTER + 1)
-        room.memory.tick()
-
-        assert waiter.hears() == [("wait", 0, b"")]
-
-    def test_each_waits_for_its_own_time(self, room: Room) -> None:
-        """Who came later waits longer; the lease stays where it is."""
-        room.cache()
-        room.time.passes(300)
-        holder, _ = room.holder()
-        (early,) = room.waiters(1)
-        room.time.passes(10)
-        (late,) = room.waiters(1)
-        room.time.passes(3)
-        room.memory.tick()
+    def test_who_came_later_waits_longer(self, aged: Agent) -> None:
+        holder, _ = aged.holder()
+        (early,) = aged.waiters(1)
+        aged.time.passes(10)
+        (late,) = aged.waiters(1)
+        aged.tick(3)
 
         assert (early.hears()[0][0], late.hears()[0][0]) == ("hit", "wait")
-        assert room.memory.holds(holder)
+        assert aged.memory.holds(holder)
 
     @pytest.mark.parametrize("left", [None, 59])
-    def test_not_what_does_not_serve(self, room: Room, left: float | None) -> None:
-        """With nothing cached, or too little left of it, waiting goes on: a word each second."""
+    def test_without_anything_that_serves_waiting_goes_on(self, agent: Agent, left: float | None) -> None:
         if left is not None:
-            room.cache()
-            room.time.passes(900 - left)
-        room.holder()
-        (waiter,) = room.waiters(1)
+            agent.cache()
+            agent.time.passes(900 - left)
+        agent.holder()
+        (waiter,) = agent.waiters(1)
         for _ in range(20):
-            room.time.passes(1)
-            room.memory.tick()
+            agent.tick(1)
 
-        assert waiter.hears() == [("wait", 0, b"")] * 20
+        assert waiter.hears() == [WAIT] * 20
 
 
 class TestClear:
@@ -528,228 +467,178 @@ class TestClear:
             ("de", [b"k1", b"k2", b"k3"]),
         ],
     )
-    def test_by_name(self, room: Room, word: str, left: list[bytes]) -> None:
-        """An entry goes by its KEY, by what it rests on, by its label, or by the label up to its @."""
+    def test_by_key_source_label_or_label_up_to_at(self, agent: Agent, word: str, left: list[bytes]) -> None:
         bodies = {
-            b"k1": room.cache(key=b"k1", of="of-1", label="dev"),
-            b"k2": room.cache(key=b"k2", of="of-2", label="root@111122223333"),
-            b"k3": room.cache(key=b"k3", of="of-3", label="root@payments"),
+            b"k1": agent.cache(key=b"k1", of="of-1", label="dev"),
+            b"k2": agent.cache(key=b"k2", of="of-2", label="root@111122223333"),
+            b"k3": agent.cache(key=b"k3", of="of-3", label="root@payments"),
         }
-        count = room.memory.clear([word])
+        count = agent.memory.clear([word])
 
-        assert (list(room.memory._entries), count) == (left, 3 - len(left))
+        assert (list(agent.memory._entries), count) == (left, 3 - len(left))
         assert [key for key, body in bodies.items() if any(body)] == left
 
-    def test_all(self, room: Room) -> None:
-        """No name at all: everything goes, and is overwritten."""
-        bodies = [room.cache(key=key) for key in (b"k1", b"k2")]
+    def test_without_a_word_overwrites_everything(self, agent: Agent) -> None:
+        bodies = [agent.cache(key=key) for key in (b"k1", b"k2")]
 
-        assert room.memory.clear([]) == 2
-        assert [*map(any, bodies), len(room.memory), room.memory.size] == [False, False, 0, 0]
+        assert agent.memory.clear([]) == 2
+        assert [*map(any, bodies), len(agent.memory), agent.memory.size] == [False, False, 0, 0]
 
-    def test_a_key_that_is_no_text(self, room: Room) -> None:
-        """A hit key may hold any bytes; it is cleared by what it rests on."""
-        room.cache(key=b"\xff\0=", of="of-1")
+    def test_a_key_that_is_no_text_is_cleared_by_its_source(self, agent: Agent) -> None:
+        agent.cache(key=b"\xff\0=", of="of-1")
 
-        assert room.memory.clear(["of-1"]) == 1
+        assert agent.memory.clear(["of-1"]) == 1
 
     @pytest.mark.parametrize("words", [[], ["dev"], ["of"], [KEY.decode()], ["else", "dev"]])
-    def test_a_mint_under_way_is_answered_and_not_kept(self, room: Room, words: list[str]) -> None:
-        """What is put under a lease from before a clear reaches those who wait, and nobody after."""
-        holder, lease = room.holder()
-        (waiter,) = room.waiters(1)
-
-        assert room.memory.clear(words) == 0
-
-        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev@111122223333")
-
-        assert (waiter.hears(), holder.hears()) == ([("hit", 0, b"minted")], [("ok", 0, b"")])
-        assert (len(room.memory), room.memory.size) == (0, 0)
-        assert room.answer()[0] == "mint"
-
-    def test_what_rests_on_a_mint_under_way(self, room: Room) -> None:
-        """Who was answered by a mint from before the clear has nothing to be kept under another key either.
-
-        The program that asks afterwards holds the lease on its own hit key while it waits for the call.
-        """
-        _, lease = room.holder()
-        room.memory.clear(["dev"])
-        peer, other = room.holder(b"its hit key")
-        room.ask(peer=peer)
-        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
-        peer.hears()
-        room.memory.put(other, bytearray(b"envelope"), room.thresholds(), "of", "dev")
-
-        assert peer.hears() == [("ok", 0, b"")]
-        assert len(room.memory) == 0
-
-    def test_what_is_not_kept_is_overwritten(self, room: Room) -> None:
-        """No byte is left of what was put after a clear."""
-        _, lease = room.holder()
-        room.memory.clear([])
+    def test_a_mint_under_way_answers_and_is_overwritten(self, agent: Agent, words: list[str]) -> None:
+        holder, grant = agent.holder()
+        (waiter,) = agent.waiters(1)
         body = bytearray(b"minted")
-        room.memory.put(lease, body, room.thresholds(), "of", "dev")
 
-        assert not any(body)
+        assert agent.memory.clear(words) == 0
+        agent.memory.put(grant, body, agent.thresholds(), "of", "dev@111122223333")
+        assert (waiter.hears(), holder.hears()) == ([("hit", 0, b"minted")], [OK])
+        assert (len(agent.memory), agent.memory.size, any(body)) == (0, 0, False)
+        assert agent.answer()[0] == "mint"
 
-    def test_a_mint_under_way_of_somebody_else(self, room: Room) -> None:
-        """A clear of other names leaves what is put."""
-        holder, lease = room.holder()
-        room.memory.clear(["other"])
-        room.memory.clear(["another", "one"])
-        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
+    def test_what_rests_on_a_mint_under_way_is_not_kept(self, agent: Agent) -> None:
+        """A caller that comes afterwards holds the lease on its hit key while it waits for the call."""
+        _, grant = agent.holder()
+        agent.memory.clear(["dev"])
+        peer, other = agent.holder(b"its hit key")
+        agent.ask(peer=peer)
+        agent.put(grant)
+        peer.hears()
+        agent.put(other, b"envelope")
+
+        assert peer.hears() == [OK]
+        assert len(agent.memory) == 0
+
+    def test_of_other_names_leaves_what_is_put(self, agent: Agent) -> None:
+        holder, grant = agent.holder()
+        agent.memory.clear(["other"])
+        agent.memory.clear(["another", "one"])
+        agent.put(grant)
 
         assert holder.hears() == [("ok", 1, b"")]
 
-    def test_a_mint_that_begins_afterwards(self, room: Room) -> None:
-        """A lease granted after the clear is not touched by it, though it passed on from one that was."""
-        first, _ = room.holder()
-        (second,) = room.waiters(1)
-        room.memory.clear([])
-        room.memory.gone(first)
-        lease = room.memory.lease(second, second.hears()[0][1])
-        assert lease is not None
-        room.memory.put(lease, bytearray(b"minted"), room.thresholds(), "of", "dev")
+    def test_before_a_lease_was_passed_on_leaves_what_is_put(self, agent: Agent) -> None:
+        first, _ = agent.holder()
+        (second,) = agent.waiters(1)
+        agent.memory.clear([])
+        agent.memory.gone(first)
+        agent.put(agent.granted(second))
 
         assert second.hears() == [("ok", 1, b"")]
 
-    def test_nothing_stale_comes_back(self, room: Room) -> None:
-        """After a clear the next mint has nothing to fall back on."""
-        room.cache()
-        room.memory.clear(["dev"])
+    def test_leaves_nothing_to_fall_back_on(self, agent: Agent) -> None:
+        agent.cache()
+        agent.memory.clear(["dev"])
 
-        assert room.answer() == ("mint", 2, b"")
+        assert agent.answer() == ("mint", 2, b"")
 
 
 class TestSize:
-    def test_the_oldest_makes_way(self, room: Room) -> None:
-        """64 MiB in all: the entry that was put first is overwritten and dropped."""
+    def test_above_64_mib_the_oldest_is_overwritten(self, agent: Agent) -> None:
         body = bytes([7]) * wire.LARGEST_BODY
-        kept = [room.cache(body, key=b"%04d" % number) for number in range(63)]
+        kept = [agent.cache(body, key=b"%04d" % number) for number in range(63)]
 
-        assert (len(room.memory), room.memory.size) == (63, 63 * (SIZE + len(body) + 4))
-
-        room.cache(body, key=b"0000")  # put again, it is the youngest
-        kept += [room.cache(body, key=b"more%d" % number) for number in range(2)]
-
-        assert room.memory.size <= memory.MOST == 64 * 1024 * 1024
-        assert (len(room.memory), b"0000" in room.memory._entries) == (63, True)
+        assert (len(agent.memory), agent.memory.size) == (63, 63 * (SIZE + len(body) + 4))
+        agent.cache(body, key=b"0000")  # put again, it is the youngest
+        kept += [agent.cache(body, key=b"more%d" % number) for number in range(2)]
+        assert agent.memory.size <= memory.MOST == 64 * 1024 * 1024
+        assert (len(agent.memory), b"0000" in agent.memory._entries) == (63, True)
         assert [index for index, each in enumerate(kept) if not any(each)] == [0, 1, 2]
 
-    def test_keys_count(self, room: Room) -> None:
-        """A long key takes room as its bytes do."""
-        room.cache(b"12345", key=b"k" * 1000)
+    def test_keys_count(self, agent: Agent) -> None:
+        agent.cache(b"12345", key=b"k" * 1000)
 
-        assert room.memory.size == SIZE + 1005
+        assert agent.memory.size == SIZE + 1005
 
 
 class TestExpiry:
-    def test_what_does_not_serve_is_overwritten(self, room: Room) -> None:
-        """Below SERVABLE an entry is overwritten and dropped, and not a moment before."""
-        kept = room.cache()
-        room.time.passes(840)
+    def test_below_servable_an_entry_is_overwritten(self, agent: Agent) -> None:
+        kept = agent.cache()
+        agent.time.passes(840)
 
-        assert room.memory.expire() == 0
-        assert len(room.memory) == 1
+        assert agent.memory.expire() == 0
+        assert len(agent.memory) == 1
+        agent.time.passes(0.1)
+        assert agent.memory.expire() is None
+        assert (bytes(kept), len(agent.memory), agent.memory.size) == (bytes(5), 0, 0)
 
-        room.time.passes(0.1)
+    def test_returns_the_seconds_until_the_next(self, agent: Agent) -> None:
+        assert agent.memory.expire() is None
+        agent.cache(key=b"late", thresholds=agent.thresholds(3600))
+        agent.cache(key=b"soon")
 
-        assert room.memory.expire() is None
-        assert (bytes(kept), len(room.memory), room.memory.size) == (bytes(5), 0, 0)
+        assert agent.memory.expire() == 840
+        agent.time.passes(841)
+        assert agent.memory.expire() == 3540 - 841
+        assert list(agent.memory._entries) == [b"late"]
 
-    def test_says_when_there_is_more(self, room: Room) -> None:
-        """The agent sleeps until the next entry is due, and for ever where there is none."""
-        assert room.memory.expire() is None
+    def test_after_the_wall_clock_was_set_back_an_entry_stays(self, agent: Agent) -> None:
+        agent.time.boot = None
+        agent.cache()
+        agent.time.passes(841)
+        agent.time.wall -= 600
 
-        room.cache(key=b"late", thresholds=room.thresholds(3600))
-        room.cache(key=b"soon")
-
-        assert room.memory.expire() == 840
-
-        room.time.passes(841)
-
-        assert room.memory.expire() == 3540 - 841
-        assert list(room.memory._entries) == [b"late"]
-
-    def test_the_clock_is_read_again_where_it_was_set(self, room: Room) -> None:
-        """An entry that lasts longer than it seemed, since the wall clock was set back, is not dropped."""
-        room.time.boot = None
-        room.cache()
-        room.time.passes(841)
-        room.time.wall -= 600
-
-        assert room.memory.expire() == 599
-        assert len(room.memory) == 1
+        assert agent.memory.expire() == 599
+        assert len(agent.memory) == 1
 
 
 class TestClocks:
     @pytest.mark.parametrize(
         ("wall", "boot", "left"),
-        [(100, 100, 800), (3700, 100, -2800), (-3500, 100, 800), (100, 28_900, -28_000), (0, 0, 900)],
+        [
+            *((100, 100, 800), (3700, 100, -2800), (-3500, 100, 800), (100, 28_900, -28_000), (0, 0, 900)),
+            (100, None, 800),
+        ],
     )
-    def test_the_lesser_of_two(self, room: Room, wall: float, boot: float, left: float) -> None:
-        """What is left is the lesser of what the wall clock and the clock since boot say."""
-        thresholds = room.thresholds()
+    def test_what_is_left_is_the_lesser_of_two(
+        self, agent: Agent, wall: float, boot: float | None, left: float
+    ) -> None:
+        now = Now(agent.time.wall + wall, None if boot is None else 5_000.0 + boot, 0.0)
 
-        assert thresholds.left(Now(room.time.wall + wall, 5_000.0 + boot, 0.0)) == left
+        assert agent.thresholds().left(now) == left
 
-    @pytest.mark.parametrize("missing", ["then", "now"])
-    def test_one_clock(self, room: Room, missing: str) -> None:
-        """Where there is no clock since boot, then or now, the wall clock decides."""
-        if missing == "then":
-            room.time.boot = None
-        thresholds = room.thresholds()
-        boot = 99_999.0 if missing == "then" else None
+    def test_without_a_clock_since_boot_the_wall_clock_decides(self, agent: Agent) -> None:
+        agent.time.boot = None
 
-        assert thresholds.left(Now(room.time.wall + 100, boot, 0.0)) == 800
+        assert agent.thresholds().left(Now(agent.time.wall + 100, 99_999.0, 0.0)) == 800
 
-    def test_a_clock_set_forward(self, room: Room) -> None:
-        """An hour forward: the session has ended by the wall clock and is minted, once."""
-        room.cache()
-        room.time.wall += 3600
+    @pytest.mark.parametrize(("wall", "boot"), [(3600, 0), (8 * 3600, 8 * 3600)], ids=["set", "asleep"])
+    def test_a_jump_forward_ends_a_session(self, agent: Agent, wall: float, boot: float) -> None:
+        """Time asleep, which the clock for waits does not count, passes on both others."""
+        agent.cache()
+        agent.time.wall += wall
+        agent.time.boot = 5_000.0 + boot
 
-        assert room.answer() == ("mint", 2, b"")
+        assert agent.answer() == ("mint", 2, b"")
 
-    def test_a_clock_set_back(self, room: Room) -> None:
-        """An hour back: the clock since boot ends the session in its time all the same."""
-        room.cache()
-        room.time.wall -= 3600
+    def test_a_wall_clock_set_back_does_not_prolong_a_session(self, agent: Agent) -> None:
+        agent.cache()
+        agent.time.wall -= 3600
 
-        assert room.answer() == ("hit", 0, b"first")
+        assert agent.answer() == ("hit", 0, b"first")
+        agent.time.passes(900)
+        assert agent.answer() == ("mint", 2, b"")
 
-        room.time.passes(900)
+    def test_a_wall_clock_that_is_set_ends_no_lease(self, agent: Agent) -> None:
+        agent.cache()
+        agent.holder(mode="mint")
+        (waiter,) = agent.waiters(1, mode="mint")
+        agent.time.wall += 3600
+        agent.tick()
 
-        assert room.answer() == ("mint", 2, b"")
-
-    def test_suspended(self, room: Room) -> None:
-        """Eight hours asleep, which the clock for waits does not count: nothing of before is answered."""
-        room.cache()
-        room.time.wall += 8 * 3600
-        room.time.boot = 5_000.0 + 8 * 3600
-
-        assert room.answer() == ("mint", 2, b"")
-
-    def test_a_lease_is_timed_by_a_clock_that_cannot_be_set(self, room: Room) -> None:
-        """Nobody loses a lease, or is served early, because the wall clock was set."""
-        room.cache()
-        room.holder(mode="mint")
-        (waiter,) = [room.ask("mint")]
-        waiter.hears()
-        room.time.wall += 3600
-        room.memory.tick()
-
-        assert waiter.hears() == [("wait", 0, b"")]
+        assert waiter.hears() == [WAIT]
 
 
-def test_status_lines(room: Room) -> None:
-    """A line an entry: the seconds left, what it rests on, its label; never the bytes."""
-    room.cache(b"SECRET", of="0123abcd", label="dev with blanks")
-    room.time.passes(100)
+def test_status_lines_have_seconds_source_and_label(agent: Agent) -> None:
+    agent.cache(b"SECRET", of="0123abcd", label="dev with blanks")
+    agent.time.passes(100)
 
-    assert list(room.memory.lines()) == ["800.000 0123abcd dev with blanks"]
-
-
-# -- any order of anything
+    assert list(agent.memory.lines()) == ["800.000 0123abcd dev with blanks"]
 
 
 KEYS = [b"one", b"two"]
@@ -781,7 +670,7 @@ class Held:
 
 
 class Ledger(RuleBasedStateMachine):
-    """A memory beside a model of it: after each step everybody was told what the model says, no more."""
+    """A memory and a model of it: after each step every peer was told what the model says, and no more."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -795,8 +684,6 @@ class Ledger(RuleBasedStateMachine):
         self.dropped: list[bytearray] = []
         self.expected: list[tuple[Peer, Reply]] = []
         self.bodies = self.numbers = 0
-
-    # -- the model
 
     def left(self, known: Known) -> float:
         return known.thresholds.left(self.time.read())
@@ -825,13 +712,13 @@ class Ledger(RuleBasedStateMachine):
             self.dropped.append(self.known.pop(key).kept)
 
     def check(self) -> None:
-        """Everybody was told what was expected, in that order, and nobody anything else."""
+        """Every peer was told what was expected, in that order."""
         for peer in self.peers:
             assert peer.hears() == [reply for each, reply in self.expected if each is peer]
         self.expected.clear()
 
     def is_free(self, peer: Peer) -> bool:
-        """Whether it may ask: who waits is not listened to."""
+        """Whether it may ask: a peer that waits may not."""
         return not any(peer is each for queue in self.queues.values() for each, _ in queue)
 
     def speaking(self) -> list[bytes]:
@@ -843,8 +730,6 @@ class Ledger(RuleBasedStateMachine):
         lease = self.memory.lease(held.peer, held.number)
         assert lease is not None
         return lease
-
-    # -- the steps
 
     @rule(
         who=some.integers(0, 4),
@@ -979,11 +864,8 @@ class Ledger(RuleBasedStateMachine):
         assert (due is None) == (not self.known)
         self.check()
 
-    # -- what holds at any time
-
     @invariant()
-    def nobody_waits_for_nobody(self) -> None:
-        """Somebody mints for everybody who waits, one for each key."""
+    def who_waits_waits_for_a_holder(self) -> None:
         assert set(self.memory._leases) == set(self.held)
         assert {key for key, queue in self.queues.items() if queue} == set(self.memory._waiters)
         assert set(self.memory._waiters) <= set(self.memory._leases)
@@ -994,7 +876,6 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def the_size_is_the_sum(self) -> None:
-        """What is counted is what is there, and it is what was put."""
         sizes = [memory.ENTRY + len(key) + len(each.body) + each.named for key, each in self.known.items()]
         assert (len(self.memory), self.memory.size) == (len(sizes), sum(sizes))
         assert {key: bytes(entry.body) for key, entry in self.memory._entries.items()} == {
@@ -1003,11 +884,10 @@ class Ledger(RuleBasedStateMachine):
 
     @invariant()
     def what_was_dropped_is_overwritten(self) -> None:
-        """No byte is left of what was replaced, cleared or has expired."""
         assert not any(map(any, self.dropped))
 
 
 class TestAnyOrder(Ledger.TestCase):  # type: ignore[misc]
-    """Whatever comes in whatever order: one lease a key, nobody forgotten, nothing answered past its time."""
+    """In any order of requests: one lease a key, no waiter forgotten, nothing answered past its time."""
 
     settings = settings(max_examples=150, stateful_step_count=50)

@@ -27,194 +27,190 @@ def refusal(file: IniFile, entries: tuple[Entry, ...] = ENTRIES) -> str:
     return caught.value.sentence
 
 
-class TestBlock:
-    """Text in, text out."""
+@pytest.mark.parametrize("name", FILES)
+def test_block_in_a_real_file_changes_nothing_else_and_leaves_no_trace(config: Path, name: str) -> None:
+    before = write(config, FILES[name])
+    others = load_config(before.path)
+    config_file.replace(before, block.with_block(before, ENTRIES), reads)
+    after = config_file.read(before.path)
+    assert after.text.startswith(FILES[name])
+    assert load_config(after.path) == {**others, "profiles": {**others["profiles"], **PROFILES}}
+    assert block.with_block(after, ENTRIES) == after.text
+    assert block.block_entries(after) == ENTRIES
+    config_file.replace(after, block.without_block(after), reads)
+    assert config.read_bytes() == FILES[name]
 
-    @pytest.mark.parametrize("name", FILES)
-    def test_real_world_file(self, config: Path, name: str) -> None:
-        """Only the block changes, botocore reads the file, twice is once, --remove restores the bytes."""
-        before = write(config, FILES[name])
-        others = load_config(before.path)
-        config_file.replace(before, block.with_block(before, ENTRIES), reads)
-        after = config_file.read(before.path)
-        assert after.text.startswith(FILES[name])
-        assert load_config(after.path) == {**others, "profiles": {**others["profiles"], **PROFILES}}
-        assert block.with_block(after, ENTRIES) == after.text
-        assert block.block_entries(after) == ENTRIES
-        config_file.replace(after, block.without_block(after), reads)
-        assert config.read_bytes() == FILES[name]
 
-    def test_text(self) -> None:
-        """The block says who writes it and who may not, and is set apart by an empty line."""
-        file = IniFile("config", b"[default]\nregion = eu-west-1\n")
-        assert block.with_block(file, ENTRIES) == file.text + b"\n" + WRITTEN.encode()
-        assert block.with_block(IniFile("config", b""), ENTRIES) == WRITTEN.encode()
+def test_block_has_a_comment_and_an_empty_line_before_it() -> None:
+    file = IniFile("config", b"[default]\nregion = eu-west-1\n")
+    assert block.with_block(file, ENTRIES) == file.text + b"\n" + WRITTEN.encode()
+    assert block.with_block(IniFile("config", b""), ENTRIES) == WRITTEN.encode()
 
-    def test_line_ends(self) -> None:
-        """The block has the line ends of the file."""
-        file = IniFile("config", b"[default]\r\n")
-        ours = block.with_block(file, ENTRIES).removeprefix(file.text)
-        assert ours.count(b"\r\n") == ours.count(b"\n") == WRITTEN.count("\n") + 1
 
-    def test_default(self, config: Path) -> None:
-        """The profile 'default' has the header that every SDK and the AWS CLI know."""
-        write(config, block.with_block(IniFile("config", b""), [Entry("default", "x")]))
-        assert b"[default]\n" in config.read_bytes()
-        assert load_config(str(config))["profiles"] == {"default": {"credential_process": "x"}}
+def test_block_has_the_line_ends_of_the_file() -> None:
+    file = IniFile("config", b"[default]\r\n")
+    ours = block.with_block(file, ENTRIES).removeprefix(file.text)
+    assert ours.count(b"\r\n") == ours.count(b"\n") == WRITTEN.count("\n") + 1
 
-    def test_change(self) -> None:
-        """Other entries take the place of the old ones, and what stands around keeps its place."""
-        above, below = b"[profile a]\nregion = eu-west-1\n", b"\n# more\n[profile b]\nregion = eu-west-1"
-        file = IniFile("config", block.with_block(IniFile("config", above), ENTRIES) + below)
-        changed = IniFile("config", block.with_block(file, ENTRIES[:1]))
-        assert changed.text == block.with_block(IniFile("config", above), ENTRIES[:1]) + below
-        assert block.without_block(changed) == above + below
-        assert block.with_block(changed, []) == above + below
 
-    def test_removal_joins_no_lines(self) -> None:
-        """What was added below the block stays on a line of its own when the block goes."""
-        file = IniFile("config", block.with_block(IniFile("config", b"[profile a]"), ENTRIES) + b"[b]")
-        assert block.without_block(file) == b"[profile a]\n[b]"
+def test_default_profile_has_the_header_that_every_sdk_knows(config: Path) -> None:
+    write(config, block.with_block(IniFile("config", b""), [Entry("default", "x")]))
+    assert b"[default]\n" in config.read_bytes()
+    assert load_config(str(config))["profiles"] == {"default": {"credential_process": "x"}}
 
-    def test_no_block(self) -> None:
-        """Where there is no block there is nothing to remove, and there are no entries."""
-        for text in FILES.values():
-            file = IniFile("config", text)
-            assert block.without_block(file) == text
-            assert block.block_entries(file) == ()
-            assert not block.is_edited(file)
 
-    @pytest.mark.parametrize(
-        "header",
-        [
-            b"[profile developer]",
-            b"[profile   developer]",
-            b"[profiles developer]",
-            b'[profile "developer"]',
-            b"[profile 'developer'] ; mine",
-            b"[ profile developer ]",
-            b"  [profile developer]",
-            b"[profile\tdeveloper] # mine, too [profile x]",
-        ],
+def test_changed_entries_replace_the_old_ones_in_place() -> None:
+    above, below = b"[profile a]\nregion = eu-west-1\n", b"\n# more\n[profile b]\nregion = eu-west-1"
+    file = IniFile("config", block.with_block(IniFile("config", above), ENTRIES) + below)
+    changed = IniFile("config", block.with_block(file, ENTRIES[:1]))
+    assert changed.text == block.with_block(IniFile("config", above), ENTRIES[:1]) + below
+    assert block.without_block(changed) == above + below
+    assert block.with_block(changed, []) == above + below
+
+
+def test_text_below_a_removed_block_keeps_its_line() -> None:
+    file = IniFile("config", block.with_block(IniFile("config", b"[profile a]"), ENTRIES) + b"[b]")
+    assert block.without_block(file) == b"[profile a]\n[b]"
+
+
+def test_file_without_a_block_has_no_entries_and_stays_as_it_is() -> None:
+    for text in FILES.values():
+        file = IniFile("config", text)
+        assert block.without_block(file) == text
+        assert block.block_entries(file) == ()
+        assert not block.is_edited(file)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[profile developer]",
+        b"[profile   developer]",
+        b"[profiles developer]",
+        b'[profile "developer"]',
+        b"[profile 'developer'] ; mine",
+        b"[ profile developer ]",
+        b"  [profile developer]",
+        b"[profile\tdeveloper] # mine, too [profile x]",
+    ],
+)
+@pytest.mark.parametrize("below", [False, True])
+def test_same_name_outside_the_block_is_refused_with_its_line(header: bytes, *, below: bool) -> None:
+    text = b"[profile a]\n\n" + header + b"\nregion = eu-west-1\n"
+    if below:
+        text = block.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
+    said = refusal(IniFile("~/.aws/config", text))
+    wrong = "profile 'developer' exists already, and credhelper has not written it"
+    assert said == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
+
+
+def test_botocore_refuses_a_file_with_a_duplicate_profile(config: Path) -> None:
+    write(config, WRITTEN.encode() + b"[profile developer]\n")
+    assert not reads(str(config))
+
+
+@pytest.mark.parametrize("header", [b"[default]", b"[profile default]"])
+def test_both_spellings_of_the_default_profile_are_one_name(header: bytes) -> None:
+    said = refusal(IniFile("config", header), (Entry("default", "x"),))
+    assert said.startswith("'config' line 1: profile 'default' exists already")
+
+
+def test_sso_session_or_service_of_the_same_name_is_no_conflict() -> None:
+    text = b"[sso-session developer]\nsso_region = eu-west-1\n[services developer]\n[developer]\n"
+    assert block.with_block(IniFile("config", text), ENTRIES).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            b"[a]\n# BEGIN credhelper\n[b]\n",
+            "line 2: '# BEGIN credhelper' has no '# END credhelper' below it",
+        ),
+        (b"[a]\n# END credhelper\n", "line 2: '# END credhelper' has no '# BEGIN credhelper' above it"),
+        (b"# END credhelper\n# BEGIN credhelper\n", "line 1: '# END credhelper' has no"),
+        (2 * WRITTEN.encode(), "line 11: a second '# BEGIN credhelper': the first is in line 1"),
+        (b"# BEGIN credhelper\r" + WRITTEN.encode(), "line 2: a second '# BEGIN credhelper'"),
+        (WRITTEN.encode() + b"# END credhelper", "line 11: '# END credhelper' has no"),
+        (
+            WRITTEN.encode() + b"\n [profile x]\n",
+            "line 12: is indented, so that it continues the profile",
+        ),
+    ],
+)
+def test_unpaired_marks_are_refused_with_their_line(text: bytes, said: str) -> None:
+    file = IniFile("~/.aws/config", text)
+    assert refusal(file).startswith(f"'~/.aws/config' {said}")
+    for function in (block.without_block, block.block_entries, block.is_edited):
+        with pytest.raises(ConfigError, match="line"):
+            function(file)
+
+
+def test_marks_with_spaces_around_are_found() -> None:
+    text = WRITTEN.replace("# BEGIN credhelper", "  # BEGIN credhelper  ").encode()
+    assert block.with_block(IniFile("config", text), ENTRIES) == WRITTEN.encode()
+
+
+def test_edited_block_is_detected_and_replaced_or_removed_as_a_whole() -> None:
+    above = b"[profile a]\noutput = json\n"
+    text = block.with_block(IniFile("config", above), ENTRIES)
+    edits = {
+        "a key": text.replace(b"region = eu-west-1\n\n", b"region = eu-west-1\noutput = json\n\n"),
+        "a profile": text.replace(b"# END", b"[profile mine]\naws_access_key_id = AKIAMINE\n# END"),
+        "a comment": text.replace(b"[profile audit", b"# root\n[profile audit"),
+    }
+    assert not block.is_edited(IniFile("config", text))
+    assert not block.is_edited(IniFile("config", text.rstrip()))
+    assert not block.is_edited(IniFile("config", text.replace(b".local/", b"")))
+    for edited in edits.values():
+        file = IniFile("config", edited)
+        assert block.is_edited(file)
+        assert block.with_block(file, ENTRIES) == text
+        assert block.without_block(file) == above
+
+
+def test_entries_that_could_not_be_written_are_left_out() -> None:
+    text = WRITTEN.replace(
+        "region = eu-west-1", "region = eu west\n[profile half one]\n[x]\ncredential_process = y"
     )
-    @pytest.mark.parametrize("below", [False, True])
-    def test_same_name_outside(self, header: bytes, *, below: bool) -> None:
-        """A profile of the same name outside the block is refused, with its line, however it is spelt."""
-        text = b"[profile a]\n\n" + header + b"\nregion = eu-west-1\n"
-        if below:
-            text = block.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
-        said = refusal(IniFile("~/.aws/config", text))
-        wrong = "profile 'developer' is there already, and not written by credhelper"
-        assert said == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
+    assert block.block_entries(IniFile("config", text.encode())) == ENTRIES[1:]
 
-    def test_botocore_refuses_a_second_one(self, config: Path) -> None:
-        """What that guards against: botocore reads no profile at all of such a file."""
-        write(config, WRITTEN.encode() + b"[profile developer]\n")
-        assert not reads(str(config))
 
-    @pytest.mark.parametrize("header", [b"[default]", b"[profile default]"])
-    def test_default_outside(self, header: bytes) -> None:
-        """Both spellings of the default profile are the same name."""
-        said = refusal(IniFile("config", header), (Entry("default", "x"),))
-        assert said.startswith("'config' line 1: profile 'default' is there already")
+@pytest.mark.parametrize(
+    "entry",
+    [
+        Entry("", "x"),
+        Entry("a b", "x"),
+        Entry("a]\n[profile b", "x"),
+        Entry("a@b@c", "x"),
+        Entry("@a", "x"),
+        Entry("a\n", "x"),
+        Entry("\x1b[2J", "x"),
+        Entry("a", ""),
+        Entry("a", " "),
+        Entry("a", "x\nrole_arn = y"),
+        Entry("a", "x\r[profile b]"),
+        Entry("a", "x\x1b"),
+        Entry("a", "x\udcff"),
+        Entry("a", "x", "eu-west-1\nrole_arn = y"),
+        Entry("a", "x", ""),
+    ],
+)
+def test_hostile_name_command_or_region_is_refused(entry: Entry) -> None:
+    refusal(IniFile("config", b""), (entry,))
 
-    def test_same_name_of_another_kind(self) -> None:
-        """An SSO session or a services section of the same name is no profile."""
-        text = b"[sso-session developer]\nsso_region = eu-west-1\n[services developer]\n[developer]\n"
-        assert block.with_block(IniFile("config", text), ENTRIES).startswith(text)
 
-    @pytest.mark.parametrize(
-        ("text", "said"),
-        [
-            (
-                b"[a]\n# BEGIN credhelper\n[b]\n",
-                "line 2: '# BEGIN credhelper' has no '# END credhelper' below it",
-            ),
-            (b"[a]\n# END credhelper\n", "line 2: '# END credhelper' has no '# BEGIN credhelper' above it"),
-            (b"# END credhelper\n# BEGIN credhelper\n", "line 1: '# END credhelper' has no"),
-            (2 * WRITTEN.encode(), "line 11: a second '# BEGIN credhelper': the first is in line 1"),
-            (b"# BEGIN credhelper\r" + WRITTEN.encode(), "line 2: a second '# BEGIN credhelper'"),
-            (WRITTEN.encode() + b"# END credhelper", "line 11: '# END credhelper' has no"),
-            (
-                WRITTEN.encode() + b"\n [profile x]\n",
-                "line 12: is indented, so that it continues the profile",
-            ),
-        ],
-    )
-    def test_unpaired_marks(self, text: bytes, said: str) -> None:
-        """Marks that do not pair are refused with their line, by everything that would have to guess."""
-        file = IniFile("~/.aws/config", text)
-        assert refusal(file).startswith(f"'~/.aws/config' {said}")
-        for function in (block.without_block, block.block_entries, block.is_edited):
-            with pytest.raises(ConfigError, match="line"):
-                function(file)
+def test_duplicate_entry_is_refused() -> None:
+    assert refusal(IniFile("config", b""), ENTRIES * 2) == "profile 'developer' would be written twice"
 
-    def test_marks_with_spaces(self) -> None:
-        """An editor that indents the marks, or leaves spaces behind them, has not hidden the block."""
-        text = WRITTEN.replace("# BEGIN credhelper", "  # BEGIN credhelper  ").encode()
-        assert block.with_block(IniFile("config", text), ENTRIES) == WRITTEN.encode()
 
-    def test_edited_by_hand(self) -> None:
-        """An edited block is known to be one; the next setup writes it anew, and --remove takes it whole."""
-        above = b"[profile a]\noutput = json\n"
-        text = block.with_block(IniFile("config", above), ENTRIES)
-        edits = {
-            "a key": text.replace(b"region = eu-west-1\n\n", b"region = eu-west-1\noutput = json\n\n"),
-            "a profile": text.replace(b"# END", b"[profile mine]\naws_access_key_id = AKIAMINE\n# END"),
-            "a comment": text.replace(b"[profile audit", b"# root\n[profile audit"),
-        }
-        assert not block.is_edited(IniFile("config", text))
-        assert not block.is_edited(IniFile("config", text.rstrip()))
-        assert not block.is_edited(IniFile("config", text.replace(b".local/", b"")))
-        for edited in edits.values():
-            file = IniFile("config", edited)
-            assert block.is_edited(file)
-            assert block.with_block(file, ENTRIES) == text
-            assert block.without_block(file) == above
-
-    def test_entries_of_an_edited_block(self) -> None:
-        """Entries that could not be written back are left out."""
-        text = WRITTEN.replace(
-            "region = eu-west-1", "region = eu west\n[profile half one]\n[x]\ncredential_process = y"
-        )
-        assert block.block_entries(IniFile("config", text.encode())) == ENTRIES[1:]
-
-    @pytest.mark.parametrize(
-        "entry",
-        [
-            Entry("", "x"),
-            Entry("a b", "x"),
-            Entry("a]\n[profile b", "x"),
-            Entry("a@b@c", "x"),
-            Entry("@a", "x"),
-            Entry("a\n", "x"),
-            Entry("\x1b[2J", "x"),
-            Entry("a", ""),
-            Entry("a", " "),
-            Entry("a", "x\nrole_arn = y"),
-            Entry("a", "x\r[profile b]"),
-            Entry("a", "x\x1b"),
-            Entry("a", "x\udcff"),
-            Entry("a", "x", "eu-west-1\nrole_arn = y"),
-            Entry("a", "x", ""),
-        ],
-    )
-    def test_hostile_entry(self, entry: Entry) -> None:
-        """No name, command or region from outside gets another line into the file."""
-        refusal(IniFile("config", b""), (entry,))
-
-    def test_entry_twice(self) -> None:
-        """The same name twice would be the second section that botocore refuses."""
-        assert refusal(IniFile("config", b""), ENTRIES * 2) == "profile 'developer' would be written twice"
-
-    def test_byte_order_mark(self, config: Path) -> None:
-        """A file with a byte order mark is refused, as botocore refuses it. A block in it is still found."""
-        file = write(config, b"\xef\xbb\xbf[default]\n")
-        assert not reads(file.path)
-        assert "begins with a byte order mark" in refusal(file)
-        marked = IniFile("config", b"\xef\xbb\xbf" + WRITTEN.encode())
-        assert block.block_entries(marked) == ENTRIES
-        assert block.without_block(marked) == b"\xef\xbb\xbf"
+def test_byte_order_mark_is_refused_but_a_block_after_it_is_found(config: Path) -> None:
+    file = write(config, b"\xef\xbb\xbf[default]\n")
+    assert not reads(file.path)
+    assert "begins with a byte order mark" in refusal(file)
+    marked = IniFile("config", b"\xef\xbb\xbf" + WRITTEN.encode())
+    assert block.block_entries(marked) == ENTRIES
+    assert block.without_block(marked) == b"\xef\xbb\xbf"
 
 
 SECTIONS = (
@@ -282,7 +278,6 @@ def _with(others: Any, entries: list[Entry]) -> Any:
 def test_any_file(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]
 ) -> None:
-    """Of any file: the block goes in and out without a trace, and botocore sees the same other profiles."""
     path, (text,) = str(tmp_path_factory.getbasetemp() / "any"), parts
     others, file = _config(path, text), IniFile(path, text)
     for entries in (first, second, second):
@@ -297,7 +292,6 @@ def test_any_file(
 def test_any_place(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], first: list[Entry], second: list[Entry]
 ) -> None:
-    """Of a block with any text above and below, only the block changes."""
     path, (above, below) = str(tmp_path_factory.getbasetemp() / "any"), parts
     others = _config(path, above + below)
     file = IniFile(path, above + block.with_block(IniFile("config", b""), first) + below)
@@ -310,12 +304,10 @@ def test_any_place(
 
 
 def test_repr_shows_no_secret() -> None:
-    """Printing a file prints nothing of it."""
     assert "SECRET" not in repr(IniFile("config", b"SECRET"))
 
 
 def test_a_file_of_many_accounts() -> None:
-    """A thousand profiles are written and read in no noticeable time."""
     entries = tuple(
         Entry(f"audit-root@{number:012}", f"/x/credhelper-get a@{number}") for number in range(1000)
     )

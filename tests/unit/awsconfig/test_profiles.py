@@ -65,8 +65,9 @@ def environ(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_same_as_botocore(environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Profiles, SSO sessions and services are those that botocore finds in the same files."""
+def test_profiles_sso_sessions_and_services_are_those_of_botocore(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     theirs = botocore.session.Session().full_config
@@ -76,22 +77,21 @@ def test_same_as_botocore(environ: dict[str, str], monkeypatch: pytest.MonkeyPat
     assert profiles.nested(ours.services["local"]["sts"]) == theirs["services"]["local"]["sts"]
 
 
-def test_credentials_file_wins(environ: dict[str, str]) -> None:
-    """Of a profile in both files, the credentials file's keys count, and the rest of both is kept."""
+def test_profile_in_both_files_has_the_keys_of_the_credentials_file(environ: dict[str, str]) -> None:
     both = profiles.read(environ).profiles["both"]
     assert (both["aws_access_key_id"], both["region"]) == ("AKIAFROMCREDENTIALS", "us-west-2")
 
 
 def test_missing_files_are_empty(tmp_path: Path) -> None:
-    """Files that do not exist are empty ones."""
     files = profiles.read(
         {"AWS_CONFIG_FILE": str(tmp_path / "no"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "neither")}
     )
     assert (files.profiles, files.sso_sessions, files.services) == ({}, {}, {})
 
 
-def test_usual_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without variables the files are in ~/.aws; in a variable, ~ and $NAME are filled in."""
+def test_paths_default_to_home_and_expand_tilde_and_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PLACE", "elsewhere")
     assert profiles.read({}).config_path == str(tmp_path / ".aws/config")
@@ -99,7 +99,6 @@ def test_usual_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_repr_shows_no_secret(environ: dict[str, str]) -> None:
-    """Printing the files prints no key of theirs."""
     assert "from-c" not in repr(profiles.read(environ))
 
 
@@ -113,8 +112,9 @@ def test_repr_shows_no_secret(environ: dict[str, str]) -> None:
         (b"[profile \xff]\n", "is not valid UTF-8"),
     ],
 )
-def test_broken_file(environ: dict[str, str], content: bytes, said: str) -> None:
-    """A file that botocore would refuse is a ConfigError with file and line, and quotes no value."""
+def test_file_that_botocore_refuses_is_an_error_with_its_line_and_no_value(
+    environ: dict[str, str], content: bytes, said: str
+) -> None:
     Path(environ["AWS_CONFIG_FILE"]).write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         profiles.read(environ)
@@ -123,15 +123,13 @@ def test_broken_file(environ: dict[str, str], content: bytes, said: str) -> None
     assert "secret-without-equals" not in caught.value.sentence
 
 
-def test_unreadable_file(environ: dict[str, str]) -> None:
-    """A directory in place of the file is a ConfigError."""
+def test_directory_in_place_of_the_file_is_an_error(environ: dict[str, str]) -> None:
     os.unlink(environ["AWS_CONFIG_FILE"])
     os.mkdir(environ["AWS_CONFIG_FILE"])
     with pytest.raises(ConfigError, match=r"cannot read .*: is a directory"):
         profiles.read(environ)
 
 
-def test_byte_order_mark(environ: dict[str, str]) -> None:
-    """A file from a Windows editor, with a byte order mark and CRLF, is read."""
+def test_byte_order_mark_and_crlf_are_accepted(environ: dict[str, str]) -> None:
     Path(environ["AWS_CONFIG_FILE"]).write_bytes(b"\xef\xbb\xbf[profile a]\r\nregion = eu-west-1\r\n")
     assert profiles.read(environ).profiles["a"] == {"region": "eu-west-1"}

@@ -25,8 +25,7 @@ def index(tmp_path: Path) -> Index:
     return Index(str(tmp_path / "items.jsonl"), Locks(str(tmp_path / "run"), log), log)
 
 
-def test_what_is_added_is_listed(index: Index, tmp_path: Path) -> None:
-    """Items are listed in the order of their latest lines, in a file that only the user can read."""
+def test_items_are_listed_in_the_order_of_their_latest_lines(index: Index, tmp_path: Path) -> None:
     other = Item("L", "unlock@payments", "AssumeRoot", 5, 2)
     assert index.items() == []
     assert all(index.add(item) for item in (ITEM, other, ITEM))
@@ -34,15 +33,13 @@ def test_what_is_added_is_listed(index: Index, tmp_path: Path) -> None:
     assert (tmp_path / "items.jsonl").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_latest_line_counts(index: Index) -> None:
-    """A key is listed once, as of its latest line, with the most parts that it ever had."""
+def test_latest_line_counts_with_the_most_parts(index: Index) -> None:
     index.add(Item("K", "old", "AssumeRole", 1, 7))
     index.add(ITEM)
     assert index.items() == [Item("K", "developer", "AssumeRole", 2_000_000_000, 7)]
 
 
-def test_saved_keys_are_no_sessions(index: Index) -> None:
-    """What is swept and cleared is never a saved key; each is replaced, and struck out, by its own name."""
+def test_saved_keys_and_rotations_are_no_items(index: Index) -> None:
     older, newer = (SavedKey("K", name, None, None, 5) for name in ("AKIAONE", "AKIATWO"))
     rotation = Rotation("K", "AKIAONE", 5)
     for entry in (older, rotation, ITEM, newer):
@@ -53,8 +50,7 @@ def test_saved_keys_are_no_sessions(index: Index) -> None:
     assert (index.items(), index.saved_keys(), index.rotations()) == ([], [newer], [rotation])
 
 
-def test_striking_out(index: Index) -> None:
-    """Struck out items are gone and the others stay; one added anew in the meantime stays too."""
+def test_remove_keeps_an_item_added_anew(index: Index) -> None:
     older, other = Item("K", "developer", "AssumeRole", 5, 1), Item("L", "p", "AssumeRole", 5, 1)
     for item in (older, other):
         index.add(item)
@@ -100,16 +96,14 @@ def test_striking_out(index: Index) -> None:
         '{"kind": "rotation", "name": "K", "replaces": "A", "began": -5}',
     ],
 )
-def test_lines_that_are_not_ours(index: Index, tmp_path: Path, line: str) -> None:
-    """A line that cannot be read is passed over, and the next one is not joined to it."""
+def test_unreadable_line_is_skipped(index: Index, tmp_path: Path, line: str) -> None:
     (tmp_path / "items.jsonl").write_bytes(line.encode("latin-1"))  # with no newline, as after a crash
     index.add(ITEM)
     assert index.items() == [ITEM]
     assert (index.saved_keys(), index.rotations()) == ([], [])
 
 
-def test_a_file_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
-    """Where the file cannot be written, adding says so and the log has the reason."""
+def test_unwritable_file_is_reported_and_logged(index: Index, tmp_path: Path) -> None:
     (tmp_path / "items.jsonl").mkdir()
     assert not index.add(ITEM)
     index.remove([ITEM])
@@ -118,8 +112,7 @@ def test_a_file_that_cannot_be_written(index: Index, tmp_path: Path) -> None:
     assert "the index of keyring items cannot be rewritten: " in log
 
 
-def test_nothing_secret_is_in_it(index: Index, tmp_path: Path) -> None:
-    """A line has its fields and no others."""
+def test_lines_have_these_fields_only(index: Index, tmp_path: Path) -> None:
     index.add(ITEM)
     index.add(SavedKey("K", "AKIA", "123456789012", "arn:aws:iam::123456789012:user/me", 5))
     index.add(Rotation("K", "AKIA", 5))
@@ -129,8 +122,7 @@ def test_nothing_secret_is_in_it(index: Index, tmp_path: Path) -> None:
     assert sorted(rotation) == ["began", "kind", "name", "replaces"]
 
 
-def test_lines_that_others_have_replaced_are_dropped_once_they_are_many(index: Index, tmp_path: Path) -> None:
-    """A profile that is minted for months does not make every answer slower."""
+def test_replaced_lines_are_dropped_once_they_are_many(index: Index, tmp_path: Path) -> None:
     for number in range(104):
         index.add(Item("K", "developer", "AssumeRole", number, 1))
         index.compact()

@@ -75,8 +75,7 @@ def put(store: Store, key: str) -> None:
     store.put(key, CREDENTIALS, profile=f"profile-{key}", kind="AssumeRole")
 
 
-def test_an_unreachable_keyring_is_a_miss(store: Store, keyring: Memory, tmp_path: Path) -> None:
-    """Where the keyring fails, nothing is found and nothing stored, and the log has the reason."""
+def test_unreachable_keyring_is_a_miss_and_logged(store: Store, keyring: Memory, tmp_path: Path) -> None:
     put(store, "K")
     keyring.calls_left = 0
     assert store.get("K") is None
@@ -88,23 +87,22 @@ def test_an_unreachable_keyring_is_a_miss(store: Store, keyring: Memory, tmp_pat
     assert "warning: not cached: the keyring is away" in log
 
 
-def test_nothing_is_stored_that_is_not_listed(store: Store, keyring: Memory, tmp_path: Path) -> None:
-    """Where the index cannot be written, the keyring is left alone."""
+def test_unwritable_index_stores_nothing(store: Store, keyring: Memory, tmp_path: Path) -> None:
     (tmp_path / "items.jsonl").mkdir()
     put(store, "K")
     assert keyring.items == {}
 
 
-def test_a_crash_before_the_item_is_written(store: Store, index: Index, keyring: Memory) -> None:
-    """An item that is listed but was never stored is a miss, and is swept like any other."""
+def test_listed_item_that_was_never_stored_is_a_miss_and_swept(
+    store: Store, index: Index, keyring: Memory
+) -> None:
     index.add(Item("K", "p", "AssumeRole", 5, 3))
     assert store.get("K") is None
     store.sweep()
     assert (store.items(), keyring.items) == ([], {})
 
 
-def test_the_sweep_takes_only_what_has_expired(store: Store, index: Index, keyring: Memory) -> None:
-    """At most ten expired items go at once, and none that is still good."""
+def test_sweep_deletes_at_most_ten_expired_items(store: Store, index: Index, keyring: Memory) -> None:
     put(store, "live")
     for number in range(SWEEP_AT_MOST + 3):
         index.add(Item(f"old-{number}", "p", "AssumeRole", int(time.time()), 1))
@@ -117,8 +115,7 @@ def test_the_sweep_takes_only_what_has_expired(store: Store, index: Index, keyri
     assert [item.key for item in store.items()] == ["live"]
 
 
-def test_items_of_an_unreachable_keyring_stay_listed(store: Store, keyring: Memory) -> None:
-    """What could not be deleted is returned and stays in the index; what was deleted before does not."""
+def test_items_that_cannot_be_deleted_stay_listed(store: Store, keyring: Memory) -> None:
     for key in ("A", "B", "C"):
         put(store, key)
     keyring.calls_left = 1
@@ -127,8 +124,7 @@ def test_items_of_an_unreachable_keyring_stay_listed(store: Store, keyring: Memo
     assert store.items() == left
 
 
-def test_without_a_keyring_nothing_is_swept(index: Index, log: Log, tmp_path: Path) -> None:
-    """Where there is no keyring, a sweep neither strikes items out nor fills the log."""
+def test_sweep_without_a_keyring_does_nothing(index: Index, log: Log, tmp_path: Path) -> None:
     index.add(Item("K", "p", "AssumeRole", 5, 1))
     store = Store(OsKeyring("none", {}), index, log)
     store.sweep()
@@ -136,10 +132,9 @@ def test_without_a_keyring_nothing_is_swept(index: Index, log: Log, tmp_path: Pa
     assert not (tmp_path / "log").exists()
 
 
-def test_an_item_minted_anew_during_a_sweep_stays_listed(
+def test_item_stored_anew_during_a_sweep_stays_listed(
     store: Store, index: Index, keyring: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process may store a key's new credentials between our deletion and our rewriting."""
     index.add(Item("K", "p", "AssumeRole", 5, 1))
     delete = keyring.delete
 
@@ -153,8 +148,7 @@ def test_an_item_minted_anew_during_a_sweep_stays_listed(
     assert [(item.key, item.expires) for item in store.items()] == [("K", CREDENTIALS.expiration)]
 
 
-def test_a_saved_key(store: Store, keyring: Memory) -> None:
-    """A saved key is read by its name, without showing the secret."""
+def test_saved_key_is_read_by_name_and_its_repr_hides_the_secret(store: Store, keyring: Memory) -> None:
     service, text = "credhelper key:ci", '{"AccessKeyId": "AKIA", "SecretAccessKey": "SECRET"}'
     keyring.items[service] = f"{_header(service, 1, text)}\n{text}"
     saved = store.saved_key("ci")
@@ -164,8 +158,7 @@ def test_a_saved_key(store: Store, keyring: Memory) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "5", "{}", '{"AccessKeyId": "AKIA"}', "no json"])
-def test_what_is_no_saved_key(store: Store, keyring: Memory, text: str) -> None:
-    """Anything else under that name is no key."""
+def test_anything_else_is_no_saved_key(store: Store, keyring: Memory, text: str) -> None:
     service = "credhelper key:ci"
     keyring.items[service] = f"{_header(service, 1, text)}\n{text}"
     assert store.saved_key("ci") is None

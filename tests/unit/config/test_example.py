@@ -31,8 +31,7 @@ def ask_for_all(loaded: Config) -> None:
         loaded.profile(name + target)
 
 
-def test_as_it_is() -> None:
-    """The example loads, and its profiles are one of each kind, AssumeRoot with and without a target."""
+def test_example_has_one_profile_of_each_kind() -> None:
     loaded = profiles.load(str(EXAMPLE))
     asked = ("unlock-bucket", "audit-root@sandbox", "developer", "with-mfa")
     assert [loaded.profile(name).kind for name in asked] == ["root", "root", "role", "session"]
@@ -40,8 +39,7 @@ def test_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("comment", OPTIONAL, ids=lambda comment: f"{comment[1]}-{comment.start()}")
-def test_optional_key(tmp_path: Path, comment: re.Match[str]) -> None:
-    """Each commented key is valid where it stands, for the program and for the schema."""
+def test_commented_key_is_valid_for_program_and_schema(tmp_path: Path, comment: re.Match[str]) -> None:
     path = tmp_path / "config.toml"
     path.write_text(TEXT[: comment.start()] + TEXT[comment.end() :])
     ask_for_all(profiles.load(str(path)))
@@ -49,14 +47,12 @@ def test_optional_key(tmp_path: Path, comment: re.Match[str]) -> None:
     assert comment[1] in tomllib.loads(TEXT[comment.end() :].splitlines()[0])
 
 
-def test_schema() -> None:
-    """The example is valid by the schema that is shipped."""
+def test_example_is_valid_by_the_shipped_schema() -> None:
     shipped = Path(json_schema.__file__).parents[1].joinpath("config.schema.json").read_text()
     Draft7Validator(json.loads(shipped)).validate(tomllib.loads(TEXT))
 
 
-def test_every_key() -> None:
-    """Every key of every table occurs, with a line about it."""
+def test_every_key_occurs_with_a_comment() -> None:
     lines = re.findall(r"(?m)^(?:# )?([a-z_]+) +=.*?(  # .+)?$", TEXT)
     shown = {key for key, _ in lines} - set(tomllib.loads(TEXT)["accounts"])
     sections = {key.name for keys in config_keys.SECTIONS.values() for key in keys}
@@ -65,18 +61,15 @@ def test_every_key() -> None:
     assert shown - explained == {"role_arn"}  # the heading above it says it
 
 
-def test_every_table() -> None:
-    """Every table occurs."""
+def test_every_table_occurs() -> None:
     assert set(tomllib.loads(TEXT)) == set(profiles.TABLES)
 
 
-def test_tasks() -> None:
-    """The five root tasks are named."""
+def test_every_root_task_is_named() -> None:
     assert all(task in TEXT for task in TASKS)
 
 
-def test_credential_process() -> None:
-    """It begins with what to write into ~/.aws/config."""
+def test_example_begins_with_the_aws_config() -> None:
     assert (
         "#   [profile unlock-bucket]\n#   credential_process = credhelper get unlock-bucket\n" in TEXT[:1000]
     )

@@ -23,15 +23,13 @@ def accepts(text: str) -> bool:
     return bool(VALIDATOR.is_valid(tomllib.loads(text.removeprefix("\ufeff"))))
 
 
-def test_shipped() -> None:
-    """The schema that is shipped is the one that the table of keys makes."""
+def test_shipped_schema_is_the_generated_one() -> None:
     shipped = Path(json_schema.__file__).parents[1].joinpath("config.schema.json").read_text()
     hint = "regenerate it: python -m credhelper.config.json_schema > credhelper/config.schema.json"
     assert shipped == json_schema.text(), hint
 
 
-def test_dialect() -> None:
-    """The schema is itself valid draft-07, which the editors know."""
+def test_schema_is_valid_draft_07() -> None:
     assert json.loads(json_schema.text())["$schema"] == "http://json-schema.org/draft-07/schema#"
     Draft7Validator.check_schema(json_schema.schema())
 
@@ -41,14 +39,12 @@ WRITABLE = [bad for bad in bad_configs.KEYS if bad.name != "huge number"]
 
 
 @pytest.mark.parametrize("bad", WRITABLE, ids=lambda bad: bad.name)
-def test_bad_key(bad: Bad) -> None:
-    """The schema refuses what the program refuses of one key, but for what no schema can say."""
+def test_schema_refuses_what_the_program_refuses(bad: Bad) -> None:
     assert accepts(bad.content.decode()) is not bad.schema
 
 
 @pytest.mark.parametrize("bad", [*bad_configs.TOGETHER, *bad_configs.ASKED], ids=lambda bad: bad.name)
-def test_beyond_a_schema(bad: Bad) -> None:
-    """The schema accepts what is wrong only together, or only with the question: that the program says."""
+def test_schema_accepts_what_only_the_program_can_check(bad: Bad) -> None:
     assert accepts(bad.content.decode())
 
 
@@ -81,8 +77,7 @@ ROOT = f"[profiles.x]\n{bad_configs.TASK}\n"
         '[keyring]\nbackend = "keyring.backends.libsecret.Keyring"\ntimeout = 30\n[agent]\n[audit]\n',
     ],
 )
-def test_good(tmp_path: Path, text: str) -> None:
-    """What is right is right for both."""
+def test_valid_file_is_accepted_by_schema_and_program(tmp_path: Path, text: str) -> None:
     assert accepts(text)
     path = tmp_path / "config.toml"
     path.write_text(text)

@@ -47,13 +47,11 @@ def members(kind: Kind) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", API)
 class TestOperation:
-    def test_members(self, kind: Kind) -> None:
-        """Every member of the API's input is a key of that kind or asked for, and every key is a member."""
+    def test_every_member_is_a_key_or_prompted_for(self, kind: Kind) -> None:
         ours = {key.parameter for key in KEYS if key.parameter and kind in key.kinds}
         assert ours | PROMPTED == set(members(kind)) | PROMPTED
 
-    def test_required(self, kind: Kind) -> None:
-        """What the API requires is what makes the kind, or is aimed, or has a default."""
+    def test_required_members_select_the_kind_or_have_a_default(self, kind: Kind) -> None:
         shape: Any = MODEL.operation_model(API[kind]).input_shape
         expected = {
             "root": {"TargetPrincipal", "TaskPolicyArn"},  # the first: of the profile, or after the @
@@ -62,8 +60,7 @@ class TestOperation:
         }
         assert set(shape.required_members) == expected[kind]
 
-    def test_duration(self, kind: Kind) -> None:
-        """Durations are the API's, except that AssumeRoot's below 60 s have expired before they are used."""
+    def test_durations_are_those_of_the_api_except_short_root_sessions(self, kind: Kind) -> None:
         limits = members(kind)["DurationSeconds"].metadata
         assert DURATIONS[kind] == (60 if kind == ROOT else limits["min"], limits["max"])
         assert API_DURATIONS[kind] == (limits["min"], limits["max"])
@@ -75,16 +72,14 @@ class TestOperation:
     ("kind", "key"), PAIRS, ids=lambda each: each if isinstance(each, str) else each.name
 )
 class TestMember:
-    def test_form(self, kind: Kind, key: Key) -> None:
-        """A key has the type of its member, with policies as ARNs and tags as a table."""
+    def test_key_has_the_type_of_its_member(self, kind: Kind, key: Key) -> None:
         forms = {"string": "text", "integer": "number", "list": "texts"}
         special = {"TaskPolicyArn": "text", "Tags": "table", "ProvidedContexts": "tables"}
         assert key.parameter is not None
         shape = members(kind)[key.parameter]
         assert key.form == (special.get(key.parameter) or forms[shape.type_name])
 
-    def test_limits(self, kind: Kind, key: Key) -> None:
-        """A key has the limits of its member."""
+    def test_key_has_the_limits_of_its_member(self, kind: Kind, key: Key) -> None:
         assert key.parameter is not None
         shape = members(kind)[key.parameter]
         if key.name == "duration_seconds":
@@ -96,8 +91,7 @@ class TestMember:
             limits = shape.metadata.get("min"), shape.metadata.get("max")
             assert key.limits == OUR_LIMITS.get(key.name, limits)
 
-    def test_members(self, kind: Kind, key: Key) -> None:
-        """A key knows the structure that the API makes of it, and the AWS CLI's name for it."""
+    def test_key_has_the_structure_and_the_option_of_its_member(self, kind: Kind, key: Key) -> None:
         assert key.parameter is not None
         shape = members(kind)[key.parameter]
         entry = shape.member if shape.type_name == "list" else shape
@@ -105,8 +99,7 @@ class TestMember:
         assert list(key.members) == list(getattr(entry, "members", {}))
         assert key.option == f"--{xform_name(key.parameter, '-')}"
 
-    def test_pattern(self, kind: Kind, key: Key) -> None:
-        """What fits a key fits its member's pattern."""
+    def test_samples_fit_the_pattern_of_the_member(self, kind: Kind, key: Key) -> None:
         assert key.parameter is not None
         pattern = members(kind)[key.parameter].metadata.get("pattern")
         if key.name in ("role_session_name", "source_identity", "external_id"):
@@ -132,8 +125,7 @@ def _readable(pattern: str) -> str:
     return pattern.replace(r"\u10000-\u10FFFF", r"\U00010000-\U0010ffff")
 
 
-def test_patterns_fall_short() -> None:
-    """A value just outside the model's patterns is refused."""
+def test_value_outside_the_pattern_is_refused() -> None:
     for name, text in (
         ("policy", '{"a": "\u0100"}'),
         ("external_id", "a b"),
@@ -144,37 +136,32 @@ def test_patterns_fall_short() -> None:
         assert "does not fit" in (validation.problem(BY_NAME[name], text) or "")
 
 
-def test_names() -> None:
-    """A key is spelt as its member, but for SerialNumber, which the AWS config calls mfa_serial."""
+def test_keys_are_spelt_as_their_members_except_mfa_serial() -> None:
     for key in KEYS:
         if key.parameter and key.name != "mfa_serial":
             assert key.name.replace("_", "") == key.parameter.lower()
     assert BY_NAME["mfa_serial"].parameter == "SerialNumber"
 
 
-def test_flags() -> None:
-    """Each key is one flag, and no two are the same."""
+def test_each_key_has_one_flag() -> None:
     assert BY_NAME["role_arn"].flag == "--role-arn"
     assert len({key.flag for key in KEYS}) == len(KEYS) == len(BY_NAME)
 
 
-def test_inherited() -> None:
-    """[defaults] takes source, endpoint and our own keys, and four of the API's."""
+def test_defaults_take_four_parameters_and_every_other_key() -> None:
     inherited = {key.name for key in KEYS if key.inherited}
     assert {key.name for key in KEYS if not key.parameter} < inherited
     assert {name for name in inherited if BY_NAME[name].parameter} == set(keys.INHERITED_PARAMETERS)
 
 
 @pytest.mark.parametrize(("region", "partition"), REGIONS)
-def test_region(region: str, partition: str) -> None:
-    """Every region that botocore knows is a region, and in botocore's partition."""
+def test_every_region_of_botocore_is_in_its_partition(region: str, partition: str) -> None:
     assert validation.problem(BY_NAME["region"], region) is None
     assert aws_names.partition_of(region) == partition
 
 
 @pytest.mark.parametrize("partition", PARTITIONS, ids=lambda partition: partition["id"])
-def test_partition(partition: dict[str, Any]) -> None:
-    """ARNs of every partition are ARNs, and a region that AWS has yet to open is in its partition, too."""
+def test_future_regions_are_in_their_partition(partition: dict[str, Any]) -> None:
     identifier = partition["id"]
     assert validation.problem(BY_NAME["role_arn"], f"arn:{identifier}:iam::222233334444:role/x") is None
     expression = partition["regionRegex"]
@@ -183,8 +170,7 @@ def test_partition(partition: dict[str, Any]) -> None:
     assert aws_names.partition_of(f"{prefix}somewhere-9") == identifier
 
 
-def test_root_tasks() -> None:
-    """AWS has five managed root-task policies; each is valid by its short name and by its ARN."""
+def test_five_root_tasks_are_valid_by_name_and_arn() -> None:
     assert list(aws_names.TASKS) == [
         "IAMAuditRootUserCredentials",
         "IAMCreateRootUserPassword",

@@ -68,41 +68,35 @@ class TestTargets:
     )
 
     @pytest.mark.parametrize("target", ["payments-prod", "111122223333", "arn:aws:iam::111122223333:root"])
-    def test_fixed(self, load, target: str) -> None:
-        """The target of an AssumeRoot profile is an alias, an account id, or the ARN of an account's root."""
+    def test_target_is_an_alias_an_id_or_an_arn(self, load, target: str) -> None:
         profile = load(self.FILE.replace('"payments-prod"', f'"{target}"')).profile("closed")
         assert profile.target_account == profile.account_id == "111122223333"
         assert profile.account_name == "payments-prod"
         assert profile.get("target_principal") == (target if target.startswith("arn:") else "111122223333")
 
     @pytest.mark.parametrize("target", ["payments-prod", "111122223333"])
-    def test_open(self, load, target: str) -> None:
-        """PROFILE@TARGET aims a profile without a target at an alias or an account id."""
+    def test_open_target_is_an_alias_or_an_id(self, load, target: str) -> None:
         profile = load(self.FILE).profile(f"open@{target}")
         assert (profile.name, profile.target_account) == (f"open@{target}", "111122223333")
         assert profile.get("target_principal") == "111122223333"
 
-    def test_unnamed_account(self, load) -> None:
-        """An account that [accounts] does not name is a target all the same, and has no name."""
+    def test_account_without_an_alias_has_no_name(self, load) -> None:
         profile = load(self.FILE).profile("open@999999999999")
         assert (profile.target_account, profile.account_name) == ("999999999999", None)
 
-    def test_flag(self, load, refused) -> None:
-        """A target given as a flag beats the profile's own, and is named as a flag where it is wrong."""
+    def test_target_flag_beats_the_profile(self, load, refused) -> None:
         given_target = {"target_principal": "222222222222"}
         assert load(self.FILE).profile("closed", given_target).target_account == "222222222222"
         assert refused(self.FILE, "closed", target_principal="nobody").startswith(
             "'--target-principal' names"
         )
 
-    def test_no_arn_after_the_at(self, refused) -> None:
-        """After the @ stands an alias or an id, never an ARN."""
+    def test_arn_after_the_at_sign_is_refused(self, refused) -> None:
         assert "neither an account id nor" in refused(self.FILE, "open@arn:aws:iam::111122223333:root")
 
     @pytest.mark.parametrize("listed", ["payments-prod", "111122223333"])
     @pytest.mark.parametrize("asked", ["payments-prod", "111122223333"])
-    def test_lists(self, load, refused, listed: str, asked: str) -> None:
-        """allow_targets and deny_targets compare accounts, however each is written."""
+    def test_target_lists_compare_account_ids(self, load, refused, listed: str, asked: str) -> None:
         allowing = f'{ACCOUNTS}[profiles.x]\n{TASK}\nallow_targets = ["{listed}"]\n'
         assert load(allowing).profile(f"x@{asked}").target_account == "111122223333"
         assert "'allow_targets' in [profiles.x] does not allow" in refused(allowing, "x@444455556666")
@@ -110,17 +104,14 @@ class TestTargets:
         assert load(denying).profile("x@444455556666").target_account == "444455556666"
         assert "'deny_targets' in [profiles.x] denies" in refused(denying, f"x@{asked}")
 
-    def test_denied_although_allowed(self, refused) -> None:
-        """A target on both lists is denied."""
+    def test_target_on_both_lists_is_denied(self, refused) -> None:
         both = f'[profiles.x]\n{TASK}\nallow_targets = ["111122223333"]\ndeny_targets = ["111122223333"]\n'
         assert "'deny_targets'" in refused(both, "x@111122223333")
 
-    def test_empty_list(self, refused) -> None:
-        """An empty allow_targets allows nothing."""
+    def test_empty_allow_targets_allows_nothing(self, refused) -> None:
         assert "does not allow" in refused(f"[profiles.x]\n{TASK}\nallow_targets = []\n", "x@111122223333")
 
-    def test_inherited_list(self, load, refused) -> None:
-        """Lists in [defaults] bound AssumeRoot profiles, and no others."""
+    def test_lists_in_defaults_are_for_assume_root_alone(self, load, refused) -> None:
         defaults = f'{ACCOUNTS}[defaults]\ndeny_targets = ["payments-prod"]\n'
         text = f"{defaults}[profiles.x]\n{TASK}\n[profiles.r]\n{ROLE}\n"
         assert "'deny_targets' in [defaults] denies" in refused(text, "x@payments-prod")
@@ -128,8 +119,7 @@ class TestTargets:
 
 
 class TestKinds:
-    def test_by_keys(self, load) -> None:
-        """A task policy makes AssumeRoot, a role AssumeRole, and a device with a source GetSessionToken."""
+    def test_keys_select_the_kind(self, load) -> None:
         loaded = load(
             f'[profiles.a]\n{TASK}\n[profiles.b]\n{ROLE}\n[profiles.c]\n{DEVICE}\nsource_profile = "me"\n'
         )
@@ -141,8 +131,7 @@ class TestKinds:
         assert loaded.profile("b").account_id == "222233334444"
         assert loaded.profile("c").account_id == "999988887777"
 
-    def test_hardware_device(self, load) -> None:
-        """A hardware MFA device is named by its serial number, which tells no account."""
+    def test_hardware_serial_number_tells_no_account(self, load) -> None:
         loaded = load('[profiles.c]\nmfa_serial = "GAHT12345678"\nsource_profile = "me"\n')
         assert loaded.profile("c").account_id is None
 
@@ -155,14 +144,12 @@ class TestKinds:
             ("region", "Ireland", "'--region' has a value that does not fit"),
         ],
     )
-    def test_flags_at_fault(self, refused, flag: str, value: object, said: str) -> None:
-        """Where a flag is at fault, the sentence names the flag and no line of the file."""
+    def test_error_about_a_flag_names_the_flag(self, refused, flag: str, value: object, said: str) -> None:
         assert refused(f"[profiles.x]\n{TASK}\n", "x@111122223333", **{flag: value}).startswith(said)
 
 
 class TestInheritance:
-    def test_layers(self, load) -> None:
-        """A flag beats the profile, and the profile beats [defaults]."""
+    def test_flag_beats_profile_and_profile_beats_defaults(self, load) -> None:
         loaded = load(
             f'[defaults]\nregion = "eu-west-1"\nread_timeout = 4\nconnect_timeout = 4\n'
             f'[profiles.x]\n{ROLE}\nregion = "eu-west-2"\nread_timeout = 6\n'
@@ -175,15 +162,13 @@ class TestInheritance:
         )
 
     @pytest.mark.parametrize("own", ['credential_source = "Environment"', 'source_key = "me"'])
-    def test_source_replaced(self, load, own: str) -> None:
-        """A source of the profile replaces the inherited one, of whatever sort it is."""
+    def test_source_of_the_profile_replaces_the_inherited_one(self, load, own: str) -> None:
         loaded = load(f'[defaults]\nsource_profile = "admin"\n[profiles.x]\n{ROLE}\n{own}\n')
         assert set(values(loaded.profile("x"))) == {"role_arn", own.partition(" ")[0]}
         flagged = loaded.profile("x", {"source_profile": "other"})
         assert values(flagged).keys() == {"role_arn", "source_profile"}
 
-    def test_lacking_keys(self, load) -> None:
-        """What a kind has no use for is not inherited."""
+    def test_keys_of_other_kinds_are_not_inherited(self, load) -> None:
         loaded = load(
             f'[defaults]\n{DEVICE}\nrole_session_name = "{{user}}"\nsource_identity = "me"\n'
             f'mfa_session = false\nmfa_command = ["code"]\nconfirm = true\n[profiles.x]\n{TASK}\n'
@@ -196,8 +181,7 @@ class TestInheritance:
         }
         assert set(values(loaded.profile("s"))) == {"mfa_serial", "mfa_command", "confirm", "source_profile"}
 
-    def test_duration(self, load) -> None:
-        """A default duration reaches AssumeRole and GetSessionToken, never AssumeRoot."""
+    def test_duration_in_defaults_is_not_for_assume_root(self, load) -> None:
         loaded = load(
             f"[defaults]\nduration_seconds = 7200\n[profiles.x]\n{TASK}\n[profiles.r]\n{ROLE}\n"
             f'[profiles.s]\n{DEVICE}\nsource_profile = "me"\n'
@@ -206,8 +190,7 @@ class TestInheritance:
         assert durations == [900, 7200, 7200]
 
     @pytest.mark.parametrize("key", [key for key in KEYS if not key.inherited], ids=lambda key: key.name)
-    def test_own_keys(self, refused, key) -> None:
-        """A key that says what one call does cannot stand in [defaults]."""
+    def test_keys_of_one_call_are_refused_in_defaults(self, refused, key) -> None:
         samples = {
             "role_arn": ROLE.split(" = ")[1],
             "policy": "'{}'",
@@ -223,8 +206,7 @@ class TestInheritance:
 
 
 class TestReading:
-    def test_broken_neighbour(self, load) -> None:
-        """A broken profile does not break the others."""
+    def test_broken_profile_leaves_the_others_usable(self, load) -> None:
         loaded = load(f"[profiles.broken]\ncolour = 1\n[profiles.x]\n{ROLE}\n[profiles]\nnumber = 1\n")
         assert loaded.profile("x").kind == "role"
         assert loaded.names == ("broken", "x", "number")
@@ -235,22 +217,21 @@ class TestReading:
     @pytest.mark.parametrize(
         "change", [str, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text]
     )
-    def test_editors(self, load, refused, change: Callable[[str], str]) -> None:
-        """Line ends of Windows and a byte order mark make no difference, not even to line numbers."""
+    def test_crlf_and_bom_change_neither_values_nor_line_numbers(
+        self, load, refused, change: Callable[[str], str]
+    ) -> None:
         text = f'# Žluťoučký kůň\n[profiles.x]\n{ROLE}\ndescription = "für Zoë, 開発"\n'
         assert load(change(text)).profile("x").get("description") == "für Zoë, 開発"
         assert "line 5: 'colour'" in refused(change(text + "colour = 1\n"))
 
-    def test_frozen(self, load) -> None:
-        """A profile cannot be changed once it is read."""
+    def test_profile_is_immutable(self, load) -> None:
         profile: Any = load(f"[profiles.x]\n{ROLE}\n").profile("x")
         with pytest.raises(TypeError):
             profile.settings["role_arn"] = "another"
         with pytest.raises(AttributeError):
             profile.name = "y"
 
-    def test_options(self, load) -> None:
-        """[keyring], [agent] and [audit] are optional and checked when the file is loaded."""
+    def test_other_tables_are_optional_and_checked_on_load(self, load) -> None:
         loaded = load("[keyring]\ntimeout = 9\n")
         assert (loaded.option("keyring", "timeout"), loaded.option("audit", "required")) == (
             9,
@@ -259,8 +240,7 @@ class TestReading:
         with pytest.raises(ConfigError, match=r"line 2: 'timeout' in \[keyring\] must be 1 to 30, not 31"):
             load("[keyring]\ntimeout = 31\n")
 
-    def test_ten_thousand_profiles(self, load) -> None:
-        """10,000 profiles load, and the last is found or complained about in seconds."""
+    def test_ten_thousand_profiles_load_in_linear_time(self, load) -> None:
         text = "".join(f"[profiles.p{number}]\n{ROLE}\n" for number in range(10_000))
         started = time.monotonic()
         loaded = load(text + "colour = 1\n")
@@ -270,8 +250,7 @@ class TestReading:
             loaded.profile("p9999")
         assert time.monotonic() - started < 10
 
-    def test_nearly_a_key(self, refused) -> None:
-        """A line that is nearly a header or a key costs no time."""
+    def test_line_that_is_nearly_a_key_takes_linear_time(self, refused) -> None:
         started = time.monotonic()
         array = f"[\n{'1' * 4000},\n[{'2' * 4000},\n],\n]"
         assert "line 9: 'colour'" in refused(f"[profiles.y]\na = {array}\n[profiles.x]\n{ROLE}\ncolour = 1\n")
@@ -301,25 +280,21 @@ class TestPlace:
             (f"# a\u2028b\x85c\n[profiles.x]\n{ROLE}\ncolour = 1\n", 4),
         ],
     )
-    def test_line(self, refused, text: str, line: int) -> None:
-        """The line is found in whatever way TOML lets a key be written."""
+    def test_line_is_found_however_the_key_is_written(self, refused, text: str, line: int) -> None:
         said = refused(text)
         assert f"line {line}: 'colour' in [profiles.x] is not a known key" in said
 
-    def test_names_with_marks(self, refused) -> None:
-        """Names with dots and equals signs are told apart from nested tables."""
+    def test_quoted_names_are_told_from_nested_tables(self, refused) -> None:
         text = f'[profiles.a]\n{ROLE}\n[profiles."a.b=c"]\n{ROLE}\ncolour = 1\n'
         text += f'[profiles."a=b"]\n{ROLE}\nregion = 1\n'
         assert "line 5: 'colour' in [profiles.a.b=c]" in refused(text, "a.b=c")
         assert "line 8: 'region' in [profiles.a=b]" in refused(text, "a=b")
 
-    def test_inherited(self, refused) -> None:
-        """An inherited value at fault is found where it stands: in [defaults]."""
+    def test_error_about_an_inherited_value_names_its_line_in_defaults(self, refused) -> None:
         text = f"[defaults]\nduration_seconds = 100000\n[profiles.x]\n{ROLE}\n"
         assert "line 2: 'duration_seconds' in [defaults] must be 900 to 43200" in refused(text)
 
-    def test_nearest(self, refused) -> None:
-        """The nearest known key, table, account and profile are named."""
+    def test_nearest_known_name_is_suggested(self, refused) -> None:
         assert "did you mean 'source_profile'" in refused(f"[profiles.x]\n{ROLE}\nsorce_profile = 'me'\n")
         assert "did you mean 'defaults'" in refused("[default]\n")
         assert "did you mean 'payments-prod'" in refused(f"{ACCOUNTS}[profiles.x]\n{TASK}\n", "x@payments")
@@ -329,8 +304,7 @@ class TestPlace:
 
 @pytest.mark.parametrize("bad", bad_configs.ALL, ids=lambda bad: bad.name)
 class TestBad:
-    def test_in_process(self, path: Path, bad: Bad) -> None:
-        """Only ConfigError comes of a bad configuration; it names file, line, table and key."""
+    def test_bad_file_is_a_config_error_with_its_place(self, path: Path, bad: Bad) -> None:
         path.write_bytes(bad.content)
         with pytest.raises(ConfigError) as caught:
             profiles.load(str(path)).profile(bad.asked)
@@ -469,14 +443,12 @@ class TestFuzz:
 
     @FUZZ
     @given(text=st.text() | st.lists(PIECES).map("".join))
-    def test_text(self, path: Path, text: str) -> None:
-        """Nothing but ConfigError comes of any text."""
+    def test_any_text_is_read_or_refused(self, path: Path, text: str) -> None:
         self.ask(path, text.encode("utf-8", "surrogatepass"))
 
     @FUZZ
     @given(data=st.data())
-    def test_mutations(self, path: Path, data) -> None:
-        """Nothing but ConfigError comes of the example with bytes changed, dropped or put in."""
+    def test_mutated_example_is_read_or_refused(self, path: Path, data) -> None:
         content = bytearray(self.EVERY_KEY)
         for _ in range(data.draw(st.integers(1, 4))):
             start = data.draw(st.integers(0, len(content)))
@@ -486,7 +458,6 @@ class TestFuzz:
 
     @FUZZ
     @given(tables=FILE)
-    def test_structures(self, path: Path, tables: dict[str, Any]) -> None:
-        """Nothing but ConfigError comes of known keys with any values."""
+    def test_any_values_are_read_or_refused(self, path: Path, tables: dict[str, Any]) -> None:
         text = "\n".join(f"{name} = {toml(table)}" for name, table in tables.items())
         self.ask(path, text.encode())

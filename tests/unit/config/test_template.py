@@ -28,14 +28,12 @@ def load(path: Path, text: str) -> Config:
     return profiles.load(str(path))
 
 
-def test_as_it_is(tmp_path: Path) -> None:
-    """It loads untouched, and then there is no profile that could be written into ~/.aws/config."""
+def test_template_loads_without_a_profile(tmp_path: Path) -> None:
     loaded = load(tmp_path / "config.toml", STARTER)
     assert (loaded.names, dict(loaded.accounts)) == ((), {})
 
 
-def test_filled_in(tmp_path: Path) -> None:
-    """With every line put to use there is a role, a root task, and a root task with an open target."""
+def test_template_uncommented_has_a_profile_of_each_kind(tmp_path: Path) -> None:
     loaded = load(tmp_path / "config.toml", FILLED_IN)
     asked = ("developer", "unlock-bucket", "audit-root@payments-prod")
     assert [loaded.profile(name).kind for name in asked] == ["role", "root", "root"]
@@ -47,16 +45,14 @@ NEEDED = ("role_arn", "task_policy_arn", "target_principal")
 
 
 @pytest.mark.parametrize("key", sorted(set(re.findall(r"(?m)^# ([a-z_]+) = ", STARTER)) - set(NEEDED)))
-def test_each_key(tmp_path: Path, key: str) -> None:
-    """Every other key may stay out, alone."""
+def test_each_optional_key_can_be_left_out(tmp_path: Path, key: str) -> None:
     less = re.sub(rf"(?m)^{key} = .*\n", "", FILLED_IN)
     assert less != FILLED_IN
     loaded = load(tmp_path / "config.toml", less)
     assert all(loaded.profile(name) for name in ("developer", "unlock-bucket", "audit-root@payments-prod"))
 
 
-def test_root_sessions_stay_in_memory(tmp_path: Path) -> None:
-    """Every root profile has cache = "memory", and the reason stands above the first."""
+def test_root_profiles_are_cached_in_memory_and_say_why(tmp_path: Path) -> None:
     loaded = load(tmp_path / "config.toml", FILLED_IN)
     for name in ("unlock-bucket", "audit-root@payments-prod"):
         assert loaded.profile(name).get("cache") == "memory"
@@ -64,16 +60,14 @@ def test_root_sessions_stay_in_memory(tmp_path: Path) -> None:
     assert 0 < first - reason < 500
 
 
-def test_short() -> None:
-    """It is a page of ASCII, not the reference: under 50 lines of at most 110 columns."""
+def test_template_is_one_page_of_ascii() -> None:
     assert STARTER.isascii()
     lines = STARTER.splitlines()
     assert len(lines) < 50
     assert max(map(len, lines)) <= 110
 
 
-def test_what_comes_next() -> None:
-    """It names the two commands that follow, and the keys that it uses exist."""
+def test_template_names_the_next_commands() -> None:
     assert "'credhelper setup'" in STARTER
     assert "aws sts get-caller-identity --profile developer" in STARTER
     keys = set(re.findall(r"(?m)^# ([a-z_]+) = ", STARTER))

@@ -1,4 +1,4 @@
-"""A KEY stands for one call by one source: whatever changes either changes it, and nothing else does."""
+"""Planning calls: KEYs, sources, MFA sessions, endpoints, names and loops."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.config.aws_names import FALLBACK_REGION, partition_of
 from credhelper.config.profiles import Config
 from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, SourceError
-from credhelper.sessions.calls import CallPlanner, StsCall, read_path, write_path
+from credhelper.sessions.caller import read_path, write_path
+from credhelper.sessions.calls import CallPlanner, StsCall
 from credhelper.sessions.parameters import NameContext
 
 if TYPE_CHECKING:
@@ -23,13 +24,9 @@ if TYPE_CHECKING:
 ROLE_ARN = "arn:aws:iam::222233334444:role/Developer"
 DEVICE = "arn:aws:iam::999988887777:mfa/me"
 ROLE = {"role_arn": ROLE_ARN, "source_profile": "admin", "region": "eu-west-1"}
-ROOT = {
-    "task_policy_arn": "S3UnlockBucketPolicy",
-    "target_principal": "111122223333",
-    "source_profile": "admin",
-    "region": "eu-west-1",
-}
-SESSION = {"mfa_serial": DEVICE, "source_profile": "admin", "region": "eu-west-1"}
+SOURCE = {"source_profile": "admin", "region": "eu-west-1"}
+ROOT = {"task_policy_arn": "S3UnlockBucketPolicy", "target_principal": "111122223333", **SOURCE}
+SESSION = {"mfa_serial": DEVICE, **SOURCE}
 KEYED = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "x"}
 ALICE = NameContext("alice", "desk")
 
@@ -58,6 +55,11 @@ def chain(
 def key(profile: dict[str, Any], **more: Any) -> str:
     """The KEY of a profile."""
     return chain({"p": profile}, **more).key
+
+
+def without(profile: dict[str, Any], key: str) -> dict[str, Any]:
+    """The profile without one of its keys."""
+    return {name: value for name, value in profile.items() if name != key}
 
 
 ROLE_EDITS = [
@@ -112,98 +114,71 @@ TWO_KEYS = {"admin": KEYED, "second": {"aws_access_key_id": "AKIASECOND", "aws_s
     [(ROLE, ROLE_EDITS), (ROOT, ROOT_EDITS), (SESSION, SESSION_EDITS)],
     ids=["AssumeRole", "AssumeRoot", "GetSessionToken"],
 )
-def test_edits_change_the_key(profile: dict[str, Any], edits: list[dict[str, Any]]) -> None:
-    """Every edit of a parameter or of the source gives a KEY that no other edit gives."""
+def test_every_edit_of_a_parameter_or_the_source_gives_a_key_of_its_own(
+    profile: dict[str, Any], edits: list[dict[str, Any]]
+) -> None:
     keys = [key({**profile, **edit}, aws=TWO_KEYS) for edit in [{}, *edits]]
     assert len(set(keys)) == len(edits) + 1
 
 
 @pytest.mark.parametrize("edit", IRRELEVANT, ids=str)
 @pytest.mark.parametrize("profile", [ROLE, ROOT, SESSION], ids=["role", "root", "session"])
-def test_what_is_not_sent_leaves_the_key(profile: dict[str, Any], edit: dict[str, Any]) -> None:
-    """What STS never sees changes no KEY, so that editing it costs no mint."""
+def test_what_is_not_sent_does_not_change_the_key(profile: dict[str, Any], edit: dict[str, Any]) -> None:
     assert key({**profile, **edit}) == key(profile)
 
 
-def test_the_generated_name_leaves_the_key() -> None:
-    """A session name that nobody configured follows the host, and the KEY does not."""
+def test_a_generated_session_name_does_not_change_the_key() -> None:
     sandbox, train = (chain({"p": ROLE}, person=NameContext("alice", host)) for host in ("desk", "train"))
     assert sandbox.parameters["RoleSessionName"] != train.parameters["RoleSessionName"]
     assert sandbox.key == train.key
 
 
-def test_a_configured_name_is_in_the_key() -> None:
-    """A session name with placeholders is sent as configured, so who it says is part of the KEY."""
+def test_a_configured_name_is_part_of_the_key() -> None:
     named = {**ROLE, "source_identity": "{user}"}
     assert key(named, person=NameContext("alice", "h")) != key(named, person=NameContext("bob", "h"))
 
 
 def test_defaults_count_as_if_written_in_the_profile() -> None:
-    """A parameter has the same KEY wherever it is written."""
     bare = {"role_arn": ROLE_ARN}
     defaults = {"source_profile": "admin", "region": "eu-west-1", "duration_seconds": 900}
     assert key(bare, defaults=defaults) == key({**ROLE, "duration_seconds": 900})
 
 
-AWS_EDITS: list[tuple[dict[str, str], dict[str, str], bool]] = [
-    (KEYED, {**KEYED, "aws_access_key_id": "AKIAOTHER"}, True),
-    (KEYED, {**KEYED, "aws_secret_access_key": "y"}, False),
-    (KEYED, {**KEYED, "output": "json"}, False),
-    ({"credential_process": "a"}, {"credential_process": "b"}, True),
-    ({"credential_process": "a"}, {"credential_process": "a", **KEYED}, True),
-    (
-        {"role_arn": ROLE_ARN, "web_identity_token_file": "t"},
-        {"role_arn": ROLE_ARN, "web_identity_token_file": "u"},
-        True,
-    ),
-    (
-        {"role_arn": ROLE_ARN, "web_identity_token_file": "t"},
-        {"role_arn": f"{ROLE_ARN}2", "web_identity_token_file": "t"},
-        True,
-    ),
-    (
-        {"role_arn": ROLE_ARN, "source_profile": "keyed"},
-        {"role_arn": f"{ROLE_ARN}2", "source_profile": "keyed"},
-        True,
-    ),
-    (
-        {"role_arn": ROLE_ARN, "source_profile": "keyed"},
-        {"role_arn": ROLE_ARN, "source_profile": "keyed", "external_id": "42"},
-        True,
-    ),
-    (
-        {"role_arn": ROLE_ARN, "source_profile": "keyed"},
-        {"role_arn": ROLE_ARN, "source_profile": "keyed", "output": "json"},
-        False,
-    ),
-    (
-        {"role_arn": ROLE_ARN, "source_profile": "keyed"},
-        {"role_arn": ROLE_ARN, "source_profile": "keyed", "region": "us-west-2"},
-        False,
-    ),
-]
+PROCESS = {"credential_process": "a"}
+WEB = {"role_arn": ROLE_ARN, "web_identity_token_file": "t"}
+CHAINED = {"role_arn": ROLE_ARN, "source_profile": "keyed"}
 
 
-@pytest.mark.parametrize(("before", "after", "differs"), AWS_EDITS)
-def test_edits_of_the_aws_profile(before: dict[str, str], after: dict[str, str], differs: bool) -> None:
-    """An edit of the AWS profile changes the KEY exactly where it may change whose credentials they are."""
-    first, second = (key(ROLE, aws={"admin": section, "keyed": KEYED}) for section in (before, after))
+@pytest.mark.parametrize(
+    ("before", "edit", "differs"),
+    [
+        (KEYED, {"aws_access_key_id": "AKIAOTHER"}, True),
+        (KEYED, {"aws_secret_access_key": "y"}, False),
+        (KEYED, {"output": "json"}, False),
+        (PROCESS, {"credential_process": "b"}, True),
+        (PROCESS, KEYED, True),
+        (WEB, {"web_identity_token_file": "u"}, True),
+        (WEB, {"role_arn": f"{ROLE_ARN}2"}, True),
+        (CHAINED, {"role_arn": f"{ROLE_ARN}2"}, True),
+        (CHAINED, {"external_id": "42"}, True),
+        (CHAINED, {"output": "json"}, False),
+        (CHAINED, {"region": "us-west-2"}, False),
+    ],
+)
+def test_an_edit_of_the_aws_profile_changes_the_key_if_the_credentials_may_be_others(
+    before: dict[str, str], edit: dict[str, str], differs: bool
+) -> None:
+    sections = (before, {**before, **edit})
+    first, second = (key(ROLE, aws={"admin": section, "keyed": KEYED}) for section in sections)
     assert (first != second) is differs
 
 
 SSO = {"sso_session": "corp", "sso_account_id": "111122223333", "sso_role_name": "Admin"}
 CORP = {"corp": {"sso_start_url": "https://corp/start", "sso_region": "eu-west-1"}}
-LEGACY = {
-    "sso_start_url": "https://corp/start",
-    "sso_region": "eu-west-1",
-    "sso_account_id": "111122223333",
-    "sso_role_name": "Admin",
-}
+LEGACY = {**CORP["corp"], "sso_account_id": "111122223333", "sso_role_name": "Admin"}
 
 
-def test_sso_identity() -> None:
-    """An SSO source is its session or start URL, account and role, and nothing else."""
-
+def test_an_sso_source_is_its_start_url_session_account_and_role() -> None:
     def of(section: dict[str, str], sessions: dict[str, dict[str, str]] = CORP) -> str:
         return key(ROLE, aws={"admin": section}, sso=sessions)
 
@@ -215,9 +190,7 @@ def test_sso_identity() -> None:
     assert of({**SSO, "output": "json", "region": "us-west-2"}) == of(SSO)
 
 
-def test_an_edit_below_reaches_every_key_above() -> None:
-    """An edit anywhere down a chain changes the KEY of each call that rests on it."""
-
+def test_an_edit_of_a_profile_changes_the_key_of_each_that_depends_on_it() -> None:
     def keys(low: dict[str, Any]) -> list[str]:
         profiles = {"low": low, "middle": {**ROLE, "source_profile": "low"}, "p": {**ROOT}}
         profiles["p"]["source_profile"] = "middle"
@@ -227,10 +200,9 @@ def test_an_edit_below_reaches_every_key_above() -> None:
     assert all(one != other for one, other in zip(before, after, strict=True))
 
 
-def test_other_sources() -> None:
-    """Environment, default chain, container, instance and saved keys are sources of different KEYs."""
+def test_each_kind_of_source_gives_another_key() -> None:
     environ = {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "x"}
-    bare = {name: value for name, value in ROLE.items() if name != "source_profile"}
+    bare = without(ROLE, "source_profile")
     container = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1/a"}
     keys = [
         key(ROLE),
@@ -248,10 +220,9 @@ def test_other_sources() -> None:
     assert len(set(keys)) == len(keys)
 
 
-def test_one_key_in_many_places() -> None:
-    """The same access key is the same source wherever it is kept."""
+def test_an_access_key_is_the_same_source_wherever_it_is_kept() -> None:
     environ = {"AWS_ACCESS_KEY_ID": "AKIAADMIN", "AWS_SECRET_ACCESS_KEY": "x"}
-    bare = {name: value for name, value in ROLE.items() if name != "source_profile"}
+    bare = without(ROLE, "source_profile")
     assert {
         key(ROLE),
         key(bare, environ=environ),
@@ -261,8 +232,7 @@ def test_one_key_in_many_places() -> None:
     } == {key(ROLE)}
 
 
-def test_an_mfa_code_is_not_in_the_key() -> None:
-    """The call of an MFA session has the device, never a code."""
+def test_an_mfa_session_s_parameters_have_the_device_and_no_code() -> None:
     call = chain({"p": SESSION})
     assert (call.needs_code, set(call.parameters)) == (True, {"SerialNumber"})
 
@@ -291,8 +261,9 @@ PARAMETERS = st.fixed_dictionaries(
 
 @settings(max_examples=150)
 @given(PARAMETERS, PARAMETERS)
-def test_no_two_profiles_share_a_key(one: dict[str, Any], other: dict[str, Any]) -> None:
-    """Two profiles have one KEY only where both would send the same, by the same source."""
+def test_two_profiles_share_a_key_only_if_both_send_the_same_by_the_same_source(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
     sections = {**TWO_KEYS, "low": {"role_arn": f"{ROLE_ARN}3", "source_profile": "admin"}}
     calls = [chain({"p": {**ROLE, **profile}}, aws=sections) for profile in (one, other)]
 
@@ -312,12 +283,8 @@ def shape(call: StsCall) -> list[str]:
     return [hop.api + ("*" if hop.needs_code else "") for hop in call.hops()]
 
 
-def test_mfa_session_under_a_long_lived_key() -> None:
-    """A role with a device rests on one MFA session of that device, shared by every such role."""
-    first, second = (
-        chain({"p": {**ROLE, "mfa_serial": DEVICE, "role_arn": arn}}) for arn in (ROLE_ARN, ROLE_ARN + "2")
-    )
-    assert shape(first) == ["AssumeRole", "GetSessionToken*"]
+def test_roles_with_one_device_share_one_mfa_session() -> None:
+    first, second = (chain({"p": {**ROLE, **OWN, "role_arn": arn}}) for arn in (ROLE_ARN, ROLE_ARN + "2"))
     assert first.key != second.key
     assert first.parent is not None
     assert second.parent is not None
@@ -326,68 +293,54 @@ def test_mfa_session_under_a_long_lived_key() -> None:
 
 
 TEMPORARY = {**KEYED, "aws_session_token": "t"}
+OWN = {"mfa_serial": DEVICE}
 
 
 @pytest.mark.parametrize(
-    ("section", "inherited", "expected"),
+    ("section", "own", "expected"),
     [
-        (KEYED, True, ["AssumeRole", "GetSessionToken*"]),
-        (TEMPORARY, True, ["AssumeRole"]),
-        ({**KEYED, "aws_security_token": "t"}, True, ["AssumeRole"]),
-        (LEGACY, True, ["AssumeRole"]),
-        ({"role_arn": ROLE_ARN, "source_profile": "keyed"}, True, ["AssumeRole", "AssumeRole"]),
-        (TEMPORARY, False, ["AssumeRole*"]),
-        ({"credential_process": "x"}, False, ["AssumeRole*"]),
-        (
-            {"role_arn": ROLE_ARN, "source_profile": "keyed", "mfa_serial": DEVICE},
-            False,
-            ["AssumeRole", "AssumeRole", "GetSessionToken*"],
-        ),
+        (KEYED, {}, ["AssumeRole", "GetSessionToken*"]),
+        (KEYED, OWN, ["AssumeRole", "GetSessionToken*"]),
+        (KEYED, {**OWN, "mfa_session": False}, ["AssumeRole*"]),
+        (TEMPORARY, {}, ["AssumeRole"]),
+        (TEMPORARY, OWN, ["AssumeRole*"]),
+        ({**KEYED, "aws_security_token": "t"}, {}, ["AssumeRole"]),
+        (LEGACY, {}, ["AssumeRole"]),
+        (PROCESS, OWN, ["AssumeRole*"]),
+        (CHAINED, {}, ["AssumeRole", "AssumeRole"]),
+        ({**CHAINED, **OWN}, OWN, ["AssumeRole", "AssumeRole", "GetSessionToken*"]),
     ],
 )
-def test_where_the_device_is_used(section: dict[str, str], inherited: bool, expected: list[str]) -> None:
-    """An inherited device is for the first hop with a long-lived key; an own one is always used, once."""
-    device = {"mfa_serial": DEVICE}
-    profile = ROLE if inherited else {**ROLE, **device}
-    call = chain(
-        {"p": profile}, aws={"admin": section, "keyed": KEYED}, defaults=device if inherited else None
-    )
+def test_an_inherited_device_is_for_a_long_lived_key_and_an_own_one_is_used_once(
+    section: dict[str, str], own: dict[str, Any], expected: list[str]
+) -> None:
+    call = chain({"p": {**ROLE, **own}}, aws={"admin": section, "keyed": KEYED}, defaults={} if own else OWN)
     assert shape(call) == expected
 
 
-def test_inherited_device_on_chained_roles() -> None:
-    """Of a chain of roles that inherit a device, only the first hop uses it."""
+def test_an_inherited_device_is_used_by_the_first_hop_of_a_chain_only() -> None:
     profiles = {"low": ROLE, "p": {**ROLE, "source_profile": "low"}}
-    call = chain(profiles, defaults={"mfa_serial": DEVICE})
-    assert shape(call) == ["AssumeRole", "AssumeRole", "GetSessionToken*"]
-
-
-def test_no_mfa_session_where_switched_off() -> None:
-    """With mfa_session = false the role itself takes the code."""
-    assert shape(chain({"p": {**ROLE, "mfa_serial": DEVICE, "mfa_session": False}})) == ["AssumeRole*"]
+    assert shape(chain(profiles, defaults=OWN)) == ["AssumeRole", "AssumeRole", "GetSessionToken*"]
 
 
 # Sources
 
 
-def test_ours_before_the_aws_config() -> None:
-    """source_profile names a profile of ours where there is one, and else one of the AWS config."""
+def test_source_profile_prefers_a_profile_of_credhelper_to_one_of_the_aws_config() -> None:
     profiles = {"admin": {**SESSION, "source_profile": "keyed"}, "p": ROLE}
     assert shape(chain(profiles, aws={"admin": KEYED, "keyed": KEYED})) == ["AssumeRole", "GetSessionToken*"]
     assert shape(chain({"p": ROLE})) == ["AssumeRole"]
 
 
-def test_a_target_in_a_source() -> None:
-    """PROFILE@TARGET works as a source."""
-    open_root = {name: value for name, value in ROOT.items() if name != "target_principal"}
+def test_a_source_profile_may_name_a_target() -> None:
+    open_root = without(ROOT, "target_principal")
     call = chain({"open": open_root, "p": {**ROLE, "source_profile": "open@prod"}})
     assert call.parent is not None
     assert call.parent.parameters["TargetPrincipal"] == "111122223333"
     assert call.parent.profile.name == "open@prod"
 
 
-def test_an_aws_role_is_a_hop_of_ours() -> None:
-    """An AWS profile with a role_arn is a call of its own, the same for every profile that rests on it."""
+def test_an_aws_profile_with_a_role_is_one_call_for_all_that_depend_on_it() -> None:
     sections = {
         "admin": {
             "role_arn": f"{ROLE_ARN}2",
@@ -412,20 +365,15 @@ def test_an_aws_role_is_a_hop_of_ours() -> None:
     }
 
 
-def test_an_aws_role_that_is_its_own_source() -> None:
-    """An AWS role profile may name itself, where it has keys of its own."""
+def test_an_aws_role_profile_with_keys_may_be_its_own_source() -> None:
     section = {"role_arn": f"{ROLE_ARN}2", "source_profile": "admin", **KEYED}
     call = chain({"p": ROLE}, aws={"admin": section})
     assert (shape(call), call.source.identity) == (["AssumeRole", "AssumeRole"], "key:AKIAADMIN")
 
 
-def test_the_aws_config_names_only_its_own() -> None:
-    """A source_profile in the AWS config is an AWS profile, though one of ours has that name."""
+def test_a_source_profile_in_the_aws_config_is_an_aws_profile() -> None:
     sections = {"admin": {"role_arn": ROLE_ARN, "source_profile": "p"}, "p": KEYED}
     assert shape(chain({"p": ROLE}, aws=sections)) == ["AssumeRole", "AssumeRole"]
-
-
-ROLE_SECTION = {"role_arn": ROLE_ARN, "source_profile": "keyed"}
 
 
 @pytest.mark.parametrize(
@@ -433,36 +381,28 @@ ROLE_SECTION = {"role_arn": ROLE_ARN, "source_profile": "keyed"}
     [
         (ROLE, {"admin": {"role_arn": ROLE_ARN}}, ConfigError, "'aws/config': [profile admin] has 'role_arn' but no source"),
         (ROLE, {"admim": KEYED}, SourceError, "source_profile 'admin' is neither"),
-        (ROLE, {"admin": {**ROLE_SECTION, "source_profile": "keye"}, "keyed": KEYED}, SourceError, "source_profile 'keye'"),
+        (ROLE, {"admin": {**CHAINED, "source_profile": "keye"}, "keyed": KEYED}, SourceError, "source_profile 'keye'"),
         ({"role_arn": ROLE_ARN, "source_key": "k"}, {}, SourceError, "saved key 'k' is not in the OS keyring"),
         ({"role_arn": ROLE_ARN, "credential_source": "Environment"}, {}, SourceError, "are not set"),
-        (ROLE, {"admin": {**ROLE_SECTION, "duration_seconds": "1"}}, ConfigError, "'duration_seconds' in [profile admin]"),
-        (ROLE, {"admin": {**ROLE_SECTION, "duration_seconds": "9" * 5000}}, ConfigError, "must be a whole number"),
-        (ROLE, {"admin": {**ROLE_SECTION, "duration_seconds": "43201"}}, ConfigError, "must be 900 to 43200"),
-        (ROLE, {"admin": {**ROLE_SECTION, "role_arn": "nonsense"}}, ConfigError, "'role_arn' in [profile admin]"),
+        (ROLE, {"admin": {**CHAINED, "duration_seconds": "1"}}, ConfigError, "'duration_seconds' in [profile admin]"),
+        (ROLE, {"admin": {**CHAINED, "duration_seconds": "9" * 5000}}, ConfigError, "must be a whole number"),
+        (ROLE, {"admin": {**CHAINED, "duration_seconds": "43201"}}, ConfigError, "must be 900 to 43200"),
+        (ROLE, {"admin": {**CHAINED, "role_arn": "nonsense"}}, ConfigError, "'role_arn' in [profile admin]"),
         (ROLE, {"admin": {"role_arn": ROLE_ARN, "credential_source": "Moon"}}, ConfigError, "'credential_source'"),
-        (ROLE, {"admin": {**ROLE_SECTION, "source_profile": "admin"}}, ConfigError,
+        (ROLE, {"admin": {**CHAINED, "source_profile": "admin"}}, ConfigError,
          "profiles form a loop: AWS profile 'admin' -> AWS profile 'admin'"),
     ],
 )  # fmt: skip
-def test_sources_that_are_none(
+def test_a_source_that_does_not_exist_is_an_error_that_names_it(
     profile: dict[str, Any], sections: dict[str, dict[str, str]], error: type[CredhelperError], said: str
 ) -> None:
-    """A source that cannot be is said at once, with what is missing and where."""
     with pytest.raises(error) as caught:
         chain({"p": profile}, aws=sections or {"unused": {}})
     assert said in caught.value.sentence
+    assert ("did you mean 'admim'" in caught.value.hints) is ("admim" in sections)
 
 
-def test_nearest_name() -> None:
-    """A missing source profile comes with the nearest known name."""
-    with pytest.raises(SourceError) as caught:
-        chain({"p": ROLE}, aws={"admim": KEYED})
-    assert caught.value.hints == ("did you mean 'admim'",)
-
-
-def test_default_chain_role() -> None:
-    """A [default] with a role_arn is a hop of ours; access keys in the environment win over it."""
+def test_a_default_profile_with_a_role_is_a_call_unless_the_environment_has_keys() -> None:
     bare = {"role_arn": ROLE_ARN}
     sections = {"default": {"role_arn": f"{ROLE_ARN}2", "source_profile": "keyed"}, "keyed": KEYED}
     environ = {"AWS_ACCESS_KEY_ID": "AKIAENV", "AWS_SECRET_ACCESS_KEY": "x", "AWS_PROFILE": "p"}
@@ -485,68 +425,62 @@ def test_default_chain_role() -> None:
     ],
 )
 @pytest.mark.parametrize("kind", [ROLE, ROOT], ids=["role", "root"])
-def test_region_order(
+def test_region_is_the_first_of_profile_environment_and_source_profile(
     kind: dict[str, Any], profile: dict[str, Any], environ: dict[str, str], region: str
 ) -> None:
-    """sts_region, region, AWS_REGION, AWS_DEFAULT_REGION, then the source profile's region."""
-    bare = {name: value for name, value in kind.items() if name != "region"}
+    bare = without(kind, "region")
     call = chain({"p": {**bare, **profile}}, aws={"admin": {**KEYED, "region": "sa-east-1"}}, environ=environ)
     assert call.endpoint.region == region
 
 
-def test_region_of_the_source_call() -> None:
-    """A profile without a region takes that of the profile it rests on."""
-    profiles = {"low": {**ROLE, "sts_region": "sa-east-1"}, "p": {**ROOT, "source_profile": "low"}}
-    del profiles["p"]["region"]
+def test_without_a_region_the_parent_s_is_used() -> None:
+    profiles = {
+        "low": {**ROLE, "sts_region": "sa-east-1"},
+        "p": {**without(ROOT, "region"), "source_profile": "low"},
+    }
     assert chain(profiles).endpoint.region == "sa-east-1"
 
 
 @pytest.mark.parametrize("environ", [{}, {"AWS_REGION": "aws-global"}])
-def test_assume_root_needs_a_region(environ: dict[str, str]) -> None:
-    """Without a region, or with the global endpoint's, AssumeRoot is not sent."""
-    bare = {name: value for name, value in ROOT.items() if name != "region"}
+def test_assume_root_without_a_regional_endpoint_is_refused(environ: dict[str, str]) -> None:
+    bare = without(ROOT, "region")
     with pytest.raises(ConfigError, match="'p' needs a region: AssumeRoot is not on the global STS endpoint"):
         chain({"p": bare}, environ=environ)
 
 
-def test_a_region_that_is_none() -> None:
-    """A region becomes a part of a host name, so it must look like one."""
+def test_a_region_that_is_no_region_name_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"region 'evil\.example/' is not the name of a region"):
         chain({"p": {"role_arn": ROLE_ARN}}, environ={"AWS_REGION": "evil.example/"})
 
 
 @pytest.mark.parametrize("partition", FALLBACK_REGION)
-def test_fallback_region(partition: str) -> None:
-    """AssumeRole without any region goes to a region of the role's own partition."""
+def test_assume_role_without_a_region_goes_to_its_partition(partition: str) -> None:
     arn = ROLE_ARN.replace("arn:aws:", f"arn:{partition}:")
     call = chain({"p": {"role_arn": arn, "source_profile": "admin"}})
     assert partition_of(call.endpoint.region) == partition
 
 
-@pytest.mark.parametrize(
-    ("region", "partition"),
-    [
-        ("eu-west-1", "aws"),
-        ("cn-north-1", "aws-cn"),
-        ("us-gov-west-1", "aws-us-gov"),
-        ("eusc-de-east-1", "aws-eusc"),
-    ],
-)
-def test_short_task_names(region: str, partition: str) -> None:
-    """The short name of a task becomes an ARN in the region's partition."""
-    call = chain({"p": {**ROOT, "region": region}})
-    assert call.parameters["TaskPolicyArn"] == {
-        "arn": f"arn:{partition}:iam::aws:policy/root-task/S3UnlockBucketPolicy"
-    }
+REGIONS = {
+    "aws": "eu-west-1",
+    "aws-cn": "cn-north-1",
+    "aws-us-gov": "us-gov-west-1",
+    "aws-eusc": "eusc-de-east-1",
+}
 
 
-def test_task_of_another_partition() -> None:
-    """A task policy of another partition than the environment's region is refused."""
+@pytest.mark.parametrize("partition", REGIONS)
+def test_the_short_name_of_a_task_is_an_arn_in_the_region_s_partition(partition: str) -> None:
+    call = chain({"p": {**ROOT, "region": REGIONS[partition]}})
+    arn = f"arn:{partition}:iam::aws:policy/root-task/S3UnlockBucketPolicy"
+    assert call.parameters["TaskPolicyArn"] == {"arn": arn}
+
+
+def test_a_task_policy_of_another_partition_than_the_region_is_refused() -> None:
     task = "arn:aws-cn:iam::aws:policy/root-task/S3UnlockBucketPolicy"
-    profile = {**ROOT, "task_policy_arn": task}
-    del profile["region"]
     with pytest.raises(ConfigError, match="not in the partition of region 'eu-west-1'"):
-        chain({"p": profile}, environ={"AWS_REGION": "eu-west-1"})
+        chain(
+            {"p": {**without(ROOT, "region"), "task_policy_arn": task}}, environ={"AWS_REGION": "eu-west-1"}
+        )
 
 
 @pytest.mark.parametrize(
@@ -562,18 +496,16 @@ def test_task_of_another_partition() -> None:
         (None, {}, {}, None),
     ],
 )
-def test_endpoint_order(
+def test_endpoint_url_follows_the_sdks_order(
     own: str | None, environ: dict[str, str], section: dict[str, str], url: str | None
 ) -> None:
-    """The profile's endpoint_url, then what the SDKs obey, in their order; ignored where they ignore it."""
     profile = {**ROLE, "endpoint_url": own} if own else ROLE
     services = {"local": {"sts": "\nendpoint_url = service"}}
     call = chain({"p": profile}, aws={"admin": {**KEYED, **section}}, services=services, environ=environ)
     assert call.endpoint.url == url
 
 
-def test_an_endpoint_of_one_profile_is_its_own() -> None:
-    """The endpoint_url of a profile is not passed to the profiles that rest on it."""
+def test_an_endpoint_url_is_not_passed_to_profiles_that_depend_on_it() -> None:
     profiles = {"low": {**ROLE, "endpoint_url": "http://127.0.0.1:1"}, "p": {**ROLE, "source_profile": "low"}}
     assert chain(profiles).endpoint.url is None
     assert chain(profiles, "low").endpoint.url == "http://127.0.0.1:1"
@@ -588,7 +520,7 @@ def test_an_endpoint_of_one_profile_is_its_own() -> None:
         ("{user}@{host}", ALICE, "alice@desk"),
         (
             "{user}-{reason}",
-            NameContext("alice", "desk", lambda _: "ticket 4711: a\nb"),
+            NameContext("alice", "", lambda _: "ticket 4711: a\nb"),
             "alice-ticket-4711--a-b",
         ),
         ("{user}", NameContext("J\xf6rg M.", "desk"), "J-rg-M."),
@@ -596,14 +528,14 @@ def test_an_endpoint_of_one_profile_is_its_own() -> None:
         ("{user}", NameContext("x" * 300, "desk"), "x" * 256),
     ],
 )
-def test_placeholders_of_names(template: str, person: NameContext, sent: str) -> None:
-    """Who, where and why are cleaned to the API's alphabet and length."""
+def test_placeholders_of_names_are_cleaned_and_cut_to_what_the_api_accepts(
+    template: str, person: NameContext, sent: str
+) -> None:
     call = chain({"p": {**ROLE, "source_identity": template, "role_session_name": template}}, person=person)
     assert (call.parameters["SourceIdentity"], call.parameters["RoleSessionName"]) == (sent, sent[:64])
 
 
-def test_placeholders_of_tags() -> None:
-    """A tag keeps the spaces of a reason, and loses what the API does not take."""
+def test_placeholders_of_tags_keep_spaces() -> None:
     call = chain(
         {"p": {**ROLE, "tags": {"why": "{reason}"}}},
         person=NameContext("a", "h", lambda _: "ticket 4711; <b>"),
@@ -611,8 +543,7 @@ def test_placeholders_of_tags() -> None:
     assert call.parameters["Tags"] == [{"Key": "why", "Value": "ticket 4711- -b-"}]
 
 
-def test_a_reason_that_nobody_gave() -> None:
-    """A name with {reason} needs one: exit 5, with how to give it."""
+def test_a_name_with_a_missing_reason_is_an_error() -> None:
     with pytest.raises(HumanNeededError, match="profile 'p' needs a reason"):
         chain({"p": {**ROLE, "source_identity": "{reason}"}})
 
@@ -620,8 +551,7 @@ def test_a_reason_that_nobody_gave() -> None:
 # Loops
 
 
-def test_loops_are_spelt_out() -> None:
-    """A cycle names each of its steps, and where it closes."""
+def test_a_loop_of_profiles_names_each_step() -> None:
     profiles = {"p": {**ROLE, "source_profile": "b"}, "b": {**ROLE, "source_profile": "p"}}
     with pytest.raises(ConfigError, match="profiles form a loop: 'p' -> 'b' -> 'p'"):
         chain(profiles)
@@ -633,20 +563,17 @@ def test_loops_are_spelt_out() -> None:
 @pytest.mark.parametrize(
     "text", ["", "null", "[", "3", '["a"]', '{"a": 1}', "[[1, 2, 3]]", "[" * 100000, '"ab"']
 )
-def test_garbage_in_the_chain_variable(text: str) -> None:
-    """A value of CREDHELPER_CHAIN that we did not write is as good as none."""
+def test_an_invalid_chain_variable_is_empty(text: str) -> None:
     assert isinstance(read_path(text), tuple)
     assert read_path(text) == () or text in ('{"a": 1}', '["a"]')
 
 
-def test_the_chain_variable() -> None:
-    """What is written is read again, whatever is in the names."""
+def test_the_chain_variable_survives_any_name() -> None:
     path = (("/etc/a b.toml", 'x"'), ("\udcff", "\n"))
     assert read_path(write_path(path)) == path
     assert json.loads(write_path(path))
 
 
-def test_the_path_is_not_in_the_key() -> None:
-    """The way by which a call was reached does not change its KEY."""
+def test_the_path_to_a_call_does_not_change_its_key() -> None:
     call = chain({"p": ROLE})
     assert replace(call, path=()).key == call.key

@@ -1,7 +1,8 @@
-"""What has to be said before a mint, how long it holds, and what is asked."""
+"""Approvals: what a mint needs, how long it holds, and the texts of prompts."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +11,15 @@ from credhelper import expiry
 from credhelper.cache.locks import Locks
 from credhelper.config.profiles import Config, Profile
 from credhelper.config.settings import Setting
+from credhelper.deadline import Deadline
 from credhelper.errors import HumanNeededError, NobodyError
 from credhelper.log import Log
 from credhelper.prompts import Answer, Question
-from credhelper.sessions import questions, series
+from credhelper.sessions import consent, questions
+from credhelper.sessions.caller import CallerContext
 from credhelper.sessions.calls import Endpoint, StsCall
-from credhelper.sessions.consent import Asking, Consent, UserInput
+from credhelper.sessions.consent import Consent, UserInput
+from credhelper.sessions.prompter import Prompter
 from credhelper.sessions.sources import CredentialSource
 
 from desk import Time
@@ -29,7 +33,7 @@ ROOT = {"target_principal": "111122223333", "task_policy_arn": "S3UnlockBucketPo
 
 
 class Desk:
-    """Consent for one profile, a clock, and somebody who answers."""
+    """Consent for one profile, a clock, and a user who answers."""
 
     def __init__(self, place: Path, time: Time) -> None:
         self.time = time
@@ -48,11 +52,8 @@ class Desk:
         self.asked.append(question)
         return Answer(self.answer, "tty")
 
-    def consent(self, said: UserInput = NOTHING, *, somebody: bool = True) -> Consent:
-        return Consent(said, self.locks, "ana", Asking(self.ask, lambda: "terraform") if somebody else None)
-
-    def permit(self, profile: Profile, said: UserInput = NOTHING, *, somebody: bool = True) -> Any:
-        return self.consent(said, somebody=somebody).permit(self.call(profile), lambda: 0)
+    def permit(self, profile: Profile, given: UserInput = NOTHING, *, prompts: bool = True) -> Any:
+        return Consent(given, self.locks, "ana", self if prompts else None).permit(self.call(profile))
 
 
 @pytest.fixture(name="desk")
@@ -62,50 +63,42 @@ def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path, time)
 
 
-class TestYes:
-    """`confirm` and `confirm_for`."""
-
+class TestConfirm:
     @pytest.mark.parametrize(
         ("keys", "lasts"), [({}, 900), ({"confirm_for": 60}, 60), ({"confirm_for": 0}, 0)]
     )
-    def test_a_yes_lasts(self, desk: Desk, keys: dict[str, int], lasts: int) -> None:
-        """900 s, or confirm_for."""
+    def test_a_confirmation_is_valid_for_its_time(self, desk: Desk, keys: dict[str, int], lasts: int) -> None:
         profile = desk.profile(confirm=True, **keys)
         assert desk.permit(profile).confirmed_by == "ana by tty"
         if lasts:
             desk.time.passes(lasts - 1)
-            assert desk.permit(profile, somebody=False).confirmed_by == "ana by tty"
+            assert desk.permit(profile, prompts=False).confirmed_by == "ana by tty"
         desk.time.passes(1)
         with pytest.raises(NobodyError):
-            desk.permit(profile, somebody=False)
+            desk.permit(profile, prompts=False)
 
-    def test_login_asks_although_a_yes_lasts(self, desk: Desk) -> None:
-        """Whoever logs in gets all of confirm_for."""
+    def test_login_prompts_although_a_confirmation_is_valid(self, desk: Desk) -> None:
         profile = desk.profile(confirm=True)
         desk.permit(profile)
         desk.time.passes(800)
         desk.permit(profile, UserInput(login=True))
         desk.time.passes(800)
-        desk.permit(profile, somebody=False)
+        desk.permit(profile, prompts=False)
 
         assert len(desk.asked) == 2
 
-    def test_a_clock_that_is_set_back_is_no_yes(self, desk: Desk) -> None:
-        """Without a clock since boot, a yes from the future does not count."""
+    def test_a_confirmation_of_the_future_does_not_count(self, desk: Desk) -> None:
         profile = desk.profile(confirm=True)
         desk.time.boot = None
         desk.permit(profile)
         desk.time.wall -= 10
 
         with pytest.raises(NobodyError):
-            desk.permit(profile, somebody=False)
+            desk.permit(profile, prompts=False)
 
 
-class TestReason:
-    """`require_reason`."""
-
-    def test_it_holds_as_long_as_the_session_renews_itself(self, desk: Desk) -> None:
-        """And no longer than PAUSE after that."""
+class TestRequireReason:
+    def test_a_reason_holds_while_the_session_renews_itself(self, desk: Desk) -> None:
         profile = desk.profile(require_reason=True, renew_for=2592000)
         desk.answer = "OPS-12"
         for _ in range(50):
@@ -115,88 +108,79 @@ class TestReason:
         desk.time.passes(2592000)
 
         with pytest.raises(NobodyError):
-            desk.permit(profile, somebody=False)
+            desk.permit(profile, prompts=False)
 
-    def test_one_that_does_not_match_is_the_callers_own(self, desk: Desk) -> None:
-        """Nobody is asked in its place."""
+    def test_a_given_reason_that_does_not_match_is_an_error_without_a_prompt(self, desk: Desk) -> None:
         with pytest.raises(HumanNeededError, match="does not match"):
             desk.permit(desk.profile(require_reason="[A-Z]+-[0-9]+"), UserInput(reason="because"))
 
         assert not desk.asked
 
 
-class TestRenewal:
-    """`renew_for`."""
-
-    def test_a_root_session_renews_itself_for_an_hour(self, desk: Desk) -> None:
-        """Then nobody else than a person can let it go on."""
+class TestRenewFor:
+    def test_a_root_session_renews_itself_for_an_hour_and_then_needs_the_user(self, desk: Desk) -> None:
         profile = desk.profile()
         for _ in range(7):
-            desk.permit(profile, somebody=False)
+            desk.permit(profile, prompts=False)
             desk.time.passes(600)
 
         with pytest.raises(NobodyError, match="renewing itself for 70 min"):
-            desk.permit(profile, somebody=False)
+            desk.permit(profile, prompts=False)
         desk.permit(profile)
         desk.time.passes(3500)
-        desk.permit(profile, somebody=False)
+        desk.permit(profile, prompts=False)
 
-    def test_going_on_asking_does_not_wear_it_out(self, desk: Desk) -> None:
-        """A program that tries for a day is refused for a day."""
+    def test_a_caller_that_keeps_asking_is_refused_all_the_time(self, desk: Desk) -> None:
         profile = desk.profile()
         for _ in range(3):
-            desk.permit(profile, somebody=False)
+            desk.permit(profile, prompts=False)
             desk.time.passes(1201)
         for _ in range(48):
             with pytest.raises(NobodyError):
-                desk.permit(profile, somebody=False)
+                desk.permit(profile, prompts=False)
             desk.time.passes(1800)
 
-    def test_a_pause_ends_it(self, desk: Desk) -> None:
-        """An hour in which nobody wanted a session: the next one begins afresh."""
+    def test_after_a_pause_the_renewals_begin_anew(self, desk: Desk) -> None:
         profile = desk.profile()
-        desk.permit(profile, somebody=False)
+        desk.permit(profile, prompts=False)
         desk.time.passes(7300)
-        desk.permit(profile, somebody=False)
+        desk.permit(profile, prompts=False)
 
         assert not desk.asked
 
-    def test_a_role_renews_itself_for_ever(self, desk: Desk) -> None:
-        """Unless the profile says otherwise; and nothing is kept for it."""
+    def test_a_role_renews_itself_without_a_limit_and_nothing_is_stored(self, desk: Desk) -> None:
         config = {"profiles": {"dev": {"role_arn": "arn:aws:iam::222233334444:role/Dev"}}}
         profile = Config("config.toml", "", config).profile("dev")
-        desk.permit(profile, somebody=False)
+        desk.permit(profile, prompts=False)
 
-        assert series.under_way(desk.locks, profile) is None
+        assert consent.read_state(desk.locks, profile) is None
 
-    def test_yes_on_the_command_line_is_no_login(self, desk: Desk) -> None:
-        """A script may say --yes for ever, and the session does not."""
+    def test_yes_on_the_command_line_does_not_extend_the_renewals(self, desk: Desk) -> None:
         profile = desk.profile(confirm=True)
         for _ in range(3):
-            desk.permit(profile, UserInput(yes=True), somebody=False)
+            desk.permit(profile, UserInput(yes=True), prompts=False)
             desk.time.passes(1201)
 
         with pytest.raises(NobodyError):
-            desk.permit(profile, UserInput(yes=True), somebody=False)
+            desk.permit(profile, UserInput(yes=True), prompts=False)
 
 
 @pytest.mark.parametrize(
     "content", ["", "{}", "[]", "[1, 2, 3, 4, 5]", '[[1,2,3],"x",null,null,null,1,2,"x"]', "[" * 9999]
 )
-def test_a_damaged_note_is_none(desk: Desk, content: str) -> None:
-    """It costs a question."""
+def test_a_damaged_state_costs_a_prompt(desk: Desk, content: str) -> None:
     profile = desk.profile(confirm=True)
     desk.permit(profile)
-    path = desk.locks._path(series._name(profile), "note")
+    path = desk.locks._path(consent._name(profile), "note")
     with open(path, "w") as file:
         file.write(content)
 
     with pytest.raises(NobodyError):
-        desk.permit(profile, somebody=False)
+        desk.permit(profile, prompts=False)
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "words"),
     [
         (0, "0 s"),
         (119, "119 s"),
@@ -207,34 +191,51 @@ def test_a_damaged_note_is_none(desk: Desk, content: str) -> None:
         (9000, "2.5 h"),
     ],
 )
-def test_spans(seconds: float, said: str) -> None:
-    """As people say them."""
-    assert questions.spell(seconds) == said
+def test_a_duration_is_told_in_its_unit(seconds: float, words: str) -> None:
+    assert questions.spell(seconds) == words
 
 
-def test_what_a_question_says(desk: Desk) -> None:
-    """Profile, account with its name, task in words, who asks, how many wait, for how long."""
+def test_a_prompt_names_profile_account_task_and_validity(desk: Desk) -> None:
     tables = {
         "accounts": {"payments": "111122223333"},
         "profiles": {"root": {**ROOT, "target_principal": "payments"}},
     }
     profile = Config("config.toml", "", tables).profile("root")
     policy = {"TaskPolicyArn": {"arn": "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"}}
-    question = questions.confirm(desk.call(profile, policy), "terraform", 3, 900)
+    question = questions.confirm(desk.call(profile, policy), 900)
 
     assert question.title == "profile 'root' asks for your confirmation"
     assert question.lines == (
         "root of account payments (111122223333)",
         "task: delete a bucket policy that locks everybody out",
-        "asked by terraform",
-        "3 more wait for the answer",
-        "a yes lasts 15 min",
+        "your confirmation is valid for 15 min",
     )
     assert question.hint == "run 'credhelper login root'"
 
 
-def test_a_setting_of_a_profile_makes_another_series(desk: Desk) -> None:
-    """Whatever changes, the yes was to something else."""
+@pytest.mark.parametrize(
+    ("program", "waiting", "lines"),
+    [
+        ("terraform", 0, ["requested by terraform"]),
+        ("", 1, ["1 more caller waits for this"]),
+        ("aws", 3, ["requested by aws", "3 more callers wait for this"]),
+    ],
+)
+def test_a_prompt_names_the_requester_and_counts_waiting_callers(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, program: str, waiting: int, lines: list[str]
+) -> None:
+    monkeypatch.setattr("credhelper.sessions.caller.asking_program", lambda: (program, 1))
+    monkeypatch.setattr("credhelper.prompts.ask", lambda question, **_: desk.ask(question, None))
+    context = CallerContext({}, Log(""), Deadline(50), desk.time.read())
+    call = desk.call(desk.profile(confirm=True))
+    Prompter(context, desk.locks, SimpleNamespace(asking=lambda: waiting)).ask(
+        questions.renewal(call, 60), call
+    )
+
+    assert [*desk.asked[0].lines] == ["root of account 111122223333", *lines]
+
+
+def test_every_edit_of_a_profile_needs_new_approvals(desk: Desk) -> None:
     profile = desk.profile(confirm=True)
     others = [
         desk.profile(confirm=True, **{key: value}) for key, value in (("description", "x"), ("renew_for", 60))
@@ -243,4 +244,4 @@ def test_a_setting_of_a_profile_makes_another_series(desk: Desk) -> None:
         "root", "root", {**profile.settings, "region": Setting("eu-west-1", "defaults")}, "111122223333"
     )
 
-    assert len({series._name(each) for each in (profile, elsewhere, *others)}) == 4
+    assert len({consent._name(each) for each in (profile, elsewhere, *others)}) == 4

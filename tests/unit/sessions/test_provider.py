@@ -1,20 +1,23 @@
-"""The resolver over real store, locks and record; AWS and the clocks are scripted."""
+"""The provider over a real store, locks and audit log; AWS and the clocks are scripted."""
 
 from __future__ import annotations
 
 import json
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from credhelper import expiry
-from credhelper.credentials import Clocks
+from credhelper.agent.client import AgentClient, Lease
+from credhelper.credentials import AccessKey, Clocks
 from credhelper.errors import (
     ConfigError,
     CredhelperError,
     HumanNeededError,
+    NobodyError,
+    OutOfTimeError,
     RefusedError,
     SourceError,
     UnreachableError,
@@ -27,11 +30,13 @@ from memory_keyring import MemoryKeyring
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from credhelper.sessions.calls import StsCall
+    from credhelper.prompts import Question
 
 
-def test_a_cached_answer_does_without_aws(desk: Desk) -> None:
-    """The second call is answered from the keyring, and what asks AWS is not even loaded."""
+MFA = {"mfa_serial": "arn:aws:iam::999988887777:mfa/me"}
+
+
+def test_a_cached_session_is_answered_without_loading_the_sts_client(desk: Desk) -> None:
     first = desk.get()
     loaded = desk.loaded
 
@@ -41,30 +46,29 @@ def test_a_cached_answer_does_without_aws(desk: Desk) -> None:
 
 @pytest.fixture(name="desk")
 def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    time = Time()
-    monkeypatch.setattr(expiry, "read_clocks", time.read)
-    MemoryKeyring.items.clear()
-    return Desk(tmp_path, time)
+    return Desk(tmp_path, Time(), monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("life", "last_fresh"),
+    ("life", "min_remaining", "last_fresh"),
     [
-        (43200, 960),
-        (3600, 960),
-        (1800, 960),
-        (1799, 630),
-        (900, 630),
-        (899, 630),
-        (700, 630),
-        (600, 300),
-        (100, 50),
+        (43200, None, 960),
+        (3600, None, 960),
+        (1800, None, 960),
+        (1799, None, 630),
+        (900, None, 630),
+        (899, None, 630),
+        (700, None, 630),
+        (600, None, 300),
+        (100, None, 50),
+        (3600, 3000, 1800),
     ],
 )
-def test_a_session_is_handed_out_while_it_keeps_sdks_quiet(
-    desk: Desk, life: float, last_fresh: float
+def test_a_cached_session_is_handed_out_until_its_floor_and_not_a_second_longer(
+    desk: Desk, life: float, min_remaining: int | None, last_fresh: float
 ) -> None:
-    """A cached session is good until the floor for its life, and not a second longer."""
+    if min_remaining is not None:
+        desk.profiles["dev"]["min_remaining"] = min_remaining
     desk.aws.life = life
     desk.get()
     desk.time.passes(life - last_fresh)
@@ -78,50 +82,26 @@ def test_a_session_is_handed_out_while_it_keeps_sdks_quiet(
     assert len(desk.aws.minted) == 2
 
 
-def test_min_remaining_overrides_the_floor(desk: Desk) -> None:
-    """`min_remaining` decides instead of the table, but never demands more than half a life."""
-    desk.profiles["dev"]["min_remaining"] = 3000
-    desk.get()
-    desk.time.passes(1800)
-    desk.get()
-
-    assert len(desk.aws.minted) == 1
-
-    desk.time.passes(1)
-    desk.get()
-
-    assert len(desk.aws.minted) == 2
-
-
 def test_a_session_just_minted_is_handed_out_whatever_its_life(desk: Desk) -> None:
-    """The shortest session is answered once: there is nothing better."""
     desk.aws.life = 61
 
     assert desk.get().life == 61
 
 
-def test_a_good_session_is_not_withheld_when_a_new_one_cannot_be_had(desk: Desk) -> None:
-    """With 60 s or more left, a failed mint is answered with the older session, and logged."""
+def test_a_failed_mint_is_answered_with_a_session_that_has_60_s_left(desk: Desk) -> None:
     first = desk.get()
     desk.time.passes(3600 - 60)
-    desk.aws.script.append(UnreachableError("STS did not answer"))
+    desk.aws.script.extend([UnreachableError("STS did not answer")] * 2)
 
     assert desk.get() == first
     assert "served from the cache because STS did not answer" in desk.log()
 
-
-def test_a_session_about_to_expire_is_never_handed_out(desk: Desk) -> None:
-    """Below 60 s the failure is the answer."""
-    desk.get()
-    desk.time.passes(3600 - 59)
-    desk.aws.script.append(UnreachableError("STS did not answer"))
-
+    desk.time.passes(1)
     with pytest.raises(UnreachableError, match="STS did not answer"):
         desk.get()
 
 
-def test_nobody_tries_again_for_30_seconds_while_an_older_session_serves(desk: Desk) -> None:
-    """A failure with something servable in hand is followed by a pause, not by a storm."""
+def test_after_a_failure_no_mint_is_tried_for_30_s_while_a_session_is_servable(desk: Desk) -> None:
     first = desk.get()
     desk.time.passes(3600 - 200)
     desk.aws.script.extend([UnreachableError("down"), UnreachableError("down")])
@@ -137,13 +117,18 @@ def test_nobody_tries_again_for_30_seconds_while_an_older_session_serves(desk: D
     assert len(desk.aws.script) == 0
 
 
-def test_who_waited_for_a_failed_mint_gets_the_same_failure(desk: Desk) -> None:
-    """A caller that was there before the failure does not ask STS again."""
+def fail(desk: Desk, error: CredhelperError) -> Clocks:
+    """A mint that fails; returns when another caller began to wait for it."""
     waiting_since = desk.time.read()
     desk.time.passes(1)
-    desk.aws.script.append(refused())
-    with pytest.raises(RefusedError):
+    desk.aws.script.append(error)
+    with pytest.raises(type(error)):
         desk.get()
+    return waiting_since
+
+
+def test_a_caller_that_waited_for_a_failed_mint_gets_the_same_failure(desk: Desk) -> None:
+    waiting_since = fail(desk, refused())
 
     with pytest.raises(RefusedError, match="not allowed") as caught:
         desk.get(started=waiting_since)
@@ -152,33 +137,21 @@ def test_who_waited_for_a_failed_mint_gets_the_same_failure(desk: Desk) -> None:
     assert desk.aws.minted == []
 
 
-def test_who_comes_after_a_failure_starts_afresh(desk: Desk) -> None:
-    """The failure is not held against somebody who has just mended its cause."""
-    desk.aws.script.append(refused())
-    with pytest.raises(RefusedError):
-        desk.get()
+def test_a_caller_that_comes_after_a_failure_mints(desk: Desk) -> None:
+    fail(desk, refused())
     desk.time.passes(0.1)
 
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_a_missing_human_is_not_held_against_those_who_wait(desk: Desk) -> None:
-    """Exit 5 passes the mint to the next caller, who may have a terminal."""
-    waiting_since = desk.time.read()
-    desk.time.passes(1)
-    desk.aws.script.append(HumanNeededError("nobody there"))
-    with pytest.raises(HumanNeededError):
-        desk.get()
+def test_after_a_caller_that_cannot_prompt_the_next_one_mints(desk: Desk) -> None:
+    waiting_since = fail(desk, HumanNeededError("no terminal"))
 
     assert desk.get(started=waiting_since).access_key_id == "ASIA1"
 
 
-def test_a_success_ends_the_memory_of_a_failure(desk: Desk) -> None:
-    """After a mint there is no failure left to fall back to."""
-    waiting_since = desk.time.read()
-    desk.aws.script.append(refused())
-    with pytest.raises(RefusedError):
-        desk.get()
+def test_a_mint_ends_the_memory_of_a_failure(desk: Desk) -> None:
+    waiting_since = fail(desk, refused())
     desk.time.passes(1)
     desk.get()
     desk.time.passes(3000)
@@ -187,7 +160,6 @@ def test_a_success_ends_the_memory_of_a_failure(desk: Desk) -> None:
 
 
 def test_refresh_mints_although_the_cached_session_is_fresh(desk: Desk) -> None:
-    """--refresh mints and stores."""
     desk.get()
     desk.time.passes(1)
     refreshed = desk.get(mode="mint")
@@ -197,7 +169,6 @@ def test_refresh_mints_although_the_cached_session_is_fresh(desk: Desk) -> None:
 
 
 def test_refresh_joins_a_mint_that_was_under_way(desk: Desk) -> None:
-    """What was minted after the refresh was asked for is new enough."""
     asked = desk.time.read()
     desk.time.passes(2)
     minted = desk.get()
@@ -206,7 +177,6 @@ def test_refresh_joins_a_mint_that_was_under_way(desk: Desk) -> None:
 
 
 def test_without_cache_nothing_is_read_or_stored(desk: Desk) -> None:
-    """--no-cache mints each time and leaves what is stored alone."""
     stored = desk.get()
 
     assert desk.get(cache=False).access_key_id == "ASIA2"
@@ -214,8 +184,7 @@ def test_without_cache_nothing_is_read_or_stored(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("cache", [False, "memory"])
-def test_what_may_not_be_stored_is_not(desk: Desk, cache: object) -> None:
-    """`cache = false` and, without an agent, `cache = "memory"` leave nothing in the keyring."""
+def test_a_profile_without_a_keyring_cache_stores_nothing(desk: Desk, cache: object) -> None:
     desk.profiles["dev"]["cache"] = cache
     desk.get()
     desk.get()
@@ -223,15 +192,13 @@ def test_what_may_not_be_stored_is_not(desk: Desk, cache: object) -> None:
     assert (len(desk.aws.minted), MemoryKeyring.items) == (2, {})
 
 
-def test_without_a_place_for_locks_the_answer_still_comes(desk: Desk) -> None:
-    """No runtime directory: no locks, and no failure either."""
+def test_without_a_lock_directory_a_session_is_minted(desk: Desk) -> None:
     desk.locks_in = None
 
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_each_hop_of_a_chain_is_cached_by_itself(desk: Desk) -> None:
-    """A second role over the same first hop costs one call, made with the cached session's key."""
+def test_each_call_of_a_chain_is_cached_by_itself(desk: Desk) -> None:
     desk.profiles |= {
         "one": {"role_arn": ROLE + "One", "source_profile": "dev"},
         "two": {"role_arn": ROLE + "Two", "source_profile": "dev"},
@@ -242,8 +209,7 @@ def test_each_hop_of_a_chain_is_cached_by_itself(desk: Desk) -> None:
     assert desk.aws.minted == [("dev", "AKIASOURCE", None), ("one", "ASIA1", None), ("two", "ASIA1", None)]
 
 
-def test_a_cached_answer_does_not_touch_the_hops_below(desk: Desk) -> None:
-    """The outermost call is looked up first; what it rests on may have expired long ago."""
+def test_a_cached_session_does_not_need_its_parents(desk: Desk) -> None:
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     one = desk.get("one")
     MemoryKeyring.items.pop(next(item for item in MemoryKeyring.items if desk.call("dev").key in item[0]))
@@ -252,8 +218,7 @@ def test_a_cached_answer_does_not_touch_the_hops_below(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId"])
-def test_a_cached_hop_that_aws_no_longer_takes_is_minted_anew_once(desk: Desk, code: str) -> None:
-    """A session under the call that turns out dead is replaced, whatever its expiration says."""
+def test_a_cached_parent_that_aws_rejects_is_minted_again_once(desk: Desk, code: str) -> None:
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     desk.get()
     desk.time.passes(1)
@@ -264,7 +229,6 @@ def test_a_cached_hop_that_aws_no_longer_takes_is_minted_anew_once(desk: Desk, c
 
 
 def test_an_edited_profile_is_another_call(desk: Desk) -> None:
-    """What the old role minted never answers for the new one."""
     old = desk.get()
     desk.profiles["dev"]["role_arn"] = ROLE + "New"
     new = desk.get()
@@ -276,7 +240,6 @@ def test_an_edited_profile_is_another_call(desk: Desk) -> None:
 
 @pytest.mark.parametrize("jump", [3600, -3600])
 def test_a_wall_clock_that_jumps_mints_at_most_once_more(desk: Desk, jump: float) -> None:
-    """An hour either way serves nothing expired and does not mint in a loop."""
     desk.get()
     desk.time.wall += jump
     desk.aws.skew = -jump
@@ -289,7 +252,6 @@ def test_a_wall_clock_that_jumps_mints_at_most_once_more(desk: Desk, jump: float
 
 
 def test_a_clock_set_back_does_not_lengthen_a_session(desk: Desk) -> None:
-    """The boot clock knows that the hour is over, whatever the wall clock says."""
     desk.get()
     desk.time.passes(3601)
     desk.time.wall -= 3600
@@ -299,7 +261,6 @@ def test_a_clock_set_back_does_not_lengthen_a_session(desk: Desk) -> None:
 
 
 def test_after_a_reboot_the_wall_clock_decides(desk: Desk) -> None:
-    """Another boot id: the boot clock began anew and says nothing."""
     desk.get()
     desk.time.boot, desk.time.boot_id = 10.0, "second"
     desk.get()
@@ -309,8 +270,7 @@ def test_after_a_reboot_the_wall_clock_decides(desk: Desk) -> None:
     assert len(desk.aws.minted) == 2
 
 
-def test_skew_is_counted_from_the_answer(desk: Desk) -> None:
-    """STS's clock being ahead shortens what is left by ours, and is logged when it is large."""
+def test_skew_of_sts_is_subtracted_and_logged_when_large(desk: Desk) -> None:
     desk.aws.skew = 600.0
     desk.get()
     desk.time.passes(3600 - 960)
@@ -320,8 +280,7 @@ def test_skew_is_counted_from_the_answer(desk: Desk) -> None:
     assert "clock is 600 s behind AWS's" in desk.log()
 
 
-def test_every_mint_is_on_record(desk: Desk) -> None:
-    """The record has what joins it with CloudTrail, who asked and why, and never a secret."""
+def test_a_mint_is_recorded_without_secrets(desk: Desk) -> None:
     desk.said = UserInput(reason="ticket 4711")
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     desk.get("one")
@@ -329,13 +288,16 @@ def test_every_mint_is_on_record(desk: Desk) -> None:
 
     assert (first["outcome"], first["api"], first["access_key_id"]) == ("minted", "AssumeRole", "ASIA1")
     assert (first["target"], first["account"], first["request_id"]) == (ROLE, "222233334444", "request-1")
-    assert (first["reason"], first["program"], first["program_pid"]) == ("ticket 4711", "terraform", 4711)
+    assert (first["reason"], first["program"], first["program_pid"]) == (
+        "ticket 4711",
+        "terraform",
+        os.getpid(),
+    )
     assert second["source_arn"] == "arn:aws:sts::222233334444:assumed-role/dev/me"
     assert "secret" not in json.dumps([first, second]).replace("secret_access_key", "")
 
 
-def test_a_refusal_is_on_record_too(desk: Desk) -> None:
-    """The error code tells a refusal; a call without an answer may have minted, so it is there as failed."""
+def test_a_refusal_and_a_call_without_an_answer_are_recorded(desk: Desk) -> None:
     desk.aws.script.extend([refused(), UnreachableError("no answer")])
     for kind in (RefusedError, UnreachableError):
         with pytest.raises(kind):
@@ -348,29 +310,24 @@ def test_a_refusal_is_on_record_too(desk: Desk) -> None:
     ]
 
 
-def test_where_the_record_is_required_nothing_is_minted_without_it(desk: Desk) -> None:
-    """[audit] required: a record that cannot be written stops the mint before STS is asked."""
-    desk.required = True
+@pytest.mark.parametrize("required", [True, False])
+def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_required(
+    desk: Desk, required: bool
+) -> None:
+    desk.required = required
     (desk.place / "state").mkdir(mode=0o700)
     os.mkfifo(desk.place / "state/audit.jsonl")
-
-    with pytest.raises(CredhelperError, match="nothing is minted"):
+    if required:
+        with pytest.raises(CredhelperError, match="nothing is minted"):
+            desk.get()
+    else:
         desk.get()
+        assert "the audit log cannot be written" in desk.log()
 
-    assert desk.aws.minted == []
-
-
-def test_where_the_record_is_not_required_the_answer_still_comes(desk: Desk) -> None:
-    """A record that cannot be written is said in the log."""
-    (desk.place / "state").mkdir(mode=0o700)
-    os.mkfifo(desk.place / "state/audit.jsonl")
-    desk.get()
-
-    assert "the record cannot be written" in desk.log()
+    assert len(desk.aws.minted) == (not required)
 
 
-def test_a_profile_that_wants_confirmation_does_not_mint_unasked(desk: Desk) -> None:
-    """`confirm` needs a yes; with one, the record says how it was given."""
+def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk: Desk) -> None:
     desk.profiles["dev"]["confirm"] = True
     with pytest.raises(HumanNeededError, match="asks for your confirmation, and nobody can be asked"):
         desk.get()
@@ -383,10 +340,9 @@ def test_a_profile_that_wants_confirmation_does_not_mint_unasked(desk: Desk) -> 
 @pytest.mark.parametrize(
     ("wanted", "reason"), [(True, None), (r"[A-Z]+-\d+", None), (r"[A-Z]+-\d+", "because")]
 )
-def test_a_profile_that_wants_a_reason_does_not_mint_without(
+def test_a_profile_with_require_reason_mints_only_with_a_matching_reason(
     desk: Desk, wanted: object, reason: str | None
 ) -> None:
-    """`require_reason` needs one, and one that matches."""
     desk.profiles["dev"]["require_reason"] = wanted
     desk.said = UserInput(reason=reason)
 
@@ -398,21 +354,15 @@ def test_a_profile_that_wants_a_reason_does_not_mint_without(
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_an_mfa_code_is_asked_for_once_for_all_roles_of_the_device(desk: Desk) -> None:
-    """Roles with the same device share one GetSessionToken."""
-    codes: list[str] = []
-
-    def ask(call: StsCall) -> str:
-        codes.append(call.parameters["SerialNumber"])
-        return "123456"
-
-    desk.ask_code = ask
-    device = {"mfa_serial": "arn:aws:iam::999988887777:mfa/me"}
-    desk.profiles = {"a": {"role_arn": ROLE + "A", **device}, "b": {"role_arn": ROLE + "B", **device}}
+def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk: Desk) -> None:
+    asked: list[Question] = []
+    desk.ask_code = lambda question: asked.append(question) or "123456"  # type: ignore[func-returns-value]
+    desk.profiles = {"a": {"role_arn": ROLE + "A", **MFA}, "b": {"role_arn": ROLE + "B", **MFA}}
     desk.get("a")
     desk.get("b")
 
-    assert codes == ["arn:aws:iam::999988887777:mfa/me"]
+    assert [question.label for question in asked] == ["MFA code of 'arn:aws:iam::999988887777:mfa/me'"]
+    assert asked[0].lines[-1] == "requested by terraform"
     assert [(name.split(" of ")[0], code) for name, _, code in desk.aws.minted] == [
         ("MFA session", "123456"),
         ("a", None),
@@ -420,16 +370,14 @@ def test_an_mfa_code_is_asked_for_once_for_all_roles_of_the_device(desk: Desk) -
     ]
 
 
-def test_without_anybody_to_ask_a_code_is_a_missing_human(desk: Desk) -> None:
-    """No prompt, no code: exit 5."""
-    desk.profiles["dev"]["mfa_serial"] = "arn:aws:iam::999988887777:mfa/me"
+def test_without_a_prompt_a_missing_mfa_code_is_an_error(desk: Desk) -> None:
+    desk.profiles["dev"] |= MFA
 
     with pytest.raises(HumanNeededError, match="needs an MFA code, and nobody can be asked"):
         desk.get()
 
 
-def test_a_loop_found_further_down_is_not_covered_up_by_the_cache(desk: Desk) -> None:
-    """A configuration error is for the person to mend, even while an older session would serve."""
+def test_a_configuration_error_is_raised_although_the_cache_has_a_session(desk: Desk) -> None:
     desk.get()
     desk.time.passes(3000)
     desk.aws.script.append(ConfigError("profiles form a loop"))
@@ -438,8 +386,7 @@ def test_a_loop_found_further_down_is_not_covered_up_by_the_cache(desk: Desk) ->
         desk.get()
 
 
-def test_damaged_items_are_a_miss(desk: Desk) -> None:
-    """What cannot be read back whole is minted anew."""
+def test_a_damaged_item_is_a_miss(desk: Desk) -> None:
     desk.get()
     for item, text in MemoryKeyring.items.items():
         MemoryKeyring.items[item] = text[:-1] + "!"
@@ -447,8 +394,7 @@ def test_damaged_items_are_a_miss(desk: Desk) -> None:
     assert desk.get().access_key_id == "ASIA2"
 
 
-def test_a_session_stored_by_a_clock_in_the_future_is_not_trusted_longer(desk: Desk) -> None:
-    """`minted` after now on the same boot is no elapsed time; the wall clock still bounds it."""
+def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk: Desk) -> None:
     minted = desk.get()
     desk.store.put(
         desk.call().key,
@@ -459,3 +405,47 @@ def test_a_session_stored_by_a_clock_in_the_future_is_not_trusted_longer(desk: D
     desk.get()
 
     assert len(desk.aws.minted) == 2
+
+
+@pytest.mark.parametrize(
+    ("profile", "error", "need"),
+    [
+        ({}, OutOfTimeError, "profile 'dev' needs credentials from the default chain"),
+        ({"source_key": "mine"}, OutOfTimeError, "profile 'dev' needs a new session"),
+        ({"mfa_session": False, "source_key": "mine", **MFA}, NobodyError, "profile 'dev' needs an MFA code"),
+        ({"confirm": True}, NobodyError, "profile 'dev' asks for your confirmation"),
+    ],
+    ids=["source", "STS", "MFA code", "confirmation"],
+)
+def test_a_wait_until_the_deadline_starts_nothing_and_is_named(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    profile: dict[str, Any],
+    error: type[CredhelperError],
+    need: str,
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+
+    class Busy(AgentClient):
+        def ask(self, *_: Any) -> Lease:
+            nonlocal now
+            now += desk.seconds - 0.9
+            return Lease()
+
+    desk.profiles["dev"] |= profile
+    desk.agent = lambda log: Busy(None, log, idle_seconds=900)  # type: ignore[method-assign]
+    desk.ask_code = lambda _: pytest.fail("the user was asked")
+    provider, started = desk.provider(), desk.time.read()
+    desk.store.save_key("mine", AccessKey("AKIAMINE", "s"))
+    with pytest.raises(error) as caught:
+        provider.get(desk.call())
+
+    why = "but no time is left: credhelper waited 49 s for another caller's mint"
+    assert caught.value.sentence == f"{need}, {why}"
+    assert desk.aws.minted == []
+    assert not desk.place.joinpath("state/audit.jsonl").exists()
+
+    del desk.agent
+    desk.said, desk.ask_code = UserInput(yes=True), lambda _: "123456"
+    assert desk.get(started=started).access_key_id == "ASIA1"  # another caller that waited has time to mint

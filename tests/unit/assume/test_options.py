@@ -1,4 +1,4 @@
-"""The AWS CLI's shorthand; that it means what it means there, tests/test_api_wire.py compares."""
+"""The AWS CLI's shorthand; tests/e2e/assume/test_requests.py compares its meaning with the AWS CLI's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from credhelper.assume import shorthand
+from credhelper.assume.options import shorthand
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,8 @@ from credhelper.assume import shorthand
         ("Key='it\\'s',Value='\\\\'", {"Key": "it's", "Value": "\\"}),
     ],
 )
-def test_what_it_means(text: str, members: dict[str, str]) -> None:
-    """Bare up to a comma, or quoted; blanks around names and values do not count."""
-    assert shorthand.parse(text) == members
+def test_shorthand_is_read(text: str, members: dict[str, str]) -> None:
+    assert shorthand(text) == members
 
 
 @pytest.mark.parametrize(
@@ -34,26 +33,20 @@ def test_what_it_means(text: str, members: dict[str, str]) -> None:
         ("Key", "write NAME=VALUE"),
         ("Key=a,", "write NAME=VALUE"),
         ("Key=a,b,Value=c", "quote a value that has a comma"),
-        ("Key=a,Key=b", "'Key' stands in it twice"),
-        ("Key='a", "the value of 'Key' is to be in quotes"),
-        ("Key=[a],Value=b", "the value of 'Key' is to be in quotes"),
-        ("Key={a=b}", "the value of 'Key' is to be in quotes"),
-        ("Key=it's", "the value of 'Key' is to be in quotes"),
+        ("Key=a,Key=b", "duplicate key 'Key'"),
+        *(
+            (text, "put the value of 'Key' in quotes")
+            for text in ("Key='a", "Key=[a],Value=b", "Key={a=b}", "Key=it's")
+        ),
     ],
 )
-def test_what_means_nothing(text: str, problem: str) -> None:
-    """What to write instead is said."""
+def test_bad_shorthand_is_refused_with_the_right_form(text: str, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        shorthand.parse(text)
+        shorthand(text)
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Za-z0-9]+", fullmatch=True), st.text(), min_size=1))
-def test_quoted_values_are_any_text(members: dict[str, str]) -> None:
-    """Whatever stands in quotes comes back."""
+def test_any_text_can_be_quoted(members: dict[str, str]) -> None:
+    quoted = {name: text.replace("\\", "\\\\").replace("'", "\\'") for name, text in members.items()}
 
-    def quoted(text: str) -> str:
-        return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
-
-    text = ",".join(f"{name}={quoted(value)}" for name, value in members.items())
-
-    assert shorthand.parse(text) == members
+    assert shorthand(",".join(f"{name}='{text}'" for name, text in quoted.items())) == members
