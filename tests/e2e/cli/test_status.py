@@ -154,18 +154,21 @@ class TestSessions:
 
         assert row(found, "developer")["access_key_id"] == row(found, "dev2")["access_key_id"] is not None
 
-    def test_audit_line_is_the_one_with_the_same_expiry(self, sandbox: Sandbox, secret_service) -> None:
+    def test_audit_line_of_the_same_expiry_counts_and_foreign_and_expired_lines_do_not(
+        self, sandbox: Sandbox, secret_service
+    ) -> None:
         envelope = sandbox.get("developer")
         time.sleep(1.1)
         assert sandbox.get("developer", "--no-cache") != envelope
-
         assert row(told(sandbox), "developer")["access_key_id"] == envelope["AccessKeyId"]
 
-    def test_expired_session_is_not_cached(self, sandbox: Sandbox, secret_service) -> None:
-        sandbox.get("developer")
+        for name in ("items.jsonl", "audit.jsonl"):
+            with (sandbox.state / name).open("a") as file:
+                file.write('no json\n[]\n{"time": 5}\n' + '{"key": "' + "0" * 32 + '"}\n')
+        assert row(told(sandbox), "developer")["cached"] == ["keyring"]
+
         index = sandbox.state / "items.jsonl"
         index.write_text(re.sub(r'"expires": \d+', '"expires": 1', index.read_text()))
-
         assert row(told(sandbox), "developer")["cached"] == []
 
 
@@ -248,14 +251,6 @@ class TestAwayOrBroken:
         sandbox.aws_config(AWS_CONFIG + AWS_CONFIG)
 
         assert "a second [profile org-admin]" in row(told(sandbox), "developer")["problem"]
-
-    def test_foreign_lines_in_index_and_audit_log_are_skipped(self, sandbox: Sandbox, secret_service) -> None:
-        sandbox.get("developer")
-        for name in ("items.jsonl", "audit.jsonl"):
-            with (sandbox.state / name).open("a") as file:
-                file.write('no json\n[]\n{"time": 5}\n' + '{"key": "' + "0" * 32 + '"}\n')
-
-        assert row(told(sandbox), "developer")["cached"] == ["keyring"]
 
     def test_empty_configuration_is_no_error(self, sandbox: Sandbox) -> None:
         sandbox.configure("")
