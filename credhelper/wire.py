@@ -128,9 +128,9 @@ def relay(answer: Answer) -> bool:
             _write(2, b"credhelper: error: cannot write the answer to stdout\n")
             break
     if answer.refresh:
-        from credhelper import spawn
+        from credhelper import processes
 
-        spawn.send_refresher()
+        processes.send_refresher()
     return True
 
 
@@ -147,9 +147,9 @@ def approach(directory: str) -> "tuple[Connection | None, int | None]":
     connection = connect(directory)
     if connection is not None:
         return connection, None
-    from credhelper import spawn
+    from credhelper import processes
 
-    starting = spawn.take_start_lock(directory)
+    starting = processes.take_start_lock(directory)
     if starting is None:
         return connect(directory), None
     try:

@@ -1,4 +1,4 @@
-"""The fixtures that most tests stand on: a loopback STS, a laptop, and a real Secret Service."""
+"""Fixtures for most tests: a loopback STS, a sandbox, and a real Secret Service."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-# A busy machine is no failure: what an example takes says more about the others that run.
+# A busy machine is not a failure: the time of an example depends on the other tests.
 hypothesis.settings.register_profile(
     "busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -28,16 +28,16 @@ hypothesis.settings.load_profile("busy")
 
 
 def pytest_configure() -> None:
-    """Programs under test can be interrupted, also where whoever runs the tests is in the background."""
+    """Let programs under test be interrupted even if the tests run in the background."""
     if sys.platform != "win32":
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a test does in this process sees no home, no AWS settings and no desktop of a developer's."""
-    home = tmp_path_factory.mktemp("nobody")
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the developer's home, AWS settings and desktop from code in this process."""
+    home = tmp_path_factory.mktemp("no-home")
     run = tmp_path_factory.getbasetemp()
     run = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
     with pytest.MonkeyPatch.context() as patch:
@@ -45,21 +45,21 @@ def _nobodys_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             if name.startswith(("AWS_", "CREDHELPER_", "XDG_", "DBUS_", "PYTHON_KEYRING_")):
                 patch.delenv(name)
         patch.setenv("HOME", str(home))
-        patch.setenv("PIP_CACHE_DIR", str(run / "pip"))  # one for all processes of this run
+        patch.setenv("PIP_CACHE_DIR", str(run / "pip"))  # shared by all processes of this run
         yield
     assert not list(home.rglob("*credhelper*")), "a test wrote into its own process's home"
 
 
 @pytest.fixture
 def sts() -> Iterator[LoopbackSts]:
-    """An STS of our own."""
+    """A loopback STS."""
     with LoopbackSts() as server:
         yield server
 
 
 @pytest.fixture
 def sandbox(tmp_path: Path, sts: LoopbackSts) -> Sandbox:
-    """A laptop with the usual profiles, whose STS is ours; it has no keyring."""
+    """A sandbox with the usual profiles and the loopback STS, without a keyring."""
     machine = Sandbox(tmp_path / "home")
     machine.configure(PROFILES, endpoint=sts.url)
     return machine
@@ -67,7 +67,7 @@ def sandbox(tmp_path: Path, sts: LoopbackSts) -> Sandbox:
 
 @pytest.fixture
 def secret_service(sandbox: Sandbox) -> Iterator[SecretService]:
-    """The laptop's Secret Service, unlocked. In CI its absence is a failure."""
+    """The sandbox's Secret Service, unlocked; required in CI."""
     if not HAS_SECRET_SERVICE:
         requirements.missing("gnome-keyring")
     with sandbox.secret_service() as service:
@@ -76,7 +76,7 @@ def secret_service(sandbox: Sandbox) -> Iterator[SecretService]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    """Where ~/.aws/config would be."""
+    """The path of a ~/.aws/config."""
     directory = tmp_path / "aws"
     directory.mkdir(mode=0o700)
     return directory / "config"
@@ -84,7 +84,7 @@ def config(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 64 KiB, where mounting is permitted. In CI it is to be."""
+    """A disk of 64 KiB, if mounting is permitted; required in CI."""
     directory = tmp_path / "small"
     directory.mkdir()
     options = f"size=64k,mode=700,uid={os.geteuid()}"
@@ -98,7 +98,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def aws(sandbox: Sandbox) -> Iterator[LoopbackAws]:
-    """The rest of AWS, which the laptop is led to; everything in it is as AssumeRoot needs it."""
+    """The rest of AWS, set up as AssumeRoot needs it; the sandbox uses it."""
     with LoopbackAws().serving() as server:
         sandbox.environ |= server.environ()
         yield server

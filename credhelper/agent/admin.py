@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from credhelper import paths, spawn, wire
+from credhelper import paths, processes, wire
 from credhelper.errors import CredhelperError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _wait_until_released(path: str) -> None:
     with contextlib.suppress(OSError):
         descriptor = paths.open_private(path, os.O_RDONLY)
         try:
-            spawn.wait_for_lock(descriptor, spawn.SECONDS)
+            processes.wait_for_lock(descriptor, processes.SECONDS)
         except TimeoutError:
             raise CredhelperError("the agent is still running") from None
         finally:

@@ -7,9 +7,9 @@ import resource
 import signal
 import sys
 
-from credhelper import spawn, wire
+from credhelper import processes, wire
 from credhelper.agent.server import MOST_CLIENTS, AgentServer, identity
-from credhelper.hardening import close_memory
+from credhelper.processes import close_memory
 
 if sys.platform == "win32":
     raise ImportError(wire.NOT_HERE)
@@ -37,7 +37,7 @@ def _detach(directory: str, idle_seconds: float) -> int:
         os.close(writer)
         return 0 if os.read(reader, 1) else 1
     os.close(reader)
-    spawn.detach(writer)
+    processes.detach(writer)
     _run(directory, idle_seconds, None, ready=writer)
     os._exit(0)
 

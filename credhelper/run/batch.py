@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from credhelper import app as apps
-from credhelper import expiry, hardening, processes
+from credhelper import expiry, processes
 from credhelper.deadline import Deadline
 from credhelper.errors import CredhelperError, HumanNeededError, SourceError, render
 from credhelper.run import accounts, command, environment
@@ -90,7 +90,7 @@ class Stop:
         the main thread begins to wait does not wake it.
         """
         numbers = {number for number in _ENDING if not processes.is_ignored(number)}
-        with processes.caught(numbers) as signals:
+        with processes.CaughtSignals(numbers) as signals:
             threading.Thread(target=self._read, args=(signals, numbers, report), daemon=True).start()
             yield
 
@@ -255,7 +255,7 @@ class AccountCommands:
 
     def results(self, chosen: Sequence[Account], jobs: int) -> Generator[BatchResult, None, None]:
         """Prompt once, then run the command in each account; see `BatchRun.results`."""
-        hardening.close_memory()
+        processes.close_memory()
         self.batch.begin(chosen)
         return self.batch.results(chosen, self._work, jobs)
 

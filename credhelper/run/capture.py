@@ -1,7 +1,6 @@
-"""Commands run for what they print: many at a time, captured up to a limit, and ended together.
+"""Commands whose output is captured: many at a time, up to a limit, and ended together.
 
-Each is the leader of a session of its own. It has no terminal, which it would have to share with the others,
-and what it starts can be ended with it.
+Each leads a session of its own: it shares no terminal with the others, and ends with what it has started.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 OUTPUT_LIMIT: Final = 16 * 1024 * 1024
-"""Bytes of each of the two outputs that are kept; the rest is read and dropped."""
+"""Bytes of each output that are kept; the rest is read and dropped."""
 
 BLOCK: Final = 65536
 AFTERWARDS: Final = 1.0
-"""Seconds that what a command has left behind may still write; then it is ended too."""
+"""Seconds that the background processes of an ended command may still write."""
 
 
 @dataclass(frozen=True)
 class Captured:
-    """How a command ended, 128+n for signal n, and what it printed; `cut` where that was too much."""
+    """Exit status, 128+n for signal n, and output of a command; `cut` if there was more output."""
 
     status: int
     stdout: bytes
@@ -40,7 +39,7 @@ class Captured:
 
 
 class Commands:
-    """The commands that run now, whichever thread each was started by."""
+    """The commands that run now, in any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +47,7 @@ class Commands:
         self._ending = False
 
     def run(self, program: str, words: Sequence[str], environ: Mapping[str, str]) -> Captured:
-        """Run a command to its end. Raises CredhelperError after `end`, and where it cannot be run."""
+        """Run a command to its end. Raises CredhelperError after `end`, and if it cannot be run."""
         process = self._start(program, words, environ)
         outputs = [_Output(stream) for stream in (process.stdout, process.stderr) if stream]
         self._finish(process, outputs)
@@ -58,7 +57,7 @@ class Commands:
         return Captured(128 - code if code < 0 else code, stdout, stderr, cut)
 
     def end(self, number: int) -> None:
-        """Send a signal to all commands and what they have started; no other one begins."""
+        """Send a signal to all commands and what they have started; no new command begins."""
         with self._lock:
             self._ending = True
             for process in self._running:
@@ -87,7 +86,7 @@ class Commands:
             return process
 
     def _finish(self, process: subprocess.Popen[bytes], outputs: list[_Output]) -> None:
-        """Wait for the end; where that works, the process id is taken until nobody can signal it any more."""
+        """Wait for the end. On Linux the process id stays taken until it cannot be signalled any more."""
         if sys.platform != "linux":
             process.wait()
         else:
@@ -103,7 +102,7 @@ class Commands:
 
 
 class _Output:
-    """One output of a command, read to its end, whatever of it is kept."""
+    """One output of a command, read to its end in a thread."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.kept = bytearray()
@@ -114,9 +113,9 @@ class _Output:
 
     def _read(self) -> None:
         for block in self._blocks():
-            room = OUTPUT_LIMIT - len(self.kept)
-            self.kept += block[:room]
-            self.cut = self.cut or len(block) > room
+            left = OUTPUT_LIMIT - len(self.kept)
+            self.kept += block[:left]
+            self.cut = self.cut or len(block) > left
 
     def _blocks(self) -> Iterator[bytes]:
         with contextlib.suppress(OSError, ValueError):
@@ -124,11 +123,11 @@ class _Output:
                 yield block
 
     def is_over(self, seconds: float) -> bool:
-        """Whether all is read, after so many seconds at most."""
+        """Whether all is read, after at most this time."""
         self._reader.join(seconds)
         return not self._reader.is_alive()
 
     def close(self) -> None:
-        """Close it, unless a process that has a session of its own still holds the other end."""
+        """Close it, unless a process in another session still holds the other end."""
         if self.is_over(AFTERWARDS):
             self._stream.close()

@@ -75,7 +75,7 @@ if sys.platform == "win32":
 
     def _run(program: str, words: list[str], environ: Mapping[str, str]) -> int:
         """The console sends Ctrl-C and Ctrl-Break to the command as well; this process only outlives it."""
-        with processes.caught((signal.SIGINT, signal.SIGBREAK)):
+        with processes.CaughtSignals((signal.SIGINT, signal.SIGBREAK)):
             try:
                 status = subprocess.Popen([program, *words[1:]], env=environ).wait()
             except OSError as error:
@@ -109,7 +109,7 @@ else:
 
     def _run(program: str, words: list[str], environ: Mapping[str, str]) -> int:
         forwarded = [each for each in (*_FORWARDED, *_FROM_TERMINAL) if not processes.is_ignored(each)]
-        with processes.caught((signal.SIGCHLD, *forwarded)) as signals:
+        with processes.CaughtSignals((signal.SIGCHLD, *forwarded)) as signals:
             try:
                 pid = os.posix_spawn(program, words, environ, setsigdef=_IGNORED_BY_PYTHON)
             except OSError as error:
@@ -144,7 +144,7 @@ else:
         """
         own, child, foreground = os.getpgrp(), os.getpgid(pid), _foreground_group()
         if number != signal.SIGSTOP or foreground in (own, child):
-            os.kill(os.getpid(), signal.SIGSTOP)  # SIGCONT comes to this process, and is forwarded
+            os.kill(os.getpid(), signal.SIGSTOP)  # this process gets SIGCONT, and forwards it
             if child == foreground != own and _foreground_group() == own:
                 _foreground_group(child)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from credhelper import app as apps
-from credhelper import hardening
+from credhelper import processes
 from credhelper.awsconfig import profiles
 from credhelper.config.settings import FLAG
 from credhelper.credentials import utc
@@ -112,7 +112,7 @@ def served(app: App, request: SessionRequest) -> Iterator[dict[str, str]]:
     from credhelper.run.credentials_server import CredentialsServer
 
     refuse_default_keys(profiles.read(app.environ))
-    hardening.close_memory()
+    processes.close_memory()
     call = _call(app, request)
     min_remaining = app.provider().min_remaining(call)
     first = _credentials(app, call, request)

@@ -141,7 +141,7 @@ class HttpServer:
         self.loop.set_exception_handler(lambda *_: None)  # an error with one client ends its connection only
 
     async def serve(self, listener: socket.socket, stop: socket.socket) -> None:
-        """Serve the connections that come to `listener`, until the other end of `stop` is closed."""
+        """Serve connections to `listener` until the other end of `stop` is closed."""
         accepting = self.loop.create_task(self._accept_all(listener))
         stopped = self.loop.create_task(self.loop.sock_recv(stop, 1))
         await asyncio.wait([accepting, stopped], return_when=asyncio.FIRST_COMPLETED)
@@ -155,7 +155,7 @@ class HttpServer:
             await self._accept(listener)
 
     async def _accept(self, listener: socket.socket) -> None:
-        """Take the next connection once there is room: the oldest dispensable one is closed for it."""
+        """Take the next connection; at the limit it waits, or the oldest dispensable one is closed."""
         try:
             peer, _ = await self.loop.sock_accept(listener)
         except ConnectionError:

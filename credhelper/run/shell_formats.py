@@ -1,7 +1,7 @@
-"""The formats of `env`: assignments that a shell or an env file reads back as exactly what was meant.
+"""The formats of `env`: assignments that a shell, or the reader of an env file, reads back unchanged.
 
-What is printed gets pasted, evaluated and sourced, so a value must never become anything but a value. Where a
-format has no safe way to say one, that is an error and no guess.
+The output is pasted, evaluated and sourced: no part of a value may be taken for anything else. A value that a
+format cannot carry safely is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Form:
-    """How an assignment is written, and what no value may hold: patterns, by what a sentence calls them."""
+    """How to write an assignment, and patterns that no value may have, by their names in messages."""
 
     line: Callable[[str, str], str]
     refused: Mapping[str, str]
@@ -61,9 +61,9 @@ def _docker(name: str, value: str) -> str:
 _CONTROL: Final = re.compile("[\x01-\x1f\x7f-\x9f]")
 _LINE_BREAK: Final = {"a line break": "[\r\n]"}
 _OTHER_CONTROL: Final = {"a control character": "[\x01-\x09\x0b-\x1f\x7f-\x9f]"}
-"""A terminal that such text is pasted into obeys it, quoted or not."""
+"""A terminal into which it is pasted acts on it, quoted or not."""
 
-_NOBODY: Final = {"a NUL": "\0", "a broken character": "[\ud800-\udfff]"}
+_NEVER: Final = {"a NUL": "\0", "a broken character": "[\ud800-\udfff]"}
 
 _FORMS: Final[Mapping[str, _Form]] = {
     "sh": _Form(_sh, _OTHER_CONTROL),
@@ -88,20 +88,20 @@ _FORMS: Final[Mapping[str, _Form]] = {
 }
 
 FORMS: Final = (*_FORMS, "json")
-"""What `--format` takes."""
+"""The values of `--format`."""
 
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def render(assignments: Mapping[str, str], form: str) -> str:
-    """The assignments in one of FORMS, a line each; `json` is one object on one line.
+    """The assignments in one of FORMS, one a line; `json` is one object on one line.
 
-    `sh` is for POSIX shells and zsh, `docker` for `docker run --env-file`, and `dotenv` what the readers of
-    such files have in common. Raises ConfigError where the form cannot carry a value, without quoting it.
+    `dotenv` is the subset on which the readers of such files agree. Raises ConfigError for a value that the
+    form cannot carry, without quoting it.
     """
     if form not in FORMS:
         raise ConfigError(f"'{form}' is not a format", f"one of {', '.join(FORMS)}")
-    refused = {**_NOBODY, **(_FORMS[form].refused if form in _FORMS else {})}
+    refused = {**_NEVER, **(_FORMS[form].refused if form in _FORMS else {})}
     for name, value in assignments.items():
         if not NAME.fullmatch(name):
             raise ConfigError(f"'{name}' is not a name for an environment variable")
@@ -114,5 +114,5 @@ def render(assignments: Mapping[str, str], form: str) -> str:
 
 
 def _cannot_carry(name: str, what: str, form: str) -> ConfigError:
-    hints = () if what in _NOBODY else ("--format json carries every value",)
+    hints = () if what in _NEVER else ("--format json carries every value",)
     return ConfigError(f"the value of '{name}' has {what}, which '{form}' cannot carry safely", *hints)

@@ -1,4 +1,4 @@
-"""`make bench`: every row can be measured, says when it cannot, and stands on the page that reports it."""
+"""`make bench`: every row can be measured, or says why not, and docs/speed.md has every row."""
 
 from __future__ import annotations
 
@@ -17,26 +17,22 @@ from bench_home import CannotMeasureError, Command, Home
 from sandbox import HAS_SECRET_SERVICE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PAGE = Path(__file__).parents[2] / "docs/speed.md"
-OF_OTHERS = (bench.aws_export_credentials, bench.elhaz, bench.aws_cli)
 NEED_A_KEYRING = (bench.calls_of_a_herd, bench.herd, bench.cold_mint, bench.keyring_hit)
 
 
 @pytest.fixture(name="home", scope="module")
-def _app() -> Iterator[Home]:
-    """A house where everything is small, for credhelper as the tests have it."""
+def _home() -> Iterator[Home]:
+    """A home with small numbers, for the credhelper that the tests use."""
     with bench_home.opened(bench_home.from_this_environment()) as home:
         home.crowd, home.idle, home.calls = 4, 0.5, 2
         yield home
 
 
-@pytest.mark.parametrize(
-    "row", [row for row in ROWS if row.measure not in OF_OTHERS], ids=lambda row: row.name
-)
-def test_a_row_can_be_measured(row: Row, home: Home) -> None:
-    """Its commands work and have figures; what is a count keeps its limit."""
+@pytest.mark.parametrize("row", [row for row in ROWS if not row.of_others], ids=lambda row: row.name)
+def test_a_row_has_figures_and_a_count_keeps_its_limit(row: Row, home: Home) -> None:
     if row.measure in NEED_A_KEYRING and not HAS_SECRET_SERVICE:
         requirements.missing("gnome-keyring")
     figures = row.measure(home, 1)
@@ -49,23 +45,19 @@ def test_a_row_can_be_measured(row: Row, home: Home) -> None:
         assert figures.measured == row.at_most
 
 
-def test_what_asks_sts_is_no_hit(home: Home) -> None:
-    """A row of hits that are none has no figures."""
+def test_a_command_that_asks_sts_is_not_measured_as_a_hit(home: Home) -> None:
     with pytest.raises(CannotMeasureError, match="asked STS"):
-        bench._hit(home, 1, home.get("developer", "--no-cache"), home.python("-c", "pass"))
+        bench.in_turn_with_a_hit(home, 1, home.get("developer", "--no-cache"), home.python("-c", "pass"))
 
 
 def test_a_command_that_fails_is_not_measured(home: Home) -> None:
-    """Its row says which one."""
-    with pytest.raises(CannotMeasureError, match="nobody' ends with 2"):
-        bench._seconds(home, home.get("nobody"))
+    with pytest.raises(CannotMeasureError, match="unknown' ends with 2"):
+        bench._seconds(home, home.get("unknown"))
 
 
-def test_a_helper_that_pip_cannot_install_has_a_row_that_says_so(
+def test_a_helper_that_pip_cannot_install_is_not_measured(
     home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """With pip's own reason."""
-
     def fail(*_: object) -> None:
         raise subprocess.CalledProcessError(1, "pip", stderr="trying\nERROR: no matching distribution\n")
 
@@ -75,8 +67,7 @@ def test_a_helper_that_pip_cannot_install_has_a_row_that_says_so(
         bench.elhaz(home, 1)
 
 
-def test_a_command_is_shown_without_secrets_and_places(home: Home) -> None:
-    """What a person would type."""
+def test_a_command_is_shown_without_secrets_and_paths(home: Home) -> None:
     words = ["/somewhere/bin/python", "-IS", "/somewhere/site-packages/credhelper/__main__.py", "get", "x"]
     shown = str(Command(words, bench.exported(home)))
 
@@ -85,9 +76,9 @@ def test_a_command_is_shown_without_secrets_and_places(home: Home) -> None:
     assert home.sts.secret_marker not in shown
 
 
-@pytest.fixture(name="no_wheel")
-def _no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that are quick, for a program that need not be built."""
+@pytest.fixture(name="printed")
+def _printed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., list[str]]:
+    """The lines that bench.py prints for three made-up rows."""
 
     def give_up(*_: object) -> Figures:
         raise CannotMeasureError("there is no moon")
@@ -100,39 +91,31 @@ def _no_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "ROWS", rows)
     monkeypatch.setattr(bench_home, "from_a_wheel", bench_home.from_this_environment)
 
+    def lines(*arguments: str) -> list[str]:
+        monkeypatch.setattr("sys.argv", ["bench.py", *arguments])
+        bench.main()
+        return capsys.readouterr().out.splitlines()
 
-def _printed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
-    monkeypatch.setattr("sys.argv", ["bench.py", *arguments])
-    bench.main()
-    return capsys.readouterr().out
+    return lines
 
 
-@pytest.mark.usefixtures("no_wheel")
-def test_a_time_above_its_limit_is_marked_and_fails_nothing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nor does a row that cannot be measured; the others are printed, and their commands."""
-    lines = _printed(capsys, monkeypatch).splitlines()
+def test_a_time_above_its_limit_is_marked_and_does_not_fail(printed: Callable[..., list[str]]) -> None:
+    lines = printed()
 
-    assert re.fullmatch(r"sun +30\.0 ms +20\.0 ms +1\.50 +1  above", lines[1])
-    assert lines[2] == "moon: not measured: there is no moon"
-    assert re.fullmatch(r"stars +0 +0", lines[3])
+    assert re.fullmatch(r"\| sun +\| +30\.0 ms \| +20\.0 ms \| +1\.50 \| +1 \|  above", lines[2])
+    assert lines[3] == "moon: not measured: there is no moon"
+    assert re.fullmatch(r"\| stars +\| +0 \| +\| +\| +0 \|", lines[4])
     assert "  measured: shine" in lines
 
 
-@pytest.mark.usefixtures("no_wheel")
-def test_rows_can_be_chosen(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a pattern in their names."""
-    printed = _printed(capsys, monkeypatch, "--only", "S.N", "--markdown")
-
-    assert printed.splitlines()[2:] == ["| sun | 30.0 ms | 20.0 ms | 1.50 | 1 |"]
+def test_rows_are_selected_by_a_pattern(printed: Callable[..., list[str]]) -> None:
+    assert [line.split()[1] for line in printed("--only", "S.N")[2:3]] == ["sun"]
+    assert not any("stars" in line or "moon" in line for line in printed("--only", "S.N"))
 
 
-def test_the_page_has_every_row_and_no_other() -> None:
-    """In the order of the bench, each with its limit."""
+def test_docs_speed_has_every_row_with_its_limit() -> None:
     table = [re.split(r" *\| *", line)[1:-1] for line in PAGE.read_text().splitlines() if line[:1] == "|"][2:]
-
     limits = ["" if row.at_most is None else f"{row.at_most:g}" for row in ROWS]
-    assert [(cells[0], cells[4]) for cells in table] == list(
-        zip([row.name for row in ROWS], limits, strict=True)
-    )
+    assert [(cells[0], cells[4]) for cells in table] == [
+        (row.name, limit) for row, limit in zip(ROWS, limits, strict=True)
+    ]

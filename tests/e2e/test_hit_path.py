@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from credhelper import spawn, wire
+from credhelper import processes, wire
 
 from installing import build_wheel, installed_venv, packages_of
 from sandbox import PROFILES, Sandbox
@@ -28,6 +28,8 @@ OF_A_HIT = {
     *("gc", "os", "stat", "_stat", "posixpath", "genericpath", "_collections_abc"),
     *("credhelper", "credhelper.start", "credhelper.wire", "_socket"),
 }
+NOT_FOR_THE_WIRE = {"close_memory", "find", "is_ignored", "CaughtSignals", "signal_group"}
+"""Of `processes`: only what starts the agent and the refresher is on the way of a miss."""
 OF_THE_WIRE = {"os", "stat", "sys", "time", "_socket", "_thread", "fcntl", "select", "credhelper"}
 
 ROLE = "arn:aws:iam::222233334444:role"
@@ -126,8 +128,9 @@ class TestImports:
 
     def test_that_the_wire_may_ever_need_take_no_milliseconds(self) -> None:
         names = set()
-        for module in (wire, spawn):
+        for module in (wire, processes):
             tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+            tree.body = [node for node in tree.body if getattr(node, "name", None) not in NOT_FOR_THE_WIRE]
             for_types = [
                 found
                 for node in ast.walk(tree)

@@ -472,7 +472,7 @@ class TestFaults:
         venv = make_venv(tmp_path / "venv")
         shutil.copy(LAUNCHER, venv / "bin/credhelper-get")
         assert refusal([venv / "bin/credhelper-get", "NAME"], PYTHONPATH=str(ROOT)) == (
-            f"credhelper: error: the package is neither beside this program nor in '{venv / 'bin/python'}'\n"
+            f"credhelper: error: the package is neither next to this program nor in '{venv / 'bin/python'}'\n"
             "credhelper: hint: install credhelper with pipx, or into a virtual environment\n"
         )
 

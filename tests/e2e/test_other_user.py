@@ -1,4 +1,4 @@
-"""Another user's HOME, kept as `sudo -E` keeps it: nothing foreign is touched, the answer still comes."""
+"""HOME of another user, as with `sudo -E`: nothing in it changes, and the answer still comes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,6 @@ def _give_away(root: Path) -> None:
 
 
 def test_root_in_a_users_home_leaves_no_trace(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """No state, no lock, no log where the directories are somebody else's, and the envelope comes."""
     _give_away(sandbox.home)
     before = _snapshot(sandbox.home)
     sandbox.get("developer")
@@ -41,20 +40,20 @@ def test_root_in_a_users_home_leaves_no_trace(sandbox: Sandbox, sts: LoopbackSts
     assert sts.count() == 1
 
 
-def test_files_of_the_user_are_left_as_they_are(sandbox: Sandbox, secret_service, sts: LoopbackSts) -> None:
-    """State that the user's own runs have made is not added to, and an index of theirs is not believed."""
+def test_state_of_the_other_user_is_neither_changed_nor_used(
+    sandbox: Sandbox, secret_service, sts: LoopbackSts
+) -> None:
     sandbox.get("developer")
     _give_away(sandbox.home)
     before = _snapshot(sandbox.home)
     sandbox.get("developer")
-    sandbox.refuses(2, "get", "nobody")
+    sandbox.refuses(2, "get", "unknown")
 
     assert _snapshot(sandbox.home) == before
     assert sts.count() == 2
 
 
-def test_a_runtime_directory_of_somebody_else_is_not_used(sandbox: Sandbox) -> None:
-    """XDG_RUNTIME_DIR kept from another user: locks go to a place of our own."""
+def test_a_runtime_directory_of_another_user_is_not_used(sandbox: Sandbox) -> None:
     runtime = Path(sandbox.environ["XDG_RUNTIME_DIR"])
     os.chown(runtime, OTHER, OTHER)
     runtime.chmod(0o777)

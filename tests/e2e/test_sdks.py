@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(name="aws")
 def _aws(sandbox: Sandbox) -> Sandbox:
-    """The laptop with a line for the SDKs per profile."""
+    """The sandbox with an AWS profile for each credhelper profile."""
     lines = "".join(
         f"\n[profile {name}]\ncredential_process = {PROGRAM} get {name}\nregion = eu-west-1\n"
         for name in ("developer", "unlock-bucket", "audit-root@payments-prod")
@@ -42,8 +42,7 @@ def _boto3(sandbox: Sandbox, profile: str) -> subprocess.CompletedProcess[str]:
     return _run(sandbox, sys.executable, "-c", BOTO3, profile, "1")
 
 
-def test_three_boto3_processes_make_one_sts_call(aws: Sandbox, sts: LoopbackSts, secret_service) -> None:
-    """And another, after everything of ours has exited, still none."""
+def test_sequential_boto3_processes_make_one_sts_call(aws: Sandbox, sts: LoopbackSts, secret_service) -> None:
     for _ in range(4):
         done = _boto3(aws, "unlock-bucket")
 
@@ -52,8 +51,9 @@ def test_three_boto3_processes_make_one_sts_call(aws: Sandbox, sts: LoopbackSts,
     assert sts.count() == 1
 
 
-def test_boto3_processes_at_once_make_one_sts_call(aws: Sandbox, sts: LoopbackSts, secret_service) -> None:
-    """Three programs started together share one session."""
+def test_simultaneous_boto3_processes_share_one_session(
+    aws: Sandbox, sts: LoopbackSts, secret_service
+) -> None:
     command = [sys.executable, "-c", BOTO3, "developer", "2"]
     programs = [
         subprocess.Popen(command, env=aws.environ, stdout=subprocess.PIPE, text=True) for _ in range(3)
@@ -63,13 +63,11 @@ def test_boto3_processes_at_once_make_one_sts_call(aws: Sandbox, sts: LoopbackSt
     assert sts.count() == 1
 
 
-def test_a_target_may_stand_in_the_aws_config(aws: Sandbox, secret_service) -> None:
-    """PROFILE@ALIAS is one word for every SDK."""
+def test_a_target_in_the_aws_config_is_used(aws: Sandbox, secret_service) -> None:
     assert _boto3(aws, "audit-root@payments-prod").stdout == "arn:aws:iam::111122223333:root\n"
 
 
-def test_boto3_shows_our_sentence(aws: Sandbox, sts: LoopbackSts) -> None:
-    """What went wrong, and what to do, is the text of the exception."""
+def test_boto3_shows_the_error_and_the_hint(aws: Sandbox, sts: LoopbackSts) -> None:
     sts.mode = faults.refuse(
         "AccessDenied", "User: arn:aws:iam::1:user/x is not authorized to perform: sts:AssumeRoot"
     )
@@ -79,15 +77,13 @@ def test_boto3_shows_our_sentence(aws: Sandbox, sts: LoopbackSts) -> None:
     assert "credhelper: hint: the caller (arn:aws:iam::1:user/x) needs sts:AssumeRoot" in said
 
 
-def _cli(path: Path) -> str:
-    """The program, or the test ends here: in CI as a failure."""
-    return requirements.program(str(path))
+each_version = pytest.mark.parametrize("path", [AWS_CLI_V1, AWS_CLI_V2], ids=["v1", "v2"])
 
 
-@pytest.mark.parametrize("path", [AWS_CLI_V1, AWS_CLI_V2], ids=["v1", "v2"])
-def test_the_aws_cli_uses_our_sessions(aws: Sandbox, sts: LoopbackSts, secret_service, path: Path) -> None:
-    """Both versions, twice: one STS call for a session, and the identity that it stands for."""
-    command = [_cli(path), "sts", "get-caller-identity", "--profile", "developer", "--endpoint-url", sts.url]
+@each_version
+def test_the_aws_cli_uses_one_session(aws: Sandbox, sts: LoopbackSts, secret_service, path: Path) -> None:
+    program = requirements.program(str(path))
+    command = [program, "sts", "get-caller-identity", "--profile", "developer", "--endpoint-url", sts.url]
     for _ in range(2):
         done = _run(aws, *command)
 
@@ -97,11 +93,11 @@ def test_the_aws_cli_uses_our_sessions(aws: Sandbox, sts: LoopbackSts, secret_se
     assert sts.count() == 1
 
 
-@pytest.mark.parametrize("path", [AWS_CLI_V1, AWS_CLI_V2], ids=["v1", "v2"])
-def test_the_aws_cli_shows_our_sentence(aws: Sandbox, sts: LoopbackSts, path: Path) -> None:
-    """Its error is ours."""
+@each_version
+def test_the_aws_cli_shows_the_error(aws: Sandbox, sts: LoopbackSts, path: Path) -> None:
     sts.mode = faults.refuse("AccessDenied", "no")
-    command = [_cli(path), "sts", "get-caller-identity", "--profile", "developer", "--endpoint-url", sts.url]
+    program = requirements.program(str(path))
+    command = [program, "sts", "get-caller-identity", "--profile", "developer", "--endpoint-url", sts.url]
     done = _run(aws, *command)
 
     assert done.returncode != 0

@@ -1,14 +1,18 @@
-"""Every verb as users have it: from the wheel, in a place of its own."""
+"""The wheel: its contents, and every command of an installation of its own."""
 
 from __future__ import annotations
 
 import subprocess
+import zipfile
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
 
+import credhelper
+
 import sandbox as machine
-from installing import build_wheel, installed_venv
+from installing import ROOT, build_wheel, installed_venv
 from sandbox import PROFILES
 
 if TYPE_CHECKING:
@@ -48,15 +52,20 @@ RUNS = {
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory with the programs of an environment into which the wheel was installed."""
-    place = tmp_path_factory.mktemp("wheel")
-    return installed_venv(build_wheel(place / "dist"), place / "venv") / "bin"
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    return build_wheel(tmp_path_factory.mktemp("dist"))
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs of an environment with the wheel."""
+    return installed_venv(wheel, tmp_path_factory.mktemp("wheel") / "venv") / "bin"
 
 
 @pytest.fixture(name="sandbox")
 def _sandbox(sandbox: Sandbox, installed: Path, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """The laptop, whose program is the one from the wheel."""
+    """The sandbox with the program from the wheel."""
     monkeypatch.setattr(machine, "PROGRAM", str(installed / "credhelper"))
     sandbox.environ["PATH"] = f"{installed}:/usr/bin:/bin"
     sandbox.configure(PROFILES)
@@ -64,8 +73,7 @@ def _sandbox(sandbox: Sandbox, installed: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("verb", RUNS)
-def test_each_verb(sandbox: Sandbox, sts: LoopbackSts, verb: str) -> None:
-    """It does what it is for, with what the wheel has brought along."""
+def test_each_command_works_from_the_wheel(sandbox: Sandbox, sts: LoopbackSts, verb: str) -> None:
     arguments, said = RUNS[verb]
     result = sandbox.run(*arguments, CREDHELPER_CONFIG=str(sandbox.config))
 
@@ -73,8 +81,7 @@ def test_each_verb(sandbox: Sandbox, sts: LoopbackSts, verb: str) -> None:
     assert said in result.stdout
 
 
-def test_the_doctor(sandbox: Sandbox) -> None:
-    """It finds a machine like this one fit, or says what is not."""
+def test_the_doctor_reports_from_the_wheel(sandbox: Sandbox) -> None:
     done = subprocess.run(
         [machine.PROGRAM, "doctor", "--json"],
         env=sandbox.environ,
@@ -87,12 +94,22 @@ def test_the_doctor(sandbox: Sandbox) -> None:
     assert b'"findings"' in done.stdout
 
 
-def test_what_comes_with_it(installed: Path) -> None:
-    """The launcher, the man page, the example and the schema."""
-    (packages,) = installed.parent.glob("lib/python*/site-packages/credhelper")
+def test_the_version_is_the_one_of_the_source() -> None:
+    assert metadata.version("credhelper") == credhelper.__version__
 
+
+def test_the_wheel_has_what_the_program_needs_and_no_tests(wheel: Path, installed: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    modules = {str(path.relative_to(ROOT)) for path in (ROOT / "credhelper").rglob("*.py")}
+    scripts = (f"completions/credhelper.{shell}" for shell in ("bash", "zsh", "fish"))
+    extras = ("config.schema.json", "config.example.toml", "py.typed", *scripts)
+    assert modules | {f"credhelper/{name}" for name in extras} <= names
+    stem = f"credhelper-{credhelper.__version__}"
+    assert {name.split("/")[0] for name in names} == {"credhelper", f"{stem}.dist-info", f"{stem}.data"}
+    data = {"scripts/credhelper-get", "data/share/man/man1/credhelper.1"}
+    assert {name for name in names if ".data/" in name} == {f"{stem}.data/{name}" for name in data}
+
+    (package,) = installed.parent.glob("lib/python*/site-packages/credhelper")
+    assert all((package / name).exists() for name in extras)
     assert (installed / "credhelper-get").exists()
     assert (installed.parent / "share/man/man1/credhelper.1").exists()
-    assert (packages / "config.example.toml").exists()
-    assert (packages / "config.schema.json").exists()
-    assert (packages / "py.typed").exists()

@@ -24,7 +24,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as some
 
-from credhelper import spawn, wire
+from credhelper import processes, wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -388,8 +388,8 @@ class TestApproach:
     @pytest.fixture
     def waiting(self, monkeypatch: pytest.MonkeyPatch) -> threading.Semaphore:
         """Is released by each caller that is about to wait."""
-        counted, wait = threading.Semaphore(0), spawn.wait_for_lock
-        monkeypatch.setattr(spawn, "wait_for_lock", lambda *rest: (counted.release(), wait(*rest)))
+        counted, wait = threading.Semaphore(0), processes.wait_for_lock
+        monkeypatch.setattr(processes, "wait_for_lock", lambda *rest: (counted.release(), wait(*rest)))
         return counted
 
     @staticmethod
@@ -405,7 +405,7 @@ class TestApproach:
     ) -> None:
         connect, answers = wire.connect, iter([None] * missed)
         monkeypatch.setattr(wire, "connect", lambda place: connect(place) if next(answers, True) else None)
-        monkeypatch.setattr(spawn, "wait_for_lock", pytest.fail)
+        monkeypatch.setattr(processes, "wait_for_lock", pytest.fail)
         pretend(says(b"ok 0 0\n"))
         connection, starting = wire.approach(directory)
         assert starting is None
@@ -475,8 +475,8 @@ class TestApproach:
         assert results == [(None, None)] * CALLERS
 
     def test_a_starter_that_hangs_is_given_up(self, directory: str, ask, monkeypatch) -> None:
-        assert spawn.SECONDS == 5
-        monkeypatch.setattr(spawn, "SECONDS", 0.1)
+        assert processes.SECONDS == 5
+        monkeypatch.setattr(processes, "SECONDS", 0.1)
         lock = self.start_lock(directory)
         pending = ask()
         os.close(lock)
@@ -657,9 +657,9 @@ def relayed(answer: wire.Answer, streams: dict[int, int]) -> tuple[bool, int, bo
 
 RELAY = """\
 import os, sys
-from credhelper import spawn, wire
+from credhelper import processes, wire
 started = []
-spawn.send_refresher = lambda: started.append(True)
+processes.send_refresher = lambda: started.append(True)
 answer = wire.Answer(int(sys.argv[1]), sys.stdin.buffer.read(), refresh=sys.argv[2] == "1")
 went_out = wire.relay(answer)
 os.write(int(sys.argv[3]), f"{went_out} {answer.status} {bool(started)}".encode())

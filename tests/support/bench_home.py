@@ -1,4 +1,4 @@
-"""Where `make bench` measures: programs as pip installs them, and a laptop to run them on."""
+"""The environment of `make bench`: programs as pip installs them, and a sandbox to run them in."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sandbox import AWS_CONFIG, HAS_SECRET_SERVICE, PROFILES, PROGRAM, Sandbox
+from clients import AWS_CLI_V1
+from installing import ROOT, build_wheel
+from sandbox import AWS_CONFIG, HAS_SECRET_SERVICE, PROFILES, PROGRAM, Sandbox, processes
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-ROOT = Path(__file__).parents[2]
 VENVS = ROOT / ".venv-bench"
 ROLE = "arn:aws:iam::222233334444:role/Developer"
 MANY = 10_000
@@ -31,7 +32,7 @@ HELPERS = {
     "aws-export-credentials": ("aws-export-credentials==0.18.0", "boto3<1.34"),
     "elhaz": ("elhaz==0.5.6",),
 }
-"""What pip is asked for: other helpers, each in a venv of its own."""
+"""Other helpers, each in a venv of its own, and what pip installs for them."""
 
 AWS_PROFILES = f"""\
 {AWS_CONFIG}
@@ -55,18 +56,18 @@ SHOWN_VALUES = ("AWS_PROFILE", "CREDHELPER_AGENT")
 
 
 class CannotMeasureError(Exception):
-    """What a row needs is not here; the message says what."""
+    """A row lacks what it needs; the message says what."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """A program with its arguments, and what it has in its environment beside the laptop's."""
+    """A program with its arguments and the variables that it has in addition to the sandbox's."""
 
     words: list[str]
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """As a person would type it: programs by their names, no secret, no place of this machine's."""
+        """The command as typed: programs by their names, no secret, no path of this machine."""
         values = (
             f"{name}={value if name in SHOWN_VALUES else '...'}" for name, value in self.environ.items()
         )
@@ -82,15 +83,15 @@ def _shortened(word: str) -> str:
 
 @dataclass(frozen=True)
 class Programs:
-    """credhelper as it is installed: its interpreter, and the command for a profile's name to follow."""
+    """An installed credhelper: its interpreter, and the commands that take the name of a profile."""
 
     python: str
     console: list[str]
     launcher: list[str]
 
     @staticmethod
-    def beside(python: str) -> Programs:
-        """What is installed beside an interpreter; where the launcher is not, what it does."""
+    def next_to(python: str) -> Programs:
+        """The programs next to an interpreter; without a launcher, the command that it would run."""
         console, launcher = (str(Path(python).with_name(name)) for name in ("credhelper", "credhelper-get"))
         if Path(launcher).exists():
             return Programs(python, [console, "get"], [launcher])
@@ -100,28 +101,26 @@ class Programs:
 
 
 def from_this_environment() -> Programs:
-    """What the tests run: quick to have, but not what users have."""
-    return Programs.beside(str(Path(PROGRAM).with_name("python")))
+    """The programs that the tests use; no installation needed."""
+    return Programs.next_to(str(Path(PROGRAM).with_name("python")))
 
 
 def from_a_wheel() -> Programs:
-    """The checkout as a wheel that pip has installed, with its libraries and without setuptools.
+    """credhelper installed by pip from a wheel, without setuptools.
 
-    setuptools leaves a `.pth` file that would slow the bare interpreters that hits are compared with.
+    The `.pth` file of setuptools would slow down the bare interpreters in the comparison.
     """
     venv = VENVS / "credhelper"
     with tempfile.TemporaryDirectory() as place:
-        build = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", place]
-        subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
-        (wheel,) = map(str, Path(place).glob("*.whl"))
+        wheel = str(build_wheel(Path(place)))
         _install(venv, [wheel])
         _pip(venv, "install", "--force-reinstall", "--no-deps", wheel)
         _pip(venv, "uninstall", "--yes", "setuptools")
-    return Programs.beside(str(venv / "bin/python"))
+    return Programs.next_to(str(venv / "bin/python"))
 
 
 def helper(name: str) -> str:
-    """Another helper's program. Raises CannotMeasureError where pip cannot install it."""
+    """Another helper's program. Raises CannotMeasureError if pip cannot install it."""
     venv = VENVS / name
     stamp = venv / "installed"
     wanted = "\n".join(HELPERS[name])
@@ -146,23 +145,14 @@ def _pip(venv: Path, *arguments: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
 
 
-def _end(argument: str) -> None:
-    """Kill the daemon that was started with this argument."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if argument.encode() in path.read_bytes().split(b"\0"):
-                os.kill(int(path.parent.name), signal.SIGKILL)
-
-
 def _last_line(text: str) -> str:
     return (text.strip().splitlines() or ["no reason given"])[-1]
 
 
 class Home:
-    """One home for all rows, with an STS of its own.
+    """One home directory for all rows, with its own STS.
 
-    `crowd` is how many callers make a herd, `idle` how many seconds the agent is watched, `calls` how many
-    API calls make a series.
+    `crowd`: simultaneous callers; `idle`: seconds that an idle agent is watched; `calls`: API calls in a row.
     """
 
     def __init__(self, place: Path, sts: LoopbackSts, programs: Programs) -> None:
@@ -179,27 +169,27 @@ class Home:
         self.sandbox.configure(PROFILES, endpoint=sts.url)
 
     def config(self, name: str) -> Path:
-        """A configuration of `one` profile more or less, or of `many`."""
+        """A configuration with few profiles (`one`) or `many`."""
         return self.sandbox.home / f"{name}.toml"
 
     def python(self, *words: str, **environ: str) -> Command:
-        """A run of the interpreter that credhelper is installed for."""
+        """The interpreter of the installed credhelper."""
         return Command([self.programs.python, *words], environ)
 
     def get(self, *words: str, **environ: str) -> Command:
-        """A run of the launcher."""
+        """The launcher."""
         return Command([*self.programs.launcher, *words], environ)
 
     def get_cold(self, **environ: str) -> Command:
-        """A run of the launcher that nobody has an answer for yet."""
+        """The launcher, for a session that is not cached."""
         return self.get("developer", "--role-arn", f"{ROLE}{next(self._numbers)}", **environ)
 
     def environ(self, command: Command) -> dict[str, str]:
-        """What a command finds in its environment."""
+        """The environment of a command."""
         return {**self.sandbox.environ, **command.environ}
 
     def run(self, command: Command) -> str:
-        """What a command prints. Raises CannotMeasureError where it fails."""
+        """The output of a command. Raises CannotMeasureError if it fails."""
         done = subprocess.run(
             command.words,
             env=self.environ(command),
@@ -213,12 +203,11 @@ class Home:
         return done.stdout
 
     def warm_up(self, *commands: Command) -> None:
-        """Have answers that are remembered: let everything be minted, then by an unchanged configuration."""
-        for command in commands:
-            self.run(command)
-        self.sandbox.settle()
-        for command in commands:
-            self.run(command)
+        """Make these commands hits: mint everything, then again with a configuration that is old enough."""
+        for wait in (self.sandbox.settle, lambda: None):
+            for command in commands:
+                self.run(command)
+            wait()
 
     @contextmanager
     def keyring(self) -> Iterator[None]:
@@ -233,7 +222,7 @@ class Home:
 
     @contextmanager
     def elhaz(self) -> Iterator[Command]:
-        """elhaz with its daemon, which has the session."""
+        """elhaz with a daemon that has the session."""
         program = helper("elhaz")
         configs = self.sandbox.home / ".elhaz/configs"
         configs.mkdir(parents=True, exist_ok=True)
@@ -243,24 +232,27 @@ class Home:
             self.run(Command([program, "daemon", "add", "-n", "developer"]))
             yield Command([program, "export", "-n", "developer", "-f", "credential-process"])
         finally:
-            _end(f"{self.sandbox.home}/.elhaz/sock/daemon.sock")
+            for pid in processes("", f"{self.sandbox.home}/.elhaz/sock/daemon.sock"):
+                os.kill(pid, signal.SIGKILL)
+
+    def aws_export_credentials(self) -> Command:
+        """aws-export-credentials with a cache file."""
+        cache = str(self.sandbox.home / "cache.json")
+        words = ["--profile", "developer-role", "--cache-file", cache]
+        return Command([helper("aws-export-credentials"), *words])
 
     def aws_cli(self) -> Command:
-        """The first AWS CLI that has the command; its own cache of roles is filled as it fills it."""
+        """The first AWS CLI that has the command; FILL_CLI_CACHE fills its cache of roles."""
         self.run(self.python("-c", FILL_CLI_CACHE))
         words = ["configure", "export-credentials", "--format", "process", "--profile", "developer-role"]
-        found = [shutil.which("aws", path=self.sandbox.environ["PATH"]), str(ROOT / ".venv-awscli/bin/aws")]
+        found = [shutil.which("aws", path=self.sandbox.environ["PATH"]), str(AWS_CLI_V1)]
         for program in found:
             command = Command([program or "", *words])
-            if program and os.access(program, os.X_OK) and self._can(command):
-                return command
+            if program and os.access(program, os.X_OK):
+                with suppress(CannotMeasureError):
+                    if '"SessionToken"' in self.run(command):
+                        return command
         raise CannotMeasureError("there is no AWS CLI that has 'aws configure export-credentials'")
-
-    def _can(self, command: Command) -> bool:
-        try:
-            return '"SessionToken"' in self.run(command)
-        except CannotMeasureError:
-            return False
 
 
 FILL_CLI_CACHE = """\
@@ -272,7 +264,7 @@ provider = session.get_component("credential_provider").get_provider("assume-rol
 provider.cache = JSONFileCache(os.path.expanduser("~/.aws/cli/cache"))
 session.get_credentials().get_frozen_credentials()
 """
-"""Old AWS CLIs cannot be pointed at an STS of ours; the cache that all of them share can be."""
+"""Old AWS CLIs cannot use another STS endpoint, but they read this cache."""
 
 
 def _further_profiles(count: int) -> str:
@@ -281,6 +273,6 @@ def _further_profiles(count: int) -> str:
 
 @contextmanager
 def opened(programs: Programs) -> Iterator[Home]:
-    """A house for one run."""
+    """A home directory for one run."""
     with tempfile.TemporaryDirectory(prefix="bench-") as place, LoopbackSts() as sts:
         yield Home(Path(place), sts, programs)

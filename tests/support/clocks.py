@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SETTLED = 5
-"""Seconds that the clock is always ahead, so that the configuration is old enough for hit keys."""
+"""Seconds by which the clock is always ahead, so that the configuration is old enough for hits."""
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Clock:
         }
 
     def jump(self, ahead: int) -> None:
-        """Set it so far from where it began, at one moment for everybody."""
+        """Set the clock to a number of seconds after its start, for all processes at once."""
         beside = self.file.with_suffix(".new")
         beside.write_text(f"{ahead + SETTLED:+d}\n")
         beside.replace(self.file)

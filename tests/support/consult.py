@@ -1,4 +1,4 @@
-"""The findings of `doctor` in a sandbox, and what holds for each of them."""
+"""Runs `doctor` in a sandbox and checks what is true for every run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
 
 BOUND = 20.0
-"""The most seconds that doctor takes, whatever hangs: its 15 s, and the start of the program."""
+"""The most seconds that it may take, whatever hangs."""
 
 
 @dataclass(frozen=True)

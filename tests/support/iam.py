@@ -8,25 +8,22 @@ any call can be refused, or be done with its answer lost.
 from __future__ import annotations
 
 import io
-import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from email.message import Message
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 from moto.iam.models import iam_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 from credhelper.credentials import AccessKey
 
-from sts import LoopbackSts
+from sts import LoopbackSts, Request
 
 if TYPE_CHECKING:
     from moto.iam.models import AccessKey as SavedAccessKey
@@ -36,7 +33,6 @@ ACCOUNT = "123456789012"
 LOST = "lost"
 """A fault: the call is done, and its answer does not arrive."""
 
-_CREDENTIAL = re.compile(r"Credential=([^/]+)/\d{8}/([^/]+)/iam/aws4_request, ?SignedHeaders=([^,]+)")
 _ERROR = (
     '<ErrorResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><Error><Type>Sender</Type>'
     "<Code>{}</Code><Message>{}</Message></Error><RequestId>r</RequestId></ErrorResponse>"
@@ -122,14 +118,11 @@ class LoopbackIam:
         """moto's own record of a key, to be changed at will."""
         return backend().access_keys[key_id]
 
-    def works(self, keys: AccessKey | None) -> bool:
+    def works(self, key: AccessKey | None) -> bool:
         """Whether such a key signs requests."""
-        record = backend().access_keys.get(keys.access_key_id) if keys else None
-        return bool(
-            record
-            and keys
-            and (record.status, record.secret_access_key) == ("Active", keys.secret_access_key)
-        )
+        record = backend().access_keys.get(key.access_key_id) if key else None
+        found = record and (record.status, record.secret_access_key)
+        return key is not None and found == ("Active", key.secret_access_key)
 
     def knows(self, key_id: str) -> bool:
         """Whether a request that a key signs is accepted; the first ones of a new key are not."""
@@ -145,8 +138,12 @@ class LoopbackIam:
     def _gate(self, environ: dict[str, Any], start_response: Any) -> Any:
         body = environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
-        found = _CREDENTIAL.search(environ.get("HTTP_AUTHORIZATION", ""))
-        key_id, region, signed = found.groups() if found else ("", "", "")
+        headers = Message()
+        for name, value in environ.items():
+            if name.startswith(("HTTP_", "CONTENT_")):
+                headers[name.removeprefix("HTTP_").replace("_", "-")] = str(value)
+        request = Request(environ["PATH_INFO"], headers, body, "iam")
+        key_id = request.authorization()["access_key_id"]
         with self._lock:
             self.calls.append((form["Action"], key_id))
             session = self.sts._session(key_id)
@@ -155,9 +152,7 @@ class LoopbackIam:
                 fault = "InvalidClientTokenId"
             elif self.demands_mfa and not session.token:
                 fault = "AccessDenied"
-            elif not _is_signed(
-                environ, body, Credentials(key_id, session.secret, session.token), region, signed
-            ):
+            elif not request.is_signed_by(session.secret):
                 fault = "SignatureDoesNotMatch"
             if fault not in ("", LOST) and not callable(fault):
                 start_response("403 Forbidden", [("Content-Type", "text/xml")])
@@ -173,18 +168,6 @@ class LoopbackIam:
         list(answer)
         start_response("503 Service Unavailable", [])
         return [b""]
-
-
-def _is_signed(
-    environ: dict[str, Any], body: bytes, credentials: Credentials, region: str, signed: str
-) -> bool:
-    names = {name: f"HTTP_{name.upper().replace('-', '_')}" for name in signed.split(";")}
-    headers = {name: environ.get(key) or environ[key.removeprefix("HTTP_")] for name, key in names.items()}
-    request = AWSRequest("POST", f"http://{headers['host']}{environ['PATH_INFO']}", headers, body)
-    request.context["timestamp"] = headers["x-amz-date"]
-    auth = SigV4Auth(credentials, "iam", region)
-    signature = auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
-    return bool(environ["HTTP_AUTHORIZATION"].endswith(f"Signature={signature}"))
 
 
 class _Quiet(WSGIRequestHandler):

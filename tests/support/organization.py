@@ -10,7 +10,6 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +18,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import botocore.session
 
-from sts import take, violations
+from sts import take, violations, xml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -135,22 +134,14 @@ def _json(_: str, found: Any) -> tuple[int, bytes]:
 
 def _xml(operation: str, found: Any) -> tuple[int, bytes]:
     if isinstance(found, Refusal):
-        error = _elements({"Code": found.code, "Message": found.message})
+        error = xml({"Code": found.code, "Message": found.message})
         if operation == "ListBuckets":
             return found.status, f"<Error>{error}</Error>".encode()
         return found.status, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()
     if operation == "ListBuckets":
-        return 200, f"<ListAllMyBucketsResult>{_elements(found)}</ListAllMyBucketsResult>".encode()
-    result = f"<{operation}Result>{_elements(found)}</{operation}Result>"
+        return 200, f"<ListAllMyBucketsResult>{xml(found)}</ListAllMyBucketsResult>".encode()
+    result = f"<{operation}Result>{xml(found)}</{operation}Result>"
     return 200, f"<{operation}Response>{result}</{operation}Response>".encode()
-
-
-def _elements(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return "".join(f"<{name}>{_elements(inner)}</{name}>" for name, inner in value.items())
-    if isinstance(value, list):
-        return "".join(f"<member>{_elements(item)}</member>" for item in value)
-    return str(value).replace("&", "&amp;").replace("<", "&lt;")
 
 
 class _Handler(BaseHTTPRequestHandler):

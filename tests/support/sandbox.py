@@ -1,7 +1,7 @@
-"""A developer's laptop for one test: HOME, AWS files, a configuration, and the program as installed.
+"""A sandbox for one test: HOME, AWS files, a configuration, and the installed program.
 
-Every run of the program is checked for what must hold whatever happens: stdout is one envelope with exit
-status 0, or empty with another; stderr is empty, or sentences of ours in printable ASCII.
+Every run of the program is checked: stdout is one envelope with exit status 0, or empty with another one;
+stderr is empty, or credhelper's messages in printable ASCII.
 """
 
 from __future__ import annotations
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 PROGRAM = str(Path(sys.executable).with_name("credhelper"))
 
-STDERR = re.compile(
-    r"credhelper: error: [^\n]+\n(credhelper: hint: [^\n]+\n){0,2}",
-)
+STDERR = re.compile(r"credhelper: error: [^\n]+\n(credhelper: hint: [^\n]+\n){0,2}")
 
 AWS_CONFIG = f"""\
 [profile org-admin]
@@ -66,7 +64,7 @@ role_arn = "arn:aws:iam::222233334444:role/Developer"
 
 @dataclass
 class Sandbox:
-    """One HOME, and the environment of a program started there: nothing of the real one's."""
+    """A HOME, and the environment of programs started there: nothing of the real environment."""
 
     home: Path
     environ: dict[str, str] = field(default_factory=dict)
@@ -87,7 +85,7 @@ class Sandbox:
 
     @contextmanager
     def use_agent(self) -> Iterator[Path]:
-        """Let an agent come, in a runtime directory that is short enough for its socket; see that it goes."""
+        """Allow an agent, in a runtime directory with a short path for its socket; kill it at the end."""
         runtime = Path(tempfile.mkdtemp(prefix="ch-"))
         before = dict(self.environ)
         self.environ |= {"XDG_RUNTIME_DIR": str(runtime), "CREDHELPER_AGENT": "auto"}
@@ -101,13 +99,13 @@ class Sandbox:
             shutil.rmtree(runtime)
 
     def settle(self) -> None:
-        """Wait until the configuration is old enough for an answer to be remembered by its arguments."""
+        """Wait until the configuration is old enough for hits by arguments."""
         files = (self.config, Path(self.environ.get("AWS_CONFIG_FILE", self.home / ".aws/config")))
         newest = max(path.stat().st_ctime for path in files if path.exists())
         time.sleep(max(0.0, newest + 2.05 - time.time()))
 
     def use_files(self, directory: Path) -> None:
-        """Use the configuration that `write_files` has put there."""
+        """Use the configuration written by `write_files`."""
         self.environ |= {
             "CREDHELPER_CONFIG": str(directory / "config.toml"),
             "AWS_CONFIG_FILE": str(directory / "aws-config"),
@@ -116,16 +114,15 @@ class Sandbox:
 
     @contextmanager
     def settled(self, directory: Path) -> Iterator[Sandbox]:
-        """With that configuration, old enough for hits, and an agent that comes when it is needed."""
+        """Use that configuration, old enough for hits, and an agent on demand."""
         self.use_files(directory)
         self.settle()
         with self.use_agent():
             yield self
 
     def refreshers(self) -> list[int]:
-        """The process ids of all that mint ahead of need."""
-        marker = f"HOME={self.home}".encode()
-        return [pid for pid in _processes("python") if b"renew" in _command(pid) and marker in _environ(pid)]
+        """The process ids of background renewals."""
+        return [*processes("python", "renew", home=self.home)]
 
     @property
     def config(self) -> Path:
@@ -144,7 +141,7 @@ class Sandbox:
         self._write(self.home / ".aws/config", text)
 
     def configure(self, text: str, endpoint: str | None = None) -> None:
-        """Write config.toml; `endpoint` goes into the environment, as a test double of AWS would."""
+        """Write config.toml, and set the STS endpoint in the environment."""
         self._write(self.config, text)
         if endpoint is not None:
             self.environ["AWS_ENDPOINT_URL_STS"] = endpoint
@@ -156,7 +153,7 @@ class Sandbox:
         path.chmod(0o600)
 
     def start(self, *arguments: str, **environ: str) -> subprocess.Popen[bytes]:
-        """The program, started; stdin is a pipe that nobody writes to, as under some SDKs."""
+        """Start the program; stdin is a pipe without a writer, as under some SDKs."""
         return subprocess.Popen(
             [PROGRAM, *arguments],
             env={**self.environ, **environ},
@@ -166,11 +163,11 @@ class Sandbox:
         )
 
     def run(self, *arguments: str, timeout: float = 60, **environ: str) -> Result:
-        """The program, run to its end and checked."""
+        """Run the program to its end, and check the result."""
         return self.finish(self.start(*arguments, **environ), timeout)
 
     def on_a_terminal(self, *arguments: str, **environ: str) -> tuple[int, str]:
-        """The program on a terminal of 80 columns: its exit status, and what is seen."""
+        """Run the program on a terminal of 80 columns: its exit status and output."""
         pid, terminal = pty.fork()
         if pid == 0:
             os.execve(PROGRAM, [PROGRAM, *arguments], {**self.environ, "COLUMNS": "80", **environ})
@@ -182,14 +179,14 @@ class Sandbox:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
     def run_unchecked(self, *arguments: str, **environ: str) -> Result:
-        """The program, run where the usual checks do not hold: its clock is not ours."""
+        """Run the program without the usual checks."""
         process = self.start(*arguments, **environ)
         stdout, stderr = process.communicate(timeout=60)
         return Result(process.returncode, stdout, stderr.decode("ascii"))
 
     @staticmethod
     def finish(process: subprocess.Popen[bytes], timeout: float = 60) -> Result:
-        """Wait for a started program, and check what it printed."""
+        """Wait for a started program, and check its output."""
         try:
             stdout, stderr = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
@@ -200,47 +197,47 @@ class Sandbox:
         return result
 
     def get(self, name: str, *flags: str, **environ: str) -> dict[str, Any]:
-        """The envelope of a profile; fails where there is none."""
+        """The envelope of a profile; fails if there is none."""
         result = self.run("get", name, *flags, **environ)
         assert result.status == 0, result.stderr
         return result.envelope
 
     def refuses(self, status: int, *arguments: str, **environ: str) -> str:
-        """What the program said when it ended with `status`."""
+        """The stderr of a run that must end with `status`."""
         result = self.run(*arguments, **environ)
         assert (result.status, result.stdout) == (status, b""), result
         return result.stderr
 
     def audit(self) -> list[dict[str, Any]]:
-        """The record."""
+        """The lines of the audit log."""
         path = self.state / "audit.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def list_saved_key(self, name: str, access_key_id: str) -> None:
-        """Have the index say that a key is saved, with nothing in any keyring."""
+        """Add a saved key to the index, without a keyring item."""
         line = {"name": name, "access_key_id": access_key_id, "account": None, "arn": None, "saved": 1}
         self.state.mkdir(parents=True, mode=0o700)
         self._write(self.state / "items.jsonl", json.dumps(line | {"kind": "key"}) + "\n")
 
     def log(self) -> str:
-        """credhelper.log."""
+        """The text of credhelper.log."""
         path = self.state / "credhelper.log"
         return path.read_text() if path.exists() else ""
 
-    def files_of_ours(self) -> list[Path]:
+    def files(self) -> list[Path]:
         """Every file and directory that the program has made."""
         roots = (self.state, self.runtime)
         return [path for root in roots if root.exists() for path in (root, *root.rglob("*"))]
 
     def check_modes(self) -> None:
-        """Files are 0600, directories 0700."""
-        for path in self.files_of_ours():
+        """Check that files are 0600 and directories 0700."""
+        for path in self.files():
             mode = stat.S_IMODE(path.lstat().st_mode)
             assert mode == (0o700 if path.is_dir() else 0o600), (path, oct(mode))
 
     @contextmanager
     def secret_service(self, password: str | None = "pw") -> Iterator[SecretService]:
-        """A gnome-keyring of its own on a bus of its own; locked where `password` is None."""
+        """A gnome-keyring on its own bus; locked if `password` is None."""
         service = SecretService(self, password)
         try:
             yield service
@@ -250,7 +247,7 @@ class Sandbox:
 
 @dataclass(frozen=True)
 class Result:
-    """How the program ended."""
+    """The result of a run."""
 
     status: int
     stdout: bytes
@@ -258,12 +255,12 @@ class Result:
 
     @property
     def envelope(self) -> dict[str, Any]:
-        """stdout as what an SDK reads."""
+        """The JSON that an SDK reads."""
         document: dict[str, Any] = json.loads(self.stdout)
         return document
 
     def check(self) -> None:
-        """What holds for every run."""
+        """Check what is true for every run."""
         if self.status == 0:
             assert self.stderr == ""
             if self.stdout.startswith(b'{"Version"'):
@@ -285,20 +282,15 @@ HAS_SECRET_SERVICE = all(shutil.which(name) for name in ("gnome-keyring-daemon",
 
 
 class SecretService:
-    """gnome-keyring under dbus-run-session, started for one laptop."""
+    """gnome-keyring under dbus-run-session, for one sandbox."""
 
     def __init__(self, sandbox: Sandbox, password: str | None) -> None:
         unlock = "--start" if password is None else "--unlock"
         daemon = f"gnome-keyring-daemon {unlock} --components=secrets >/dev/null"
         typed = "" if password is None else f"printf %s {password} | "
+        script = f"{typed}{daemon}; echo $DBUS_SESSION_BUS_ADDRESS; exec cat"
         self._process = subprocess.Popen(
-            [
-                "dbus-run-session",
-                "--",
-                "sh",
-                "-c",
-                f"{typed}{daemon}; echo $DBUS_SESSION_BUS_ADDRESS; exec cat",
-            ],
+            ["dbus-run-session", "--", "sh", "-c", script],
             env=sandbox.environ,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -307,13 +299,12 @@ class SecretService:
         )
         assert self._process.stdout is not None
         sandbox.environ["DBUS_SESSION_BUS_ADDRESS"] = self._process.stdout.readline().strip()
-        self._sandbox = sandbox
+        self._home = sandbox.home
 
     @property
     def daemon(self) -> int | None:
-        """The process id of gnome-keyring-daemon: the one with this laptop's HOME."""
-        marker = f"HOME={self._sandbox.home}".encode()
-        return next((pid for pid in _processes("gnome-keyring-d") if marker in _environ(pid)), None)
+        """The process id of this sandbox's gnome-keyring-daemon."""
+        return next(processes("gnome-keyring-d", home=self._home), None)
 
     def signal(self, number: signal.Signals) -> None:
         """Stop, continue or kill the daemon."""
@@ -322,11 +313,9 @@ class SecretService:
         os.kill(pid, number)
 
     def kill_bus(self) -> None:
-        """Kill the bus under the daemon and everybody who is connected."""
-        marker = f"HOME={self._sandbox.home}".encode()
-        for pid in _processes("dbus-daemon"):
-            if marker in _environ(pid):
-                os.kill(pid, signal.SIGKILL)
+        """Kill the bus, which disconnects the daemon and all clients."""
+        for pid in processes("dbus-daemon", home=self._home):
+            os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """End the bus and the daemon; a stopped daemon is continued first."""
@@ -343,14 +332,14 @@ class SecretService:
 
 
 def write_files(directory: Path, text: str) -> Path:
-    """A configuration that several laptops may use one after the other, so that it has to settle once."""
+    """A configuration that several sandboxes use in turn, so that it has to settle only once."""
     for name, content in (("config.toml", text), ("aws-config", AWS_CONFIG)):
         Sandbox._write(directory / name, content)
     return directory
 
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """What the condition comes to, once that is true; fails after so many seconds."""
+    """The first true result of the condition; fails after the given seconds."""
     ends = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < ends, f"not within {seconds} s"
@@ -359,9 +348,9 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
 
 
 def affordable(count: int, command: list[str], seconds: float, environ: dict[str, str] | None = None) -> int:
-    """So many, or as many such processes as this machine can run now in that time; ten at least.
+    """The number of such processes that this machine can run now in that time: from ten to `count`.
 
-    `get` gives up after 50 s, on a busy machine too: the size of a herd is a relation to a bare process.
+    `get` gives up after 50 s, so the size of a herd depends on the speed of a bare process.
     """
     began = time.monotonic()
     subprocess.run(command, env=environ, stdout=subprocess.DEVNULL, check=True)
@@ -369,7 +358,7 @@ def affordable(count: int, command: list[str], seconds: float, environ: dict[str
     return max(10, min(count, int(seconds * (os.cpu_count() or 1) / one)))
 
 
-def plant(  # noqa: PLR0917 - as the test says them
+def plant(  # noqa: PLR0917 - the order of `put`
     sandbox: Sandbox,
     key: bytes,
     body: bytes,
@@ -378,7 +367,7 @@ def plant(  # noqa: PLR0917 - as the test says them
     fresh: float = 0.0,
     servable: float = 0.0,
 ) -> None:
-    """Put bytes into the agent that expire in so many seconds; the other numbers are those of `put`."""
+    """Put bytes into the agent that expire in `seconds`; the other numbers are the thresholds."""
     connection = wire.connect(str(sandbox.runtime))
     assert connection is not None
     with closing(connection):
@@ -388,39 +377,30 @@ def plant(  # noqa: PLR0917 - as the test says them
 
 
 def is_alive(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended."""
+    """Whether a process exists and has not ended."""
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     return False
 
 
 def connections_in(directory: Path) -> int:
-    """How many callers are connected to the agent whose socket is there."""
+    """The number of callers connected to the agent in a directory."""
     path = str(directory / "agent-1.sock")
     rows = [row.split() for row in Path("/proc/net/unix").read_text().splitlines()]
     return sum(row[-1] == path and row[5] == "03" for row in rows)
 
 
 def agents_in(directory: Path) -> list[int]:
-    """The process ids of all agents whose socket is to be there."""
-    marker = str(directory).encode()
-    return [pid for pid in _processes("python") if marker in _command(pid) and b"--in" in _command(pid)]
+    """The process ids of the agents of a directory."""
+    return [*processes("python", str(directory), "--in")]
 
 
-def _command(pid: int) -> list[bytes]:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return []
-
-
-def _processes(name: str) -> Iterator[int]:
-    for path in Path("/proc").glob("[0-9]*/comm"):
+def processes(name: str, *arguments: str, home: Path | None = None) -> Iterator[int]:
+    """The ids of processes with a name, with all of these arguments, and with this HOME."""
+    wanted = [("cmdline", argument) for argument in arguments] + [("environ", f"HOME={home}")] * bool(home)
+    for path in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if path.read_text().startswith(name):
-                yield int(path.parent.name)
-
-
-def _environ(pid: int) -> list[bytes]:
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    return []
+            if (path / "comm").read_text().startswith(name) and all(
+                text.encode() in (path / file).read_bytes().split(b"\0") for file, text in wanted
+            ):
+                yield int(path.name)

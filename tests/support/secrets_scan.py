@@ -1,4 +1,4 @@
-"""Where a secret has got to: in files, and in what any user may read of other processes."""
+"""Searches for a secret in files, and in the command lines and environments of other processes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _files(roots: Iterable[str | Path], since: float) -> Iterator[Path]:
                 with suppress(OSError):  # gone in the meantime
                     path = os.path.join(directory, name)
                     status = os.lstat(path)
-                    if stat.S_ISREG(status.st_mode) and status.st_ctime >= since:  # which nobody can set
+                    if stat.S_ISREG(status.st_mode) and status.st_ctime >= since:  # which cannot be forged
                         yield Path(path)
 
 

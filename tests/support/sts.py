@@ -54,7 +54,7 @@ MODEL = ServiceModel(Loader().load_service_model("sts", "service-2"))
 
 _AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 "
-    r"Credential=(?P<access_key_id>[^/,]+)/(?P<day>\d{8})/(?P<region>[^/,]+)/sts/aws4_request, ?"
+    r"Credential=(?P<access_key_id>[^/,]+)/(?P<day>\d{8})/(?P<region>[^/,]+)/(?P<service>\w+)/aws4_request, ?"
     r"SignedHeaders=(?P<signed_headers>[^,]+), ?"
     r"Signature=(?P<signature>[0-9a-f]{64})"
 )
@@ -187,6 +187,8 @@ def xml(value: Any) -> str:
     """Write nested values as elements."""
     if isinstance(value, Mapping):
         return "".join(f"<{name}>{xml(inner)}</{name}>" for name, inner in value.items())
+    if isinstance(value, list):
+        return "".join(f"<member>{xml(item)}</member>" for item in value)
     return html.escape(str(value), quote=False)
 
 
@@ -200,6 +202,7 @@ class Request:
     path: str
     headers: Message
     body: bytes
+    service: str = "sts"
 
     def header(self, name: str) -> str:
         """Return a header, empty when it was not sent."""
@@ -208,7 +211,9 @@ class Request:
     def authorization(self) -> dict[str, str]:
         """Return the parts of the Authorization header, all empty when it is none."""
         match = _AUTHORIZATION.fullmatch(self.header("Authorization"))
-        return match.groupdict() if match else dict.fromkeys(_AUTHORIZATION.groupindex, "")
+        if match is None or match["service"] != self.service:
+            return dict.fromkeys(_AUTHORIZATION.groupindex, "")
+        return match.groupdict()
 
     def signature(self, secret: str) -> str:
         """Compute the signature this request would have from this secret."""
@@ -216,7 +221,7 @@ class Request:
         headers = {name: self.header(name) for name in parts["signed_headers"].split(";")}
         request = AWSRequest("POST", f"http://{self.header('Host')}{self.path}", headers, self.body)
         request.context["timestamp"] = self.header("X-Amz-Date")
-        auth = SigV4Auth(Credentials(parts["access_key_id"], secret), "sts", parts["region"])
+        auth = SigV4Auth(Credentials(parts["access_key_id"], secret), self.service, parts["region"])
         return auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request)
 
     def is_signed_by(self, secret: str) -> bool:

@@ -1,4 +1,4 @@
-"""A person at a terminal, and one in front of dialogs: what programs show them, and what they answer."""
+"""A user at a terminal or in front of dialogs: what programs show, and what the user answers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Terminal:
     def _read(self, seconds: float) -> bool:
         if not select.select([self._terminal], [], [], max(0.0, seconds))[0]:
             return True
-        with suppress(OSError):  # EIO: everybody has closed it
+        with suppress(OSError):  # EIO: the other end is closed
             block = os.read(self._terminal, 4096)
             self.shown += block.decode("latin-1")
             return bool(block)
@@ -67,7 +67,7 @@ class Terminal:
 
 
 class Dialogs:
-    """A display without a terminal, and somebody in front of pinentry who does what they are told."""
+    """A display without a terminal, and a fake pinentry that does what the test says."""
 
     def __init__(self, sandbox: Sandbox, *acts: str) -> None:
         self._place = sandbox.home / "person"

@@ -30,7 +30,7 @@ def record(path: Path, *, required: bool = False) -> Audit:
     return Audit(str(path), Log(str(path.parent.parent / "log")), required=required)
 
 
-def test_a_line_is_ascii_json_in_a_private_file(path: Path) -> None:
+def test_a_line_is_ascii_json_in_a_private_file(path) -> None:
     audit = record(path)
     audit.prepare()
     assert not path.exists()
@@ -51,7 +51,7 @@ def test_a_line_has_no_field_for_a_secret() -> None:
     assert not [name for name in names if "secret" in name or "token" in name]
 
 
-def test_invalid_lines_are_skipped(path: Path) -> None:
+def test_invalid_lines_are_skipped(path) -> None:
     audit = record(path)
     audit.write(MINTED)
     with path.open("ab") as file:
@@ -60,12 +60,12 @@ def test_invalid_lines_are_skipped(path: Path) -> None:
     assert [line["profile"] for line in audit.lines()] == ["unlock", "unlock"]
 
 
-def test_without_a_file_there_are_no_lines_and_no_directory_is_made(path: Path) -> None:
+def test_without_a_file_there_are_no_lines_and_no_directory_is_made(path) -> None:
     assert list(record(path).lines()) == []
     assert not path.parent.exists()
 
 
-def test_an_optional_log_that_cannot_be_written_is_a_warning(path: Path, tmp_path: Path) -> None:
+def test_an_optional_log_that_cannot_be_written_is_a_warning(path, tmp_path) -> None:
     path.mkdir(parents=True)
     audit = record(path)
     audit.prepare()
@@ -73,7 +73,7 @@ def test_an_optional_log_that_cannot_be_written_is_a_warning(path: Path, tmp_pat
     assert "the audit log cannot be written: is a directory" in (tmp_path / "log").read_text()
 
 
-def test_a_required_log_that_cannot_be_written_prevents_the_mint(path: Path) -> None:
+def test_a_required_log_that_cannot_be_written_prevents_the_mint(path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(CredhelperError) as raised:
         record(path, required=True).prepare()
@@ -82,7 +82,7 @@ def test_a_required_log_that_cannot_be_written_prevents_the_mint(path: Path) -> 
     )
 
 
-def test_a_required_line_that_cannot_be_written_discards_the_session(path: Path, tmp_path: Path) -> None:
+def test_a_required_line_that_cannot_be_written_discards_the_session(path, tmp_path) -> None:
     audit = record(path, required=True)
     audit.prepare()
     assert path.read_bytes() == b""
@@ -94,15 +94,13 @@ def test_a_required_line_that_cannot_be_written_discards_the_session(path: Path,
     assert "the audit log cannot be written" in (tmp_path / "log").read_text()
 
 
-def test_a_required_line_that_is_cut_short_counts_as_not_written(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_required_line_that_is_cut_short_counts_as_not_written(path, monkeypatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:20]))
     with pytest.raises(CredhelperError, match="no space left on device"):
         record(path, required=True).write(MINTED)
 
 
-def test_a_line_has_every_field(path: Path) -> None:
+def test_a_line_has_every_field(path) -> None:
     record(path).write(MINTED)
     assert set(json.loads(path.read_text())) == set(Line.__dataclass_fields__)

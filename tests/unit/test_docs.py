@@ -1,4 +1,4 @@
-"""The documents tell the truth: checked against the program."""
+"""The documents match the program."""
 
 from __future__ import annotations
 
@@ -23,13 +23,11 @@ def _read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_the_readme_fits_on_a_few_screens() -> None:
-    """Under 200 lines; the rest belongs elsewhere."""
+def test_the_readme_has_fewer_than_200_lines() -> None:
     assert len(_read("README.md").splitlines()) < 200
 
 
 def test_every_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
-    """Each TOML block loads, and each of its profiles resolves."""
     blocks = re.findall(r"```toml\n(.*?)```", _read("README.md"), re.DOTALL)
     assert blocks
     for block in blocks:
@@ -42,15 +40,14 @@ def test_every_configuration_in_the_readme_is_valid(tmp_path: Path) -> None:
 
 
 def _commands(text: str) -> list[list[str]]:
-    """The command lines of ours in a document: in the text, and in blocks to be copied."""
+    """The credhelper commands in a document: in the text, and in blocks to be copied."""
     lines = re.findall(r"`credhelper ([a-z][^`\n]*)`", text)
     for block in re.findall(r"```(?:console|sh)?\n(.*?)```", text, re.DOTALL):
         lines += re.findall(r"^(?:\$ )?(?:[^#|\n]*\| )?credhelper ([a-z][^\n]*)", block, re.MULTILINE)
     return [re.split(r" -- | \| | [<>#(]", line)[0].split() for line in lines]
 
 
-def test_every_command_in_the_documents_exists() -> None:
-    """What stands behind `credhelper` is a verb of the program, and its flags are its flags."""
+def test_every_command_and_flag_in_the_documents_exists() -> None:
     for document in DOCUMENTS:
         for verb, *rest in _commands(_read(document)):
             command = main.program.get_command(click.Context(main.program), verb)
@@ -62,8 +59,7 @@ def test_every_command_in_the_documents_exists() -> None:
             assert flags <= known, (document, verb, rest)
 
 
-def test_every_variable_in_the_readme_is_read() -> None:
-    """Or set for commands; and the other way round."""
+def test_the_readme_names_the_variables_that_are_read() -> None:
     source = "".join(path.read_text() for path in (ROOT / "credhelper").rglob("*.py"))
     named = set(re.findall(r"CREDHELPER_[A-Z]+", _read("README.md")))
     read = set(re.findall(r'"(CREDHELPER_[A-Z]+)"', source)) - {"CREDHELPER_CHAIN"}  # for the loop guard
@@ -71,38 +67,44 @@ def test_every_variable_in_the_readme_is_read() -> None:
     assert named == read
 
 
-def test_every_file_that_a_document_names_is_there() -> None:
-    """Links lead somewhere, and rooms are where SECURITY.md says."""
+def test_every_file_and_link_in_the_documents_exists() -> None:
     for document in DOCUMENTS:
         text = _read(document)
         for target in re.findall(r"\]\(([^)#]+)\)", text):
             assert target.startswith("https://") or (ROOT / target).exists(), (document, target)
-        for room in re.findall(r"`([a-z_/]+\.py)`", text):
-            assert (ROOT / "credhelper" / room).exists(), (document, room)
+        for module in re.findall(r"`([a-z_/]+\.py)`", text):
+            assert (ROOT / "credhelper" / module).exists(), (document, module)
 
 
 def test_keys_in_the_documents_are_keys_of_the_configuration() -> None:
-    """A key that the README puts in code font is in the table of keys."""
     sections = {"accounts", "defaults", "profiles", "agent", "audit", "keyring"}
     for word in re.findall(r"`([a-z]+_[a-z_]+)`", _read("README.md") + _read("CHANGELOG.md")):
         assert word in BY_NAME or word in sections | {"credential_process"}, word
 
 
 def test_the_changelog_has_this_version() -> None:
-    """The version in the package has its section."""
     assert f"## [{__version__}]" in _read("CHANGELOG.md")
 
 
 @pytest.mark.parametrize("status", sorted(errors.BY_STATUS))
-def test_exit_statuses_in_help_are_those_of_the_errors(status: int) -> None:
-    """Every class of error has its line."""
+def test_every_exit_status_of_an_error_is_in_the_help(status: int) -> None:
     assert re.search(rf"^  {status}  \S", main.EXIT_STATUSES, re.MULTILINE)
 
 
-def test_documents_are_plain() -> None:
-    """No path of a developer's machine, and the project's metadata is complete."""
+def test_no_document_has_a_path_of_a_developers_machine() -> None:
     project = tomllib.loads(_read("pyproject.toml"))["project"]
 
     assert project["requires-python"] == ">=3.10"
     for document in DOCUMENTS:
         assert not re.search(r"/(root|work|tmp)/", _read(document)), document
+
+
+def test_every_dependency_is_pinned_and_no_registry_is_named() -> None:
+    project = tomllib.loads(_read("pyproject.toml"))
+    pins = _read("constraints.txt")
+    groups = project["dependency-groups"]
+    wanted = [*project["project"]["dependencies"], *groups["test"], *groups["lint"], "awscli"]
+    names = {re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted}
+
+    assert names <= set(re.findall(r"(?m)^([\w-]+)==", pins))
+    assert "/" not in pins

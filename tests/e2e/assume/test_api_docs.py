@@ -73,7 +73,7 @@ REFERENCES = {
 
 @pytest.fixture(name="machine")
 def _machine(sandbox: Sandbox, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
-    """The laptop, as this process; the names that stand for values in the lines have them."""
+    """The sandbox as the environment of this process, with the variables that the lines use."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text(AWS_CONFIG.replace("profile org-admin", "elsewhere"), encoding="utf-8")
     bundle = tmp_path / "bundle.pem"

@@ -60,7 +60,7 @@ ROLE_EXAMPLE = (
 
 @pytest.fixture(name="bare")
 def _bare(sandbox: Sandbox) -> Sandbox:
-    """The laptop without a configuration of ours: what the AWS CLI has is enough."""
+    """The sandbox without config.toml, as the AWS CLI has it."""
     sandbox.config.unlink()
     sandbox.environ |= {"AWS_PROFILE": "org-admin", "AWS_REGION": "eu-west-1"}
     return sandbox
@@ -360,7 +360,7 @@ class TestMfa:
 
         assert [call.action for call in sts.calls] == ["AssumeRole"]
         assert sts.calls[0].parameters["TokenCode"] == "123456"
-        texts = [path.read_text() for path in sandbox.files_of_ours() if path.is_file()]
+        texts = [path.read_text() for path in sandbox.files() if path.is_file()]
         assert not any("123456" in text for text in texts)
 
     def test_rejected_token_code_does_not_prompt(self, sandbox: Sandbox, sts: LoopbackSts) -> None:

@@ -127,7 +127,7 @@ V1 = Path(__file__).parents[3] / ".venv-awscli/bin/python"
 
 @pytest.fixture(name="machine")
 def _machine(tmp_path: Path) -> Sandbox:
-    """AWS files with two profiles, files that the command lines name, and no configuration of ours."""
+    """AWS files with two profiles and the files that the command lines name, without config.toml."""
     machine = Sandbox(tmp_path / "home")
     machine.aws_config(AWS_CONFIG + OTHER)
     machine.environ |= {"AWS_PROFILE": "org-admin", "AWS_DEFAULT_REGION": "eu-west-1"}

@@ -1,4 +1,4 @@
-"""moto, whose STS others wrote, agrees with us about AssumeRole and GetSessionToken."""
+"""credhelper works with the independent STS of moto: AssumeRole and GetSessionToken."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def moto() -> Iterator[str]:
 
 @pytest.fixture
 def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, moto: str) -> Desk:
-    """A laptop whose STS is moto's."""
+    """A sandbox whose STS is moto's."""
     sandbox.configure(PROFILES, endpoint=moto)
     return Desk(sandbox, monkeypatch)
 
 
 def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
-    """Whom moto takes the holder of these credentials for."""
+    """The identity of these credentials, according to moto."""
     client = botocore.session.Session().create_client(
         "sts",
         region_name="eu-west-1",

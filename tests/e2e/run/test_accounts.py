@@ -1,4 +1,4 @@
-"""Which accounts a sweep goes to, from what was said; `all` from an organization that others wrote."""
+"""The accounts that --accounts and --exclude name, with `all` from moto's Organizations."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _ids(found: list[Account]) -> list[str]:
     return [account.id for account in found]
 
 
-def _nobody() -> list[Account]:
+def _refuse_listing() -> list[Account]:
     raise AssertionError("the organization was asked")
 
 
@@ -128,7 +128,7 @@ class TestNames:
         (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
         (tmp_path / "huge").write_bytes(b"\n" * (run_accounts.LIMIT + 1))
         with pytest.raises(ConfigError) as caught:
-            pick(wanted.replace("{tmp}", str(tmp_path)), exclude=(exclude,), asked=_nobody)
+            pick(wanted.replace("{tmp}", str(tmp_path)), exclude=(exclude,), asked=_refuse_listing)
 
         assert said in "; ".join((caught.value.sentence, *caught.value.hints))
 
@@ -139,7 +139,7 @@ class TestTargets:
         self, pick: Callable[..., list[Account]], rule: str
     ) -> None:
         with pytest.raises(ConfigError, match=f"the target '{THREE}'"):
-            pick(f"all,web,{THREE}".replace("all,", ""), "all", more=rule, asked=_nobody)
+            pick(f"all,web,{THREE}".replace("all,", ""), "all", more=rule, asked=_refuse_listing)
         assert _ids(pick(f"web,{THREE}", exclude=(THREE,), more=rule)) == [TWO]
 
     def test_all_means_the_allowed_accounts(self, pick: Callable[..., list[Account]]) -> None:

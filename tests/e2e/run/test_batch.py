@@ -1,4 +1,4 @@
-"""`exec --accounts`: a command in each of many accounts, whatever becomes of some of them."""
+"""`exec --accounts`: a command in each of many accounts."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ source_profile = "org-role"
 
 
 def ids(count: int) -> list[str]:
-    """So many accounts."""
+    """Account ids."""
     return [str(100000000000 + number) for number in range(count)]
 
 
@@ -53,7 +53,7 @@ def _arguments(count: int, *command: str, options: tuple[str, ...] = ()) -> list
 
 
 def sweep(sandbox: Sandbox, count: int, *command: str, options: tuple[str, ...] = ()) -> Result:
-    """The command in so many accounts. On success stderr is empty; on failure it has our sentences."""
+    """The command in a number of accounts; stderr is empty on success, else it has the error."""
     result = sandbox.run_unchecked(*_arguments(count, *command, options=options))
     assert re.fullmatch(r"(credhelper: error: [^\n]+\n(credhelper: hint: [^\n]+\n){0,2})?", result.stderr)
     assert bool(result.stderr) == (result.status != 0)

@@ -1,4 +1,4 @@
-"""Commands run in the environment that the contract says, and as if nobody stood in between."""
+"""The environment, signals and exit status of a command."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ class TestServedEnvironment:
         assert bool(asked) is (key in ("region", "output"))
 
 
-MORE = {  # what these need beside them for botocore to use them at all; other SDKs do with less
+MORE = {  # what botocore needs besides these; other SDKs need less
     "aws_access_key_id": "aws_secret_access_key = x",
     "sso_session": "sso_account_id = 1",
     "sso_start_url": "sso_role_name = x",

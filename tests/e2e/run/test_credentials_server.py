@@ -1,4 +1,4 @@
-"""The container-credentials endpoint: read by SDKs, and by nobody else on the machine or in a browser."""
+"""The credentials server: SDKs read it; browsers and other users do not."""
 
 from __future__ import annotations
 

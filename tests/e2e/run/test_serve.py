@@ -1,4 +1,4 @@
-"""`credhelper exec --serve`: a command outlives its sessions, and its endpoint does not outlive it."""
+"""`exec --serve`: a command outlives its sessions, and the server ends with the command."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ class TestPlace:
 class TestRenewal:
     @pytest.fixture(name="hasty")
     def _hasty(self, sandbox: Sandbox, sts: LoopbackSts) -> Sandbox:
-        """A laptop whose sessions last 2 s, half of which they are handed out."""
+        """A sandbox whose sessions last 2 s and are fresh for one."""
         sts.mode = faults.expires_in(2)
         return sandbox
 

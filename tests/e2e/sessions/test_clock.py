@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 import requirements
-
-if TYPE_CHECKING:
-    from sandbox import Sandbox
-    from sts import LoopbackSts
 
 
 @pytest.fixture(name="faked")
@@ -20,9 +14,7 @@ def _faked() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("jump", ["+1h", "-1h", "+4m", "-4m"])
-def test_a_jump_of_the_wall_clock_mints_at_most_twice(
-    sandbox: Sandbox, sts: LoopbackSts, secret_service, faked, jump: str
-) -> None:
+def test_a_jump_of_the_wall_clock_mints_at_most_twice(sandbox, sts, secret_service, faked, jump: str) -> None:
     sts.check_clock = False
     sandbox.get("developer")
     for _ in range(3):
@@ -47,7 +39,7 @@ def test_a_wall_clock_set_back_does_not_end_a_session_early(sandbox, sts, secret
 
 
 @pytest.mark.parametrize(("jump", "said"), [("+1h", "60 min ahead of AWS's"), ("-1h", "60 min behind AWS's")])
-def test_a_wrong_clock_is_named_in_the_error(sandbox: Sandbox, faked, jump: str, said: str) -> None:
+def test_a_wrong_clock_is_named_in_the_error(sandbox, faked, jump: str, said: str) -> None:
     assert f"this machine's clock is wrong: it is {said}" in sandbox.refuses(
         4, "get", "developer", FAKETIME=jump, **faked
     )

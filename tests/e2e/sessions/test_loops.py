@@ -6,7 +6,7 @@ import os
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -65,59 +65,62 @@ def refused(sandbox: Sandbox, sts: LoopbackSts, name: str, cycle: str, **environ
     assert ours(sandbox) == []
 
 
-def test_itself(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """A profile that is its own source is a loop."""
-    sandbox.configure(profile("a", "a"))
-    refused(sandbox, sts, "a", "'a' -> 'a'")
+AWS_ROLE = "role_arn = arn:aws:iam::111122223333:role/R\n"
 
 
-def test_two_profiles(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Two profiles that rest on each other are a loop, spelt from where it was entered."""
-    sandbox.configure(profile("a", "b") + profile("b", "a") + profile("c", "a"))
-    refused(sandbox, sts, "a", "'a' -> 'b' -> 'a'")
-    refused(sandbox, sts, "b", "'b' -> 'a' -> 'b'")
-    refused(sandbox, sts, "c", "'a' -> 'b' -> 'a'")
-
-
-def test_aws_roles(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """A loop among role profiles of the AWS config is one, and names them as such."""
-    role = "role_arn = arn:aws:iam::111122223333:role/R\n"
-    sandbox.configure(profile("a", "x"))
-    sandbox.aws_config(f"[profile x]\n{role}source_profile = y\n[profile y]\n{role}source_profile = x\n")
-    refused(sandbox, sts, "a", "AWS profile 'x' -> AWS profile 'y' -> AWS profile 'x'")
+@pytest.mark.parametrize(
+    ("profiles", "aws", "cycles"),
+    [
+        ({"a": "a"}, "", {"a": "'a' -> 'a'"}),
+        (
+            {"a": "b", "b": "a", "c": "a"},
+            "",
+            {"a": "'a' -> 'b' -> 'a'", "b": "'b' -> 'a' -> 'b'", "c": "'a' -> 'b' -> 'a'"},
+        ),
+        (
+            {"a": "x"},
+            f"[profile x]\n{AWS_ROLE}source_profile = y\n[profile y]\n{AWS_ROLE}source_profile = x\n",
+            {"a": "AWS profile 'x' -> AWS profile 'y' -> AWS profile 'x'"},
+        ),
+    ],
+    ids=["itself", "two profiles", "AWS roles"],
+)
+def test_a_loop_in_the_files_is_named_from_where_it_closes(
+    sandbox, sts, profiles: dict[str, str], aws: str, cycles: dict[str, str]
+) -> None:
+    sandbox.configure("".join(profile(*each) for each in profiles.items()))
+    if aws:
+        sandbox.aws_config(aws)
+    for name, cycle in cycles.items():
+        refused(sandbox, sts, name, cycle)
 
 
 @pytest.mark.parametrize("script", [False, True], ids=["exec", "script"])
-def test_out_and_back(sandbox: Sandbox, sts: LoopbackSts, script: bool) -> None:
-    """A loop out through credential_process and back ends in the second process, a script between or not."""
-    sandbox.configure(profile("a", "x"))
-    sandbox.aws_config(out(sandbox, "x", "a", script=script))
-    refused(sandbox, sts, "a", "'a' -> 'a'")
-    assert started(sandbox) == ["a"]
+@pytest.mark.parametrize(
+    ("profiles", "processes", "cycle"),
+    [
+        ({"a": "x"}, {"x": "a"}, "'a' -> 'a'"),
+        ({"a": "x", "b": "y"}, {"x": "b", "y": "a"}, "'a' -> 'b' -> 'a'"),
+    ],
+    ids=["one process", "two processes"],
+)
+def test_a_loop_through_processes_ends_in_the_first_that_finds_itself(
+    sandbox, sts, profiles: Any, processes: dict[str, str], cycle: str, script: bool
+) -> None:
+    sandbox.configure("".join(profile(*each) for each in profiles.items()))
+    sandbox.aws_config("".join(out(sandbox, *each, script=script) for each in processes.items()))
+    refused(sandbox, sts, "a", cycle)
+    assert started(sandbox) == list(processes.values())
 
 
-def test_through_a_role_of_the_aws_config(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """A loop through a role of the AWS config, out through a process and back, names both files' profiles."""
+def test_a_loop_through_a_role_of_the_aws_config_names_the_profiles_of_both_files(sandbox, sts) -> None:
     sandbox.configure(profile("a", "role"))
-    sandbox.aws_config(
-        "[profile role]\nrole_arn = arn:aws:iam::111122223333:role/R\nsource_profile = x\n"
-        + out(sandbox, "x", "a")
-    )
+    sandbox.aws_config(f"[profile role]\n{AWS_ROLE}source_profile = x\n{out(sandbox, 'x', 'a')}")
     refused(sandbox, sts, "a", "'a' -> AWS profile 'role' -> 'a'")
     assert started(sandbox) == ["a"]
 
 
-@pytest.mark.parametrize("script", [False, True], ids=["exec", "script"])
-def test_two_processes(sandbox: Sandbox, sts: LoopbackSts, script: bool) -> None:
-    """A loop through two processes ends in the third, which finds itself where the first began."""
-    sandbox.configure(profile("a", "x") + profile("b", "y"))
-    sandbox.aws_config(out(sandbox, "x", "b", script=script) + out(sandbox, "y", "a", script=script))
-    refused(sandbox, sts, "a", "'a' -> 'b' -> 'a'")
-    assert started(sandbox) == ["b", "a"]
-
-
-def test_the_outer_holds_the_lock(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Several who ask for one loop at once are all answered in time, though one holds the lock meanwhile."""
+def test_several_callers_of_one_loop_all_end_in_time(sandbox, sts) -> None:
     sandbox.configure(profile("a", "x"))
     sandbox.aws_config(out(sandbox, "x", "a"))
     began = time.monotonic()
@@ -129,8 +132,7 @@ def test_the_outer_holds_the_lock(sandbox: Sandbox, sts: LoopbackSts) -> None:
     assert ours(sandbox) == []
 
 
-def test_a_process_that_is_no_loop(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Processes that do not come back work, and each mints once."""
+def test_processes_without_a_loop_mint_once_each(sandbox, sts) -> None:
     sandbox.configure(profile("a", "x") + profile("b", "org-admin"))
     with open(sandbox.home / ".aws/config", "a", encoding="ascii") as file:
         file.write(out(sandbox, "x", "b"))
@@ -140,13 +142,11 @@ def test_a_process_that_is_no_loop(sandbox: Sandbox, sts: LoopbackSts) -> None:
 
 
 @pytest.mark.parametrize("garbage", ["null", "[[1]]", "{", "[" * 5000, '["a", "b"]', "\x1b[31m"])
-def test_garbage_in_the_variable(sandbox: Sandbox, garbage: str) -> None:
-    """A value of CREDHELPER_CHAIN that is not ours is ignored."""
+def test_an_invalid_chain_variable_is_ignored(sandbox, garbage: str) -> None:
     sandbox.get("developer", CREDHELPER_CHAIN=garbage)
 
 
-def test_a_nested_sentence(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """What the credhelper further down says is what the outer one says, with its status."""
+def test_an_error_of_a_nested_credhelper_is_the_outer_one_s(sandbox, sts) -> None:
     sandbox.configure(profile("a", "x"))
     sandbox.aws_config(out(sandbox, "x", "nobody"))
     stderr = sandbox.refuses(2, "get", "a")
@@ -154,8 +154,7 @@ def test_a_nested_sentence(sandbox: Sandbox, sts: LoopbackSts) -> None:
     assert sts.count() == 0
 
 
-def test_entered_at_both_ends_at_once(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Each end waits for a lock that the other one holds; both find the loop, and neither hangs."""
+def test_a_loop_entered_at_both_ends_at_once_does_not_hang(sandbox, sts) -> None:
     sandbox.configure(profile("a", "x") + profile("b", "y"))
     sandbox.aws_config(out(sandbox, "x", "b") + out(sandbox, "y", "a"))
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The person at the keyboard, under real SDKs that swallow what we say: asked once, for all who wait."""
+"""Prompts under real SDKs, which hide stdout and stderr: once for all callers that wait."""
 
 from __future__ import annotations
 
@@ -78,11 +78,8 @@ def _answers(sandbox: Sandbox) -> list[str]:
 
 
 class TestUnderAnSdk:
-    """The SDK holds stdin, stdout and stderr."""
-
     @pytest.mark.parametrize("client", ["boto3", "AWS CLI v1", "AWS CLI v2"])
-    def test_the_question_is_on_the_terminal(self, shared: Sandbox, sts: LoopbackSts, client: str) -> None:
-        """It says who asks, for what; the code is not echoed; the client gets its session."""
+    def test_the_prompt_is_on_the_terminal_and_names_the_requester(self, shared, sts, client: str) -> None:
         command = _clients(sts)[client]
         requirements.program(command[0])
         terminal = Terminal(shared, command, AWS_PAGER="")
@@ -97,8 +94,7 @@ class TestUnderAnSdk:
         assert "assumed-role/Developer/" in shown
         assert sts.count("GetSessionToken") == 1
 
-    def test_60_callers_need_one_answer(self, shared: Sandbox, sts: LoopbackSts) -> None:
-        """Whoever comes first asks; all are given the same session."""
+    def test_60_callers_need_one_answer(self, shared, sts) -> None:
         script = EVERYBODY.format(count=HERD)
         terminal = Terminal(shared, ["sh", "-c", script, "sh", LAUNCHER, "developer"])
         terminal.sees("MFA code of ")
@@ -110,8 +106,7 @@ class TestUnderAnSdk:
         assert (len(answers), len(set(answers))) == (HERD, 1)
         assert (sts.count("GetSessionToken"), sts.count("AssumeRole")) == (1, 1)
 
-    def test_60_callers_before_a_dialog(self, mfa: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """Without a terminal and without an agent: one dialog, and the keyring has it for the others."""
+    def test_60_callers_without_terminal_and_agent_get_one_dialog(self, mfa, sts, secret_service) -> None:
         mfa.config.write_text(mfa.config.read_text() + "\n[keyring]\ntimeout = 20\n")
         person = Dialogs(mfa, "types 123456")
         script = EVERYBODY.format(count=HERD)
@@ -125,8 +120,7 @@ class TestUnderAnSdk:
         assert sts.count("GetSessionToken") == 1
 
     @pytest.mark.alone
-    def test_nobody_there(self, mfa: Sandbox) -> None:
-        """Exit status 5 at once, and the command that a person runs where they can be asked."""
+    def test_without_a_way_to_prompt_get_exits_with_5_at_once_and_names_login(self, mfa) -> None:
         began = time.monotonic()
         mfa.refuses(2, "get", "nothing-of-that-name")
         started = time.monotonic()
@@ -138,10 +132,7 @@ class TestUnderAnSdk:
 
 
 class TestAnswers:
-    """What may be answered."""
-
-    def test_a_code_that_aws_rejects_is_asked_for_again_once(self, shared: Sandbox, sts: LoopbackSts) -> None:
-        """The second question says so, and how many wait by now; no code is sent twice."""
+    def test_a_code_that_aws_rejects_is_asked_for_again(self, shared, sts) -> None:
         terminal = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
         terminal.sees("MFA code of ")
         others = [shared.start("get", "developer") for _ in range(3)]
@@ -160,8 +151,7 @@ class TestAnswers:
         ]
 
     @pytest.mark.parametrize("second", ["222222", "111111"])
-    def test_a_second_one_is_the_last(self, mfa: Sandbox, sts: LoopbackSts, second: str) -> None:
-        """AWS's refusal, exit status 4; the same code again is not even sent."""
+    def test_a_second_rejected_code_is_the_last(self, mfa, sts, second: str) -> None:
         terminal = Terminal(mfa, [PROGRAM, "get", "developer", "--show"])
         for code in ("111111", second):
             terminal.sees("MFA code of ")
@@ -173,10 +163,9 @@ class TestAnswers:
         assert sts.count("GetSessionToken") == len({"111111", second})
 
     @pytest.mark.parametrize("way", ["Ctrl-C", "Ctrl-D"])
-    def test_who_does_not_want_to_says_so_for_all_who_wait(
-        self, shared: Sandbox, sts: LoopbackSts, way: str
+    def test_a_cancelled_prompt_ends_all_callers_that_wait_and_is_recorded(
+        self, shared, sts, way: str
     ) -> None:
-        """Exit status 5 for everybody, and it is on record; whoever comes later is asked anew."""
         terminal = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
         terminal.sees("MFA code of ")
         others = [shared.start("get", "developer") for _ in range(3)]
@@ -197,8 +186,7 @@ class TestAnswers:
         assert again.leaves()[0] == 0
 
     @pytest.mark.parametrize("agent", ["auto", "off"])
-    def test_ctrl_c_on_the_terminal_that_all_are_on(self, mfa: Sandbox, sts: LoopbackSts, agent: str) -> None:
-        """The terminal interrupts the one who asks and those who wait: exit status 5 for each of them."""
+    def test_ctrl_c_on_a_shared_terminal_ends_every_caller_with_5(self, mfa, sts, agent: str) -> None:
         one = '"$@" 2>err.$n >/dev/null; echo $? >rc.$n'
         script = f"for n in 1 2 3 4; do {{ {one}; }} & done; trap : INT; wait; wait"
         with mfa.use_agent():
@@ -215,8 +203,7 @@ class TestAnswers:
         ]
         assert sts.count() == 0
 
-    def test_without_an_agent_a_no_counts_for_all_who_wait(self, mfa: Sandbox, sts: LoopbackSts) -> None:
-        """They wait at the lock."""
+    def test_without_an_agent_a_refusal_ends_callers_at_the_lock(self, mfa, sts) -> None:
         person = Dialogs(mfa, "no")
         terminal = Terminal(mfa, [PROGRAM, "get", "developer", "--show"], CREDHELPER_PROMPT="tty")
         terminal.sees("MFA code of ")
@@ -228,15 +215,20 @@ class TestAnswers:
         assert {mfa.finish(other).status for other in others} == {5}
         assert (person.saw, sts.count()) == ([], 0)
 
-    def test_a_program_that_prints_the_code(self, mfa: Sandbox, sts: LoopbackSts) -> None:
-        """`mfa_command` is run, and nobody is asked."""
-        mfa.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
+    @pytest.mark.parametrize(
+        ("more", "calls"),
+        [("", ["GetSessionToken", "AssumeRole"]), ("mfa_session = false\n", ["AssumeRole"])],
+    )
+    def test_mfa_command_prints_the_code_of_the_session_or_of_the_role_itself(
+        self, mfa, sts, more: str, calls: list[str]
+    ) -> None:
+        mfa.configure(PROFILES + MFA + more + 'mfa_command = ["echo", "123456"]\n')
         mfa.get("developer")
 
+        assert [call.action for call in sts.calls] == calls
         assert sts.calls[0].parameters["TokenCode"] == "123456"
 
-    def test_a_code_is_not_sent_again_where_an_answer_was_lost(self, mfa: Sandbox, sts: LoopbackSts) -> None:
-        """It may have been used up: any other call is tried three times."""
+    def test_a_code_is_not_sent_again_after_a_lost_answer(self, mfa, sts) -> None:
         mfa.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
         sts.mode = faults.status_xml(500)
         mfa.refuses(6, "get", "developer")
@@ -244,22 +236,12 @@ class TestAnswers:
         mfa.refuses(6, "get", "unlock-bucket")
         assert sts.count("AssumeRoot") == 3
 
-    def test_a_program_that_is_not_there(self, mfa: Sandbox) -> None:
-        """The sentence is about it, where nobody else can be asked."""
+    def test_a_missing_mfa_command_is_named_in_the_hint(self, mfa) -> None:
         mfa.configure(PROFILES + MFA + 'mfa_command = ["no-such-program"]\n')
 
         assert "hint: 'mfa_command' names no program: 'no-such-program'" in mfa.refuses(5, "get", "developer")
 
-    def test_a_code_of_the_roles_own(self, mfa: Sandbox, sts: LoopbackSts) -> None:
-        """`mfa_session = false`: no session is shared, the code goes with AssumeRole."""
-        mfa.configure(PROFILES + MFA + 'mfa_session = false\nmfa_command = ["echo", "123456"]\n')
-        mfa.get("developer")
-
-        assert [call.action for call in sts.calls] == ["AssumeRole"]
-        assert sts.calls[0].parameters["TokenCode"] == "123456"
-
-    def test_questions_come_one_at_a_time(self, shared: Sandbox, sts: LoopbackSts) -> None:
-        """Two profiles with devices of their own take turns on one terminal."""
+    def test_prompts_of_two_profiles_take_turns(self, shared, sts) -> None:
         other = "arn:aws:iam::999988887777:mfa/other"
         sts.mfa_codes = {DEVICE: "123456", other: "654321"}
         ops = f'[profiles.ops]\nrole_arn = "arn:aws:iam::222233334444:role/Ops"\nmfa_serial = "{other}"\n'
@@ -277,10 +259,7 @@ class TestAnswers:
 
 
 class TestLogin:
-    """`credhelper login`."""
-
-    def test_it_asks_and_says_how_long_everything_lasts(self, shared: Sandbox, sts: LoopbackSts) -> None:
-        """Then programs find the session, without anybody there; nothing secret is printed."""
+    def test_login_prompts_and_prints_how_long_each_session_is_valid(self, shared, sts) -> None:
         terminal = Terminal(shared, [PROGRAM, "login", "developer"])
         terminal.sees("MFA code of ")
         terminal.types("123456\n")
@@ -295,8 +274,7 @@ class TestLogin:
         shared.get("developer")
         assert sts.count("AssumeRole") == 1
 
-    def test_what_lasts_is_not_asked_for_again(self, shared: Sandbox, sts: LoopbackSts) -> None:
-        """With a session there is nothing to say."""
+    def test_login_with_a_session_does_not_prompt(self, shared, sts) -> None:
         shared.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
         shared.get("developer")
         shared.configure(PROFILES + MFA)
@@ -304,8 +282,7 @@ class TestLogin:
         assert b"developer: 60 min" in shared.run("login", "developer").stdout
         assert sts.count() == 2
 
-    def test_several_profiles(self, shared: Sandbox, sts: LoopbackSts) -> None:
-        """One after the other."""
+    def test_login_takes_several_profiles(self, shared, sts) -> None:
         said = shared.run("login", "unlock-bucket", "audit-root@payments-prod").stdout.decode()
 
         assert [line.partition(":")[0] for line in said.splitlines() if not line.startswith(" ")] == [
@@ -314,25 +291,20 @@ class TestLogin:
         ]
         assert "renewal without a prompt: 60 min" in said
 
-    def test_without_a_keyring_and_an_agent_it_says_that_nothing_is_kept(self, sandbox: Sandbox) -> None:
-        """Otherwise a person would wonder why they are asked again."""
+    def test_login_without_keyring_and_agent_says_that_nothing_is_cached(self, sandbox) -> None:
         said = sandbox.run("login", "developer").stdout.decode()
 
         assert "not cached: there is neither a keyring nor an agent" in said
 
     @pytest.mark.alone
-    def test_nobody_there(self, mfa: Sandbox) -> None:
-        """A script cannot log anybody in."""
+    def test_without_a_way_to_prompt_login_exits_with_5(self, mfa) -> None:
         assert "nobody can be asked" in mfa.refuses(5, "login", "developer")
 
 
-class TestDeliberately:
-    """`confirm` and `require_reason`."""
-
+class TestApprovals:
     ROOT = PROFILES.replace("[profiles.audit-root]", "{rules}[profiles.audit-root]")
 
-    def test_a_yes_on_the_terminal(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """The question has the account with its name and the task in words; the record has who said yes."""
+    def test_a_confirmation_names_account_and_task_and_is_recorded(self, sandbox, sts) -> None:
         sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
         terminal = Terminal(sandbox, [PROGRAM, "get", "unlock-bucket", "--show"])
         asked = terminal.sees(r"start this session\? \[y/N\] ").string
@@ -343,8 +315,7 @@ class TestDeliberately:
         assert "task: delete a bucket policy that locks everybody out" in asked
         assert sandbox.audit()[0]["confirmed_by"].endswith(" by tty")
 
-    def test_a_no(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Nothing is minted; that somebody declined is on record."""
+    def test_a_refused_confirmation_mints_nothing_and_is_recorded(self, sandbox, sts) -> None:
         sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
         Dialogs(sandbox, "no")
         said = sandbox.refuses(5, "get", "unlock-bucket")
@@ -355,8 +326,7 @@ class TestDeliberately:
             ("declined", "unlock-bucket")
         ]
 
-    def test_a_reason_in_a_dialog(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """It has to match; it is on record."""
+    def test_a_reason_has_to_match_and_is_recorded(self, sandbox, sts) -> None:
         sandbox.configure(self.ROOT.format(rules='require_reason = "OPS-[0-9]+"\n'))
         person = Dialogs(sandbox, "types because", "types OPS-12: bucket locked")
         sandbox.get("unlock-bucket")
@@ -364,10 +334,7 @@ class TestDeliberately:
         assert len(person.saw) == 2
         assert sandbox.audit()[0]["reason"] == "OPS-12: bucket locked"
 
-    def test_a_reason_that_stands_in_the_call(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
-        """It is asked for before the call is known, once for all who ask, and sent."""
+    def test_a_reason_in_the_call_is_asked_for_once_and_sent(self, sandbox, sts, secret_service) -> None:
         rules = 'role_arn = "arn:aws:iam::222233334444:role/Ops"\nsource_identity = "{user}-{reason}"\n'
         sandbox.configure(PROFILES + "[profiles.ops]\n" + rules)
         person = Dialogs(sandbox, "types OPS-12")
@@ -378,8 +345,7 @@ class TestDeliberately:
         assert sts.calls[-1].parameters["SourceIdentity"].endswith("-OPS-12")
         assert sts.count() == 1
 
-    def test_login_says_it_ahead(self, shared: Sandbox, sts: LoopbackSts) -> None:
-        """A reason and a yes, and nobody is asked when a program comes."""
+    def test_login_with_reason_and_yes_saves_later_prompts(self, shared, sts) -> None:
         shared.configure(self.ROOT.format(rules="confirm = true\nrequire_reason = true\n"))
         said = shared.run("login", "unlock-bucket", "--yes", "--reason", "ticket 4711").stdout.decode()
         assert "confirmation: 15 min, until " in said
@@ -390,10 +356,7 @@ class TestDeliberately:
         assert {line["reason"] for line in shared.audit()} == {"ticket 4711"}
         assert {line["confirmed_by"].partition(" by ")[2] for line in shared.audit()} == {"--yes"}
 
-    def test_another_profiles_session_is_none_of_its_own(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
-        """The same call by a profile without rules: nobody was asked about that."""
+    def test_the_session_of_a_profile_without_confirm_is_not_used(self, sandbox, sts, secret_service) -> None:
         rules = "confirm = true\n"
         other = '[profiles.careful]\ntarget_principal = "payments-prod"\n'
         other += f'task_policy_arn = "S3UnlockBucketPolicy"\n{rules}'
@@ -403,10 +366,9 @@ class TestDeliberately:
         assert "asks for your confirmation" in sandbox.refuses(5, "get", "careful")
 
     @pytest.mark.parametrize("rules", ["renew_for = 60\n", "confirm = true\n"])
-    def test_a_full_disk_is_no_yes(
-        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, rules: str
+    def test_an_approval_that_cannot_be_stored_mints_nothing(
+        self, sandbox, sts, tmp_path, rules: str
     ) -> None:
-        """What cannot be kept does not make a limit start anew: nothing is minted."""
         clock = Clock(tmp_path / "clock", all_clocks=True)
         sts.check_clock = False
         sandbox.environ |= clock.environ
@@ -420,8 +382,7 @@ class TestDeliberately:
 
         assert sts.count() == 1
 
-    def test_an_edited_profile_is_asked_about_anew(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """A yes to one account is none to another one."""
+    def test_an_edited_profile_needs_a_new_confirmation(self, sandbox, sts) -> None:
         sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
         sandbox.get("unlock-bucket", "--yes")
         sandbox.get("unlock-bucket")
@@ -464,8 +425,6 @@ class Model:
 
 
 class TestInALoop:
-    """A boto3 program that goes on for more than an hour, while the clock of everything runs fast."""
-
     @pytest.mark.parametrize(
         ("rules", "model"),
         [
@@ -474,12 +433,11 @@ class TestInALoop:
         ],
         ids=["confirm", "reason and renewal"],
     )
-    def test_a_person_is_asked_as_often_as_the_rules_say(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, tmp_path: Path, rules: str, model: Model
+    def test_the_user_is_asked_as_often_as_the_rules_say(
+        self, sandbox, sts, secret_service, tmp_path, rules: str, model: Model
     ) -> None:
-        """So many questions, so many mints, and each of them is on record with who and why."""
         clock = Clock(tmp_path / "clock", all_clocks=True)
-        sandbox.configure(TestDeliberately.ROOT.format(rules=rules + "\n"))
+        sandbox.configure(TestApprovals.ROOT.format(rules=rules + "\n"))
         line = f"\n[profile unlock-bucket]\ncredential_process = {PROGRAM} get unlock-bucket\n"
         sandbox.aws_config(AWS_CONFIG + line + "region = eu-west-1\n")
         reasons = rules.count("reason")

@@ -1,4 +1,4 @@
-"""The loopback STS behaves as STS does, judged by botocore's own client."""
+"""The loopback STS behaves like STS, according to botocore's own client."""
 
 from __future__ import annotations
 
@@ -39,13 +39,6 @@ MFA = {"SerialNumber": "arn:aws:iam::999988887777:mfa/me", "TokenCode": "123456"
 
 
 BOTO3 = boto3.Session()  # one, because loading the model takes longer than most tests
-
-
-@pytest.fixture
-def sts() -> Iterator[LoopbackSts]:
-    """Serve one test."""
-    with LoopbackSts() as sts:
-        yield sts
 
 
 def client(
@@ -90,8 +83,7 @@ def seconds_left(answer: Any) -> float:
 @pytest.mark.parametrize(
     ("operation", "parameters"), [("assume_root", ROOT), ("assume_role", ROLE), ("get_session_token", {})]
 )
-def test_mint(sts: LoopbackSts, operation: str, parameters: dict[str, Any]) -> None:
-    """Each minting action answers credentials of its default duration and records them and the call."""
+def test_each_mint_returns_credentials(sts: LoopbackSts, operation: str, parameters: dict[str, Any]) -> None:
     answer = getattr(client(sts, region="eu-west-1"), operation)(**parameters)
     credentials, call = answer["Credentials"], sts.calls[0]
     assert re.fullmatch("ASIA[A-Z2-7]{16}", credentials["AccessKeyId"])
@@ -104,8 +96,7 @@ def test_mint(sts: LoopbackSts, operation: str, parameters: dict[str, Any]) -> N
     assert (sts.count(), sts.count(call.action), sts.count("GetCallerIdentity")) == (1, 1, 0)
 
 
-def test_identity(sts: LoopbackSts) -> None:
-    """GetCallerIdentity names the user, the assumed role and the root that signed."""
+def test_get_caller_identity_names_the_user_the_role_or_the_root_that_signed(sts: LoopbackSts) -> None:
     me = client(sts)
     role, root = me.assume_role(**ROLE), me.assume_root(**ROOT)
     arns = [
@@ -120,8 +111,7 @@ def test_identity(sts: LoopbackSts) -> None:
     assert role["AssumedRoleUser"]["Arn"] == arns[1]
 
 
-def test_nested_parameters(sts: LoopbackSts) -> None:
-    """Lists and structures of the form are recorded as the caller wrote them, and echoed where STS does."""
+def test_lists_and_structures_are_recorded_as_sent(sts: LoopbackSts) -> None:
     sent = {
         **ROLE,
         "Tags": [{"Key": "team", "Value": "a b"}, {"Key": "empty", "Value": ""}],
@@ -172,24 +162,23 @@ def test_nested_parameters(sts: LoopbackSts) -> None:
         ("assume_role", {"RoleArn": "arn:aws:iam::1:user/someone"}, "is invalid"),
     ],
 )
-def test_validation(sts: LoopbackSts, operation: str, changed: dict[str, Any], message: str) -> None:
-    """What breaks a constraint of the model is refused in the words of STS, maximums included."""
+def test_a_broken_constraint_is_refused(
+    sts: LoopbackSts, operation: str, changed: dict[str, Any], message: str
+) -> None:
     sent = {**(ROOT if operation == "assume_root" else ROLE), **changed}
     status, code, text = refusal(getattr(client(sts), operation), **sent)
     assert (status, code) == (400, "ValidationError")
     assert re.search(message, text)
 
 
-def test_missing_and_unknown_members(sts: LoopbackSts) -> None:
-    """A required member that is missing and a member the action does not have are both refused."""
+def test_missing_and_unknown_members_are_refused(sts: LoopbackSts) -> None:
     me = client(sts)
     assert "Value null at 'roleSessionName'" in refusal(me.assume_role, RoleArn=ROLE["RoleArn"])[2]
     me.meta.events.register("before-call.sts", lambda params, **_: params["body"].update(Unheard="of"))
     assert "at 'Unheard'" in refusal(me.assume_root, **ROOT)[2]
 
 
-def test_unknown_action(sts: LoopbackSts) -> None:
-    """An action that is not served is an InvalidAction; so is AssumeRoot at the global endpoint."""
+def test_unknown_actions_and_assume_root_at_the_global_endpoint_are_invalid(sts: LoopbackSts) -> None:
     refused = refusal(client(sts).get_access_key_info, AccessKeyId=SOURCE_KEY_ID)
     assert refused == (
         400,
@@ -205,7 +194,6 @@ def test_unknown_action(sts: LoopbackSts) -> None:
 
 
 def use_global_host(request: Any, **_: Any) -> None:
-    """Ask the loopback server as if it were the global endpoint."""
     request.headers["Host"] = "sts.amazonaws.com"
 
 
@@ -217,8 +205,7 @@ def use_global_host(request: Any, **_: Any) -> None:
         ({"SecretAccessKey": "another"}, "SignatureDoesNotMatch"),
     ],
 )
-def test_wrong_keys(sts: LoopbackSts, changes: dict[str, str], code: str) -> None:
-    """A key STS does not know, a token that is not the key's and a wrong secret are refused."""
+def test_wrong_keys_are_refused(sts: LoopbackSts, changes: dict[str, str], code: str) -> None:
     minted = client(sts).assume_root(**ROOT)["Credentials"]
     assert refusal(client(sts, {**minted, **changes}).get_caller_identity)[:2] == (403, code)
 
@@ -234,9 +221,7 @@ def test_wrong_keys(sts: LoopbackSts, changes: dict[str, str], code: str) -> Non
         ("Authorization", "/us-east-1/", "/us-east-2/"),
     ],
 )
-def test_tampering(sts: LoopbackSts, part: str, old: str, new: str) -> None:
-    """A request whose body, url, x-amz headers or scope changed after it was signed does not match."""
-
+def test_a_changed_request_does_not_match(sts: LoopbackSts, part: str, old: str, new: str) -> None:
     def tamper(request: Any, **_: Any) -> None:
         if part == "body":
             request.body += new
@@ -255,7 +240,7 @@ def test_tampering(sts: LoopbackSts, part: str, old: str, new: str) -> None:
 
 @contextmanager
 def unsigned(sts: LoopbackSts, action: str) -> Iterator[http.client.HTTPResponse]:
-    """Send a request that STS refuses, whose refusal meets the sending of the mode nevertheless."""
+    """Send a request without a signature; the mode still applies to the answer."""
     connection = http.client.HTTPConnection(sts.url.removeprefix("http://"), timeout=5)
     with closing(connection):
         connection.request("POST", "/", f"Action={action}&Version=2011-06-15")
@@ -263,15 +248,13 @@ def unsigned(sts: LoopbackSts, action: str) -> Iterator[http.client.HTTPResponse
             yield answer
 
 
-def test_unsigned(sts: LoopbackSts) -> None:
-    """A request without a signature is refused as such."""
+def test_a_request_without_a_signature_is_refused(sts: LoopbackSts) -> None:
     with unsigned(sts, "GetCallerIdentity") as answer:
         assert answer.status == 403
         assert b"<Code>MissingAuthenticationToken</Code>" in answer.read()
 
 
-def test_clock(sts: LoopbackSts) -> None:
-    """A signature further off the server's clock than it tolerates is refused, and Date tells that clock."""
+def test_a_signature_too_far_from_the_clock_is_refused(sts: LoopbackSts) -> None:
     sts.clock_offset = 240
     answer = client(sts).get_caller_identity()
     headers = answer["ResponseMetadata"]["HTTPHeaders"]
@@ -288,14 +271,12 @@ def test_clock(sts: LoopbackSts) -> None:
         assert re.fullmatch(f"Signature {words}", message)
 
 
-def test_unchecked_clock() -> None:
-    """With `check_clock` off any date is accepted, and the Expiration is of the server's clock."""
+def test_an_unchecked_clock_accepts_any_date() -> None:
     with LoopbackSts(check_clock=False, clock_offset=3600) as sts:
         assert 4490 < seconds_left(client(sts).assume_root(**ROOT)) <= 4500
 
 
-def test_expired_session(sts: LoopbackSts) -> None:
-    """Credentials stop working when they expire."""
+def test_expired_credentials_are_refused(sts: LoopbackSts) -> None:
     sts.mode = faults.expires_in(0)
     late = client(sts, client(sts).assume_root(**ROOT)["Credentials"])
     assert refusal(late.get_caller_identity) == (
@@ -305,8 +286,7 @@ def test_expired_session(sts: LoopbackSts) -> None:
     )
 
 
-def test_session_limits(sts: LoopbackSts) -> None:
-    """A session cannot get a session token, nor chain a role for more than an hour."""
+def test_a_session_cannot_get_a_token_nor_chain_a_role_beyond_an_hour(sts: LoopbackSts) -> None:
     session = client(sts, client(sts).assume_role(**ROLE)["Credentials"])
     denied = (403, "AccessDenied", "Cannot call GetSessionToken with session credentials")
     assert refusal(session.get_session_token) == denied
@@ -314,8 +294,7 @@ def test_session_limits(sts: LoopbackSts) -> None:
     assert session.assume_role(**ROLE, DurationSeconds=3600)
 
 
-def test_mfa(sts: LoopbackSts) -> None:
-    """A one time pass code works once, only for its serial, and only with it."""
+def test_an_mfa_code_works_once_and_only_for_its_serial(sts: LoopbackSts) -> None:
     me = client(sts)
     denied = (403, "AccessDenied", "MultiFactorAuthentication failed with invalid MFA one time pass code. ")
     assert me.get_session_token(**MFA)
@@ -328,8 +307,7 @@ def test_mfa(sts: LoopbackSts) -> None:
     assert "must provide both" in refusal(me.get_session_token, SerialNumber=MFA["SerialNumber"])[2]
 
 
-def test_settings(sts: LoopbackSts) -> None:
-    """The token's size and the root session's source identity are what the test sets."""
+def test_token_size_and_source_identity_can_be_set(sts: LoopbackSts) -> None:
     sts.token_size, sts.source_identity = 100, "someone"
     answer = client(sts).assume_root(**ROOT)
     assert (len(answer["Credentials"]["SessionToken"]), answer["SourceIdentity"]) == (100, "someone")
@@ -337,8 +315,7 @@ def test_settings(sts: LoopbackSts) -> None:
     assert len(wide["Credentials"]["SessionToken"]) == 4096
 
 
-def test_reset(sts: LoopbackSts) -> None:
-    """A reset forgets what was recorded and set for one test, but no session."""
+def test_reset_keeps_only_minted_sessions(sts: LoopbackSts) -> None:
     minted = client(sts).get_session_token(**MFA)["Credentials"]
     sts.script.append(faults.HANG)
     sts.mode, sts.clock_offset = faults.HANG, 3600
@@ -347,8 +324,7 @@ def test_reset(sts: LoopbackSts) -> None:
     assert client(sts, minted).assume_role(**ROLE, **MFA)
 
 
-def test_script(sts: LoopbackSts) -> None:
-    """Scripted modes meet one mint request each, then the mode rules; GetCallerIdentity meets neither."""
+def test_each_scripted_mode_applies_to_one_mint(sts: LoopbackSts) -> None:
     me = client(sts)
     sts.script.extend([faults.THROTTLED, faults.NORMAL])
     sts.mode = faults.status_xml(503)
@@ -381,10 +357,9 @@ def test_script(sts: LoopbackSts) -> None:
     ],
     ids=lambda value: getattr(value, "name", ""),
 )
-def test_broken_answer(
+def test_a_broken_answer_reaches_the_client_and_is_recorded(
     sts: LoopbackSts, mode: faults.Mode, error: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Each broken answer reaches the client as the failure it imitates, is recorded, and prints nothing."""
     sts.mode = mode
     with pytest.raises(error):
         client(sts, read_timeout=0.5).assume_root(**ROOT)
@@ -397,29 +372,25 @@ def test_broken_answer(
     [(faults.NO_CREDENTIALS, "AccessKeyId"), (faults.MISSING_FIELDS, "SessionToken")],
     ids=["no_credentials", "missing_fields"],
 )
-def test_incomplete_answer(sts: LoopbackSts, mode: faults.Mode, lacks: str) -> None:
-    """An answer can be well-formed and lack what was asked for."""
+def test_a_well_formed_answer_can_be_incomplete(sts: LoopbackSts, mode: faults.Mode, lacks: str) -> None:
     sts.mode = mode
     assert lacks not in client(sts).assume_root(**ROOT).get("Credentials", {})
 
 
-def test_expirations(sts: LoopbackSts) -> None:
-    """Credentials can be expired already, last a time nobody asked for, or nearly for ever."""
+def test_credentials_can_be_expired_short_or_nearly_endless(sts: LoopbackSts) -> None:
     sts.script.extend([faults.EXPIRED, faults.expires_in(30), faults.ABSURD_EXPIRATION, faults.slow(0.1)])
     left = [seconds_left(client(sts).assume_root(**ROOT)) for _ in range(4)]
     assert left[0] < 0 < left[1] <= 30 < left[3] <= 900 < left[2]
 
 
-def test_control_characters(sts: LoopbackSts) -> None:
-    """An error message arrives with its control characters."""
+def test_an_error_message_keeps_its_control_characters(sts: LoopbackSts) -> None:
     sts.mode = faults.CONTROL_CHARS
     message = refusal(client(sts).assume_root, **ROOT)[2]
     assert {"\n", "\x9b", "\x7f", "\u2028", "\u202e"} <= set(message)
 
 
 @pytest.mark.parametrize("mode", [faults.HUGE, faults.HUGE_CHUNKED], ids=["sized", "chunked"])
-def test_huge(sts: LoopbackSts, mode: faults.Mode) -> None:
-    """A huge answer is 50 MiB on the wire."""
+def test_a_huge_answer_has_50_mib(sts: LoopbackSts, mode: faults.Mode) -> None:
     sts.mode = mode
     with unsigned(sts, "AssumeRoot") as answer:
         size = sum(len(piece) for piece in iter(lambda: answer.read(2**20), b""))
@@ -430,8 +401,7 @@ def test_huge(sts: LoopbackSts, mode: faults.Mode) -> None:
 @pytest.mark.parametrize(
     ("mode", "start"), [(faults.DRIP, b"<ErrorRes"), (faults.DRIP_HEADERS, b"HTTP/1.1 ")]
 )
-def test_drip(sts: LoopbackSts, mode: faults.Mode, start: bytes) -> None:
-    """A dripping answer brings a byte at a time, in its body or from its first header on."""
+def test_a_dripping_answer_sends_single_bytes(sts: LoopbackSts, mode: faults.Mode, start: bytes) -> None:
     sts.mode = mode
     with socket.create_connection(("127.0.0.1", int(sts.url.rpartition(":")[2]))) as connection:
         body = b"Action=AssumeRoot&Version=2011-06-15"
@@ -443,16 +413,14 @@ def test_drip(sts: LoopbackSts, mode: faults.Mode, start: bytes) -> None:
         assert time.monotonic() - started > (len(start) - 2) * faults.DRIP_SECONDS
 
 
-def test_connection_reset(sts: LoopbackSts) -> None:
-    """A reset connection is reset, not closed in order (which would be RemoteDisconnected)."""
+def test_a_reset_connection_is_not_closed_in_order(sts: LoopbackSts) -> None:
     sts.mode = faults.RESET
     with pytest.raises(ConnectionResetError) as caught, unsigned(sts, "AssumeRoot"):
         pass
     assert caught.type is ConnectionResetError
 
 
-def test_client_that_leaves(sts: LoopbackSts, capfd: pytest.CaptureFixture[str]) -> None:
-    """A client that leaves before its answer is whole leaves no trace on standard error."""
+def test_a_client_that_leaves_prints_nothing(sts: LoopbackSts, capfd: pytest.CaptureFixture[str]) -> None:
     sts.mode = faults.HUGE
     with unsigned(sts, "AssumeRoot"):
         pass
@@ -461,15 +429,12 @@ def test_client_that_leaves(sts: LoopbackSts, capfd: pytest.CaptureFixture[str])
     assert capfd.readouterr().err == ""
 
 
-def test_portal_page(sts: LoopbackSts) -> None:
-    """The page a captive portal redirects to exists."""
+def test_the_captive_portal_page_exists(sts: LoopbackSts) -> None:
     with urlopen(f"{sts.url}/portal", timeout=5) as page:
         assert b"Sign in" in page.read()
 
 
-def test_stop_while_clients_hang() -> None:
-    """The server stops at once although clients hang, drip and wait; all see their connection end."""
-
+def test_the_server_stops_while_clients_hang() -> None:
     def ask(sts: LoopbackSts) -> bytes:
         with unsigned(sts, "AssumeRoot") as answer:
             return answer.read()
@@ -484,8 +449,7 @@ def test_stop_while_clients_hang() -> None:
     assert len(wait(answers, timeout=10).done) == 6
 
 
-def test_burst(sts: LoopbackSts) -> None:
-    """Many callers at once all get credentials of their own."""
+def test_simultaneous_callers_get_credentials_of_their_own(sts: LoopbackSts) -> None:
     me = client(sts)
     with ThreadPoolExecutor(40) as pool:
         answers = list(pool.map(lambda _: me.assume_root(**ROOT), range(120)))
@@ -493,8 +457,7 @@ def test_burst(sts: LoopbackSts) -> None:
 
 
 @pytest.mark.parametrize("by", ["stdin", "SIGTERM"])
-def test_program(by: str) -> None:
-    """Run as a program it prints its url, serves, and ends quietly with its standard input or SIGTERM."""
+def test_the_program_ends_with_its_stdin_or_sigterm(by: str) -> None:
     program = [sys.executable, str(Path(__file__).parents[2] / "support/sts.py")]
     pipe = subprocess.PIPE
     with subprocess.Popen(program, text=True, stdin=pipe, stdout=pipe, stderr=pipe) as process:

@@ -67,7 +67,7 @@ class TestConfirm:
     @pytest.mark.parametrize(
         ("keys", "lasts"), [({}, 900), ({"confirm_for": 60}, 60), ({"confirm_for": 0}, 0)]
     )
-    def test_a_confirmation_is_valid_for_its_time(self, desk: Desk, keys: dict[str, int], lasts: int) -> None:
+    def test_a_confirmation_is_valid_for_its_time(self, desk, keys: dict[str, int], lasts: int) -> None:
         profile = desk.profile(confirm=True, **keys)
         assert desk.permit(profile).confirmed_by == "ana by tty"
         if lasts:
@@ -77,7 +77,7 @@ class TestConfirm:
         with pytest.raises(NobodyError):
             desk.permit(profile, prompts=False)
 
-    def test_login_prompts_although_a_confirmation_is_valid(self, desk: Desk) -> None:
+    def test_login_prompts_although_a_confirmation_is_valid(self, desk) -> None:
         profile = desk.profile(confirm=True)
         desk.permit(profile)
         desk.time.passes(800)
@@ -87,7 +87,7 @@ class TestConfirm:
 
         assert len(desk.asked) == 2
 
-    def test_a_confirmation_of_the_future_does_not_count(self, desk: Desk) -> None:
+    def test_a_confirmation_of_the_future_does_not_count(self, desk) -> None:
         profile = desk.profile(confirm=True)
         desk.time.boot = None
         desk.permit(profile)
@@ -98,7 +98,7 @@ class TestConfirm:
 
 
 class TestRequireReason:
-    def test_a_reason_holds_while_the_session_renews_itself(self, desk: Desk) -> None:
+    def test_a_reason_holds_while_the_session_renews_itself(self, desk) -> None:
         profile = desk.profile(require_reason=True, renew_for=2592000)
         desk.answer = "OPS-12"
         for _ in range(50):
@@ -110,7 +110,7 @@ class TestRequireReason:
         with pytest.raises(NobodyError):
             desk.permit(profile, prompts=False)
 
-    def test_a_given_reason_that_does_not_match_is_an_error_without_a_prompt(self, desk: Desk) -> None:
+    def test_a_given_reason_that_does_not_match_is_an_error_without_a_prompt(self, desk) -> None:
         with pytest.raises(HumanNeededError, match="does not match"):
             desk.permit(desk.profile(require_reason="[A-Z]+-[0-9]+"), UserInput(reason="because"))
 
@@ -118,7 +118,7 @@ class TestRequireReason:
 
 
 class TestRenewFor:
-    def test_a_root_session_renews_itself_for_an_hour_and_then_needs_the_user(self, desk: Desk) -> None:
+    def test_a_root_session_renews_itself_for_an_hour_and_then_needs_the_user(self, desk) -> None:
         profile = desk.profile()
         for _ in range(7):
             desk.permit(profile, prompts=False)
@@ -130,7 +130,7 @@ class TestRenewFor:
         desk.time.passes(3500)
         desk.permit(profile, prompts=False)
 
-    def test_a_caller_that_keeps_asking_is_refused_all_the_time(self, desk: Desk) -> None:
+    def test_a_caller_that_keeps_asking_is_refused_all_the_time(self, desk) -> None:
         profile = desk.profile()
         for _ in range(3):
             desk.permit(profile, prompts=False)
@@ -140,7 +140,7 @@ class TestRenewFor:
                 desk.permit(profile, prompts=False)
             desk.time.passes(1800)
 
-    def test_after_a_pause_the_renewals_begin_anew(self, desk: Desk) -> None:
+    def test_after_a_pause_the_renewals_begin_anew(self, desk) -> None:
         profile = desk.profile()
         desk.permit(profile, prompts=False)
         desk.time.passes(7300)
@@ -148,14 +148,14 @@ class TestRenewFor:
 
         assert not desk.asked
 
-    def test_a_role_renews_itself_without_a_limit_and_nothing_is_stored(self, desk: Desk) -> None:
+    def test_a_role_renews_itself_without_a_limit_and_nothing_is_stored(self, desk) -> None:
         config = {"profiles": {"dev": {"role_arn": "arn:aws:iam::222233334444:role/Dev"}}}
         profile = Config("config.toml", "", config).profile("dev")
         desk.permit(profile, prompts=False)
 
         assert consent.read_state(desk.locks, profile) is None
 
-    def test_yes_on_the_command_line_does_not_extend_the_renewals(self, desk: Desk) -> None:
+    def test_yes_on_the_command_line_does_not_extend_the_renewals(self, desk) -> None:
         profile = desk.profile(confirm=True)
         for _ in range(3):
             desk.permit(profile, UserInput(yes=True), prompts=False)
@@ -168,7 +168,7 @@ class TestRenewFor:
 @pytest.mark.parametrize(
     "content", ["", "{}", "[]", "[1, 2, 3, 4, 5]", '[[1,2,3],"x",null,null,null,1,2,"x"]', "[" * 9999]
 )
-def test_a_damaged_state_costs_a_prompt(desk: Desk, content: str) -> None:
+def test_a_damaged_state_costs_a_prompt(desk, content: str) -> None:
     profile = desk.profile(confirm=True)
     desk.permit(profile)
     path = desk.locks._path(consent._name(profile), "note")
@@ -195,7 +195,7 @@ def test_a_duration_is_told_in_its_unit(seconds: float, words: str) -> None:
     assert questions.spell(seconds) == words
 
 
-def test_a_prompt_names_profile_account_task_and_validity(desk: Desk) -> None:
+def test_a_prompt_names_profile_account_task_and_validity(desk) -> None:
     tables = {
         "accounts": {"payments": "111122223333"},
         "profiles": {"root": {**ROOT, "target_principal": "payments"}},
@@ -222,7 +222,7 @@ def test_a_prompt_names_profile_account_task_and_validity(desk: Desk) -> None:
     ],
 )
 def test_a_prompt_names_the_requester_and_counts_waiting_callers(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, program: str, waiting: int, lines: list[str]
+    desk, monkeypatch, program: str, waiting: int, lines: list[str]
 ) -> None:
     monkeypatch.setattr("credhelper.sessions.caller.asking_program", lambda: (program, 1))
     monkeypatch.setattr("credhelper.prompts.ask", lambda question, **_: desk.ask(question, None))
@@ -235,7 +235,7 @@ def test_a_prompt_names_the_requester_and_counts_waiting_callers(
     assert [*desk.asked[0].lines] == ["root of account 111122223333", *lines]
 
 
-def test_every_edit_of_a_profile_needs_new_approvals(desk: Desk) -> None:
+def test_every_edit_of_a_profile_needs_new_approvals(desk) -> None:
     profile = desk.profile(confirm=True)
     others = [
         desk.profile(confirm=True, **{key: value}) for key, value in (("description", "x"), ("renew_for", 60))

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MFA = {"mfa_serial": "arn:aws:iam::999988887777:mfa/me"}
 
 
-def test_a_cached_session_is_answered_without_loading_the_sts_client(desk: Desk) -> None:
+def test_a_cached_session_is_answered_without_loading_the_sts_client(desk) -> None:
     first = desk.get()
     loaded = desk.loaded
 
@@ -65,7 +65,7 @@ def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     ],
 )
 def test_a_cached_session_is_handed_out_until_its_floor_and_not_a_second_longer(
-    desk: Desk, life: float, min_remaining: int | None, last_fresh: float
+    desk, life: float, min_remaining: int | None, last_fresh: float
 ) -> None:
     if min_remaining is not None:
         desk.profiles["dev"]["min_remaining"] = min_remaining
@@ -82,13 +82,13 @@ def test_a_cached_session_is_handed_out_until_its_floor_and_not_a_second_longer(
     assert len(desk.aws.minted) == 2
 
 
-def test_a_session_just_minted_is_handed_out_whatever_its_life(desk: Desk) -> None:
+def test_a_session_just_minted_is_handed_out_whatever_its_life(desk) -> None:
     desk.aws.life = 61
 
     assert desk.get().life == 61
 
 
-def test_a_failed_mint_is_answered_with_a_session_that_has_60_s_left(desk: Desk) -> None:
+def test_a_failed_mint_is_answered_with_a_session_that_has_60_s_left(desk) -> None:
     first = desk.get()
     desk.time.passes(3600 - 60)
     desk.aws.script.extend([UnreachableError("STS did not answer")] * 2)
@@ -101,7 +101,7 @@ def test_a_failed_mint_is_answered_with_a_session_that_has_60_s_left(desk: Desk)
         desk.get()
 
 
-def test_after_a_failure_no_mint_is_tried_for_30_s_while_a_session_is_servable(desk: Desk) -> None:
+def test_after_a_failure_no_mint_is_tried_for_30_s_while_a_session_is_servable(desk) -> None:
     first = desk.get()
     desk.time.passes(3600 - 200)
     desk.aws.script.extend([UnreachableError("down"), UnreachableError("down")])
@@ -127,7 +127,7 @@ def fail(desk: Desk, error: CredhelperError) -> Clocks:
     return waiting_since
 
 
-def test_a_caller_that_waited_for_a_failed_mint_gets_the_same_failure(desk: Desk) -> None:
+def test_a_caller_that_waited_for_a_failed_mint_gets_the_same_failure(desk) -> None:
     waiting_since = fail(desk, refused())
 
     with pytest.raises(RefusedError, match="not allowed") as caught:
@@ -137,20 +137,20 @@ def test_a_caller_that_waited_for_a_failed_mint_gets_the_same_failure(desk: Desk
     assert desk.aws.minted == []
 
 
-def test_a_caller_that_comes_after_a_failure_mints(desk: Desk) -> None:
+def test_a_caller_that_comes_after_a_failure_mints(desk) -> None:
     fail(desk, refused())
     desk.time.passes(0.1)
 
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_after_a_caller_that_cannot_prompt_the_next_one_mints(desk: Desk) -> None:
+def test_after_a_caller_that_cannot_prompt_the_next_one_mints(desk) -> None:
     waiting_since = fail(desk, HumanNeededError("no terminal"))
 
     assert desk.get(started=waiting_since).access_key_id == "ASIA1"
 
 
-def test_a_mint_ends_the_memory_of_a_failure(desk: Desk) -> None:
+def test_a_mint_ends_the_memory_of_a_failure(desk) -> None:
     waiting_since = fail(desk, refused())
     desk.time.passes(1)
     desk.get()
@@ -159,7 +159,7 @@ def test_a_mint_ends_the_memory_of_a_failure(desk: Desk) -> None:
     assert desk.get(started=waiting_since).access_key_id == "ASIA2"
 
 
-def test_refresh_mints_although_the_cached_session_is_fresh(desk: Desk) -> None:
+def test_refresh_mints_although_the_cached_session_is_fresh(desk) -> None:
     desk.get()
     desk.time.passes(1)
     refreshed = desk.get(mode="mint")
@@ -168,7 +168,7 @@ def test_refresh_mints_although_the_cached_session_is_fresh(desk: Desk) -> None:
     assert desk.get() == refreshed
 
 
-def test_refresh_joins_a_mint_that_was_under_way(desk: Desk) -> None:
+def test_refresh_joins_a_mint_that_was_under_way(desk) -> None:
     asked = desk.time.read()
     desk.time.passes(2)
     minted = desk.get()
@@ -176,7 +176,7 @@ def test_refresh_joins_a_mint_that_was_under_way(desk: Desk) -> None:
     assert desk.get(started=asked, mode="mint") == minted
 
 
-def test_without_cache_nothing_is_read_or_stored(desk: Desk) -> None:
+def test_without_cache_nothing_is_read_or_stored(desk) -> None:
     stored = desk.get()
 
     assert desk.get(cache=False).access_key_id == "ASIA2"
@@ -184,7 +184,7 @@ def test_without_cache_nothing_is_read_or_stored(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("cache", [False, "memory"])
-def test_a_profile_without_a_keyring_cache_stores_nothing(desk: Desk, cache: object) -> None:
+def test_a_profile_without_a_keyring_cache_stores_nothing(desk, cache: object) -> None:
     desk.profiles["dev"]["cache"] = cache
     desk.get()
     desk.get()
@@ -192,13 +192,13 @@ def test_a_profile_without_a_keyring_cache_stores_nothing(desk: Desk, cache: obj
     assert (len(desk.aws.minted), MemoryKeyring.items) == (2, {})
 
 
-def test_without_a_lock_directory_a_session_is_minted(desk: Desk) -> None:
+def test_without_a_lock_directory_a_session_is_minted(desk) -> None:
     desk.locks_in = None
 
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_each_call_of_a_chain_is_cached_by_itself(desk: Desk) -> None:
+def test_each_call_of_a_chain_is_cached_by_itself(desk) -> None:
     desk.profiles |= {
         "one": {"role_arn": ROLE + "One", "source_profile": "dev"},
         "two": {"role_arn": ROLE + "Two", "source_profile": "dev"},
@@ -209,7 +209,7 @@ def test_each_call_of_a_chain_is_cached_by_itself(desk: Desk) -> None:
     assert desk.aws.minted == [("dev", "AKIASOURCE", None), ("one", "ASIA1", None), ("two", "ASIA1", None)]
 
 
-def test_a_cached_session_does_not_need_its_parents(desk: Desk) -> None:
+def test_a_cached_session_does_not_need_its_parents(desk) -> None:
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     one = desk.get("one")
     MemoryKeyring.items.pop(next(item for item in MemoryKeyring.items if desk.call("dev").key in item[0]))
@@ -218,7 +218,7 @@ def test_a_cached_session_does_not_need_its_parents(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId"])
-def test_a_cached_parent_that_aws_rejects_is_minted_again_once(desk: Desk, code: str) -> None:
+def test_a_cached_parent_that_aws_rejects_is_minted_again_once(desk, code: str) -> None:
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     desk.get()
     desk.time.passes(1)
@@ -228,7 +228,7 @@ def test_a_cached_parent_that_aws_rejects_is_minted_again_once(desk: Desk, code:
     assert desk.aws.minted[1:] == [("dev", "AKIASOURCE", None), ("one", "ASIA2", None)]
 
 
-def test_an_edited_profile_is_another_call(desk: Desk) -> None:
+def test_an_edited_profile_is_another_call(desk) -> None:
     old = desk.get()
     desk.profiles["dev"]["role_arn"] = ROLE + "New"
     new = desk.get()
@@ -239,7 +239,7 @@ def test_an_edited_profile_is_another_call(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("jump", [3600, -3600])
-def test_a_wall_clock_that_jumps_mints_at_most_once_more(desk: Desk, jump: float) -> None:
+def test_a_wall_clock_that_jumps_mints_at_most_once_more(desk, jump: float) -> None:
     desk.get()
     desk.time.wall += jump
     desk.aws.skew = -jump
@@ -251,7 +251,7 @@ def test_a_wall_clock_that_jumps_mints_at_most_once_more(desk: Desk, jump: float
     assert expiry.remaining(credentials, desk.time.read()) > 60
 
 
-def test_a_clock_set_back_does_not_lengthen_a_session(desk: Desk) -> None:
+def test_a_clock_set_back_does_not_lengthen_a_session(desk) -> None:
     desk.get()
     desk.time.passes(3601)
     desk.time.wall -= 3600
@@ -260,7 +260,7 @@ def test_a_clock_set_back_does_not_lengthen_a_session(desk: Desk) -> None:
     assert len(desk.aws.minted) == 2
 
 
-def test_after_a_reboot_the_wall_clock_decides(desk: Desk) -> None:
+def test_after_a_reboot_the_wall_clock_decides(desk) -> None:
     desk.get()
     desk.time.boot, desk.time.boot_id = 10.0, "second"
     desk.get()
@@ -270,7 +270,7 @@ def test_after_a_reboot_the_wall_clock_decides(desk: Desk) -> None:
     assert len(desk.aws.minted) == 2
 
 
-def test_skew_of_sts_is_subtracted_and_logged_when_large(desk: Desk) -> None:
+def test_skew_of_sts_is_subtracted_and_logged_when_large(desk) -> None:
     desk.aws.skew = 600.0
     desk.get()
     desk.time.passes(3600 - 960)
@@ -280,7 +280,7 @@ def test_skew_of_sts_is_subtracted_and_logged_when_large(desk: Desk) -> None:
     assert "clock is 600 s behind AWS's" in desk.log()
 
 
-def test_a_mint_is_recorded_without_secrets(desk: Desk) -> None:
+def test_a_mint_is_recorded_without_secrets(desk) -> None:
     desk.said = UserInput(reason="ticket 4711")
     desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
     desk.get("one")
@@ -297,7 +297,7 @@ def test_a_mint_is_recorded_without_secrets(desk: Desk) -> None:
     assert "secret" not in json.dumps([first, second]).replace("secret_access_key", "")
 
 
-def test_a_refusal_and_a_call_without_an_answer_are_recorded(desk: Desk) -> None:
+def test_a_refusal_and_a_call_without_an_answer_are_recorded(desk) -> None:
     desk.aws.script.extend([refused(), UnreachableError("no answer")])
     for kind in (RefusedError, UnreachableError):
         with pytest.raises(kind):
@@ -312,7 +312,7 @@ def test_a_refusal_and_a_call_without_an_answer_are_recorded(desk: Desk) -> None
 
 @pytest.mark.parametrize("required", [True, False])
 def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_required(
-    desk: Desk, required: bool
+    desk, required: bool
 ) -> None:
     desk.required = required
     (desk.place / "state").mkdir(mode=0o700)
@@ -327,7 +327,7 @@ def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_requi
     assert len(desk.aws.minted) == (not required)
 
 
-def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk: Desk) -> None:
+def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk) -> None:
     desk.profiles["dev"]["confirm"] = True
     with pytest.raises(HumanNeededError, match="asks for your confirmation, and nobody can be asked"):
         desk.get()
@@ -341,7 +341,7 @@ def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk: Desk) -> N
     ("wanted", "reason"), [(True, None), (r"[A-Z]+-\d+", None), (r"[A-Z]+-\d+", "because")]
 )
 def test_a_profile_with_require_reason_mints_only_with_a_matching_reason(
-    desk: Desk, wanted: object, reason: str | None
+    desk, wanted: object, reason: str | None
 ) -> None:
     desk.profiles["dev"]["require_reason"] = wanted
     desk.said = UserInput(reason=reason)
@@ -354,7 +354,7 @@ def test_a_profile_with_require_reason_mints_only_with_a_matching_reason(
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk: Desk) -> None:
+def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk) -> None:
     asked: list[Question] = []
     desk.ask_code = lambda question: asked.append(question) or "123456"  # type: ignore[func-returns-value]
     desk.profiles = {"a": {"role_arn": ROLE + "A", **MFA}, "b": {"role_arn": ROLE + "B", **MFA}}
@@ -370,14 +370,14 @@ def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk: Desk) -> None:
     ]
 
 
-def test_without_a_prompt_a_missing_mfa_code_is_an_error(desk: Desk) -> None:
+def test_without_a_prompt_a_missing_mfa_code_is_an_error(desk) -> None:
     desk.profiles["dev"] |= MFA
 
     with pytest.raises(HumanNeededError, match="needs an MFA code, and nobody can be asked"):
         desk.get()
 
 
-def test_a_configuration_error_is_raised_although_the_cache_has_a_session(desk: Desk) -> None:
+def test_a_configuration_error_is_raised_although_the_cache_has_a_session(desk) -> None:
     desk.get()
     desk.time.passes(3000)
     desk.aws.script.append(ConfigError("profiles form a loop"))
@@ -386,7 +386,7 @@ def test_a_configuration_error_is_raised_although_the_cache_has_a_session(desk: 
         desk.get()
 
 
-def test_a_damaged_item_is_a_miss(desk: Desk) -> None:
+def test_a_damaged_item_is_a_miss(desk) -> None:
     desk.get()
     for item, text in MemoryKeyring.items.items():
         MemoryKeyring.items[item] = text[:-1] + "!"
@@ -394,7 +394,7 @@ def test_a_damaged_item_is_a_miss(desk: Desk) -> None:
     assert desk.get().access_key_id == "ASIA2"
 
 
-def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk: Desk) -> None:
+def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk) -> None:
     minted = desk.get()
     desk.store.put(
         desk.call().key,
@@ -418,8 +418,8 @@ def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk: De
     ids=["source", "STS", "MFA code", "confirmation"],
 )
 def test_a_wait_until_the_deadline_starts_nothing_and_is_named(
-    desk: Desk,
-    monkeypatch: pytest.MonkeyPatch,
+    desk,
+    monkeypatch,
     profile: dict[str, Any],
     error: type[CredhelperError],
     need: str,

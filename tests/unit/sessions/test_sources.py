@@ -26,16 +26,16 @@ KEYED = {"aws_access_key_id": "AKIAADMIN", "aws_secret_access_key": "MARKERSECRE
         ({"login_session": "l"}, "unknown", "aws login"),
     ],
 )
-def test_profile(section: dict[str, str], lifetime: str, login: str) -> None:
-    """A profile of the AWS files is named, located and judged for how long its keys last."""
+def test_an_aws_profile_has_a_name_a_region_and_a_lifetime_and_shows_no_secret(
+    section: dict[str, str], lifetime: str, login: str
+) -> None:
     origin = sources.of_section("admin", section, FILES)
     assert (origin.lifetime, origin.login, str(origin)) == (lifetime, login, "AWS profile 'admin'")
     assert origin.region == section.get("region")
     assert "MARKERSECRET" not in repr(origin)
 
 
-def test_secrets_are_no_identity() -> None:
-    """Neither a secret nor a session token, nor a digest that depends on one, is in an identity."""
+def test_no_secret_is_part_of_an_identity() -> None:
     one, other = (
         sources.of_section("x", {"credential_process": "x", **secret}, FILES).identity
         for secret in (
@@ -46,16 +46,14 @@ def test_secrets_are_no_identity() -> None:
     assert one == other
 
 
-def test_is_role() -> None:
-    """A profile with a role_arn is a role of ours, but for web identity, which is the SDK's."""
+def test_a_profile_with_a_role_is_a_role_unless_it_uses_web_identity() -> None:
     assert sources.is_role({"role_arn": "a", "source_profile": "b"})
     assert not sources.is_role({"role_arn": "a", "web_identity_token_file": "t"})
     assert not sources.is_role({"role_arn": ""})
 
 
 @pytest.mark.parametrize("token", ["AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"])
-def test_environment(token: str) -> None:
-    """Keys of the environment are long-lived where there is no session token under either of its names."""
+def test_keys_of_the_environment_are_long_lived_without_a_session_token(token: str) -> None:
     environ = {"AWS_ACCESS_KEY_ID": "AKIA", "AWS_SECRET_ACCESS_KEY": "x"}
     for made in (
         lambda env: sources.of_place("Environment", env),
@@ -65,14 +63,12 @@ def test_environment(token: str) -> None:
         assert made({**environ, token: "t"}).lifetime == "temporary"
 
 
-def test_environment_without_keys() -> None:
-    """Half a key in the environment is none."""
+def test_half_a_key_in_the_environment_is_an_error() -> None:
     with pytest.raises(SourceError, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"):
         sources.of_place("Environment", {"AWS_ACCESS_KEY_ID": "AKIA"})
 
 
-def test_default_chain_follows_its_environment() -> None:
-    """Without keys the default chain's identity follows each variable it looks at, and [default]."""
+def test_without_keys_the_default_chain_depends_on_its_variables_and_on_default() -> None:
     variables = (*sources._ENVIRONMENT, "")
     identities = [sources.default_chain({}, FILES, {name: "x"}).identity for name in variables]
     identities.append(sources.default_chain({"credential_process": "x"}, FILES, {}).identity)
@@ -88,13 +84,11 @@ def test_default_chain_follows_its_environment() -> None:
         (sources.of_place("Ec2InstanceMetadata", {}), "credential_source 'Ec2InstanceMetadata'"),
     ],
 )
-def test_how_a_sentence_names_it(origin: sources.CredentialSource, said: str) -> None:
-    """Every origin has a name for sentences."""
+def test_a_source_has_a_name_for_messages(origin: sources.CredentialSource, said: str) -> None:
     assert str(origin) == said
 
 
-def test_default_endpoint_section() -> None:
-    """What is no AWS profile takes its endpoint from [default], as botocore does."""
+def test_without_an_aws_profile_the_endpoint_is_that_of_default() -> None:
     files = AwsFiles("c", "d", {"default": {"endpoint_url": "default"}, "k": {"endpoint_url": "k"}}, {}, {})
     assert sources.endpoint_url({}, files, sources.saved_key("k", "AKIA")) == "default"
     assert sources.endpoint_url({}, files, sources.of_section("k", KEYED, files)) == "k"
