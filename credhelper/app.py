@@ -16,7 +16,7 @@ from credhelper.audit import Audit
 from credhelper.awsconfig import profiles
 from credhelper.cache import keyring as cache_keyring
 from credhelper.cache.index import Index
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import Store
 from credhelper.config import profiles as config_profiles
 from credhelper.config import validation
@@ -59,7 +59,7 @@ class App:
     places: paths.Places
     caller: CallerContext
     agent: client.AgentClient
-    locks: Locks
+    locks: FileLocks
     audit: Audit
     store: Store
     user_input: UserInput
@@ -184,7 +184,7 @@ def open_app(
     deadline = Deadline(GET_SECONDS - age)
     places = paths.find(environ)
     log = Log(places.log, debug=environ.get("CREDHELPER_LOG") == "debug")
-    locks = Locks(wire.runtime_directory(environ) or _lock_directory(places, log), log)
+    locks = FileLocks(wire.runtime_directory(environ) or _lock_directory(places, log), log)
     loaded: Config | ConfigError
     try:
         loaded = options = config_profiles.load(places.config, optional=optional)

@@ -1,8 +1,7 @@
-"""Where files go, whose they are, and how a line gets into one.
+"""The places, owners and modes of files, and how they are written.
 
-A directory or file that the effective user does not own is neither written nor created in: under sudo,
-or with somebody else's HOME, the answer still comes but nothing foreign is touched. Files are 0600 in
-directories that are 0700 from their birth, and none of them holds a secret.
+Only files and directories of the effective user are written: under sudo, or with a foreign HOME, commands
+work without them. Files are created 0600 in directories created 0700, and none of them holds a secret.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 LOG_LIMIT = 1024 * 1024
-"""Bytes after which the log file makes way for a new one; one old one is kept."""
+"""Bytes after which a log file is rotated; one old file is kept."""
 
 
 @dataclass(frozen=True)
@@ -31,22 +30,22 @@ class Places:
 
     @property
     def audit(self) -> str:
-        """The record of minted and refused sessions."""
+        """The audit log of minted and refused sessions."""
         return os.path.join(self.state, "audit.jsonl")
 
     @property
     def items(self) -> str:
-        """The index of what is in the keyring, which cannot be listed itself."""
+        """The index of the items in the keyring."""
         return os.path.join(self.state, "items.jsonl")
 
     @property
     def log(self) -> str:
-        """What went wrong without stopping anybody."""
+        """Non-fatal errors."""
         return os.path.join(self.state, "credhelper.log")
 
 
 def find(environ: Mapping[str, str]) -> Places:
-    """The files' places; CREDHELPER_CONFIG moves the configuration."""
+    """The places of this user's files; CREDHELPER_CONFIG moves the configuration."""
     import platformdirs
 
     config = _absolute(platformdirs.user_config_dir("credhelper", appauthor=False), ".config")
@@ -56,26 +55,26 @@ def find(environ: Mapping[str, str]) -> Places:
 
 
 def _absolute(found: str, *usual: str) -> str:
-    """What platformdirs found; a relative XDG variable is to be ignored, says the XDG specification."""
+    """The directory from platformdirs; the XDG specification ignores relative variables."""
     home = os.path.expanduser("~")
     return found if os.path.isabs(found) else os.path.join(home, *usual, "credhelper")
 
 
 def may_write_in(directory: str) -> bool:
-    """Whether the directory is ours, or may be made because the nearest one above it is."""
+    """Whether this user owns the directory, or else the nearest existing one above it."""
     path = os.path.abspath(directory)
     while not os.path.lexists(path):
         path = os.path.dirname(path)
-    return os.path.isdir(path) and _is_ours(path)
+    return os.path.isdir(path) and _is_own(path)
 
 
-def _is_ours(path: str) -> bool:
-    """Ours, and where it is a link of ours, so is what it leads to."""
+def _is_own(path: str) -> bool:
+    """Whether this user owns the path, and the target if it is a link."""
     return sys.platform == "win32" or {os.lstat(path).st_uid, os.stat(path).st_uid} == {os.geteuid()}
 
 
 def make_private(directory: str) -> None:
-    """Make the directory, and what is missing above it, 0700. Raises OSError."""
+    """Create the directory and its missing parents, 0700. Raises OSError."""
     if os.path.isdir(directory):
         return
     if directory == os.path.dirname(directory):
@@ -83,27 +82,27 @@ def make_private(directory: str) -> None:
     make_private(os.path.dirname(directory))
     try:
         os.mkdir(directory, 0o700)
-    except FileExistsError:  # another process was quicker
+    except FileExistsError:  # another process has created it
         if not os.path.isdir(directory):
             raise
 
 
 def open_private(path: str, flags: int) -> int:
-    """A descriptor for a file of ours, created 0600. Raises OSError: not ours, a link, not a file."""
+    """A descriptor of a private file, created 0600. Raises OSError: another user's, a link, not a file."""
     _prepare(os.path.dirname(path), create=bool(flags & os.O_CREAT))
     nofollow = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags | nofollow, 0o600)
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or not (sys.platform == "win32" or status.st_uid == os.geteuid()):
         os.close(descriptor)
-        raise PermissionError(f"'{path}' is not a file of ours")
+        raise PermissionError(f"'{path}' is not a regular file of this user")
     if flags & os.O_CREAT:
         _tighten(path, 0o600)
     return descriptor
 
 
 def _prepare(directory: str, *, create: bool = True) -> None:
-    """Check the owner of a directory; make it, 0700. Raises OSError."""
+    """Check the owner of a directory and create it, 0700. Raises OSError."""
     if not may_write_in(directory):
         raise PermissionError(f"'{directory}' belongs to another user")
     if create:
@@ -112,26 +111,26 @@ def _prepare(directory: str, *, create: bool = True) -> None:
 
 
 def _tighten(path: str, mode: int) -> None:
-    """Close to others what is ours and was left open to them."""
+    """Remove the permissions of other users."""
     if sys.platform != "win32" and stat.S_IMODE(os.lstat(path).st_mode) & 0o077 and not os.path.islink(path):
-        with contextlib.suppress(OSError):  # a filesystem that keeps no modes
+        with contextlib.suppress(OSError):  # a filesystem without modes
             os.chmod(path, mode)
 
 
 def append_line(path: str, line: str) -> None:
-    """Add one line in one write, so that lines of several processes do not mix. Raises OSError."""
+    """Append a line in one write, so that lines of several processes stay whole. Raises OSError."""
     descriptor = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
     try:
         _end_last_line(descriptor)
         content = line.encode("ascii", "backslashreplace") + b"\n"
-        if os.write(descriptor, content) < len(content):  # a disk that is nearly full takes a part
+        if os.write(descriptor, content) < len(content):  # a nearly full disk
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
     finally:
         os.close(descriptor)
 
 
 def _end_last_line(descriptor: int) -> None:
-    """A line cut short by a full disk must not swallow the next one."""
+    """End a last line that a full disk has cut short."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     if size:
         os.lseek(descriptor, size - 1, os.SEEK_SET)
@@ -140,7 +139,7 @@ def _end_last_line(descriptor: int) -> None:
 
 
 def read_lines(path: str) -> list[str]:
-    """The lines of a file of ours; none where it does not exist or is not ours."""
+    """The lines of a private file; none if it does not exist or is another user's."""
     try:
         with open(open_private(path, os.O_RDONLY), encoding="ascii", errors="replace") as file:
             return file.read().splitlines()
@@ -154,10 +153,8 @@ def replace_private(path: str, content: str) -> None:
     write_atomically(path, content.encode("ascii"))
 
 
-def write_atomically(
-    path: str, content: bytes, mode: int = 0o600, check: Callable[[str], object] | None = None
-) -> None:
-    """Replace a file as a whole, or leave it as it was. Raises OSError.
+def write_atomically(path: str, content: bytes, check: Callable[[str], object] | None = None) -> None:
+    """Replace a file as a whole by one that is 0600, or leave it as it was. Raises OSError.
 
     `check` gets the path of the complete new file before it replaces the old one, and may raise to stop it.
     """
@@ -170,8 +167,6 @@ def write_atomically(
             file.write(content)
             file.flush()
             os.fsync(descriptor)
-        if mode != 0o600:
-            os.chmod(new, mode)
         if check is not None:
             check(new)
         os.replace(new, path)
@@ -182,9 +177,9 @@ def write_atomically(
 
 
 def rotate(path: str) -> None:
-    """Move a log file that has grown past LOG_LIMIT out of the way."""
+    """Rename a log file that is larger than LOG_LIMIT."""
     try:
-        if os.lstat(path).st_size > LOG_LIMIT and _is_ours(path) and may_write_in(os.path.dirname(path)):
+        if os.lstat(path).st_size > LOG_LIMIT and _is_own(path) and may_write_in(os.path.dirname(path)):
             os.replace(path, path + ".1")
     except OSError:
         pass

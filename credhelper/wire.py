@@ -49,10 +49,9 @@ NEVER_A_HIT: "Final" = frozenset(["--refresh", "--no-cache", "--help", "-h"])
 
 
 class PendingRequest:
-    """A `get` that the agent has not answered.
+    """A `get` that the agent has not answered: its hit key, and the lease on it, valid on `connection`.
 
-    `key` is its hit key, `lease` the number of the lease on it, valid on `connection`. `starting` is the
-    descriptor of the start lock, held where this caller is to start the agent. `stuck` means that an agent
+    `starting` is the start lock, held if this caller is to start the agent. `stuck` means that an agent
     exists and does not answer, or belongs to another user.
     """
 
@@ -174,12 +173,11 @@ def connect(directory: str) -> "Connection | None":
     try:
         peer.connect(os.path.join(directory, SOCKET))
         if uid_of(peer) != os.geteuid():
-            raise PermissionError  # noqa: TRY301 - the handlers below close the socket
-    except (FileNotFoundError, ConnectionRefusedError):
+            raise PermissionError  # noqa: TRY301 - the handler below closes the socket
+    except BaseException as error:
         peer.close()
-        return None
-    except BaseException:
-        peer.close()
+        if isinstance(error, (FileNotFoundError, ConnectionRefusedError)):
+            return None
         raise
     return Connection(peer)
 
@@ -250,14 +248,11 @@ def hit_key(arguments: "Iterable[str]", environ: "Mapping[str, str]") -> bytes |
 
     The agent only compares it. Compute it before any of the files is read.
     """
-    arguments = list(arguments)
+    pieces = list(arguments)
     files = configuration_files(environ)
-    if files is None or not NEVER_A_HIT.isdisjoint(arguments):
+    if files is None or not NEVER_A_HIT.isdisjoint(pieces):
         return None
-    pieces = arguments
-    for name in CONTEXT:
-        value = environ.get(name)
-        pieces.append("" if value is None else f"={value}")
+    pieces += [f"={environ[name]}" if name in environ else "" for name in CONTEXT]
     now = time.time()
     for path in files:
         stamp = _stamp(path, now)
@@ -348,10 +343,7 @@ if sys.platform != "win32":
         return status.st_mode == stat.S_IFDIR | 0o700 and status.st_uid == os.geteuid()
 
     def _is_safe(parent: str) -> bool:
-        """Whether no other user can replace a directory in it. Raises OSError.
-
-        False if it belongs to another user (XDG_RUNTIME_DIR under sudo), unless that is root's /tmp.
-        """
+        """Whether no other user can replace a directory in it, as under sudo. Raises OSError."""
         status = os.stat(parent)
         if status.st_mode & stat.S_ISVTX:
             return status.st_uid in (os.geteuid(), 0)

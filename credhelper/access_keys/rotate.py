@@ -81,7 +81,8 @@ def rotate(app: App, name: str, *, region: str | None, mfa_serial: str | None, s
         current = saved or waiting
         if current is None:
             raise SourceError(f"the saved key '{name}' is not in the keyring any more")
-        job = _job(app, name, current, region, mfa_serial, seconds)
+        session = None if mfa_serial is None else identity.mfa_session(app, name, region, mfa_serial)
+        job = _Job(app, name, identity.services(app, name, current, region), seconds, session)
         begun = manage.rotation_of(app, name)
         done, owner = "finished the rotation of" if begun else "rotated", None
         if begun is None or current.access_key_id == begun.replaces:
@@ -91,14 +92,6 @@ def rotate(app: App, name: str, *, region: str | None, mfa_serial: str | None, s
         app.store.delete_key(successor(name))
         app.store.index.remove([begun])
     return f"{done} '{name}': {current.access_key_id} has replaced {begun.replaces}, which is deleted\n"
-
-
-def _job(
-    app: App, name: str, current: AccessKey, region: str | None, mfa_serial: str | None, seconds: float
-) -> _Job:
-    aws = identity.services(app, name, current, region)
-    session = None if mfa_serial is None else identity.mfa_session(app, name, region, mfa_serial)
-    return _Job(app, name, aws, seconds, session)
 
 
 def _make(

@@ -85,11 +85,6 @@ def block_entries(file: IniFile) -> tuple[Entry, ...]:
     return tuple(entry for entry in found if not _problem(entry))
 
 
-def has_block(file: IniFile) -> bool:
-    """Whether the file has a block. Raises ConfigError: unpaired marks."""
-    return _find(file) is not None
-
-
 def is_edited(file: IniFile) -> bool:
     """Whether the block has text that credhelper would not have written. Raises ConfigError: unpaired marks.
 

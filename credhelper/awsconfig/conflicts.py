@@ -56,22 +56,14 @@ def find_conflicts(
     for section in sections(credentials.text):
         if not section.kind and section.name in names:
             found += _in_section(credentials, section, _IN_CREDENTIALS)
-    found += [
-        Conflict(
-            f"the SDKs for JavaScript, Rust and C++ do not find profile '{name}': its name has a '='",
-            "give it another name",
-        )
-        for name in names
-        if "=" in name
-    ]
-    found += [
-        Conflict(
-            f"{variable} is set, and wins over credhelper in most SDKs where AWS_PROFILE names the profile",
-            f"unset {variable}",
-        )
-        for variable in _IN_ENVIRONMENT
-        if environ.get(variable)
-    ]
+    for name in names:
+        if "=" in name:
+            problem = f"the SDKs for JavaScript, Rust and C++ cannot find profile '{name}': it has a '='"
+            found.append(Conflict(problem, "give it another name"))
+    for variable in _IN_ENVIRONMENT:
+        if environ.get(variable):
+            problem = "is set, and wins over credhelper in most SDKs where AWS_PROFILE names the profile"
+            found.append(Conflict(f"{variable} {problem}", f"unset {variable}"))
     return found
 
 

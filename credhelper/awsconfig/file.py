@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from credhelper import paths
 from credhelper.awsconfig import profiles
-from credhelper.awsconfig.block import has_block, is_edited
+from credhelper.awsconfig.block import block_entries, is_edited
 from credhelper.awsconfig.ini import IniFile
 from credhelper.errors import ConfigError, CredhelperError, os_reason, printable
 
@@ -74,7 +74,7 @@ def replace(file: IniFile, content: bytes, reads: Callable[[str], bool]) -> str 
 
 def _back_up(file: IniFile) -> str | None:
     """Keep the file's text in a file next to it, 0600. A backup of other text is never overwritten."""
-    if not file.text or (has_block(file) and not is_edited(file)):
+    if not file.text or (block_entries(file) and not is_edited(file)):
         return None
     path, number = file.path + BACKUP, 1
     while not _holds(path, file.text):

@@ -1,1 +1,1 @@
-"""Sessions at rest: the OS keyring, the index of its items, and the file locks."""
+"""Sessions at rest: the OS keyring, the index of its items, and file locks."""

@@ -1,8 +1,7 @@
-"""items.jsonl: what we have put into the keyring, because a keyring cannot be listed.
+"""items.jsonl: the list of credhelper's items in the keyring, because a keyring cannot be listed.
 
-One line an item, written before the item itself, so that nothing is ever in there that nobody knows of.
-Nothing in it is secret. The latest line of a key counts. Saved keys have lines of their own kind, which
-neither a sweep nor a clear ever sees.
+An item has a line, written before the item, so that no item is unlisted. The latest line of a key counts.
+No line is secret. Saved keys have lines of another kind, which neither a sweep nor a clear reads.
 """
 
 from __future__ import annotations
@@ -18,19 +17,19 @@ from credhelper.credentials import LAST_SECOND
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from credhelper.cache.locks import Locks
+    from credhelper.cache.locks import FileLocks
     from credhelper.log import Log
 
 LOCK = "items"
 LOCK_SECONDS = 5.0
 SPARE_LINES = 100
 MAXIMUM_PARTS = 1024
-"""Parts of one item at most: Store neither writes nor reads more."""
+"""The most parts of an item that Store reads and writes."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """A session in the keyring: the KEY of its call, for whom it was minted, and when it expires (epoch)."""
+    """A session in the keyring: the KEY of its call, its profile, and its expiration (epoch)."""
 
     key: str
     profile: str
@@ -41,7 +40,7 @@ class Item:
 
 @dataclass(frozen=True)
 class SavedKey:
-    """An access key in the keyring, by its name: whose it is, as far as AWS was asked, since when (epoch)."""
+    """An access key in the keyring: its name, its owner if AWS was asked, and when it was saved (epoch)."""
 
     name: str
     access_key_id: str
@@ -52,13 +51,13 @@ class SavedKey:
 
     @property
     def key(self) -> str:
-        """What its line replaces."""
+        """The key of its line."""
         return f"key:{self.name}"
 
 
 @dataclass(frozen=True)
 class Rotation:
-    """The rotation of a saved key, while it is under way: the key that goes, and AWS's clock then (epoch)."""
+    """A rotation of a saved key that has begun: the key it replaces, and AWS's clock then (epoch)."""
 
     name: str
     replaces: str
@@ -67,7 +66,7 @@ class Rotation:
 
     @property
     def key(self) -> str:
-        """What its line replaces."""
+        """The key of its line."""
         return f"rotation:{self.name}"
 
 
@@ -79,13 +78,13 @@ _KINDS: Final[dict[object, type[SavedKey | Rotation]]] = {"key": SavedKey, "rota
 class Index:
     """The file, and the lock that its rewriting needs."""
 
-    def __init__(self, path: str, locks: Locks, log: Log) -> None:
+    def __init__(self, path: str, locks: FileLocks, log: Log) -> None:
         self._path = path
         self._locks = locks
         self._log = log
 
     def items(self) -> list[Item]:
-        """The sessions, a key once, with the most parts that it ever had."""
+        """The sessions, one for a key, with the most parts that it ever had."""
         return [entry for entry in self._entries() if isinstance(entry, Item)]
 
     def saved_keys(self) -> list[SavedKey]:
@@ -93,7 +92,7 @@ class Index:
         return [entry for entry in self._entries() if isinstance(entry, SavedKey)]
 
     def rotations(self) -> list[Rotation]:
-        """What was begun and is not at its end."""
+        """The rotations that have not ended."""
         return [entry for entry in self._entries() if isinstance(entry, Rotation)]
 
     def _entries(self) -> list[Entry]:
@@ -109,11 +108,11 @@ class Index:
         return list(found.values())
 
     def mentions(self, key: str) -> bool:
-        """Whether the keyring can have an item of this KEY at all; much quicker than asking it."""
+        """Whether the keyring may have an item of this KEY; much faster than a call of the keyring."""
         return any(key in line for line in paths.read_lines(self._path))
 
     def add(self, entry: Entry) -> bool:
-        """Write an entry down; False where it cannot be, and then it must not be stored."""
+        """Add a line; False on failure, and then the item must not be stored."""
         try:
             with self._locks.hold(LOCK, LOCK_SECONDS):
                 paths.append_line(self._path, json.dumps(asdict(entry)))
@@ -124,26 +123,25 @@ class Index:
 
     @contextlib.contextmanager
     def guard(self, item: Item) -> Iterator[bool]:
-        """Hold the lock under which this item's KEY is minted; yields whether it may be deleted now."""
+        """Hold the lock of this item's KEY; yields whether the item may be deleted."""
         with self._locks.hold(item.key, 0) as held:
             yield (held or not self._locks.usable) and item in self.items()
 
     def compact(self) -> None:
-        """Drop the lines that later ones of the same KEY have replaced, once they are many."""
+        """Drop replaced lines once they are many."""
         lines = len(paths.read_lines(self._path))
         if lines > SPARE_LINES + 2 * len(self._entries()):
             self._rewrite(set())
 
     def remove(self, gone: Iterable[Entry]) -> None:
-        """Strike entries out; one that has been added anew in the meantime stays."""
-        struck = set(gone)
-        if struck:
-            self._rewrite(struck)
+        """Remove entries; one that was added again in the meantime stays."""
+        if removed := set(gone):
+            self._rewrite(removed)
 
-    def _rewrite(self, struck: set[Entry]) -> None:
+    def _rewrite(self, removed: set[Entry]) -> None:
         try:
             with self._locks.hold(LOCK, LOCK_SECONDS):
-                left = [entry for entry in self._entries() if entry not in struck]
+                left = [entry for entry in self._entries() if entry not in removed]
                 paths.replace_private(self._path, "".join(f"{json.dumps(asdict(entry))}\n" for entry in left))
         except OSError as error:
             self._log.warning(f"the index of keyring items cannot be rewritten: {error.strerror or error}")

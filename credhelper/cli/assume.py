@@ -21,6 +21,7 @@ from credhelper.cli.output import JOBS, Batch, emit, print_results, refuse_termi
 from credhelper.config.aws_names import TASKS
 from credhelper.config.keys import API, ROLE, ROOT
 from credhelper.errors import ConfigError
+from credhelper.prompts import PROMPT_SECONDS
 from credhelper.prompts.question import Question
 from credhelper.run.accounts import LIMIT
 from credhelper.run.batch import BatchRun
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from credhelper.config.keys import Key, Kind
     from credhelper.credentials import Credentials
 
-PROMPT_SECONDS: Final = 40.0
 
 UNVERIFIED: Final = "--no-verify-ssl: TLS is not verified; the session is not cached"
 """Goes to the log, and to stderr on a terminal: SDKs give a pipe, and take stderr for an error."""

@@ -20,7 +20,7 @@ from credhelper.cli.options import complete_account, complete_profile
 from credhelper.cli.output import emit
 from credhelper.config.template import STARTER
 from credhelper.errors import ConfigError, printable
-from credhelper.run import accounts as run_accounts
+from credhelper.run.batch import BatchRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from credhelper.awsconfig.block import Entry
     from credhelper.awsconfig.plan import Plan
     from credhelper.doctor import Finding
-    from credhelper.run.accounts import Account
 
 LOCK_SECONDS: Final = 5.0
 
@@ -154,14 +153,7 @@ def _targets(app: App, options: SetupOptions, name: str) -> list[str]:
     config = app.config
     profile = config.open_profile(name)
 
-    def members() -> list[Account]:
-        from credhelper.aws.services import Services
-
-        call = app.planner().call(profile)
-        services = Services(call.endpoint, call.source)
-        return run_accounts.of_organization(services, app.provider().source_key(call))
-
-    picked = run_accounts.pick(config, profile, options.accounts, (), members)
+    picked = BatchRun(app, lambda: app.planner().call(profile)).accounts(profile, options.accounts, ())
     return [config.account_name(each.id) or each.id for each in picked]
 
 

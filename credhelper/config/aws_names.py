@@ -79,13 +79,13 @@ TASKS: Final = {
         _ROOT_USER,
     ),
     "S3UnlockBucketPolicy": Task(
-        "delete a bucket policy that locks everybody out",
+        "delete a bucket policy that denies all access",
         ("s3:DeleteBucketPolicy", "s3:GetBucketPolicy", "s3:ListAllMyBuckets", "s3:PutBucketPolicy"),
         "any bucket of the account, but no object",
         SESSIONS_FEATURE,
     ),
     "SQSUnlockQueuePolicy": Task(
-        "delete a queue policy that locks everybody out",
+        "delete a queue policy that denies all access",
         ("sqs:GetQueueAttributes", "sqs:GetQueueUrl", "sqs:ListQueues", "sqs:SetQueueAttributes"),
         "any queue of the account, but no message",
         SESSIONS_FEATURE,

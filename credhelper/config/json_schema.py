@@ -1,7 +1,6 @@
-"""The JSON Schema of config.toml, made from the same table that the program reads it with.
+"""The JSON Schema of config.toml, generated from the table of keys, for editors.
 
-Editors that know JSON Schema complete and check the file with it. It is shipped as config.schema.json;
-`python -m credhelper.config.json_schema` prints it anew.
+`python -m credhelper.config.json_schema` prints config.schema.json.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ def schema() -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "accounts": {
-                "description": "names for account ids: shown in the record, and usable as targets",
+                "description": "names for account ids: shown in the audit log, and usable as targets",
                 "type": "object",
                 "propertyNames": {"pattern": _whole(rf"(?!{aws_names.ACCOUNT_ID}$){config_keys.NAME}")},
                 "additionalProperties": {"type": "string", "pattern": _whole(aws_names.ACCOUNT_ID)},
@@ -94,7 +93,7 @@ def _property(key: Key) -> dict[str, Any]:
     apis = ", ".join(API[kind] for kind in key.kinds)
     made: dict[str, Any] = {"description": f"{key.help} ({apis})", **_FORMS[key.form]}
     bounds = zip(_BOUNDS.get(key.form, ()), key.limits, strict=False)
-    if key.form != "text" or not key.placeholders:  # else the limit is of the text with its blanks filled
+    if key.form != "text" or not key.placeholders:  # else the limit is for the text after filling in
         made |= {name: limit for name, limit in bounds if limit is not None}
     if key.form in ("text", "texts") and not key.choices:
         pattern = NO_CONTROL if key.placeholders else key.pattern or NO_CONTROL
@@ -113,7 +112,7 @@ def _whole(pattern: str) -> str:
 
 
 def text() -> str:
-    """The schema as it is shipped."""
+    """The text of config.schema.json."""
     return json.dumps(schema(), indent=2) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""The configuration that `setup` writes where there is none: a page to fill in, which says why."""
+"""The first configuration file, which `setup` writes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ STARTER: Final = """\
 #
 # Keys are spelt as the STS API and ~/.aws/config spell them. 'credhelper get --help' lists them all.
 
-# Names for account ids: shown in prompts and in the record, and usable as targets.
+# Names for account ids: shown in prompts and in the audit log, and usable as targets.
 [accounts]
 # payments-prod = "111122223333"
 
@@ -33,13 +33,13 @@ STARTER: Final = """\
 # ---- AssumeRoot: one root task in a member account, 15 minutes at most -------------------------------------
 
 # Root sessions stay out of the keyring: with cache = "memory" only the agent remembers them. They last
-# minutes and AWS cannot revoke them, so no copy of one is to outlive a logout or to get into a backup.
+# minutes and AWS cannot revoke them, so no copy should outlive a logout or get into a backup.
 
 # [profiles.unlock-bucket]
 # target_principal = "payments-prod"
 # task_policy_arn = "S3UnlockBucketPolicy"  # or SQSUnlockQueuePolicy, and the three of IAM
 # cache = "memory"
-# require_reason = true  # ask why: it goes into the record
+# require_reason = true  # ask why, for the audit log
 
 # Without a target of its own it takes any account: audit-root@payments-prod, audit-root@111122223333.
 # 'credhelper setup audit-root --accounts payments-prod' writes such profiles.
@@ -48,4 +48,4 @@ STARTER: Final = """\
 # cache = "memory"
 # allow_targets = ["payments-prod"]  # the only accounts it may be used on
 """
-"""It loads as it is, without a profile, and with every '# ' before a key or a table removed."""
+"""It is valid as it is, without a profile, and with every '# ' before a key or a table removed."""

@@ -1,4 +1,4 @@
-"""The configuration file before it means anything: size, encoding, syntax, and where a key stands."""
+"""config.toml as a file: size, encoding, syntax, and the line of a key."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _TOKEN: Final = rf'(?s)"""(?:\\.|[^\\])*?"{{3,5}}|\'\'\'.*?\'{{3,5}}|{_STRING}|#
 
 
 def read(path: str) -> tuple[str, dict[str, Any]]:
-    """The text of a TOML file and what it says. Raises ConfigError."""
+    """The text of a TOML file and its content. Raises ConfigError."""
     text = _text(path)
     try:
         return text, tomllib.loads(text)
     except RecursionError:
         raise ConfigError(f"'{path}' is nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, and what the parser lets through, such as huge numbers
+    except ValueError as error:  # TOMLDecodeError, and ValueError for huge numbers
         raise ConfigError(f"'{path}' is not valid TOML: {lower_first(str(error))}") from None
 
 
 def _text(path: str) -> str:
     try:
-        # Not blocking: a FIFO in place of the file must not hang an SDK.
+        # Not blocking: a FIFO in place of the file must not hang.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with open(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -64,10 +64,10 @@ def _text(path: str) -> str:
 
 
 def line_of(text: str, table: str, key: str) -> int:
-    """The line on which `key` of `table` is set; else of what comes nearest around it; else 1.
+    """The line that sets `key` of `table`; else the nearest one around it; else 1.
 
-    `table` is '', a table's name or 'profiles.NAME'. TOML parsers give no positions, so each line is
-    looked at by itself. A line of nested arrays that looks like a header can mislead it.
+    `table` is '', a table's name or 'profiles.NAME'. TOML parsers give no positions, so the lines are parsed
+    one by one. A line of nested arrays that looks like a header can mislead this.
     """
     wanted = [name for name in (*table.split(".", 1), key) if name]
     inside: list[str] = []
@@ -103,7 +103,7 @@ def _names(dotted: str) -> list[str]:
 
 
 def _shared(path: list[str], wanted: list[str]) -> int:
-    """How many names two paths have in common, from the first one on."""
+    """The number of names at the start that two paths share."""
     return next(
         (index for index, pair in enumerate(zip(path, wanted, strict=False)) if pair[0] != pair[1]),
         min(len(path), len(wanted)),
@@ -119,7 +119,7 @@ def nearest(name: str, known: Iterable[str]) -> tuple[str, ...]:
 
 
 def _example() -> str:
-    """The example file: in an installed package beside the code, in a checkout at its root."""
+    """The example file: in the package when installed, at the root of a checkout."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     places = [os.path.join(place, "config.example.toml") for place in (here, os.path.dirname(here))]
     return next((place for place in places if os.path.exists(place)), "config.example.toml")

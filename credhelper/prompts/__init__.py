@@ -1,7 +1,6 @@
-"""Asking the person at the keyboard, where an SDK has taken stdin, stdout and stderr away.
+"""Prompts: how credhelper reaches the user although an SDK has taken stdin, stdout and stderr.
 
-The ways are tried in the order in which they are listed here: `mfa_command`, the controlling terminal,
-then dialogs. Each is a driver in a file of its own.
+Each driver has a file: `mfa_command`, the controlling terminal, then dialogs. They are tried in this order.
 """
 
 from __future__ import annotations
@@ -32,24 +31,28 @@ if TYPE_CHECKING:
 __all__ = ["NAMES", "Answer", "Question", "ask"]
 
 NAMES: Final = tuple(driver.name for driver in (Command, Terminal, Pinentry, Osascript, Zenity))
-"""What CREDHELPER_PROMPT may name, besides 'auto' and 'none'."""
+"""The values of CREDHELPER_PROMPT, apart from 'auto' and 'none'."""
+
+
+PROMPT_SECONDS: Final = 40.0
+"""Time for an answer: a `get` has 50 s in all, and the rest is for STS."""
 
 
 def _drivers(question: Question, command: Sequence[str], environ: Mapping[str, str]) -> list[Driver]:
-    """Every way of asking, in the order in which they are tried."""
+    """Every driver, in the order in which they are tried."""
     own = [Command(tuple(command), environ)] if command and question.kind == "code" else []
     return [*own, Terminal(), Pinentry(environ), Osascript(environ), Zenity(environ)]
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the person said ('yes' to confirm), and the name of the driver that heard it: for the record."""
+    """The user's answer ('yes' to confirm), and the driver's name for the audit log."""
 
     text: str = field(repr=False)
     driver: str
 
 
-def _at_once(_seconds: float) -> AbstractContextManager[object]:
+def _no_turn(_seconds: float) -> AbstractContextManager[object]:
     return contextlib.nullcontext()
 
 
@@ -59,17 +62,17 @@ def ask(
     command: Sequence[str] | None,
     choice: str,
     environ: Mapping[str, str],
-    seconds: float,
-    turn: Callable[[float], AbstractContextManager[object]] = _at_once,
+    seconds: float = PROMPT_SECONDS,
+    turn: Callable[[float], AbstractContextManager[object]] = _no_turn,
 ) -> Answer:
-    """Ask, and give what was answered within so many seconds.
+    """Prompt for the answer to a question.
 
     `command` is the profile's mfa_command, which only answers a 'code'. `choice` is CREDHELPER_PROMPT:
-    'auto', 'none', or the one driver that may be used. Programs are started with `environ`. `turn` is held
-    while the person is busy with the question: `Locks.hold`, for one question at a time on a terminal.
+    'auto', 'none', or the only driver to use. Programs are started with `environ`. `turn` is held during the
+    prompt: `FileLocks.hold`, for one prompt at a time on a terminal.
 
-    Raises NobodyError at once where there is no way to ask, CancelledError where the person does not want
-    to, has twice given no fitting answer, or the time is over, and ConfigError for an unknown choice.
+    Raises NobodyError at once where no driver is usable, CancelledError where the user cancels, gives two
+    wrong answers or none in time, and ConfigError for an unknown choice.
     """
     if choice not in ("auto", "none", *NAMES):
         known = ", ".join(NAMES)
@@ -87,18 +90,18 @@ def ask(
         except KeyboardInterrupt:
             raise question.cancelled() from None
         except LateError:
-            raise CancelledError(f"nobody answered within {seconds:.0f} s: {question.title}") from None
-    raise _nobody(question, choice, [each.missing for each in drivers if isinstance(each, Command)])
+            raise CancelledError(f"no answer within {seconds:.0f} s: {question.title}") from None
+    raise _no_driver(question, choice, [each.missing for each in drivers if isinstance(each, Command)])
 
 
 def _ask_twice(driver: Driver, question: Question, deadline: Deadline) -> str | None:
-    """An answer that fits; None where this driver cannot reach anybody after all."""
+    """The accepted answer; None if this driver cannot show the question after all."""
     for each in (question, question.again()):
         if not deadline.left():
             raise LateError
         try:
             typed = driver.ask(each, deadline.left())
-        except OSError:  # it could not be started, or the terminal has gone
+        except OSError:  # it does not start, or the terminal is gone
             return None
         if typed is None:
             return None
@@ -110,10 +113,10 @@ def _ask_twice(driver: Driver, question: Question, deadline: Deadline) -> str | 
     raise CancelledError(f"the answer was not {question.wanted}: {question.title}")
 
 
-def _nobody(question: Question, choice: str, missing: Sequence[str | None]) -> NobodyError:
-    why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
+def _no_driver(question: Question, choice: str, missing: Sequence[str | None]) -> NobodyError:
+    why = "no terminal has this process in its foreground, and no dialog is possible"
     if any(missing):
         why = f"'mfa_command' names no program: '{missing[0]}'"
     if choice != "auto":
         why = f"CREDHELPER_PROMPT is '{choice}'"
-    return NobodyError(f"{question.title}, and nobody can be asked", *filter(None, [question.hint, why]))
+    return NobodyError(f"{question.title}, and no prompt is possible", *filter(None, [question.hint, why]))

@@ -1,4 +1,4 @@
-"""mfa_command: a program of the person's own that prints the code, from a token or a password manager."""
+"""mfa_command: the user's program that prints the code, from a token or a password manager."""
 
 from __future__ import annotations
 
@@ -26,10 +26,9 @@ CODES: Final = re.compile(rb"(?<![0-9])[0-9]{6}(?![0-9])")
 
 @dataclass(frozen=True)
 class Command:
-    """Runs it with the terminal as its stdin and stderr, so that it may ask for a touch or a passphrase.
+    """Runs it with the terminal as stdin and stderr, so that it may ask for a touch or a passphrase.
 
-    It runs in a session of its own, or it could not be ended with all that it started: `/dev/tty` is not
-    there for it, stdin is.
+    It runs in a session of its own, to be ended with its children; so it has no `/dev/tty`.
     """
 
     argv: tuple[str, ...] = field(repr=False)
@@ -42,11 +41,11 @@ class Command:
 
     @property
     def missing(self) -> str | None:
-        """Its name, where there is no such program."""
+        """Its name, if there is no such program."""
         return self.argv[0] if find(self.argv[0], self.environ) is None else None
 
-    def ask(self, question: Question, seconds: float) -> str | None:  # noqa: ARG002 - it shows its own
-        """The code that it prints. Raises CancelledError, which never quotes what was printed."""
+    def ask(self, question: Question, seconds: float) -> str | None:  # noqa: ARG002 - the program shows its own
+        """The code that it prints. Raises CancelledError, which never quotes the output."""
         program = find(self.argv[0], self.environ)
         if program is None:
             return None
@@ -73,4 +72,4 @@ class Command:
         return str(codes.pop(), "ascii")
 
     def _failed(self, what: str) -> CancelledError:
-        return CancelledError(f"mfa_command '{self.argv[0]}' {what}", "run it by hand to see what it says")
+        return CancelledError(f"mfa_command '{self.argv[0]}' {what}", "run it by hand to see its output")

@@ -1,4 +1,4 @@
-"""The console of Windows, which stays ours when an SDK takes stdin, stdout and stderr."""
+"""The console of Windows, which is there although an SDK takes stdin, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ CANCEL: Final = "\x03\x1a\x1b"
 """Ctrl-C, Ctrl-Z and Escape, as the console gives them key by key."""
 
 
-class Keys(Protocol):
-    """What we use of msvcrt, which reads CONIN$ and writes CONOUT$ whatever stdin and stdout are."""
+class Msvcrt(Protocol):
+    """The part of msvcrt in use, which reads CONIN$ and writes CONOUT$ whatever stdin and stdout are."""
 
     def kbhit(self) -> bool:
-        """Whether a key waits."""
+        """Whether a key was pressed."""
 
     def getwch(self) -> str:
         """The next key, without echo."""
@@ -37,7 +37,7 @@ class Keys(Protocol):
 
 @dataclass(frozen=True)
 class Console:
-    """Writes the question to the console and reads keys, without echo where that must not be seen."""
+    """Writes the question to the console and reads keys, without echo for codes and secrets."""
 
     name: ClassVar[str] = "tty"
 
@@ -47,10 +47,10 @@ class Console:
             return descriptors is not None
 
     def ask(self, question: Question, seconds: float) -> str | None:
-        """What was typed. Raises CancelledError, LateError."""
+        """The answer as typed. Raises CancelledError, LateError."""
         deadline = Deadline(seconds)
-        keys = cast("Keys", importlib.import_module("msvcrt"))
-        while keys.kbhit():  # what was typed before the question does not answer it
+        keys = cast("Msvcrt", importlib.import_module("msvcrt"))
+        while keys.kbhit():  # keys from before the question do not answer it
             keys.getwch()
         _show(keys, question.on_a_terminal)
         try:
@@ -64,7 +64,7 @@ class Console:
 
 @contextlib.contextmanager
 def lent() -> Iterator[tuple[int, int]]:
-    """stdin and stderr for a program that may ask for itself; NUL where there is no console."""
+    """stdin and stderr for a program that may prompt; NUL where there is no console."""
     with _opened() as descriptors:
         yield descriptors or (subprocess.DEVNULL, subprocess.DEVNULL)
 
@@ -85,13 +85,13 @@ def _opened() -> Iterator[tuple[int, int] | None]:
             os.close(descriptor)
 
 
-def _show(keys: Keys, text: str) -> None:
+def _show(keys: Msvcrt, text: str) -> None:
     for character in text.replace("\n", "\r\n"):
         keys.putwch(character)
 
 
-def _read_line(keys: Keys, deadline: Deadline, *, echo: bool) -> str | None:
-    """The line that was typed; None where it was cancelled."""
+def _read_line(keys: Msvcrt, deadline: Deadline, *, echo: bool) -> str | None:
+    """The line as typed; None for a cancellation."""
     line = ""
     while True:
         if not keys.kbhit():

@@ -1,4 +1,4 @@
-"""Signals that arrive while a person is asked: what was begun is undone first, then they take effect."""
+"""Signals during a prompt: cleanup runs first, then they take effect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STOPPING: Final = tuple(getattr(signal, name) for name in ("SIGTTIN", "SIGTTOU")
 
 
 class _EndedError(BaseException):
-    """A signal that ends the process, on its way out of the block."""
+    """A signal that ends the process, raised in the block."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -26,13 +26,13 @@ class _EndedError(BaseException):
 
 @contextlib.contextmanager
 def unwound() -> Iterator[None]:
-    """Within the block, signals unwind: a terminal gets its echo back, a dialog is closed.
+    """Within the block, signals run the cleanup: the terminal gets its echo back, a dialog is closed.
 
-    SIGINT raises KeyboardInterrupt, even where a shell without job control had it ignored. SIGTERM and SIGHUP
-    do afterwards what they would have done. SIGTTIN and SIGTTOU do not stop us while others wait for the
-    answer: a terminal that is taken away from us is an error of reading instead.
+    SIGINT raises KeyboardInterrupt, even if a shell without job control has set it to be ignored. SIGTERM and
+    SIGHUP take effect afterwards. SIGTTIN and SIGTTOU are ignored, because other callers wait for the answer:
+    a terminal that this process loses is a read error.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there can handlers be set
+    if threading.current_thread() is not threading.main_thread():  # handlers can be set there only
         yield
         return
     numbers = [signal.SIGINT, *(each for each in ENDING if signal.getsignal(each) is not signal.SIG_IGN)]
@@ -40,7 +40,7 @@ def unwound() -> Iterator[None]:
 
     def handle(number: int, _frame: FrameType | None) -> None:
         for each in numbers:
-            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the undoing
+            signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleanup
         raise KeyboardInterrupt if number == signal.SIGINT else _EndedError(number)
 
     try:
@@ -52,7 +52,7 @@ def unwound() -> Iterator[None]:
     except _EndedError as ended:
         _restore(before)
         os.kill(os.getpid(), ended.number)
-        raise KeyboardInterrupt from None  # whoever handles that signal has let us live
+        raise KeyboardInterrupt from None  # a handler of that signal has kept the process alive
     finally:
         _restore(before)
 

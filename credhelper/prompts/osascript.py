@@ -1,17 +1,16 @@
 """osascript: the dialog of macOS (AppleScript Language Guide, 'display dialog').
 
-The script is one constant. Texts reach it as arguments, so nothing in them is AppleScript.
+The script is constant. Texts reach it as arguments, so nothing in them is AppleScript.
 """
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from credhelper.deadline import LateError
-from credhelper.prompts.programs import find, has_display, run
+from credhelper.prompts.programs import find_dialog, run, whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -36,30 +35,27 @@ CONFIRM: Final = 'buttons {"No", "Yes"} default button "No" cancel button "No" w
 
 CANCELLED: Final = b"(-128)"
 LATE: Final = b"(-1712)"
-"""How osascript ends the line about an error: userCanceledErr, and errAETimeout, which the script raises."""
+"""The end of osascript's error messages: userCanceledErr, and errAETimeout, which the script raises."""
 
 
 @dataclass(frozen=True)
 class Osascript:
-    """Asks through a dialog of AppleScript's."""
+    """Prompts with a dialog of AppleScript."""
 
     environ: Mapping[str, str] = field(repr=False)
     name: ClassVar[str] = "osascript"
 
     def is_usable(self) -> bool:
-        """Whether this is a Mac with the person in front of it."""
-        return sys.platform == "darwin" and has_display(self.environ) and self._program() is not None
-
-    def _program(self) -> str | None:
-        return find("osascript", self.environ)
+        """Whether this is a Mac, not in an SSH session."""
+        return sys.platform == "darwin" and find_dialog(self.name, self.environ) is not None
 
     def ask(self, question: Question, seconds: float) -> str | None:
-        """What was typed. Raises CancelledError, LateError, OSError."""
-        program = self._program()
+        """The answer as typed. Raises CancelledError, LateError, OSError."""
+        program = find_dialog(self.name, self.environ)
         if program is None:
             return None
         # The first operand ends the options, and the heading cannot be taken for one.
-        texts = [question.heading, question.in_a_dialog, str(max(1, math.ceil(seconds)))]
+        texts = [question.heading, question.in_a_dialog, str(whole_seconds(seconds))]
         ran = run([program, "-e", _script(question), *texts], self.environ, seconds)
         if ran.status == 0:
             return ran.stdout.decode("utf-8", "replace").removesuffix("\n")
@@ -67,7 +63,7 @@ class Osascript:
             raise LateError
         if CANCELLED in ran.stderr:
             raise question.cancelled()
-        return None  # no user interaction allowed (-1713): nobody is logged in at the screen
+        return None  # no user interaction allowed (-1713): no user is logged in at the screen
 
 
 def _script(question: Question) -> str:

@@ -1,12 +1,10 @@
-"""pinentry: GnuPG's dialog, spoken to in Assuan (libassuan manual; pinentry manual, 'Protocol').
+"""pinentry: GnuPG's dialog, over Assuan (libassuan manual; pinentry manual, 'Protocol').
 
-The Assuan libraries on PyPI either log every line, answers included, at INFO, or do not unescape answers;
-of the protocol, this needs one line out and one back.
+The Assuan libraries on PyPI either log answers or do not unescape them; this needs one line out and one back.
 """
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -14,7 +12,7 @@ from typing import IO, TYPE_CHECKING, ClassVar, Final, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from credhelper.deadline import LateError, within
-from credhelper.prompts.programs import find, has_display, started
+from credhelper.prompts.programs import find_dialog, started, whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,11 +22,11 @@ if TYPE_CHECKING:
 LINE_LIMIT: Final = 1000
 """Bytes of a line without its end (libassuan: ASSUAN_LINELENGTH)."""
 
-AS_IT_IS: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-"""Punctuation that is not escaped: all but the escape itself, and line ends."""
+UNESCAPED: Final = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+"""Punctuation that is not escaped: all but the escape character and line ends."""
 
 PROMPTS: Final[dict[Kind, str]] = {"code": "MFA code:", "reason": "Reason:", "secret": "Secret:"}
-"""Text beside the entry. Underscores mark accelerators there, so no text of others' goes there."""
+"""Labels of the entry. Underscores mark accelerators there, so these are constants."""
 
 TIMEOUT: Final = 62
 CANCELLED: Final = (99, 198, 114)
@@ -37,21 +35,21 @@ CANCELLED: Final = (99, 198, 114)
 
 @dataclass(frozen=True)
 class Pinentry:
-    """Asks through pinentry. It needs a display: one for terminals would need a terminal, and so could we."""
+    """Prompts with pinentry, on a display: a pinentry for terminals would have the same terminal as tty."""
 
     environ: Mapping[str, str] = field(repr=False)
     name: ClassVar[str] = "pinentry"
 
     def is_usable(self) -> bool:
-        """Whether there is a pinentry, and a display to show it on."""
-        return has_display(self.environ) and self._program() is not None
+        """Whether there is a pinentry, and a display."""
+        return self._program() is not None
 
     def _program(self) -> str | None:
-        mac = find("pinentry-mac", self.environ) if sys.platform == "darwin" else None
-        return mac or find("pinentry", self.environ)
+        mac = find_dialog("pinentry-mac", self.environ) if sys.platform == "darwin" else None
+        return mac or find_dialog(self.name, self.environ)
 
     def ask(self, question: Question, seconds: float) -> str | None:
-        """What was typed. Raises CancelledError, LateError, OSError."""
+        """The answer as typed. Raises CancelledError, LateError, OSError."""
         program = self._program()
         if program is None:
             return None
@@ -62,8 +60,7 @@ class Pinentry:
 
 
 def _commands(question: Question, seconds: float) -> Iterator[str]:
-    # Should we be killed, the dialog goes by itself.
-    yield f"SETTIMEOUT {max(1, math.ceil(seconds))}"
+    yield f"SETTIMEOUT {whole_seconds(seconds)}"
     yield f"SETTITLE {_escaped(question.heading)}"
     yield f"SETDESC {_description(question.in_a_dialog)}"
     if question.kind == "confirm":
@@ -76,31 +73,26 @@ def _commands(question: Question, seconds: float) -> Iterator[str]:
 
 
 def _escaped(text: str) -> str:
-    return quote(text, safe=AS_IT_IS)
+    return quote(text, safe=UNESCAPED)
 
 
 def _description(text: str) -> str:
-    """The lines of a text in one; where they do not fit, each is cut to its share."""
-    room = LINE_LIMIT - len("SETDESC ")
-    if len(_escaped(text)) <= room:
+    """The lines of a text in one; if they do not fit, each is cut to its share."""
+    limit = LINE_LIMIT - len("SETDESC ")
+    if len(_escaped(text)) <= limit:
         return _escaped(text)
     lines = text.split("\n")
-    return "%0A".join(_cut(line, room // len(lines) - len("%0A")) for line in lines)
+    return "%0A".join(_cut(line, limit // len(lines) - len("%0A")) for line in lines)
 
 
-def _cut(line: str, room: int) -> str:
-    """As much of a line, escaped, as there is room for."""
-    if len(_escaped(line)) <= room:
-        return _escaped(line)
-    lengths = range(len(line), 0, -1)
-    return next(cut for length in lengths if len(cut := _escaped(line[:length] + "...")) <= room)
+def _cut(line: str, limit: int) -> str:
+    """The line, escaped and cut to the limit."""
+    cuts = (line, *(line[:length] + "..." for length in range(len(line), 0, -1)))
+    return next(escaped for cut in cuts if len(escaped := _escaped(cut)) <= limit)
 
 
 def _converse(process: subprocess.Popen[bytes], commands: list[str]) -> tuple[bytes, bytes] | None:
-    """Data and last line of the reply to the last command; None where it has gone before.
-
-    A command that it does not know is not worth giving up for.
-    """
+    """Data and last line of the reply to the last command, ERR or not; None if pinentry has ended."""
     stdin, stdout = cast("IO[bytes]", process.stdin), cast("IO[bytes]", process.stdout)
     reply = _reply(stdout)  # the greeting
     for command in commands:
@@ -131,4 +123,4 @@ def _answer(question: Question, data: bytes, last: bytes) -> str | None:
         raise LateError
     if code in CANCELLED:
         raise question.cancelled()
-    return None  # no way to show itself: what is there may be made for terminals
+    return None  # no dialog: this may be a pinentry for terminals

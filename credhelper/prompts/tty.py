@@ -1,4 +1,4 @@
-"""The controlling terminal, which an SDK leaves to us although it takes stdin, stdout and stderr."""
+"""The controlling terminal, which is there although an SDK takes stdin, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -25,25 +25,25 @@ if TYPE_CHECKING:
 
 DEVICE: Final = "/dev/tty"
 LIMIT: Final = 4096
-"""Bytes of a line: N_TTY, the terminal driver of Linux, gives no more."""
+"""Bytes of a line: the maximum of N_TTY, the terminal driver of Linux."""
 
 CONTROLS: Final = bytes([*range(0x20), 0x7F])
-"""What stands for a key and not for a character: the end of the line, a Ctrl-Z that has no effect."""
+"""Keys that are no characters: the end of the line, a Ctrl-Z without effect."""
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """Writes the question to the terminal and reads a line, without echo where that must not be seen."""
+    """Writes the question to the terminal and reads a line, without echo for codes and secrets."""
 
     name: ClassVar[str] = "tty"
 
     def is_usable(self) -> bool:
-        """Whether there is one, and we are in its foreground."""
+        """Whether this process is in the foreground of a terminal."""
         with _opened() as terminal:
             return terminal is not None
 
     def ask(self, question: Question, seconds: float) -> str | None:
-        """What was typed, without the end of the line. Raises CancelledError, LateError, OSError."""
+        """The answer as typed. Raises CancelledError, LateError, OSError."""
         deadline = Deadline(seconds)
         with _opened() as terminal:
             if terminal is None:
@@ -59,9 +59,9 @@ class Terminal:
 
 @contextlib.contextmanager
 def lent() -> Iterator[tuple[int, int]]:
-    """stdin and stderr for a program that may ask for itself; /dev/null where the terminal is not ours.
+    """stdin and stderr for a program that may prompt: the terminal, or /dev/null in the background.
 
-    The terminal comes back as it was: a program that is killed does not turn the echo on again.
+    The modes are restored: a program that is killed does not turn the echo on again.
     """
     with _opened() as terminal:
         if terminal is None:
@@ -74,10 +74,10 @@ def lent() -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _opened() -> Iterator[int | None]:
-    """The terminal; None where there is none, or where another process group has it.
+    """The terminal; None if there is none, or another process group is in its foreground.
 
-    Who reads it from the background is stopped (SIGTTIN), and everyone would wait for a stopped process. It
-    does not block, because a terminal that the person has halted (Ctrl-S) must not hold us past the deadline.
+    A background process that reads is stopped (SIGTTIN), and all callers would wait for it. The terminal does
+    not block, because output that is halted (Ctrl-S) must not delay the deadline.
     """
     try:
         terminal = os.open(DEVICE, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
@@ -86,7 +86,7 @@ def _opened() -> Iterator[int | None]:
         return
     try:
         yield terminal if _is_foreground(terminal) else None
-    except termios.error as error:  # which is no OSError, for all that it says the same
+    except termios.error as error:  # it is no OSError, although it carries one
         raise OSError(*error.args) from None
     finally:
         os.close(terminal)
@@ -95,13 +95,13 @@ def _opened() -> Iterator[int | None]:
 def _is_foreground(terminal: int) -> bool:
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
-    except OSError:  # it has been hung up
+    except OSError:  # the terminal was hung up
         return False
 
 
 @contextlib.contextmanager
 def _restored(terminal: int) -> Iterator[list[Any]]:
-    """Yields the terminal's modes, and sets them again in the end; not waiting for output that is halted."""
+    """Yields the terminal's modes and restores them at the end, without waiting for halted output."""
     before = termios.tcgetattr(terminal)
     try:
         yield before
@@ -112,7 +112,7 @@ def _restored(terminal: int) -> Iterator[list[Any]]:
 
 @contextlib.contextmanager
 def _emptied(terminal: int) -> Iterator[None]:
-    """What was typed before the question is no answer, and half an answer is no command for a shell."""
+    """Drops the input before and after: old keys are no answer, and half an answer is no shell command."""
     termios.tcflush(terminal, termios.TCIFLUSH)
     try:
         yield
@@ -122,10 +122,10 @@ def _emptied(terminal: int) -> Iterator[None]:
 
 
 def _set(terminal: int, before: list[Any], *, hidden: bool) -> None:
-    """Lines and signals as a shell has them, whatever the program that runs us has made of the terminal.
+    """Set lines and signals as in a shell, whatever the calling program has set.
 
-    Ctrl-Z and the key for SIGQUIT do nothing for the moment: the one would stop us while others wait, the
-    other would leave the terminal without echo.
+    Ctrl-Z and the key for SIGQUIT have no effect: the first would stop this process while others wait, the
+    second would leave the terminal without echo.
     """
     modes = [*before]
     modes[0] = (before[0] | termios.ICRNL) & ~(termios.IGNCR | termios.INLCR)
@@ -134,22 +134,22 @@ def _set(terminal: int, before: list[Any], *, hidden: bool) -> None:
     if hidden:
         modes[3] &= ~(termios.ECHO | termios.ECHONL)
     modes[6] = [*before[6]]
-    nothing = bytes([os.fpathconf(terminal, "PC_VDISABLE") & 0xFF])
+    disabled = bytes([os.fpathconf(terminal, "PC_VDISABLE") & 0xFF])
     for name in ("VSUSP", "VDSUSP", "VQUIT"):
         if hasattr(termios, name):
-            modes[6][getattr(termios, name)] = nothing
+            modes[6][getattr(termios, name)] = disabled
     termios.tcsetattr(terminal, termios.TCSANOW, modes)
 
 
 def _converse(terminal: int, question: Question, deadline: Deadline) -> bytes | None:
-    """The line that was typed; None for an end of input (Ctrl-D)."""
+    """The line as typed; None for an end of input (Ctrl-D)."""
     line = None
     try:
         _write(terminal, question.on_a_terminal.encode("ascii"), deadline)
         line = _read_line(terminal, deadline)
         return line
     finally:
-        if line is None or question.is_hidden:  # else the person's own Enter has ended the line
+        if line is None or question.is_hidden:  # else the user's Enter has ended the line
             with contextlib.suppress(OSError):
                 os.write(terminal, b"\n")
 
@@ -161,7 +161,7 @@ def _write(terminal: int, content: bytes, deadline: Deadline) -> None:
         try:
             content = content[os.write(terminal, content) :]
         except BlockingIOError:
-            time.sleep(0.05)  # room that is too small for what a line is expanded to
+            time.sleep(0.05)  # the buffer is too small for the expanded line
 
 
 def _read_line(terminal: int, deadline: Deadline) -> bytes | None:
@@ -171,7 +171,7 @@ def _read_line(terminal: int, deadline: Deadline) -> bytes | None:
             raise LateError
         try:
             block = os.read(terminal, LIMIT)
-        except BlockingIOError:  # somebody else was quicker
+        except BlockingIOError:  # another reader was quicker
             continue
         if not block:
             return None

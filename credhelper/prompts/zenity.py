@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from credhelper.deadline import LateError
-from credhelper.prompts.programs import find, has_display, run
+from credhelper.prompts.programs import find_dialog, run, whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -18,26 +17,23 @@ if TYPE_CHECKING:
 CANCELLED: Final = 1
 LATE: Final = 5
 NO_DISPLAY: Final = re.compile(rb"(cannot|failed to) open display", re.IGNORECASE)
-"""What GTK 3 and 4 say when they end with the same status as a person who cancels."""
+"""GTK 3 and 4 print this when they end with the status of CANCELLED."""
 
 
 @dataclass(frozen=True)
 class Zenity:
-    """Asks through zenity."""
+    """Prompts with zenity."""
 
     environ: Mapping[str, str] = field(repr=False)
     name: ClassVar[str] = "zenity"
 
     def is_usable(self) -> bool:
-        """Whether there is a zenity, and a display to show it on."""
-        return has_display(self.environ) and self._program() is not None
-
-    def _program(self) -> str | None:
-        return find("zenity", self.environ)
+        """Whether there is a zenity, and a display."""
+        return find_dialog(self.name, self.environ) is not None
 
     def ask(self, question: Question, seconds: float) -> str | None:
-        """What was typed. Raises CancelledError, LateError, OSError."""
-        program = self._program()
+        """The answer as typed. Raises CancelledError, LateError, OSError."""
+        program = find_dialog(self.name, self.environ)
         if program is None:
             return None
         ran = run([program, *_options(question, seconds)], _environ(self.environ), seconds)
@@ -55,9 +51,8 @@ def _line(printed: bytes) -> str:
 
 
 def _options(question: Question, seconds: float) -> Iterator[str]:
-    """Texts stand behind '=': as words of their own they might be taken for options."""
-    # Should we be killed, the dialog goes by itself.
-    yield f"--timeout={max(1, math.ceil(seconds))}"
+    """The arguments. Texts follow '=', where none can be taken for an option."""
+    yield f"--timeout={whole_seconds(seconds)}"
     yield f"--title={question.heading}"
     if question.kind == "confirm":
         yield from ("--question", "--no-markup", "--default-cancel", "--ok-label=Yes", "--cancel-label=No")
@@ -66,15 +61,14 @@ def _options(question: Question, seconds: float) -> Iterator[str]:
     yield "--entry"  # not --password, which shows no text
     if question.is_hidden:
         yield "--hide-text"
-    # Here zenity knows no markup, but expands backslashes and underlines what follows an underscore.
+    # Here zenity has no markup, but expands backslashes and underlines the letter after an underscore.
     yield "--text=" + question.in_a_dialog.replace("\\", "\\\\").replace("_", "__")
 
 
 def _environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """What zenity must not take from the environment.
+    """The environment without variables that change exit statuses (with ZENITY_ESC=0, Escape would confirm).
 
-    Variables can change what it ends with: with ZENITY_ESC=0, Escape would be a yes. And its complaints are
-    read here, so they have to be in English.
+    Error messages are in English, because NO_DISPLAY has to match them.
     """
     kept = {name: value for name, value in environ.items() if not name.startswith(("ZENITY_", "DIALOG_"))}
     return {**kept, "LANGUAGE": "C"}

@@ -19,7 +19,7 @@ from credhelper.sessions.parameters import needs_reason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from credhelper.cache.locks import Locks
+    from credhelper.cache.locks import FileLocks
     from credhelper.config.profiles import Profile
     from credhelper.credentials import Credentials
     from credhelper.prompts import Answer, Question
@@ -82,9 +82,9 @@ class ApprovalState:
         return max(0.0, profile.confirm_for - passed) if passed >= 0 else 0.0
 
 
-def read_state(locks: Locks, profile: Profile) -> ApprovalState | None:
+def read_state(locks: FileLocks, profile: Profile) -> ApprovalState | None:
     """The approvals for this profile that still hold."""
-    noted = locks.noted(_name(profile), _PARTS)
+    noted = locks.states.noted(_name(profile), _PARTS)
     if noted is None:
         return None
     (began, rest, confirmed, reason, by), at = noted
@@ -97,12 +97,14 @@ def read_state(locks: Locks, profile: Profile) -> ApprovalState | None:
     return ApprovalState(first, rest, Clocks.from_list(confirmed), reason and str(reason), by and str(by))
 
 
-def _write_state(locks: Locks, profile: Profile, state: ApprovalState) -> bool:
+def _write_state(locks: FileLocks, profile: Profile, state: ApprovalState) -> bool:
     """Write the approvals; returns whether that was possible. What no mint depends on is not written."""
     if profile.renew_for is None and state.confirmed is None and state.reason is None:
         return True
     confirmed = None if state.confirmed is None else state.confirmed.to_list()
-    return locks.note(_name(profile), [state.began.to_list(), state.rest, confirmed, state.reason, state.by])
+    return locks.states.note(
+        _name(profile), [state.began.to_list(), state.rest, confirmed, state.reason, state.by]
+    )
 
 
 def _name(profile: Profile) -> str:
@@ -114,7 +116,9 @@ def _name(profile: Profile) -> str:
 class Consent:
     """Knows what `user` has approved, and asks for the rest. Without a `prompter` it does not ask."""
 
-    def __init__(self, given: UserInput, locks: Locks, user: str, prompter: Prompter | None = None) -> None:
+    def __init__(
+        self, given: UserInput, locks: FileLocks, user: str, prompter: Prompter | None = None
+    ) -> None:
         self._given = given
         self._locks = locks
         self._user = user
@@ -187,7 +191,7 @@ class Consent:
 
     def _ask(self, question: Question, call: StsCall | None) -> Answer:
         if self._prompter is None:
-            raise NobodyError(f"{question.title}, and nobody can be asked", question.hint)
+            raise NobodyError(f"{question.title}, and no prompt is possible", question.hint)
         return self._prompter.ask(question, call)
 
     def code(self, call: StsCall, *, rejected: bool = False) -> str:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from credhelper.errors import NobodyError
 from credhelper.sessions.caller import CHAIN, write_path
 
 if TYPE_CHECKING:
-    from credhelper.cache.locks import Locks
+    from credhelper.cache.locks import FileLocks
     from credhelper.prompts import Answer, Question
     from credhelper.sessions.caller import CallerContext
     from credhelper.sessions.calls import StsCall
-
-PROMPT_SECONDS: Final = 40.0
-"""Time that the user has for an answer; the rest of the deadline is for the STS call."""
 
 
 class Waiters(Protocol):
@@ -30,7 +27,7 @@ class Prompter:
     """Asks the user. Each prompt also says which program requests it and how many callers wait."""
 
     caller: CallerContext
-    locks: Locks
+    locks: FileLocks
     waiters: Waiters
 
     def ask(self, question: Question, call: StsCall | None = None) -> Answer:
@@ -50,6 +47,6 @@ class Prompter:
                 command=None if call is None else call.profile.get("mfa_command"),
                 choice=caller.environ.get("CREDHELPER_PROMPT") or "auto",
                 environ={**caller.environ, CHAIN: write_path(path)},
-                seconds=caller.deadline.left(PROMPT_SECONDS),
+                seconds=caller.deadline.left(prompts.PROMPT_SECONDS),
                 turn=lambda seconds: self.locks.hold("prompt", seconds),
             )

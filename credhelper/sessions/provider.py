@@ -17,7 +17,7 @@ from credhelper.errors import CancelledError, ConfigError, CredhelperError, Huma
 
 if TYPE_CHECKING:
     from credhelper.agent.client import CacheMode
-    from credhelper.cache.locks import Locks
+    from credhelper.cache.locks import FileLocks
     from credhelper.cache.store import Store
     from credhelper.clocks import ExpiryThresholds
     from credhelper.sessions.caller import CallerContext
@@ -57,7 +57,7 @@ class Caches:
 
     store: Store
     agent: Agent
-    locks: Locks
+    locks: FileLocks
 
 
 class SessionProvider:
@@ -130,7 +130,7 @@ class SessionProvider:
         with contextlib.ExitStack() as held:
             with self._deadline.spend(ANOTHER_MINT):
                 held.enter_context(self._locks.hold(call.key, self._lock_patience(call)))
-            if not self._is_since_start(self._locks.opened_up(call.key)):
+            if not self._is_since_start(self._locks.states.released(call.key)):
                 cached = _longer_lived(self._stored(call), shared)
                 if cached is not None and self._is_acceptable(call, cached, mode):
                     return cached
@@ -160,7 +160,7 @@ class SessionProvider:
         return any(self._consent.needs_person(hop) for hop in call.hops())
 
     def _mint_and_store(self, call: StsCall, cached: Credentials | None, *, is_stored: bool) -> Credentials:
-        failure = self._locks.last_failure(call.key)
+        failure = self._locks.states.last_failure(call.key)
         if failure is not None and self._is_since_start(failure.at):
             return self._fall_back(call, cached, failure.error)
         try:
@@ -169,15 +169,15 @@ class SessionProvider:
             if isinstance(error, HumanNeededError):
                 self._waiting_for_human.add(call.key)
             if not error.is_own:
-                self._locks.remember(call.key, error)
+                self._locks.states.remember(call.key, error)
             # A caller that did not wait longer for this one may have minted meanwhile.
             return self._fall_back(call, self._stored(call) or cached, error)
-        self._locks.forget(call.key)
+        self._locks.states.forget(call.key)
         profile = call.profile
         if is_stored and self._store.put(call.key, credentials, profile=profile.name, kind=profile.kind):
             self._sweep_is_due = True
         else:
-            self._locks.open_up(call.key)
+            self._locks.states.release(call.key)
         return credentials
 
     def _stored(self, call: StsCall) -> Credentials | None:
@@ -200,7 +200,7 @@ class SessionProvider:
         )
 
     def _has_just_failed(self, call: StsCall, now: Clocks) -> bool:
-        failure = self._locks.last_failure(call.key)
+        failure = self._locks.states.last_failure(call.key)
         return failure is not None and 0 <= expiry.since(failure.at, now) < expiry.BACK_OFF
 
     def min_remaining(self, call: StsCall) -> float | None:

@@ -38,24 +38,25 @@ class Bad:
         return before.count(b"\n") + 1 if found else None
 
 
-def profile(*lines: str) -> str:
-    """A file with the profile 'x', of which the last line is at fault."""
-    return "\n".join([f"{ACCOUNTS}[defaults]", "# nothing", "[profiles.x]", *lines]) + f"  {HERE}\n"
+def profile(name: str, lines: tuple[str, ...], *words: str, asked: str = "x", schema: bool = True) -> Bad:
+    """A file with the profile 'x' of these lines, of which the last one is at fault."""
+    text = "\n".join([f"{ACCOUNTS}[defaults]", "# nothing", "[profiles.x]", *lines]) + f"  {HERE}\n"
+    return Bad(name, text, in_x(lines[-1].partition(" ")[0], *words), asked, schema)
 
 
-def role(line: str) -> str:
+def role(name: str, line: str, *words: str, schema: bool = True) -> Bad:
     """A file with an AssumeRole profile."""
-    return profile(ROLE, line)
+    return profile(name, (ROLE, line), *words, schema=schema)
 
 
-def root(line: str) -> str:
+def root(name: str, line: str, *words: str, asked: str = "x") -> Bad:
     """A file with an AssumeRoot profile."""
-    return profile(TASK, line)
+    return profile(name, (TASK, line), *words, asked=asked)
 
 
-def session(line: str) -> str:
+def session(name: str, line: str, *words: str) -> Bad:
     """A file with a GetSessionToken profile."""
-    return profile(DEVICE, 'source_profile = "me"', line)
+    return profile(name, (DEVICE, 'source_profile = "me"', line), *words)
 
 
 def in_x(key: str, *words: str) -> tuple[str, ...]:
@@ -64,8 +65,8 @@ def in_x(key: str, *words: str) -> tuple[str, ...]:
 
 
 KEYS: Final = (
-    Bad("unknown key", role("colour = 1"), in_x("colour", "is not a known key")),
-    Bad("misspelt key", role('external_ids = "abc"'), in_x("external_ids", "did you mean 'external_id'")),
+    role("unknown key", "colour = 1", "is not a known key"),
+    role("misspelt key", 'external_ids = "abc"', "did you mean 'external_id'"),
     Bad(
         "name with a dot, not quoted",
         f"[profiles.x]\n{ROLE}\n[profiles.x.admin] {HERE}\n{ROLE}\n",
@@ -85,85 +86,71 @@ KEYS: Final = (
     Bad(
         "key outside tables", f'source_profile = "me" {HERE}\n', (": 'source_profile' is not a known table",)
     ),
-    Bad("number for text", role("external_id = 12"), in_x("external_id", "must be a string, not a number")),
-    Bad("date for text", role("region = 2026-11-22"), in_x("region", "must be a string, not a date or time")),
-    Bad("table for text", role("region = { a = 1 }"), in_x("region", "must be a string, not a table")),
-    Bad("text for number", role('duration_seconds = "900"'), in_x("duration_seconds", "not a string")),
-    Bad(
-        "fraction", role("duration_seconds = 900.5"), in_x("duration_seconds", "not a floating-point number")
+    role("number for text", "external_id = 12", "must be a string, not a number"),
+    role("date for text", "region = 2026-11-22", "must be a string, not a date or time"),
+    role("table for text", "region = { a = 1 }", "must be a string, not a table"),
+    role("text for number", 'duration_seconds = "900"', "not a string"),
+    role("fraction", "duration_seconds = 900.5", "not a floating-point number"),
+    role("boolean for number", "connect_timeout = true", "not true or false"),
+    role("not a number", "read_timeout = nan", "must be a whole number"),
+    role("text for boolean", 'mfa_session = "true"', "must be true or false"),
+    role("number for boolean", "confirm = 1", "must be true or false, not a number"),
+    role("cache", 'cache = "disk"', 'must be one of true, "memory", false'),
+    role("number for cache", "cache = 1", 'must be one of true, "memory", false'),
+    role("reason", "require_reason = [1]", "must be true, false or a string"),
+    role("text for texts", 'policy_arns = "arn"', "must be an array of strings"),
+    role("number in texts", 'mfa_command = ["a", 1]', "and a number is in it"),
+    role("no texts", "policy_arns = []", "must be at least 1 entries, not 0"),
+    role("text for table", 'tags = "a=b"', "must be a table of strings, not a string"),
+    role("number in table", "tags = { a = 1 }", "and 'a' is a number"),
+    role("tag without key", 'tags = { "" = "v" }', "1 to 128"),
+    role("long tag", f'tags = {{ a = "{"v" * 257}" }}', "at most 256 characters"),
+    role("51 tags", f"tags = {{ {FIFTY_ONE} }}", "must be at most 50 entries, not 51"),
+    role("context", "provided_contexts = [{}]", "ProviderArn and Context"),
+    role("contexts", "provided_contexts = 1", "must be an array of tables"),
+    role("source", 'credential_source = "Ec2"', "'Ec2InstanceMetadata'"),
+    role("saved key", 'source_key = "a b"', "has a value that does not fit"),
+    profile("role ARN", ('role_arn = "arn:aws:iam::1:role/x"',), "does not fit"),
+    profile("not an ARN", ('role_arn = "Developer-in-production"',), "does not fit"),
+    role("policy ARN", 'policy_arns = ["ReadOnlyAccess"]', "'ReadOnlyAccess'"),
+    role("short device", 'mfa_serial = "me"', "must be 9 to 256 characters, not 2"),
+    profile("half an MFA ARN", ('mfa_serial = "arn:aws:iam"',), "does not fit"),
+    role("region", 'region = "Ireland"', "'Ireland'"),
+    role("region of STS", 'sts_region = "eu_west_1"', "'eu_west_1'"),
+    role("endpoint", 'endpoint_url = "sts.example.com"', "does not fit"),
+    role("timeout", "connect_timeout = 11", "must be 1 to 10, not 11"),
+    role("long line", f'description = "{"x" * 257}"', "at most 256 characters"),
+    role("short id", 'external_id = "x"', "must be 2 to 1224 characters, not 1"),
+    profile("task", ('task_policy_arn = "Unlock"',), "neither an ARN nor a root-task"),
+    profile(
+        "misspelt task", ('task_policy_arn = "S3UnlockBucketPolcy"',), "did you mean 'S3UnlockBucketPolicy'"
     ),
-    Bad("boolean for number", role("connect_timeout = true"), in_x("connect_timeout", "not true or false")),
-    Bad("not a number", role("read_timeout = nan"), in_x("read_timeout", "must be a whole number")),
-    Bad("text for boolean", role('mfa_session = "true"'), in_x("mfa_session", "must be true or false")),
-    Bad("number for boolean", role("confirm = 1"), in_x("confirm", "must be true or false, not a number")),
-    Bad("cache", role('cache = "disk"'), in_x("cache", 'must be one of true, "memory", false')),
-    Bad("number for cache", role("cache = 1"), in_x("cache", 'must be one of true, "memory", false')),
-    Bad("reason", role("require_reason = [1]"), in_x("require_reason", "must be true, false or a string")),
-    Bad("text for texts", role('policy_arns = "arn"'), in_x("policy_arns", "must be an array of strings")),
-    Bad("number in texts", role('mfa_command = ["a", 1]'), in_x("mfa_command", "and a number is in it")),
-    Bad("no texts", role("policy_arns = []"), in_x("policy_arns", "must be at least 1 entries, not 0")),
-    Bad("text for table", role('tags = "a=b"'), in_x("tags", "must be a table of strings, not a string")),
-    Bad("number in table", role("tags = { a = 1 }"), in_x("tags", "and 'a' is a number")),
-    Bad("tag without key", role('tags = { "" = "v" }'), in_x("tags", "1 to 128")),
-    Bad("long tag", role(f'tags = {{ a = "{"v" * 257}" }}'), in_x("tags", "at most 256 characters")),
-    Bad("51 tags", role(f"tags = {{ {FIFTY_ONE} }}"), in_x("tags", "must be at most 50 entries, not 51")),
-    Bad("context", role("provided_contexts = [{}]"), in_x("provided_contexts", "ProviderArn and Context")),
-    Bad("contexts", role("provided_contexts = 1"), in_x("provided_contexts", "must be an array of tables")),
-    Bad("source", role('credential_source = "Ec2"'), in_x("credential_source", "'Ec2InstanceMetadata'")),
-    Bad("saved key", role('source_key = "a b"'), in_x("source_key", "has a value that does not fit")),
-    Bad("role ARN", profile('role_arn = "arn:aws:iam::1:role/x"'), in_x("role_arn", "does not fit")),
-    Bad("not an ARN", profile('role_arn = "Developer-in-production"'), in_x("role_arn", "does not fit")),
-    Bad("policy ARN", role('policy_arns = ["ReadOnlyAccess"]'), in_x("policy_arns", "'ReadOnlyAccess'")),
-    Bad("short device", role('mfa_serial = "me"'), in_x("mfa_serial", "must be 9 to 256 characters, not 2")),
-    Bad("half an MFA ARN", profile('mfa_serial = "arn:aws:iam"'), in_x("mfa_serial", "does not fit")),
-    Bad("region", role('region = "Ireland"'), in_x("region", "'Ireland'")),
-    Bad("region of STS", role('sts_region = "eu_west_1"'), in_x("sts_region", "'eu_west_1'")),
-    Bad("endpoint", role('endpoint_url = "sts.example.com"'), in_x("endpoint_url", "does not fit")),
-    Bad("timeout", role("connect_timeout = 11"), in_x("connect_timeout", "must be 1 to 10, not 11")),
-    Bad("long line", role(f'description = "{"x" * 257}"'), in_x("description", "at most 256 characters")),
-    Bad("short id", role('external_id = "x"'), in_x("external_id", "must be 2 to 1224 characters, not 1")),
-    Bad(
-        "task",
-        profile('task_policy_arn = "Unlock"'),
-        in_x("task_policy_arn", "neither an ARN nor a root-task"),
-    ),
-    Bad(
-        "misspelt task",
-        profile('task_policy_arn = "S3UnlockBucketPolcy"'),
-        in_x("task_policy_arn", "did you mean 'S3UnlockBucketPolicy'"),
-    ),
-    Bad("C0", role(r'description = "a\u001b[2Jb"'), in_x("description", "has a control character")),
-    Bad("line feed", role(r'region = "eu\nwest-1"'), in_x("region", "has a control character")),
-    Bad("DEL", role(r'description = "a\u007f"'), in_x("description", "has a control character")),
-    Bad("C1", role(r'source_profile = "a\u009b"'), in_x("source_profile", "has a control character")),
-    Bad("U+2028", role(r'ca_bundle = "a\u2028"'), in_x("ca_bundle", "has a control character")),
-    Bad("C0 in texts", role(r'mfa_command = ["\u0000"]'), in_x("mfa_command", "has a control character")),
-    Bad(
-        "C0 in tags", role(r'tags = { a = "\u0007" }'), in_x("tags", "has a control character"), schema=False
-    ),
-    Bad("huge number", role(f"read_timeout = 0x{'f' * 5000}"), in_x("read_timeout", "must be 1 to 10")),
-    Bad(
-        "loud endpoint",
-        role('endpoint_url = "http://a.example"'),
-        in_x("endpoint_url", "https"),
-        schema=False,
-    ),
-    Bad("no loopback", role('endpoint_url = "http://127.0.0.1.example"'), in_x("endpoint_url"), schema=False),
-    Bad("bracket", role('endpoint_url = "https://[::1"'), in_x("endpoint_url", "HOST:PORT"), schema=False),
-    Bad("port", role('endpoint_url = "https://a:99999"'), in_x("endpoint_url", "HOST:PORT"), schema=False),
-    Bad("user", role('endpoint_url = "https://me:pw@a"'), in_x("endpoint_url", "HOST:PORT"), schema=False),
-    Bad("policy", role("policy = '{\"Version\": }'"), in_x("policy", "is not valid JSON"), schema=False),
-    Bad("deep policy", role(f"policy = '{'[' * 9999}'"), in_x("policy", "is not valid JSON"), schema=False),
-    Bad("policy array", role("policy = '[]'"), in_x("policy", "must be a JSON object"), schema=False),
-    Bad("regular expression", role("require_reason = '['"), in_x("require_reason", "regular"), schema=False),
-    Bad(
+    role("C0", r'description = "a\u001b[2Jb"', "has a control character"),
+    role("line feed", r'region = "eu\nwest-1"', "has a control character"),
+    role("DEL", r'description = "a\u007f"', "has a control character"),
+    role("C1", r'source_profile = "a\u009b"', "has a control character"),
+    role("U+2028", r'ca_bundle = "a\u2028"', "has a control character"),
+    role("C0 in texts", r'mfa_command = ["\u0000"]', "has a control character"),
+    role("C0 in tags", r'tags = { a = "\u0007" }', "has a control character", schema=False),
+    role("huge number", f"read_timeout = 0x{'f' * 5000}", "must be 1 to 10"),
+    role("loud endpoint", 'endpoint_url = "http://a.example"', "https", schema=False),
+    role("no loopback", 'endpoint_url = "http://127.0.0.1.example"', schema=False),
+    role("bracket", 'endpoint_url = "https://[::1"', "HOST:PORT", schema=False),
+    role("port", 'endpoint_url = "https://a:99999"', "HOST:PORT", schema=False),
+    role("user", 'endpoint_url = "https://me:pw@a"', "HOST:PORT", schema=False),
+    role("policy", "policy = '{\"Version\": }'", "is not valid JSON", schema=False),
+    role("deep policy", f"policy = '{'[' * 9999}'", "is not valid JSON", schema=False),
+    role("policy array", "policy = '[]'", "must be a JSON object", schema=False),
+    role("regular expression", "require_reason = '['", "regular", schema=False),
+    role(
         "placeholder",
-        role('role_session_name = "{usr}"'),
-        in_x("role_session_name", "unknown placeholder '{usr}'", "{user}, {host}, {reason}"),
+        'role_session_name = "{usr}"',
+        "unknown placeholder '{usr}'",
+        "{user}, {host}, {reason}",
         schema=False,
     ),
-    Bad("placeholder in tag", role('tags = { a = "{}" }'), in_x("tags", "placeholder '{}'"), schema=False),
-    Bad("session name", role('role_session_name = "a b"'), in_x("role_session_name", "'a b'"), schema=False),
+    role("placeholder in tag", 'tags = { a = "{}" }', "placeholder '{}'", schema=False),
+    role("session name", 'role_session_name = "a b"', "'a b'", schema=False),
     Bad(
         "[defaults] role",
         f"[defaults]\n{ROLE} {HERE}\n[profiles.x]\n{ROLE}\n",
@@ -209,55 +196,32 @@ KEYS: Final = (
 """One key is at fault."""
 
 TOGETHER: Final = (
-    Bad(
+    profile(
         "two sources",
-        profile(ROLE, 'source_profile = "me"', 'credential_source = "Environment"'),
-        in_x("credential_source", "is a second source next to 'source_profile'"),
+        (ROLE, 'source_profile = "me"', 'credential_source = "Environment"'),
+        "is a second source next to 'source_profile'",
     ),
     Bad(
         "no kind",
         f'[profiles.a]\n{ROLE}\n[profiles.x] {HERE}\nregion = "eu-west-1"\n',
         ("[profiles.x] does not select an STS call", "set 'role_arn'"),
     ),
-    Bad(
-        "two kinds",
-        profile(TASK, ROLE),
-        in_x("role_arn", "and 'task_policy_arn' exclude each other"),
-    ),
-    Bad(
+    profile("two kinds", (TASK, ROLE), "and 'task_policy_arn' exclude each other"),
+    profile(
         "target without task",
-        profile('target_principal = "111122223333"'),
-        in_x("target_principal", "needs a 'task_policy_arn'", "S3UnlockBucketPolicy"),
+        ('target_principal = "111122223333"',),
+        "needs a 'task_policy_arn'",
+        "S3UnlockBucketPolicy",
     ),
-    Bad(
-        "key of another kind",
-        root('external_id = "abc"'),
-        in_x("external_id", "is not a key of AssumeRoot: it belongs to AssumeRole"),
+    root(
+        "key of another kind", 'external_id = "abc"', "is not a key of AssumeRoot: it belongs to AssumeRole"
     ),
-    Bad(
-        "task key in a session",
-        session("allow_targets = []"),
-        in_x("allow_targets", "is not a key of GetSessionToken"),
-    ),
-    Bad(
-        "AssumeRoot too long",
-        root("duration_seconds = 901"),
-        in_x("duration_seconds", "must be 60 to 900 seconds for AssumeRoot"),
-    ),
-    Bad(
-        "AssumeRole too short",
-        role("duration_seconds = 899"),
-        in_x("duration_seconds", "must be 900 to 43200 seconds for AssumeRole"),
-    ),
-    Bad(
-        "AssumeRole too long",
-        role("duration_seconds = 43201"),
-        in_x("duration_seconds", "must be 900 to 43200"),
-    ),
-    Bad(
-        "session too short",
-        session("duration_seconds = 899"),
-        in_x("duration_seconds", "must be 900 to 129600 seconds for GetSessionToken"),
+    session("task key in a session", "allow_targets = []", "is not a key of GetSessionToken"),
+    root("AssumeRoot too long", "duration_seconds = 901", "must be 60 to 900 seconds for AssumeRoot"),
+    role("AssumeRole too short", "duration_seconds = 899", "must be 900 to 43200 seconds for AssumeRole"),
+    role("AssumeRole too long", "duration_seconds = 43201", "must be 900 to 43200"),
+    session(
+        "session too short", "duration_seconds = 899", "must be 900 to 129600 seconds for GetSessionToken"
     ),
     Bad(
         "inherited too long",
@@ -274,59 +238,58 @@ TOGETHER: Final = (
         f'[profiles.x]\nsts_region = "us-gov-west-1"\n{ROLE} {HERE}\n',
         in_x("role_arn", "partition of region 'us-gov-west-1'"),
     ),
-    Bad(
+    profile(
         "partition of task",
-        profile(
+        (
             'target_principal = "111122223333"',
             'region = "eu-west-1"',
             'task_policy_arn = "arn:aws-cn:iam::aws:policy/root-task/S3UnlockBucketPolicy"',
         ),
-        in_x("task_policy_arn", "(aws)"),
+        "(aws)",
     ),
-    Bad(
+    profile(
         "partition of policy",
-        profile(ROLE, 'region = "eu-west-1"', 'policy_arns = ["arn:aws-cn:iam::aws:policy/x"]'),
-        in_x("policy_arns", "is not in the partition"),
+        (ROLE, 'region = "eu-west-1"', 'policy_arns = ["arn:aws-cn:iam::aws:policy/x"]'),
+        "is not in the partition",
     ),
-    Bad(
+    profile(
         "partition of target",
-        profile(TASK, 'region = "eu-west-1"', 'target_principal = "arn:aws-cn:iam::111122223333:root"'),
-        in_x("target_principal", "is not in the partition"),
+        (TASK, 'region = "eu-west-1"', 'target_principal = "arn:aws-cn:iam::111122223333:root"'),
+        "is not in the partition",
     ),
     Bad(
         "partition of device",
         f"[defaults]\n{DEVICE} {HERE}\n[profiles.x]\n{ROLE.replace('aws', 'aws-cn')}\n{CHINA}\n",
         ("'mfa_serial' in [defaults] is not in the partition",),
     ),
-    Bad(
+    root(
         "unknown alias",
-        root('target_principal = "payment-prod"'),
-        in_x("target_principal", "unknown account: 'payment-prod'", "did you mean 'payments-prod'"),
+        'target_principal = "payment-prod"',
+        "unknown account: 'payment-prod'",
+        "did you mean 'payments-prod'",
     ),
-    Bad(
+    root(
         "unknown alias allowed",
-        root('allow_targets = ["nobody"]'),
-        in_x("allow_targets", "names an unknown account: 'nobody'"),
-        "x@payments-prod",
+        'allow_targets = ["nobody"]',
+        "names an unknown account: 'nobody'",
+        asked="x@payments-prod",
     ),
-    Bad(
+    root(
         "target not allowed",
-        root('allow_targets = ["444455556666"]'),
-        in_x("allow_targets", "does not allow the target '111122223333'"),
-        "x@payments-prod",
+        'allow_targets = ["444455556666"]',
+        "does not allow the target '111122223333'",
+        asked="x@payments-prod",
     ),
-    Bad(
+    root(
         "target denied",
-        root('deny_targets = ["payments-prod"]'),
-        in_x("deny_targets", "denies the target '111122223333'"),
-        "x@111122223333",
+        'deny_targets = ["payments-prod"]',
+        "denies the target '111122223333'",
+        asked="x@111122223333",
     ),
-    Bad(
+    profile(
         "own target denied",
-        profile(
-            TASK, 'target_principal = "arn:aws:iam::111122223333:root"', 'deny_targets = ["payments-prod"]'
-        ),
-        in_x("deny_targets", "denies"),
+        (TASK, 'target_principal = "arn:aws:iam::111122223333:root"', 'deny_targets = ["payments-prod"]'),
+        "denies",
     ),
 )
 """Keys that are right one by one and wrong together: more than the schema can say."""

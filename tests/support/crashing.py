@@ -10,12 +10,12 @@ from functools import wraps
 from typing import Any
 
 STEPS = (
-    "credhelper.cache.locks:Locks._take",
+    "credhelper.cache.locks:FileLocks._take",
     "credhelper.aws.sts:Sts.source_key",
     "credhelper.aws.sts:Sts.mint",
     "credhelper.audit:Audit.prepare",
     "credhelper.audit:Audit.write",
-    "credhelper.cache.locks:Locks.forget",
+    "credhelper.cache.locks:StateFiles.forget",
     "credhelper.cache.index:Index.add",
     "credhelper.cache.keyring:OsKeyring.set",
     "credhelper.cache.store:Store.put",

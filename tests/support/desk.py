@@ -13,7 +13,7 @@ from credhelper.audit import Audit
 from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.cache.index import Index
 from credhelper.cache.keyring import OsKeyring
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import Store
 from credhelper.config.profiles import Config
 from credhelper.credentials import AccessKey, Clocks, Credentials, Minted
@@ -112,7 +112,7 @@ class Desk:
 
     def provider(self, started: Clocks | None = None) -> SessionProvider:
         log = Log(str(self.place / "state/credhelper.log"))
-        locks = Locks(self.locks_in, log)
+        locks = FileLocks(self.locks_in, log)
         keyring = OsKeyring("memory_keyring.MemoryKeyring", {})
         self.store = Store(keyring, Index(str(self.place / "state/items.jsonl"), locks, log), log)
         context = CallerContext({}, log, Deadline(self.seconds), started or self.time.read(), "terraform")

@@ -1,4 +1,4 @@
-"""A loopback IAM: moto's, behind a gate that checks who signs, and beside an STS that knows its keys.
+"""A loopback IAM: moto's, behind a gate that checks who signs, with an STS that knows its keys.
 
 `with LoopbackIam() as iam:` serves on `iam.url`; GetCallerIdentity and the rest of STS are at `iam.sts.url`.
 The gate is what moto leaves out: a key that is inactive, deleted or not yet known does not sign anything, and

@@ -1,6 +1,6 @@
 """A keyring for machines that have none: it lives in the memory of the demonstration, behind a socket.
 
-It stands where a desktop's keyring would, and is named by its class, which is the one way to have
+It takes the place of a desktop's keyring, and is named by its class, which is the one way to have
 credhelper use a keyring that is not the system's.
 """
 

@@ -1,4 +1,4 @@
-"""A loopback AWS beside STS: the calls that `doctor` makes of IAM, Organizations, S3 and SQS.
+"""A loopback AWS without STS: the calls that `doctor` makes of IAM, Organizations, S3 and SQS.
 
 botocore's service models check what is asked; what is answered, a test says by the operation's name.
 """
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status, content = self.aws.answer(self, body)
-        with suppress(BrokenPipeError):  # nobody waits any longer
+        with suppress(BrokenPipeError):  # the client has gone
             self._send(status, content)
 
     def _send(self, status: int, content: bytes) -> None:

@@ -2,7 +2,7 @@
 
 A step is a change of the keyring or of the index, or a call to AWS: between two of them there is nothing that
 a crash could leave half done. The number of the step after which to die is read from stdin, a line each run;
-what was done, and how it ended, is one line of JSON. After step 0, nobody dies.
+what was done, and how it ended, is one line of JSON. Step 0 kills no run.
 """
 
 from __future__ import annotations

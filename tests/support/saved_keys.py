@@ -12,7 +12,7 @@ import secretstorage
 
 from credhelper.cache.index import Index
 from credhelper.cache.keyring import OsKeyring
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import Store, successor
 from credhelper.credentials import AccessKey
 from credhelper.log import Log
@@ -61,7 +61,7 @@ class KeySandbox(Sandbox):
     def store(self) -> Store:
         """The keyring, as credhelper sees it."""
         log = Log(str(self.home / "tests.log"))
-        index = Index(str(self.state / "items.jsonl"), Locks(None, log), log)
+        index = Index(str(self.state / "items.jsonl"), FileLocks(None, log), log)
         return Store(OsKeyring("keyring.backends.SecretService.Keyring", self.environ), index, log)
 
     def saved(self, name: str = "ci") -> AccessKey | None:

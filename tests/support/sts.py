@@ -85,7 +85,7 @@ def refused(code: str, message: str, status: int = 403) -> NoReturn:
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom GetCallerIdentity names."""
+    """The caller that GetCallerIdentity names."""
 
     account: str
     arn: str
@@ -247,7 +247,7 @@ class LoopbackSts:
     """
 
     keys: dict[str, str] = field(default_factory=lambda: {SOURCE_KEY_ID: SOURCE_SECRET})
-    users: dict[str, str] = field(default_factory=dict)  # whose a key is: 'me' where it is not said
+    users: dict[str, str] = field(default_factory=dict)  # the user of a key, by default 'me'
     account: str = ACCOUNT
     source_identity: str = ""  # answered by AssumeRoot when set
     secret_marker: str = field(default_factory=lambda: SECRET_MARKER + uuid.uuid4().hex[:8])

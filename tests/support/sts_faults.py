@@ -195,7 +195,7 @@ MISSING_FIELDS = Mode("missing_fields", edit=_credentials(SessionToken=None))
 EXPIRED = Mode("expired", lifetime=-3600)
 """Credentials that expired an hour ago."""
 ABSURD_EXPIRATION = Mode("absurd_expiration", edit=_credentials(Expiration="9999-12-31T23:59:59Z"))
-"""Credentials said to last until the year 9999."""
+"""Credentials that claim to last until the year 9999."""
 BAD_EXPIRATION = Mode("bad_expiration", edit=_credentials(Expiration="NaN"))
 """Credentials whose Expiration is no time."""
 CONTROL_CHARS = refuse("AccessDenied", "denied\n\x9b31mred \x7f\u2028next\u202eesrever")

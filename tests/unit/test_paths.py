@@ -1,4 +1,4 @@
-"""Files of ours are private, whole lines, and in nobody else's directories."""
+"""Files are private, have whole lines, and are never in another user's directories."""
 
 from __future__ import annotations
 
@@ -42,9 +42,7 @@ def mode(path: Path) -> int:
 class TestPlaces:
     """Where the files are."""
 
-    def test_files_are_in_the_platform_directories(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_files_are_in_the_platform_directories(self, tmp_path, monkeypatch) -> None:
         for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
             monkeypatch.setenv(name, str(tmp_path / name))
         found = paths.find({})
@@ -54,9 +52,7 @@ class TestPlaces:
         names = [os.path.basename(path) for path in (found.audit, found.items, found.log)]
         assert names == ["audit.jsonl", "items.jsonl", "credhelper.log"]
 
-    def test_credhelper_config_moves_the_configuration(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_credhelper_config_moves_the_configuration(self, tmp_path, monkeypatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.chdir(tmp_path)
         assert paths.find({"CREDHELPER_CONFIG": "~/mine.toml"}).config == str(tmp_path / "mine.toml")
@@ -65,15 +61,13 @@ class TestPlaces:
 
 
 class TestOwnership:
-    """Nothing that belongs to somebody else is touched."""
+    """Files of other users stay untouched."""
 
     def test_own_directory_is_writable_even_before_it_exists(self, tmp_path: Path) -> None:
         assert paths.may_write_in(str(tmp_path))
         assert paths.may_write_in(str(tmp_path / "a/b/c"))
 
-    def test_directory_of_another_user_is_neither_read_nor_written(
-        self, tmp_path: Path, foreign: Callable[[Path], None]
-    ) -> None:
+    def test_directory_of_another_user_is_neither_read_nor_written(self, tmp_path, foreign) -> None:
         home = tmp_path / "home"
         home.mkdir()
         (home / "log").write_text("theirs\n")
@@ -88,9 +82,7 @@ class TestOwnership:
         assert [path.name for path in home.iterdir()] == ["log"]
         assert (home / "log").read_text() == "theirs\n"
 
-    def test_file_of_another_user_is_neither_read_nor_written(
-        self, tmp_path: Path, foreign: Callable[[Path], None]
-    ) -> None:
+    def test_file_of_another_user_is_neither_read_nor_written(self, tmp_path, foreign) -> None:
         file = tmp_path / "log"
         file.write_text("theirs\n")
         foreign(file)
@@ -99,9 +91,7 @@ class TestOwnership:
         assert paths.read_lines(str(file)) == []
         assert file.read_text() == "theirs\n"
 
-    def test_log_of_another_user_is_not_rotated(
-        self, tmp_path: Path, foreign: Callable[[Path], None]
-    ) -> None:
+    def test_log_of_another_user_is_not_rotated(self, tmp_path, foreign) -> None:
         home = tmp_path / "home"
         home.mkdir()
         (home / "log").write_bytes(bytes(paths.LOG_LIMIT + 1))
@@ -110,18 +100,14 @@ class TestOwnership:
         paths.rotate(str(home / "log"))
         assert [path.name for path in home.iterdir()] == ["log"]
 
-    def test_link_of_another_user_is_not_followed(
-        self, tmp_path: Path, foreign: Callable[[Path], None]
-    ) -> None:
+    def test_link_of_another_user_is_not_followed(self, tmp_path, foreign) -> None:
         (tmp_path / "ours").mkdir()
         link = tmp_path / "link"
         link.symlink_to(tmp_path / "ours")
         foreign(link)
         assert not paths.may_write_in(str(link))
 
-    def test_link_to_a_directory_of_another_user_is_not_followed(
-        self, tmp_path: Path, foreign: Callable[[Path], None]
-    ) -> None:
+    def test_link_to_a_directory_of_another_user_is_not_followed(self, tmp_path, foreign) -> None:
         theirs = tmp_path / "theirs"
         theirs.mkdir()
         link = tmp_path / "link"
@@ -181,6 +167,8 @@ class TestFiles:
         path = str(tmp_path / "items")
         paths.replace_private(path, "one\ntwo\n")
         paths.replace_private(path, "three\n")
+        with pytest.raises(ValueError, match="no"):
+            paths.write_atomically(path, b"four\n", lambda _: int("no"))
         assert paths.read_lines(path) == ["three"]
         assert os.listdir(tmp_path) == ["items"]
 
@@ -188,9 +176,7 @@ class TestFiles:
 class TestDisk:
     """A disk that takes nothing more."""
 
-    def test_line_cut_short_is_an_error_and_the_next_is_whole(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_line_cut_short_is_an_error_and_the_next_is_whole(self, tmp_path, monkeypatch) -> None:
         path, write = str(tmp_path / "log"), os.write
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:5]))

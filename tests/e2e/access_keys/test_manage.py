@@ -14,7 +14,7 @@ import pytest
 
 from credhelper.cache.index import Index, Item
 from credhelper.cache.keyring import OsKeyring
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import Store, successor
 from credhelper.credentials import AccessKey
 from credhelper.log import Log
@@ -322,7 +322,7 @@ def test_longest_key_fits_into_one_item_of_other_systems(
     tmp_path: Path, system: Any, backend_class: str
 ) -> None:
     log = Log(str(tmp_path / "log"))
-    index = Index(str(tmp_path / "items.jsonl"), Locks(None, log), log)
+    index = Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log)
     name, longest, other = "n" * 128, AccessKey("A" * 128, "/" * 256), AccessKey("B" * 128, "+" * 256)
     with system() as kept:
         store = Store(OsKeyring(backend_class, {}), index, log)

@@ -656,7 +656,7 @@ def test_auto_prompt_asks_for_a_missing_parameter(sandbox: Sandbox, sts: Loopbac
 
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert sts.calls[0].parameters["TaskPolicyArn"] == {"arn": TASK}
-    assert "nobody can be asked" in sandbox.refuses(5, *line, CREDHELPER_PROMPT="none")
+    assert "no prompt is possible" in sandbox.refuses(5, *line, CREDHELPER_PROMPT="none")
 
 
 def test_help_lists_api_forms_apart(sandbox: Sandbox) -> None:

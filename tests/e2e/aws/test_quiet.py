@@ -18,9 +18,9 @@ def _shown(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 
 
 @pytest.fixture(autouse=True)
-def _room() -> None:
-    """A room of botocore has been imported, and with it its logger made."""
-    logging.getLogger("botocore.room")
+def _imported() -> None:
+    """A module of botocore has been imported, which makes its logger."""
+    logging.getLogger("botocore.part")
 
 
 def say(name: str) -> None:
@@ -29,7 +29,7 @@ def say(name: str) -> None:
     logging.getLogger(name).info("a step")
 
 
-@pytest.mark.parametrize("name", [f"{library}.room" for library in LIBRARIES])
+@pytest.mark.parametrize("name", [f"{library}.part" for library in LIBRARIES])
 def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(
     shown: pytest.LogCaptureFixture, name: str
 ) -> None:
@@ -43,7 +43,7 @@ def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(
 def test_decorated_function_keeps_name_arguments_and_result(shown: pytest.LogCaptureFixture) -> None:
     @quiet
     def add(one: int, *, two: int) -> int:
-        say("botocore.room")
+        say("botocore.part")
         return one + two
 
     assert (add(1, two=2), add.__name__) == (3, "add")
@@ -52,10 +52,10 @@ def test_decorated_function_keeps_name_arguments_and_result(shown: pytest.LogCap
 
 def test_other_threads_and_loggers_are_not_affected(shown: pytest.LogCaptureFixture) -> None:
     def work() -> None:
-        other = threading.Thread(target=say, args=("botocore.room",))
+        other = threading.Thread(target=say, args=("botocore.part",))
         other.start()
         other.join()
-        say("botocore.room")
+        say("botocore.part")
         say("host")
 
     quiet(work)()
@@ -66,12 +66,12 @@ def test_nested_or_failing_calls_restore_the_logging_and_add_one_filter(
     shown: pytest.LogCaptureFixture,
 ) -> None:
     def fail() -> None:
-        quiet(lambda: say("botocore.room"))()
-        say("botocore.room")
+        quiet(lambda: say("botocore.part"))()
+        say("botocore.part")
         raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011 - our own
         quiet(fail)()
-    say("botocore.room")
+    say("botocore.part")
     assert shown.messages == ["a step", "a step", "an answer", "a step"]
-    assert len(logging.getLogger("botocore.room").filters) == 1
+    assert len(logging.getLogger("botocore.part").filters) == 1

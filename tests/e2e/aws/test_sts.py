@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper.app import Invocation, open_app
-from credhelper.aws import sts as room
+from credhelper.aws import sts as aws_sts
 from credhelper.credentials import AccessKey
 from credhelper.deadline import Deadline
 from credhelper.errors import (
@@ -110,7 +110,7 @@ def test_broken_answer_is_one_sentence_and_only_transient_ones_are_retried(
 def test_slow_answer_ends_at_the_deadline_of_the_whole_call(
     desk: Desk, sts: LoopbackSts, mode: faults.Mode
 ) -> None:
-    desk.monkeypatch.setattr(room, "STS_SECONDS", 1.0)
+    desk.monkeypatch.setattr(aws_sts, "STS_SECONDS", 1.0)
     desk.call("developer")  # the first client loads botocore's model
     sts.mode, started = mode, time.monotonic()
     error = failure(desk)
@@ -212,7 +212,7 @@ def test_key_with_a_control_character_is_neither_sent_nor_quoted(
 
 def test_header_that_http_client_refuses_is_not_quoted(desk: Desk) -> None:
     desk.call("developer")
-    desk.monkeypatch.setattr(room, "_check_key", lambda *_: None)
+    desk.monkeypatch.setattr(aws_sts, "_check_key", lambda *_: None)
     error = failure(desk, access_key=AccessKey("AKIA", "x", "MARKERSECRET\nX: 1"))
     assert error.sentence.startswith("no answer from STS")
 
@@ -441,7 +441,7 @@ def test_client_is_shared_for_one_key_and_old_ones_are_dropped(desk: Desk) -> No
 
     for number in range(20):
         aws._client(call, AccessKey(f"ASIA{number}", "x", "x"))
-    assert len(aws._clients) == room.CLIENTS
+    assert len(aws._clients) == aws_sts.CLIENTS
     assert aws._client(call, SOURCE_KEYS) not in found
 
 

@@ -1,4 +1,4 @@
-"""What stands behind credential_process: one command for all SDKs, by a path that lasts."""
+"""The value of credential_process: one command for all SDKs, by a path that lasts."""
 
 from __future__ import annotations
 

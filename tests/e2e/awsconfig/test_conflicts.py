@@ -1,4 +1,4 @@
-"""What would win over us; what is said of botocore is tried with botocore."""
+"""Settings that win over credhelper; those of botocore are tried with botocore."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CREDENTIALS = IniFile("~/.aws/credentials", b"", exists=False)
 PROCESS = "[profile p]\ncredential_process = {}\n"
 
 
-def found_beside(config: str, credentials: str = "", **environ: str) -> list[str]:
+def conflicts_of(config: str, credentials: str = "", **environ: str) -> list[str]:
     """The sentences about profile p of two files."""
     files = (IniFile("~/.aws/config", config.encode()), IniFile("~/.aws/credentials", credentials.encode()))
     found = conflicts.find_conflicts(*files, {"p"}, environ)
@@ -55,7 +55,7 @@ def wins(config: Path) -> Callable[..., object]:
 def test_plain_profile_has_no_conflict(process: str, wins: Callable[..., object]) -> None:
     text = f"{process}region = eu-west-1\noutput = json\n# role_arn = x\n[profile q]\nrole_arn = x\n[r]\n"
     assert wins(text, "[q]\naws_access_key_id = x\n") == ("custom-process", "AKIAPROCESS")
-    assert found_beside(text, "[q]\naws_access_key_id = x\n") == []
+    assert conflicts_of(text, "[q]\naws_access_key_id = x\n") == []
 
 
 def test_static_keys_win_from_the_credentials_file_and_in_most_sdks_from_the_config(
@@ -66,11 +66,11 @@ def test_static_keys_win_from_the_credentials_file_and_in_most_sdks_from_the_con
         "aws_access_key_id = AKIASTATIC\naws_secret_access_key = x\n",
     )
     assert wins(process, f"[p]\n{keys}") == ("shared-credentials-file", "AKIASTATIC")
-    assert found_beside(process, f"[p]\n{keys}") == [
+    assert conflicts_of(process, f"[p]\n{keys}") == [
         f"'~/.aws/credentials' line 2: {key} wins over credhelper in every SDK"
     ]
     assert wins(process + keys) == ("custom-process", "AKIAPROCESS")
-    assert found_beside(process + keys) == [
+    assert conflicts_of(process + keys) == [
         f"'~/.aws/config' line 3: {key} wins over credhelper in most SDKs, not in boto3 and the AWS CLI"
     ]
 
@@ -81,12 +81,12 @@ def test_command_of_the_credentials_file_wins(
     other = script(tmp_path / "other", f"echo '{json.dumps({**ENVELOPE, 'AccessKeyId': 'AKIAOTHER'})}'")
     credentials = f"[p]\nCredential_Process : {other}\n"
     assert wins(process, credentials) == ("custom-process", "AKIAOTHER")
-    (said,) = found_beside(process, credentials)
-    assert said.startswith("'~/.aws/credentials' line 2: 'credential_process' of profile 'p' wins")
+    (message,) = conflicts_of(process, credentials)
+    assert message.startswith("'~/.aws/credentials' line 2: 'credential_process' of profile 'p' wins")
 
 
 @pytest.mark.parametrize(
-    ("keys", "outcome", "said"),
+    ("keys", "outcome", "message"),
     [
         (
             "role_arn = arn:aws:iam::1:role/x",
@@ -117,13 +117,13 @@ def test_command_of_the_credentials_file_wins(
 )
 @pytest.mark.parametrize("place", ["config", "credentials"])
 def test_role_sso_login_or_web_identity_is_a_conflict(
-    process: str, wins: Callable[..., object], place: str, keys: str, outcome: object, said: str
+    process: str, wins: Callable[..., object], place: str, keys: str, outcome: object, message: str
 ) -> None:
     files = (process + keys, "") if place == "config" else (process, f"[p]\n{keys}\n")
     assert wins(*files) != ("custom-process", "AKIAPROCESS")
     assert outcome in (None, wins(*files))
-    found = found_beside(*files)
-    assert any(f"line {3 if place == 'config' else 2}: {said}" in each for each in found), found
+    found = conflicts_of(*files)
+    assert any(f"line {3 if place == 'config' else 2}: {message}" in each for each in found), found
 
 
 def test_keys_in_the_environment_win_if_aws_profile_names_the_profile(
@@ -133,9 +133,9 @@ def test_keys_in_the_environment_win_if_aws_profile_names_the_profile(
         monkeypatch.setenv(name, "AKIAENV")
     assert wins(process, named=False) == ("env", "AKIAENV")
     assert wins(process) == ("custom-process", "AKIAPROCESS")
-    (said,) = found_beside(process, AWS_ACCESS_KEY_ID="AKIAENV", AWS_WEB_IDENTITY_TOKEN_FILE="")
+    (message,) = conflicts_of(process, AWS_ACCESS_KEY_ID="AKIAENV", AWS_WEB_IDENTITY_TOKEN_FILE="")
     where = "in most SDKs where AWS_PROFILE names the profile"
-    assert said == f"AWS_ACCESS_KEY_ID is set, and wins over credhelper {where}"
+    assert message == f"AWS_ACCESS_KEY_ID is set, and wins over credhelper {where}"
 
 
 def test_web_identity_in_the_environment_wins(
@@ -144,26 +144,23 @@ def test_web_identity_in_the_environment_wins(
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/x")
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")
     assert wins(process, named=False) == ("assume-role-with-web-identity", None)
-    (said,) = found_beside(process, AWS_WEB_IDENTITY_TOKEN_FILE="/x")
-    assert said.startswith("AWS_WEB_IDENTITY_TOKEN_FILE is set")
+    (message,) = conflicts_of(process, AWS_WEB_IDENTITY_TOKEN_FILE="/x")
+    assert message.startswith("AWS_WEB_IDENTITY_TOKEN_FILE is set")
 
 
 def test_section_without_profile_wins_in_older_sdks(process: str) -> None:
-    assert found_beside(process + "[p]\nregion = x\n") == [
+    assert conflicts_of(process + "[p]\nregion = x\n") == [
         "'~/.aws/config' line 3: [p] without 'profile' wins over credhelper in older SDKs, such as Go v1"
     ]
 
 
 def test_name_with_an_equals_sign_is_a_conflict() -> None:
     (found,) = conflicts.find_conflicts(IniFile("", b""), CREDENTIALS, {"a=b"}, {})
-    assert (
-        found.sentence
-        == "the SDKs for JavaScript, Rust and C++ do not find profile 'a=b': its name has a '='"
-    )
+    assert found.sentence == "the SDKs for JavaScript, Rust and C++ cannot find profile 'a=b': it has a '='"
 
 
 def test_no_sentence_quotes_a_value() -> None:
     keys = "aws_access_key_id = SECRET\naws_secret_access_key = SECRET\nrole_arn = SECRET\n"
-    found = found_beside(PROCESS.format("SECRET") + keys, f"[p]\n{keys}", AWS_ACCESS_KEY_ID="SECRET")
+    found = conflicts_of(PROCESS.format("SECRET") + keys, f"[p]\n{keys}", AWS_ACCESS_KEY_ID="SECRET")
     assert len(found) == 5
     assert "SECRET" not in "".join(found)

@@ -34,9 +34,7 @@ def _check_aftermath(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("step", crashing.STEPS)
-def test_kill_before_or_after_any_step_costs_at_most_one_more_mint(
-    sandbox: Sandbox, sts: LoopbackSts, secret_service, step: str
-) -> None:
+def test_kill_before_or_after_any_step_costs_at_most_one_more_mint(sandbox, sts, secret_service, step):
     sandbox.state.mkdir(mode=0o700, parents=True)
     for when, profile in (("before", "a"), ("after", "b")):
         sandbox.configure(PROFILES.replace("role/Developer", f"role/{profile}"))
@@ -62,9 +60,7 @@ def test_kill_during_a_refresh_keeps_the_cached_session(sandbox, sts, secret_ser
         assert sandbox.get("developer") == cached
 
 
-def test_kills_at_random_moments_cost_at_most_one_mint_each(
-    sandbox: Sandbox, sts: LoopbackSts, secret_service
-) -> None:
+def test_kills_at_random_moments_cost_at_most_one_mint_each(sandbox, sts, secret_service) -> None:
     sandbox.state.mkdir(mode=0o700, parents=True)
     moments = random.Random(4711)
     for number in range(10):

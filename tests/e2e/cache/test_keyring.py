@@ -16,7 +16,7 @@ from keyring.errors import InitError, KeyringLocked, PasswordDeleteError, Passwo
 from credhelper.cache import keyring as cache_keyring
 from credhelper.cache.index import Index
 from credhelper.cache.keyring import NoKeyringError, OsKeyring
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import Store
 from credhelper.credentials import Clocks, Credentials
 from credhelper.errors import ConfigError
@@ -51,7 +51,7 @@ class KeyringContract:
     def store(self, keyring: OsKeyring, tmp_path: Path) -> Store:
         """A store over it."""
         log = Log(str(tmp_path / "log"))
-        return Store(keyring, Index(str(tmp_path / "items.jsonl"), Locks(None, log), log), log)
+        return Store(keyring, Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log), log)
 
     def test_item_is_created_replaced_and_deleted(self, keyring: OsKeyring) -> None:
         keyring.set("credhelper:A", "one")
@@ -88,9 +88,7 @@ class KeyringContract:
         store.put("K", stored, profile="p", kind="AssumeRole")
         assert store.get("K") == stored
 
-    def test_forget_deletes_the_parts_of_longer_predecessors_too(
-        self, keyring: OsKeyring, store: Store
-    ) -> None:
+    def test_forget_deletes_the_parts_of_longer_predecessors_too(self, keyring, store) -> None:
         store.put("K", credentials(5_000), profile="p", kind="AssumeRole")
         parts = store.items()[0].parts
         store.put("K", credentials(10), profile="p", kind="AssumeRole")
@@ -100,9 +98,7 @@ class KeyringContract:
         assert [keyring.get(name) for name in names] == [None] * parts
         assert store.items() == []
 
-    def test_one_changed_character_in_the_first_part_is_a_miss(
-        self, keyring: OsKeyring, store: Store
-    ) -> None:
+    def test_one_changed_character_in_the_first_part_is_a_miss(self, keyring, store) -> None:
         store.put("K", credentials(), profile="p", kind="AssumeRole")
         head = keyring.get("credhelper:K")
         assert head is not None
@@ -128,15 +124,14 @@ class KeyringContract:
             pytest.param(lambda head: head.partition("\n")[2], id="no header"),
         ],
     )
-    def test_first_part_that_is_cut_foreign_or_of_another_format_is_a_miss(
-        self, keyring: OsKeyring, store: Store, damage: Callable[[str], str]
-    ) -> None:
+    def test_first_part_that_is_cut_foreign_or_of_another_format_is_a_miss(self, keyring, store, damage):
         store.put("K", credentials(), profile="p", kind="AssumeRole")
         keyring.set("credhelper:K", damage(keyring.get("credhelper:K") or ""))
         assert store.get("K") is None
 
     def test_items_that_change_places_are_misses(self, keyring: OsKeyring, store: Store) -> None:
-        store.put("K", credentials(), profile="p", kind="AssumeRole")
+        for key in ("K", "L"):  # the index has to list both
+            store.put(key, credentials(), profile="p", kind="AssumeRole")
         for name in ("", ".1"):
             if (part := keyring.get(f"credhelper:K{name}")) is not None:
                 keyring.set(f"credhelper:L{name}", part)
@@ -181,9 +176,7 @@ class PartsContract(KeyringContract):
             keyring.set(name, part)
         assert store.get("K") == credentials(5_000)
 
-    def test_a_write_that_stops_half_way_is_a_miss(
-        self, keyring: OsKeyring, store: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_write_that_stops_half_way_is_a_miss(self, keyring, store, monkeypatch) -> None:
         """Whichever part is the last one written, the old credentials or none are read, never a mixture.
 
         The first part comes last, so that until then it speaks for the old ones.
@@ -220,12 +213,7 @@ class TestCredentialManager(PartsContract):
         assert windows.credentials == {}
         return OsKeyring(WINDOWS, {})
 
-    def test_items_stay_on_this_machine_whatever_the_environment_sets(
-        self,
-        keyring: OsKeyring,
-        windows: fake_keyrings.CredentialManager,
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    def test_items_stay_on_this_machine_whatever_the_environment_sets(self, keyring, windows, monkeypatch):
         monkeypatch.setenv("KEYRING_PROPERTY_PERSIST", "enterprise")
         keyring.set("credhelper:A", "a")
         persistence = [item["Persist"] for item in windows.credentials.values()]
@@ -237,16 +225,12 @@ class TestCredentialManager(PartsContract):
             keyring.set("credhelper:A", "x" * 1281)
         assert keyring.gone is None
 
-    def test_every_part_is_within_the_limit(
-        self, keyring: OsKeyring, store: Store, windows: fake_keyrings.CredentialManager
-    ) -> None:
+    def test_every_part_is_within_the_limit(self, keyring, store, windows) -> None:
         store.put("K", credentials(200_000), profile="p", kind="AssumeRole")
         assert keyring.part_size == 1200
         assert max(len(item["CredentialBlob"]) for item in windows.credentials.values()) <= 2400
 
-    def test_value_of_too_many_parts_is_not_stored_and_logged(
-        self, store: Store, windows: fake_keyrings.CredentialManager, tmp_path: Path
-    ) -> None:
+    def test_value_of_too_many_parts_is_not_stored_and_logged(self, store, windows, tmp_path) -> None:
         store.put("K", credentials(1024 * 1200), profile="p", kind="AssumeRole")
         assert windows.credentials == {}
         assert "not cached: 1025 parts" in (tmp_path / "log").read_text()
@@ -265,9 +249,7 @@ class TestKeychain(KeyringContract):
         assert keychain.items == {}
         return OsKeyring(MACOS, {})
 
-    def test_denied_access_is_not_asked_for_again(
-        self, keyring: OsKeyring, keychain: fake_keyrings.Keychain
-    ) -> None:
+    def test_denied_access_is_not_asked_for_again(self, keyring, keychain) -> None:
         keychain.refuses = fake_keyrings.KEYCHAIN_DENIED
         with pytest.raises(NoKeyringError, match="KeyringLocked"):
             keyring.get("credhelper:A")
@@ -276,25 +258,19 @@ class TestKeychain(KeyringContract):
             keyring.set("credhelper:A", "a")
         assert keychain.items == {}
 
-    def test_no_interaction_allowed_is_an_error_that_says_so(
-        self, keyring: OsKeyring, keychain: fake_keyrings.Keychain
-    ) -> None:
+    def test_no_interaction_allowed_is_an_error_that_says_so(self, keyring, keychain) -> None:
         keychain.refuses = fake_keyrings.NO_INTERACTION
         with pytest.raises(NoKeyringError, match="-25308"):
             keyring.get("credhelper:A")
 
-    def test_set_keeps_the_item_of_a_quicker_writer(
-        self, keyring: OsKeyring, keychain: fake_keyrings.Keychain
-    ) -> None:
+    def test_set_keeps_the_item_of_a_quicker_writer(self, keyring, keychain) -> None:
         keychain.another_was_quicker = True
         with pytest.raises(NoKeyringError, match="-25299"):
             keyring.set("credhelper:A", "mine")
         assert keyring.get("credhelper:A") == "another's"
 
     @pytest.mark.parametrize("refuses", [fake_keyrings.KEYCHAIN_DENIED, fake_keyrings.NO_INTERACTION])
-    def test_item_that_cannot_be_deleted_stays_listed(
-        self, store: Store, keychain: fake_keyrings.Keychain, refuses: int
-    ) -> None:
+    def test_item_that_cannot_be_deleted_stays_listed(self, store, keychain, refuses) -> None:
         store.put("K", credentials(), profile="p", kind="AssumeRole")
         items = store.items()
         keychain.refuses = refuses
@@ -362,12 +338,7 @@ class TestDeadline:
     """A call has 2 s, and a person 25 s where they have been asked to unlock."""
 
     @pytest.mark.parametrize("environ", [{}, {"DISPLAY": ":0"}, {"WAYLAND_DISPLAY": "wayland-0"}])
-    def test_call_without_an_answer_is_the_last_one(
-        self,
-        never: Callable[[], str | None],
-        environ: dict[str, str],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    def test_call_without_an_answer_is_the_last_one(self, never, environ, monkeypatch) -> None:
         monkeypatch.setattr(cache_keyring, "_collection_is_locked", never)
         keyring, backend = scripted(never, environ)
         assert 0.35 < seconds(keyring) < 1.5
@@ -380,9 +351,7 @@ class TestDeadline:
         assert keyring.get("credhelper:A") == "unlocked"
         assert cache_keyring.UNLOCK_SECONDS == 25
 
-    def test_unlock_dialog_without_an_answer_is_the_last_one(
-        self, never: Callable[[], str | None], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_unlock_dialog_without_an_answer_is_the_last_one(self, never, monkeypatch) -> None:
         monkeypatch.setattr(cache_keyring, "_collection_is_locked", lambda: True)
         monkeypatch.setattr(cache_keyring, "UNLOCK_SECONDS", 0.6)
         keyring, backend = scripted(never, {"DISPLAY": ":0"})
@@ -391,26 +360,17 @@ class TestDeadline:
         assert backend.asked == 1
 
     @pytest.mark.parametrize("locked", [lambda: False, raises(OSError("no bus"))])
-    def test_unlocked_or_unknown_collection_gets_no_more_time(
-        self,
-        never: Callable[[], str | None],
-        locked: Callable[[], bool],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
+    def test_unlocked_or_unknown_collection_gets_no_more_time(self, never, locked, monkeypatch) -> None:
         monkeypatch.setattr(cache_keyring, "_collection_is_locked", locked)
         keyring, _ = scripted(never, {"DISPLAY": ":0"})
         assert seconds(keyring) < 1.5
 
-    def test_locked_collection_without_a_display_gets_no_more_time(
-        self, never: Callable[[], str | None], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_locked_collection_without_a_display_gets_no_more_time(self, never, monkeypatch) -> None:
         monkeypatch.setattr(cache_keyring, "_collection_is_locked", lambda: True)
         keyring, _ = scripted(never, {})
         assert seconds(keyring) < 1.5
 
-    def test_collection_says_that_it_is_not_locked(
-        self, sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_collection_says_that_it_is_not_locked(self, sandbox, secret_service, monkeypatch) -> None:
         assert secret_service.daemon is not None
         name = "DBUS_SESSION_BUS_ADDRESS"
         monkeypatch.setenv(name, sandbox.environ[name])
@@ -466,9 +426,7 @@ class TestChoice:
             ("freebsd14", []),
         ],
     )
-    def test_auto_has_a_list_for_each_system(
-        self, platform: str, names: list[str], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_auto_has_a_list_for_each_system(self, platform, names, monkeypatch) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "platform", platform)
             keyring = OsKeyring("auto", os.environ)
@@ -508,9 +466,7 @@ class TestChoice:
         assert sts.count() == 1
 
     @pytest.mark.parametrize("how", ["environment", "configuration"])
-    def test_none_in_the_environment_mints_each_time(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService, how: str
-    ) -> None:
+    def test_none_in_the_environment_mints_each_time(self, sandbox, sts, secret_service, how) -> None:
         assert secret_service.daemon is not None
         if how == "environment":
             sandbox.environ["CREDHELPER_KEYRING"] = "none"
@@ -527,47 +483,35 @@ class TestFailures:
     @pytest.mark.skipif(
         not HAS_SECRET_SERVICE and not os.environ.get("CI"), reason="gnome-keyring and dbus are not installed"
     )
-    def test_locked_collection_without_a_display_is_no_keyring(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_locked_collection_without_a_display_is_no_keyring(self, sandbox, sts) -> None:
         with sandbox.secret_service(None):
             self.answers_by_minting(sandbox, sts)
         assert "KeyringLocked" in sandbox.log() or "InitError" in sandbox.log()
 
     @pytest.mark.parametrize("address", ["", "unix:path=/nonexistent/bus", "nonsense"])
-    def test_missing_session_bus_is_no_keyring(
-        self, sandbox: Sandbox, sts: LoopbackSts, address: str
-    ) -> None:
+    def test_missing_session_bus_is_no_keyring(self, sandbox, sts, address) -> None:
         sandbox.environ["DBUS_SESSION_BUS_ADDRESS"] = address
         self.answers_by_minting(sandbox, sts)
         assert ("the keyring said: " if address else "DBUS_SESSION_BUS_ADDRESS is not set") in sandbox.log()
 
-    def test_killed_bus_is_no_keyring(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService
-    ) -> None:
+    def test_killed_bus_is_no_keyring(self, sandbox, sts, secret_service) -> None:
         sandbox.get("developer")
         secret_service.kill_bus()
         sts.reset()
         self.answers_by_minting(sandbox, sts)
 
-    def test_daemon_that_restarts_locked_is_no_keyring(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService
-    ) -> None:
+    def test_daemon_that_restarts_locked_is_no_keyring(self, sandbox, sts, secret_service) -> None:
         secret_service.signal(signal.SIGKILL)
         self.answers_by_minting(sandbox, sts)
 
     @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":99"}], ids=["no display", "display"])
-    def test_stopped_daemon_costs_one_timeout(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService, display: dict[str, str]
-    ) -> None:
+    def test_stopped_daemon_costs_one_timeout(self, sandbox, sts, secret_service, display) -> None:
         sandbox.environ |= display
         secret_service.signal(signal.SIGSTOP)
         self.answers_by_minting(sandbox, sts)
         assert sandbox.log().count("the keyring did not answer within 2 s") == 1
 
-    def test_timeout_in_the_config_is_the_time_of_a_call(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService
-    ) -> None:
+    def test_timeout_in_the_config_is_the_time_of_a_call(self, sandbox, sts, secret_service) -> None:
         sandbox.configure(PROFILES + "[keyring]\ntimeout = 1\n")
         secret_service.signal(signal.SIGSTOP)
         self.answers_by_minting(sandbox, sts)
@@ -583,11 +527,9 @@ class TestFailures:
 
 
 class TestHushed:
-    """A mint ahead of need disturbs nobody: a keyring that might ask for a password is left alone."""
+    """A background refresh opens no dialog: a keyring that might is not used."""
 
-    def test_open_collection_is_used_in_the_background(
-        self, sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_open_collection_is_used_in_the_background(self, sandbox, secret_service, monkeypatch) -> None:
         assert secret_service.daemon is not None
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", sandbox.environ["DBUS_SESSION_BUS_ADDRESS"])
         keyring = OsKeyring("auto", os.environ, background=True)
@@ -595,9 +537,7 @@ class TestHushed:
         assert keyring.get("credhelper:A") == "text"
 
     @pytest.mark.parametrize("locked", [lambda: True, raises(OSError("no bus")), lambda: time.sleep(9)])
-    def test_locked_or_unknown_collection_is_not_used_in_the_background(
-        self, locked: Callable[[], bool], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_locked_or_unknown_collection_is_not_used_in_the_background(self, locked, monkeypatch) -> None:
         monkeypatch.setattr(cache_keyring, "_collection_is_locked", locked)
         monkeypatch.setattr(sys, "platform", "linux")
         loaded: list[cache_keyring.Pinned] = []
@@ -612,9 +552,7 @@ class TestHushed:
         assert not keyring.is_there()
 
     @pytest.mark.parametrize("platform", ["darwin", "win32"])
-    def test_macos_and_windows_are_used_in_the_background(
-        self, platform: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_macos_and_windows_are_used_in_the_background(self, platform, monkeypatch) -> None:
         monkeypatch.setattr(sys, "platform", platform)
         backend = Scripted(lambda: "text")
         monkeypatch.setattr(OsKeyring, "_load", lambda *_: backend)

@@ -1,4 +1,4 @@
-"""One holder at a time, across processes; and nobody waits for a dead or stopped one."""
+"""One holder at a time, across processes, and no wait for a dead or stopped one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credhelper import expiry
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.credentials import Clocks
 from credhelper.errors import ConfigError, CredhelperError, RefusedError, UnreachableError
 from credhelper.log import Log
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 HOLD = """\
 import sys
 from credhelper.log import Log
-from credhelper.cache.locks import Locks
-with Locks(sys.argv[1], Log(sys.argv[1] + "/log")).hold("K", 30) as held:
+from credhelper.cache.locks import FileLocks
+with FileLocks(sys.argv[1], Log(sys.argv[1] + "/log")).hold("K", 30) as held:
     print(held, flush=True)
     sys.stdin.read()
 """
 COUNT = """\
 import os, sys
 from credhelper.log import Log
-from credhelper.cache.locks import Locks
-locks = Locks(sys.argv[1], Log(sys.argv[1] + "/log"))
+from credhelper.cache.locks import FileLocks
+locks = FileLocks(sys.argv[1], Log(sys.argv[1] + "/log"))
 for _ in range(25):
     with locks.hold("K", 30) as held:
         assert held
@@ -53,9 +53,9 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def locks(directory: Path, tmp_path: Path) -> Locks:
+def locks(directory: Path, tmp_path: Path) -> FileLocks:
     """The locks in it."""
-    return Locks(str(directory), Log(str(tmp_path / "log")))
+    return FileLocks(str(directory), Log(str(tmp_path / "log")))
 
 
 @contextmanager
@@ -72,9 +72,7 @@ def holder(directory: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 class TestHold:
-    def test_four_processes_that_count_under_the_lock_lose_no_number(
-        self, directory: Path, tmp_path: Path
-    ) -> None:
+    def test_four_processes_that_count_under_the_lock_lose_no_number(self, directory, tmp_path) -> None:
         counter = tmp_path / "counter"
         counter.write_text("0")
         command = [sys.executable, "-c", COUNT, str(directory), str(counter)]
@@ -82,24 +80,24 @@ class TestHold:
         assert [process.wait(60) for process in processes] == [0] * 4
         assert counter.read_text() == "100"
 
-    def test_released_lock_is_free_and_its_file_private(self, locks: Locks, directory: Path) -> None:
+    def test_released_lock_is_free_and_its_file_private(self, locks: FileLocks, directory: Path) -> None:
         for _ in range(2):
             with locks.hold("K", 0) as held:
                 assert held
         assert [path.name for path in directory.iterdir()] == ["K.lock"]
         assert (directory / "K.lock").stat().st_mode & 0o777 == 0o600
 
-    def test_error_in_the_block_releases_the_lock(self, locks: Locks) -> None:
+    def test_error_in_the_block_releases_the_lock(self, locks: FileLocks) -> None:
         with pytest.raises(RefusedError), locks.hold("K", 0):
             raise RefusedError("no")
         with locks.hold("K", 0) as held:
             assert held
 
-    def test_lock_of_another_key_is_free(self, locks: Locks, directory: Path) -> None:
+    def test_lock_of_another_key_is_free(self, locks: FileLocks, directory: Path) -> None:
         with holder(directory), locks.hold("L", 0) as held:
             assert held
 
-    def test_kill_of_the_holder_frees_the_lock_at_once(self, locks: Locks, directory: Path) -> None:
+    def test_kill_of_the_holder_frees_the_lock_at_once(self, locks: FileLocks, directory: Path) -> None:
         with holder(directory) as process:
             process.kill()
             started = time.monotonic()
@@ -108,9 +106,7 @@ class TestHold:
             assert time.monotonic() - started < 2
 
     @pytest.mark.parametrize("number", [None, signal.SIGSTOP])
-    def test_waiter_gives_up_in_time_and_logs_it(
-        self, locks: Locks, directory: Path, tmp_path: Path, number: signal.Signals | None
-    ) -> None:
+    def test_waiter_gives_up_in_time_and_logs_it(self, locks, directory, tmp_path, number) -> None:
         with holder(directory) as process:
             if number is not None:
                 process.send_signal(number)
@@ -120,9 +116,7 @@ class TestHold:
             assert 0.4 < time.monotonic() - started < 2
         assert "gave up waiting for the lock of K" in (tmp_path / "log").read_text()
 
-    def test_link_in_place_of_the_lock_is_not_followed(
-        self, locks: Locks, directory: Path, tmp_path: Path
-    ) -> None:
+    def test_link_in_place_of_the_lock_is_not_followed(self, locks, directory, tmp_path) -> None:
         victim = tmp_path / "victim"
         victim.write_text("precious")
         (directory / "K.lock").symlink_to(victim)
@@ -132,12 +126,12 @@ class TestHold:
         assert "no lock for K: " in (tmp_path / "log").read_text()
 
     def test_without_a_directory_nothing_is_locked_or_kept(self, tmp_path: Path) -> None:
-        locks = Locks(None, Log(str(tmp_path / "log")))
+        locks = FileLocks(None, Log(str(tmp_path / "log")))
         with locks.hold("K", 1) as held:
             assert not held
-        locks.remember("K", RefusedError("no"))
-        locks.forget("K")
-        assert locks.last_failure("K") is None
+        locks.states.remember("K", RefusedError("no"))
+        locks.states.forget("K")
+        assert locks.states.last_failure("K") is None
         assert list(tmp_path.iterdir()) == []
 
 
@@ -151,12 +145,10 @@ class TestFailures:
             CredhelperError(""),
         ],
     )
-    def test_failure_comes_back_with_all_its_fields(
-        self, locks: Locks, directory: Path, error: CredhelperError
-    ) -> None:
+    def test_failure_comes_back_with_all_its_fields(self, locks, directory, error) -> None:
         before = expiry.read_clocks()
-        locks.remember("K", error)
-        failure = locks.last_failure("K")
+        locks.states.remember("K", error)
+        failure = locks.states.last_failure("K")
         assert failure is not None
         found = failure.error
         assert (type(found), found.sentence, found.hints, found.code) == (
@@ -168,15 +160,15 @@ class TestFailures:
         assert 0 <= expiry.since(before, failure.at) < 5
         assert (directory / "K.failed").stat().st_mode & 0o777 == 0o600
 
-    def test_forget_drops_the_failure(self, locks: Locks) -> None:
-        locks.remember("K", RefusedError("a long sentence that the next one is shorter than"))
-        locks.remember("K", RefusedError("no"))
-        failure = locks.last_failure("K")
+    def test_forget_drops_the_failure(self, locks: FileLocks) -> None:
+        locks.states.remember("K", RefusedError("a long sentence that the next one is shorter than"))
+        locks.states.remember("K", RefusedError("no"))
+        failure = locks.states.last_failure("K")
         assert failure is not None
         assert failure.error.sentence == "no"
-        locks.forget("K")
-        locks.forget("K")
-        assert locks.last_failure("K") is None
+        locks.states.forget("K")
+        locks.states.forget("K")
+        assert locks.states.last_failure("K") is None
 
     @pytest.mark.parametrize(
         "content",
@@ -199,14 +191,12 @@ class TestFailures:
             json.dumps([4, "no", [], None, 1.0, 2.0, None]),
         ],
     )
-    def test_unreadable_file_is_no_failure(self, locks: Locks, directory: Path, content: str) -> None:
+    def test_unreadable_file_is_no_failure(self, locks: FileLocks, directory: Path, content: str) -> None:
         (directory / "K.failed").write_text(content, encoding="utf-8")
-        assert locks.last_failure("K") is None
+        assert locks.states.last_failure("K") is None
 
     @pytest.mark.parametrize("kind", ["fifo", "link", "directory"])
-    def test_fifo_or_link_is_replaced_and_a_directory_kept(
-        self, locks: Locks, directory: Path, tmp_path: Path, kind: str
-    ) -> None:
+    def test_fifo_or_link_is_replaced_and_a_directory_kept(self, locks, directory, tmp_path, kind) -> None:
         victim, path = tmp_path / "victim", directory / "K.failed"
         victim.write_text("precious")
         if kind == "fifo":
@@ -215,13 +205,13 @@ class TestFailures:
             path.symlink_to(victim)
         else:
             path.mkdir()
-        locks.remember("K", RefusedError("no"))
-        assert (locks.last_failure("K") is None) == (kind == "directory")
+        locks.states.remember("K", RefusedError("no"))
+        assert (locks.states.last_failure("K") is None) == (kind == "directory")
         assert victim.read_text() == "precious"
         assert [each.name for each in directory.iterdir()] == ["K.failed"]
 
-    def test_failure_without_a_boot_clock_is_read(self, locks: Locks, directory: Path) -> None:
+    def test_failure_without_a_boot_clock_is_read(self, locks: FileLocks, directory: Path) -> None:
         (directory / "K.failed").write_text(json.dumps(["RefusedError", "no", [], None, 5.0, None, ""]))
-        failure = locks.last_failure("K")
+        failure = locks.states.last_failure("K")
         assert failure is not None
         assert failure.at == Clocks(5.0)

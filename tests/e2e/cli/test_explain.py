@@ -253,7 +253,7 @@ class TestTasks:
     def test_task_has_words_actions_and_feature(self, sandbox: Sandbox) -> None:
         task = told(sandbox, "unlock-bucket")["task"]
 
-        assert task["words"] == "delete a bucket policy that locks everybody out"
+        assert task["words"] == "delete a bucket policy that denies all access"
         assert "s3:DeleteBucketPolicy" in task["actions"]
         assert task["feature"] == "RootSessions"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.configloader import load_config
 
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.config.template import STARTER
 from credhelper.log import Log
 
@@ -213,7 +213,7 @@ class TestFiles:
         said(sandbox, "developer")
         mark = sandbox.home / "mark"
         script(sandbox.home / "bin/credhelper-get", f"touch {mark}; echo credhelper 1")
-        with Locks(str(sandbox.runtime), Log(os.devnull)).hold("setup", 5):
+        with FileLocks(str(sandbox.runtime), Log(os.devnull)).hold("setup", 5):
             process = sandbox.start("setup", "unlock-bucket")
             until(mark.exists)  # the last thing before the file is read
             with pytest.raises(subprocess.TimeoutExpired):

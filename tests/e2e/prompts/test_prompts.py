@@ -177,7 +177,7 @@ class UserInput:
 
     @property
     def all(self) -> str:
-        """Everything that somebody may see or log."""
+        """All text that may be shown or logged."""
         return "".join([self.sentence, *self.hints, self.stderr, self.repr, *self.saw])
 
 
@@ -360,8 +360,7 @@ class Machine:
         return said
 
     def type(self, kind: str = "code", *typed: str, **how: Any) -> UserInput:
-        """Ask a person who types these things, each once the question stands there; `saw` is the terminal."""
-        assert self.terminal is not None
+        """Ask a person who types these things, each once the question is shown; `saw` is the terminal."""
         terminal, before = self.terminal, len(self.terminal.text)
         asking = self.start(kind, **how)
         ending = Question(kind, "", (), how.get("label", LABEL)).label + (  # type: ignore[arg-type]
@@ -411,7 +410,7 @@ def seated(machine: Machine) -> Iterator[Machine]:
 
 
 def is_whole(said: UserInput) -> bool:
-    """Whether nothing happened beside what was said."""
+    """Whether the streams are untouched and the exit status is 0."""
     return (said.status, said.stderr, said.stdin) == (0, "", "not for us\n")
 
 
@@ -534,7 +533,6 @@ class Typed(Shows):
         assert asks("confirm", "types YES").text == "yes"
 
     def test_keys_typed_before_the_question_are_no_answer(self, seated: Machine) -> None:
-        assert seated.terminal is not None
         seated.terminal.type("y" + self.enter)
         assert seated.type("confirm", seconds=0.5).error == "cancelled"
 
@@ -544,7 +542,6 @@ class TestTerminal(Typed):
 
     def test_terminal_modes_are_restored(self, seated: Machine) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         for kind, typed in (("code", "123456\n"), ("secret", "x\n"), ("reason", "x\n"), ("code", "\x03")):
             seated.type(kind, typed)
             assert terminal.modes == terminal.before
@@ -552,11 +549,8 @@ class TestTerminal(Typed):
         assert terminal.modes == terminal.before
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-    def test_signal_restores_the_echo_and_ends_the_process(
-        self, seated: Machine, number: signal.Signals
-    ) -> None:
+    def test_signal_restores_the_echo_and_ends_the_process(self, seated, number) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         asking = seated.start("secret")
         until(lambda: LABEL + ": " in terminal.text)
         assert not terminal.modes[3] & termios.ECHO
@@ -577,13 +571,11 @@ class TestTerminal(Typed):
         assert (said.text, said.status) == ("123456", 0)
 
     def test_half_an_answer_is_not_left_for_the_shell(self, seated: Machine) -> None:
-        assert seated.terminal is not None
         assert seated.type("code", "12345", seconds=1).error == "cancelled"
         assert seated.terminal.waiting == 0
 
     def test_raw_terminal_reads_a_line_and_stays_raw(self, seated: Machine) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         tty.setraw(terminal.slave)
         raw = terminal.modes
         said = seated.type("code", "1239\x7f456\r")
@@ -592,7 +584,6 @@ class TestTerminal(Typed):
 
     def test_halted_terminal_ends_the_question_in_time(self, seated: Machine) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         termios.tcflow(terminal.slave, termios.TCOOFF)
         said = seated.type("code", seconds=0.6)
         termios.tcflow(terminal.slave, termios.TCOON)
@@ -602,11 +593,10 @@ class TestTerminal(Typed):
         said = seated.start("code", group="its own").finish()
         assert (said.error, said.status) == ("nobody", 0)
         assert said.seconds < 1
-        assert LABEL not in seated.terminal.text  # type: ignore[union-attr]
+        assert LABEL not in seated.terminal.text
 
     def test_process_moved_to_the_background_ends_without_an_answer(self, seated: Machine) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         asking = seated.start("code", group="in front")
         until(lambda: LABEL + ": " in terminal.text)
         os.kill(asking.shell.pid, signal.SIGUSR1)
@@ -618,7 +608,6 @@ class TestTerminal(Typed):
 
     def test_hangup_ends_the_process(self, seated: Machine) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         asking = seated.start("code", group="in front")
         until(lambda: LABEL + ": " in terminal.text)
         os.kill(asking.shell.pid, signal.SIGKILL)
@@ -633,7 +622,6 @@ class TestConsole(Typed):
     @pytest.fixture
     def seated(self, seated: Machine) -> Machine:
         """With the devices of a console, and a terminal that leaves everything to us."""
-        assert seated.terminal is not None
         tty.setraw(seated.terminal.slave)
         seated.console = True
         for device in ("CONIN$", "CONOUT$"):
@@ -648,9 +636,7 @@ class TestConsole(Typed):
             said = seated.type("reason", f"a{key}")
             assert (said.error, said.sentence) == ("cancelled", f"cancelled: {TITLE}")
 
-    def test_console_without_devices_is_not_usable(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_console_without_devices_is_not_usable(self, tmp_path, monkeypatch) -> None:
         monkeypatch.chdir(tmp_path)
         assert not Console().is_usable()
         (tmp_path / "CONIN$").touch()
@@ -710,7 +696,7 @@ class Dialogs(Shows):
 
     def test_dialog_that_cannot_be_shown_is_not_a_cancellation(self, machine: Machine, asks) -> None:
         said = asks("code", "broken")
-        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
+        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and no prompt is possible")
 
     def test_program_that_does_not_start_is_not_a_cancellation(self, machine: Machine, asks) -> None:
         machine.program(self.name, "#!/nowhere/at/all\n")
@@ -721,7 +707,7 @@ class Dialogs(Shows):
     def test_dialog_gets_the_time_in_whole_seconds(self, machine: Machine, asks) -> None:
         assert asks("code", "types 123456", seconds=8.4).text == "123456"
         assert self.only(machine)["seconds"] == 9
-        assert asks("code", "gives up").sentence == f"nobody answered within 20 s: {TITLE}"
+        assert asks("code", "gives up").sentence == f"no answer within 20 s: {TITLE}"
         assert self.only(machine)["seconds"] == 20
 
     def test_no_display_is_not_tried(self, machine: Machine, asks) -> None:
@@ -829,12 +815,10 @@ class TestCommand(Asks):
             ("yes 445566", "printed more than 4096 bytes, which is no code"),
         ],
     )
-    def test_output_without_one_code_is_an_error_that_does_not_quote_it(
-        self, machine: Machine, script: str, sentence: str
-    ) -> None:
+    def test_output_without_one_code_is_an_error_that_does_not_quote_it(self, machine, script, sentence):
         said = self.run(machine, f"echo run >> runs\n{script}")
         assert (said.error, said.sentence) == ("cancelled", f"mfa_command 'otp' {sentence}"), said
-        assert said.hints == ["run it by hand to see what it says"]
+        assert said.hints == ["run it by hand to see its output"]
         assert "4455" not in said.all
         assert (machine.home / "runs").read_text() == "run\n"
 
@@ -853,7 +837,6 @@ class TestCommand(Asks):
         seated.program("otp", "#!/bin/sh\necho touch the token >&2\nread pin\necho 12345$pin\n")
         asking = seated.start("code", command=["otp"])
         terminal = seated.terminal
-        assert terminal is not None
         until(lambda: "touch the token" in terminal.text)
         terminal.type("6\n")
         said = asking.finish()
@@ -863,7 +846,6 @@ class TestCommand(Asks):
 
     def test_unread_keys_stay_for_the_next_reader(self, seated: Machine) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         terminal.type("ls\n")
         assert self.run(seated, "echo 123456").text == "123456"
         assert terminal.waiting == len("ls\n")
@@ -881,7 +863,6 @@ class TestCommand(Asks):
     @pytest.mark.parametrize("end", ["deadline", "Ctrl-C", "SIGTERM"])
     def test_processes_of_the_program_end_with_it(self, seated: Machine, end: str) -> None:
         terminal = seated.terminal
-        assert terminal is not None
         seated.environ["PATH"] = f"{seated.home / 'bin'}:/usr/bin:/bin"
         seated.program("otp", "#!/bin/sh\nstty -echo\nsleep 60 &\necho $! > other; echo $$ > pid\nsleep 60\n")
         asking = seated.start("code", command=["otp"], seconds=1 if end == "deadline" else 20)
@@ -980,8 +961,8 @@ class TestOrder:
 
     def test_without_terminal_and_display_it_fails_at_once_with_a_hint(self, machine: Machine) -> None:
         said = machine.start("code").finish()
-        why = "there is no terminal in whose foreground this runs, and no dialog that could be shown"
-        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and nobody can be asked")
+        why = "no terminal has this process in its foreground, and no dialog is possible"
+        assert (said.error, said.sentence) == ("nobody", f"{TITLE}, and no prompt is possible")
         assert said.hints == [HINT, why]
         assert said.seconds < 1
         assert said.turns == []

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pty
 import re
-import select
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import botocore.session
@@ -25,7 +23,9 @@ from credhelper.run import command as run_command
 from credhelper.run import environment
 from credhelper.run.environment import Context
 
+import requirements
 from sandbox import is_alive, until
+from terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -191,15 +191,27 @@ BOTH = pytest.mark.parametrize("how", ["attend", "replace"])
 @pytest.fixture(name="wrapper")
 def _wrapper(tmp_path: Path) -> str:
     """A program that runs a command: its first argument says how."""
-    path = tmp_path / "wrapper.py"
-    path.write_text(PROGRAM)
-    return str(path)
+    return _executable(tmp_path / "wrapper.py", PROGRAM)
 
 
 def _start(wrapper: str, how: str, *command: str, **options) -> subprocess.Popen[str]:
     words = [sys.executable, wrapper, how, *command]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen(words, **{**pipes, "text": True, **options})
+
+
+def _ready(wrapper: str, *command: str) -> subprocess.Popen[str]:
+    """A command that has said that it is ready, in a session of its own."""
+    process = _start(wrapper, "attend", *command, start_new_session=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def _executable(path: Path, text: str, mode: int = 0o755) -> str:
+    path.write_text(text)
+    path.chmod(mode)
+    return str(path)
 
 
 def _finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
@@ -227,8 +239,7 @@ class TestRun:
     def test_program_that_cannot_run_exits_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
         files = {"plain": (0o644, ""), "script": (0o755, "#!/no/such\n"), "noise": (0o755, "\x01\x02")}
         for name, (mode, text) in files.items():
-            (tmp_path / name).write_text(text)
-            (tmp_path / name).chmod(mode)
+            _executable(tmp_path / name, text, mode)
         for name, why in (
             ("plain", "is not executable"),
             ("", "is not executable"),
@@ -255,9 +266,7 @@ class TestRun:
         assert _finish(_start(wrapper, how, "true", env={**environ, "PATH": "/nowhere"}))[0] == 127
 
     def test_without_a_command_the_users_shell_runs(self, wrapper: str, how: str, tmp_path: Path) -> None:
-        (tmp_path / "myshell").write_text("#!/bin/sh\necho mine $#\n")
-        (tmp_path / "myshell").chmod(0o755)
-        environ = {**os.environ, "SHELL": str(tmp_path / "myshell")}
+        environ = {**os.environ, "SHELL": _executable(tmp_path / "myshell", "#!/bin/sh\necho mine $#\n")}
         assert _finish(_start(wrapper, how, env=environ)) == (0, "mine 0\n", "")
 
         sh = _start(wrapper, how, env={**environ, "SHELL": ""}, stdin=subprocess.PIPE)
@@ -291,8 +300,7 @@ class TestRun:
 
 
 def test_command_gets_the_environment_given(tmp_path: Path) -> None:
-    (tmp_path / "tool").write_text('#!/bin/sh\ntest "$A$HOME" = b\n')
-    (tmp_path / "tool").chmod(0o755)
+    _executable(tmp_path / "tool", '#!/bin/sh\ntest "$A$HOME" = b\n')
 
     assert run_command.run(["tool"], {"PATH": str(tmp_path), "A": "b"}) == 0
 
@@ -309,11 +317,10 @@ def test_signal_handlers_and_descriptors_are_restored(tmp_path: Path) -> None:
     assert run_command.run(["sh", "-c", "kill -TERM $PPID; sleep 0.1; exit 5"], dict(os.environ)) in (5, 143)
     with pytest.raises(run_command.NotFoundError):
         run_command.run(["no-such-program"], dict(os.environ))
-    (tmp_path / "noise").write_text("\x01")
-    (tmp_path / "noise").chmod(0o755)
+    noise = _executable(tmp_path / "noise", "\x01")
     for replace in (False, True):
         with pytest.raises(run_command.NotExecutableError):
-            run_command.run([str(tmp_path / "noise")], dict(os.environ), replace=replace)
+            run_command.run([noise], dict(os.environ), replace=replace)
 
     assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
     assert signal.set_wakeup_fd(-1) == -1
@@ -354,18 +361,14 @@ def _counting(seconds: float, *names: str) -> list[str]:
 class TestSignals:
     @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "TSTP", "WINCH", "USR1", "USR2", "CONT"])
     def test_signal_reaches_the_command_once(self, wrapper: str, name: str) -> None:
-        process = _start(wrapper, "attend", *_counting(10, name), start_new_session=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        process = _ready(wrapper, *_counting(10, name))
         process.send_signal(getattr(signal, f"SIG{name}"))
 
         assert _finish(process) == (41, f"got it\nsaw {name}\n", "")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_command_killed_by_a_signal_exits_128_plus_signal(self, wrapper: str, number: int) -> None:
-        process = _start(wrapper, "attend", "sh", "-c", "echo ready; exec sleep 30", start_new_session=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        process = _ready(wrapper, "sh", "-c", "echo ready; exec sleep 30")
         process.send_signal(number)
 
         assert _finish(process)[0] == 128 + number
@@ -380,30 +383,21 @@ class TestSignals:
             assert _finish(process)[0] == 128 + signal.SIGTERM
 
     def test_signal_to_another_thread_reaches_the_command(self, tmp_path: Path) -> None:
-        program = (
+        threaded = tmp_path / "threaded.py"
+        threaded.write_text(
             "import os, signal, sys, threading\nfrom credhelper.run import command as run\n"
             "threading.Thread(target=threading.Event().wait, daemon=True).start()\n"
             "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])\n"
-            "os._exit(run.run(sys.argv[1:], dict(os.environ)))\n"
+            "os._exit(run.run(sys.argv[2:], dict(os.environ)))\n"
         )
         unblocked = f"import signal; signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])\n{COUNT}"
-        command = [sys.executable, "-c", unblocked, "10", "TERM"]
-        process = subprocess.Popen(
-            [sys.executable, "-c", program, *command],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        process = _ready(str(threaded), sys.executable, "-c", unblocked, "10", "TERM")
         process.send_signal(signal.SIGTERM)
 
         assert _finish(process)[:2] == (41, "got it\nsaw TERM\n")
 
     def test_command_stopped_alone_does_not_stop_this_process(self, wrapper: str) -> None:
-        process = _start(wrapper, "attend", *_counting(1.0), start_new_session=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+        process = _ready(wrapper, *_counting(1.0))
         (child,) = _children(process.pid)
         os.kill(child, signal.SIGSTOP)
         until(lambda: _state(child) == "T")
@@ -442,47 +436,19 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-class Terminal:
-    """An interactive shell with job control on a terminal."""
-
-    def __init__(self, directory: Path) -> None:
-        shell = shutil.which("bash")
-        assert shell is not None
-        self.pid, self._terminal = pty.fork()
-        if self.pid == 0:
-            environ = {**os.environ, "PS1": "", "TERM": "dumb", "HISTFILE": "", "HOME": str(directory)}
-            os.execve(shell, ["bash", "--norc", "--noprofile", "--noediting", "-i"], environ)
-        self.seen = ""
-
-    def type(self, text: str) -> None:
-        """As from the keyboard."""
-        os.write(self._terminal, text.encode())
-
-    def wait_for(self, pattern: str, seconds: float = 15) -> re.Match[str]:
-        """Read until something matches; what is before its end is seen and done with."""
-        ends = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.seen)):
-            readable = select.select([self._terminal], [], [], max(0, ends - time.monotonic()))[0]
-            assert readable, f"no {pattern!r} in {self.seen!r}"
-            self.seen += os.read(self._terminal, 4096).decode()
-        self.seen = self.seen[found.end() :]
-        return found
-
-    def close(self) -> None:
-        """Hang up."""
-        os.close(self._terminal)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
-        os.waitpid(self.pid, 0)
-
-
 @pytest.fixture(name="terminal")
 def _terminal(tmp_path: Path) -> Iterator[Terminal]:
-    terminal = Terminal(tmp_path)
-    terminal.type("stty -echo; echo shell=$$\n")
-    terminal.wait_for(r"shell=\d+\r\n")
+    """An interactive shell with job control on a terminal."""
+    environ = {**os.environ, "PS1": "", "TERM": "dumb", "HISTFILE": "", "HOME": str(tmp_path)}
+    shell = [requirements.program("bash"), "--norc", "--noprofile", "--noediting", "-i"]
+    terminal = Terminal(SimpleNamespace(home=tmp_path, environ=environ), shell)
+    terminal.types("stty -echo; echo shell=$$\n")
+    terminal.sees(r"shell=\d+\r\n")
     yield terminal
-    terminal.close()
+    os.close(terminal._terminal)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(terminal.pid, signal.SIGKILL)
+    os.waitpid(terminal.pid, 0)
 
 
 def _typed(wrapper: str, *command: str) -> str:
@@ -502,58 +468,58 @@ class TestTerminal:
     def test_interrupt_key_reaches_the_command_once(
         self, wrapper: str, terminal: Terminal, counter: str, key: str, name: str
     ) -> None:
-        terminal.type(_typed(wrapper, sys.executable, counter, "10", name))
-        terminal.wait_for("ready\r\n")
+        terminal.types(_typed(wrapper, sys.executable, counter, "10", name))
+        terminal.sees("ready\r\n")
         for _ in range(6):  # now and then two come at the same moment and count as one
-            terminal.type(key)
-            terminal.wait_for("got it\r\n")
+            terminal.types(key)
+            terminal.sees("got it\r\n")
 
-        assert terminal.wait_for(r"saw([ A-Z]*)\r\n")[1] == f" {name}" * 6
-        assert terminal.wait_for(r"status=(\d+)")[1] == "46"
+        assert terminal.sees(r"saw([ A-Z]*)\r\n")[1] == f" {name}" * 6
+        assert terminal.sees(r"status=(\d+)")[1] == "46"
 
     def test_interrupt_key_exits_130(self, wrapper: str, terminal: Terminal) -> None:
-        terminal.type(_typed(wrapper, "sh", "-c", "echo ready; exec sleep 30"))
-        terminal.wait_for("ready\r\n")
-        terminal.type("\x03")
+        terminal.types(_typed(wrapper, "sh", "-c", "echo ready; exec sleep 30"))
+        terminal.sees("ready\r\n")
+        terminal.types("\x03")
 
-        assert terminal.wait_for(r"status=(\d+)")[1] == "130"
+        assert terminal.sees(r"status=(\d+)")[1] == "130"
 
     def test_suspended_command_returns_the_terminal(
         self, wrapper: str, terminal: Terminal, tmp_path: Path
     ) -> None:
         (tmp_path / "loop.py").write_text(LOOP)
-        terminal.type(_typed(wrapper, sys.executable, str(tmp_path / "loop.py")))
-        terminal.wait_for("ready\r\n")
-        terminal.type("\x1a")
-        terminal.wait_for("Stopped")
-        terminal.type("fg\n")
-        terminal.wait_for("continued\r\n")
-        terminal.type("\x1a")
-        terminal.wait_for("Stopped")
-        terminal.type("bg\n")
-        terminal.wait_for("continued\r\n")
-        terminal.type("fg; echo again=$?\n")
-        terminal.wait_for("wrapper.py")
+        terminal.types(_typed(wrapper, sys.executable, str(tmp_path / "loop.py")))
+        terminal.sees("ready\r\n")
+        terminal.types("\x1a")
+        terminal.sees("Stopped")
+        terminal.types("fg\n")
+        terminal.sees("continued\r\n")
+        terminal.types("\x1a")
+        terminal.sees("Stopped")
+        terminal.types("bg\n")
+        terminal.sees("continued\r\n")
+        terminal.types("fg; echo again=$?\n")
+        terminal.sees("wrapper.py")
         time.sleep(0.3)
-        terminal.type("\x03")
+        terminal.types("\x03")
 
-        assert terminal.wait_for(r"again=(\d+)")[1] == "130"
+        assert terminal.sees(r"again=(\d+)")[1] == "130"
 
     def test_suspended_inner_shell_stops_this_process_too(self, wrapper: str, terminal: Terminal) -> None:
-        terminal.type(_typed(wrapper, "bash", "--norc", "--noprofile", "--noediting", "-i"))
-        terminal.type("echo inner=$((1+1)); suspend\n")
-        terminal.wait_for("inner=2")
-        terminal.wait_for("Stopped")
-        terminal.type("fg\n")
-        terminal.wait_for("wrapper.py")
-        terminal.type("exit 9\n")
-        terminal.type("echo again=$?\n")
+        terminal.types(_typed(wrapper, "bash", "--norc", "--noprofile", "--noediting", "-i"))
+        terminal.types("echo inner=$((1+1)); suspend\n")
+        terminal.sees("inner=2")
+        terminal.sees("Stopped")
+        terminal.types("fg\n")
+        terminal.sees("wrapper.py")
+        terminal.types("exit 9\n")
+        terminal.types("echo again=$?\n")
 
-        assert terminal.wait_for(r"again=(\d+)")[1] == "9"
+        assert terminal.sees(r"again=(\d+)")[1] == "9"
 
     def test_hangup_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
-        terminal.type(_typed(wrapper, "sh", "-c", "echo me=$$; exec sleep 30"))
-        pid = int(terminal.wait_for(r"me=(\d+)")[1])
+        terminal.types(_typed(wrapper, "sh", "-c", "echo me=$$; exec sleep 30"))
+        pid = int(terminal.sees(r"me=(\d+)")[1])
         os.close(terminal._terminal)
         until(lambda: not is_alive(pid), 10)
         terminal._terminal = os.open(os.devnull, os.O_RDONLY)

@@ -62,7 +62,7 @@ from credhelper.run import environment as handover
 get = handover._credentials
 def credentials(opened, *arguments):
     found = get(opened, *arguments)
-    opened.deadline._ends = 0.0
+    opened.caller.deadline._ends = 0.0
     return found
 handover._credentials = credentials
 sys.exit(cli.main(sys.argv[1:]))

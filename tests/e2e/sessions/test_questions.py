@@ -126,7 +126,7 @@ class TestUnderAnSdk:
         started = time.monotonic()
         said = mfa.refuses(5, "get", "developer")
 
-        assert "profile 'developer' needs an MFA code, and nobody can be asked" in said
+        assert "profile 'developer' needs an MFA code, and no prompt is possible" in said
         assert "credhelper: hint: run 'credhelper login developer'" in said
         assert time.monotonic() - started < 1 + (started - began)
 
@@ -298,7 +298,7 @@ class TestLogin:
 
     @pytest.mark.alone
     def test_without_a_way_to_prompt_login_exits_with_5(self, mfa) -> None:
-        assert "nobody can be asked" in mfa.refuses(5, "login", "developer")
+        assert "no prompt is possible" in mfa.refuses(5, "login", "developer")
 
 
 class TestApprovals:
@@ -312,7 +312,7 @@ class TestApprovals:
 
         assert terminal.leaves()[0] == 0
         assert "root of account payments-prod (111122223333)" in asked
-        assert "task: delete a bucket policy that locks everybody out" in asked
+        assert "task: delete a bucket policy that denies all access" in asked
         assert sandbox.audit()[0]["confirmed_by"].endswith(" by tty")
 
     def test_a_refused_confirmation_mints_nothing_and_is_recorded(self, sandbox, sts) -> None:

@@ -99,9 +99,9 @@ def test_same_name_outside_the_block_is_refused_with_its_line(header: bytes, *, 
     text = b"[profile a]\n\n" + header + b"\nregion = eu-west-1\n"
     if below:
         text = block.with_block(IniFile("~/.aws/config", b""), ENTRIES[1:]) + text.lstrip()
-    said = refusal(IniFile("~/.aws/config", text))
+    message = refusal(IniFile("~/.aws/config", text))
     wrong = "profile 'developer' exists already, and credhelper has not written it"
-    assert said == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
+    assert message == f"'~/.aws/config' line {9 if below else 3}: {wrong}"
 
 
 def test_botocore_refuses_a_file_with_a_duplicate_profile(config: Path) -> None:
@@ -111,8 +111,8 @@ def test_botocore_refuses_a_file_with_a_duplicate_profile(config: Path) -> None:
 
 @pytest.mark.parametrize("header", [b"[default]", b"[profile default]"])
 def test_both_spellings_of_the_default_profile_are_one_name(header: bytes) -> None:
-    said = refusal(IniFile("config", header), (Entry("default", "x"),))
-    assert said.startswith("'config' line 1: profile 'default' exists already")
+    message = refusal(IniFile("config", header), (Entry("default", "x"),))
+    assert message.startswith("'config' line 1: profile 'default' exists already")
 
 
 def test_sso_session_or_service_of_the_same_name_is_no_conflict() -> None:
@@ -121,7 +121,7 @@ def test_sso_session_or_service_of_the_same_name_is_no_conflict() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (
             b"[a]\n# BEGIN credhelper\n[b]\n",
@@ -138,9 +138,9 @@ def test_sso_session_or_service_of_the_same_name_is_no_conflict() -> None:
         ),
     ],
 )
-def test_unpaired_marks_are_refused_with_their_line(text: bytes, said: str) -> None:
+def test_unpaired_marks_are_refused_with_their_line(text: bytes, message: str) -> None:
     file = IniFile("~/.aws/config", text)
-    assert refusal(file).startswith(f"'~/.aws/config' {said}")
+    assert refusal(file).startswith(f"'~/.aws/config' {message}")
     for function in (block.without_block, block.block_entries, block.is_edited):
         with pytest.raises(ConfigError, match="line"):
             function(file)
@@ -262,7 +262,7 @@ def _config(path: str, text: bytes) -> Any:
 
 
 def _with(others: Any, entries: list[Entry]) -> Any:
-    """What botocore has to make of a file with these entries beside what it has of its own."""
+    """The profiles that botocore has to find in a file with these entries and its own."""
     ours = {
         entry.name: {
             "credential_process": entry.command,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from credhelper.awsconfig.ini import IniFile
 
 
-NOBODY = 65534
+OTHER_USER = 65534
 
 
 def put(file: IniFile, reads: Callable[[str], bool] = reads) -> str | None:
@@ -29,7 +29,7 @@ def put(file: IniFile, reads: Callable[[str], bool] = reads) -> str | None:
     return config_file.replace(file, block.with_block(file, ENTRIES), reads)
 
 
-def said_of(error: type[CredhelperError], file: IniFile, reads: Callable[[str], bool] = reads) -> str:
+def error_of(error: type[CredhelperError], file: IniFile, reads: Callable[[str], bool] = reads) -> str:
     """What `put` says when it refuses; it has to leave everything as it was."""
     directory = Path(file.path).parent
     before = {path: (path.lstat(), path.is_file() and path.read_bytes()) for path in directory.iterdir()}
@@ -78,7 +78,7 @@ def test_unchanged_content_writes_nothing(tmp_path: Path, config: Path) -> None:
 def test_mode_owner_and_group_stay(config: Path, mode: int) -> None:
     write(config, b"[default]\n")
     if os.geteuid() == 0:
-        os.chown(config, -1, NOBODY)
+        os.chown(config, -1, OTHER_USER)
     config.chmod(mode)
     before = config.stat()
     put(config_file.read(str(config)))
@@ -114,14 +114,14 @@ def test_target_of_a_dangling_link_is_created(tmp_path: Path, config: Path) -> N
 def test_read_only_file_is_refused_though_a_rename_could_replace_it(config: Path) -> None:
     file = write(config, b"[default]\n")
     config.chmod(0o400)
-    assert said_of(ConfigError, file) == f"'{config}' is read-only"
+    assert error_of(ConfigError, file) == f"'{config}' is read-only"
 
 
 def test_file_in_a_read_only_directory_is_refused_also_for_root(config: Path) -> None:
     file = write(config, b"[default]\n")
     config.parent.chmod(0o500)
     try:
-        assert said_of(ConfigError, file) == f"'{config.parent}' is read-only"
+        assert error_of(ConfigError, file) == f"'{config.parent}' is read-only"
     finally:
         config.parent.chmod(0o700)
 
@@ -136,16 +136,16 @@ def test_file_directory_or_target_of_another_user_is_refused_also_for_root(
         config.symlink_to("real")
     foreign = {"file": config, "directory": config.parent, "target": config.with_name("real")}[what]
     if os.geteuid() == 0:
-        os.chown(foreign, NOBODY, NOBODY)
+        os.chown(foreign, OTHER_USER, OTHER_USER)
     else:
-        monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
-    assert said_of(ConfigError, place).endswith("belongs to another user")
+        monkeypatch.setattr(os, "geteuid", lambda: OTHER_USER)
+    assert error_of(ConfigError, place).endswith("belongs to another user")
 
 
 def test_file_with_a_second_name_is_refused(config: Path) -> None:
     file = write(config, b"[default]\n")
     os.link(config, config.with_name("other"))
-    assert "has another name" in said_of(ConfigError, file)
+    assert "has another name" in error_of(ConfigError, file)
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "device", "loop"])
@@ -164,21 +164,23 @@ def test_anything_but_a_file_is_refused_without_hanging(config: Path, kind: str)
 def test_file_that_changed_since_it_was_read_is_refused(config: Path) -> None:
     file = write(config, b"[default]\n")
     config.write_bytes(b"[default]\nregion = eu-west-1\n")
-    assert said_of(ConfigError, file) == f"'{config}' has just been changed by another program"
+    assert error_of(ConfigError, file) == f"'{config}' has just been changed by another program"
     config.unlink()
     file = config_file.read(str(config))
     write(config, b"[default]\n")
-    assert said_of(ConfigError, file) == f"'{config}' has just been changed by another program"
+    assert error_of(ConfigError, file) == f"'{config}' has just been changed by another program"
 
 
 def test_result_that_botocore_cannot_read_never_replaces_the_file(config: Path) -> None:
     file = write(config, b"[default]\n")
-    said = said_of(ConfigError, file, lambda path: path == str(config))
-    assert said == f"'{config}' would be a file that botocore does not read, with credhelper's profiles in it"
+    message = error_of(ConfigError, file, lambda path: path == str(config))
+    assert (
+        message == f"'{config}' would be a file that botocore does not read, with credhelper's profiles in it"
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         (b"[profile a]\nsecret-without-equals\n", "line 2: not understood"),
         (b"[profile a]\n[profile a]\n", "line 2: a second [profile a]"),
@@ -191,11 +193,11 @@ def test_result_that_botocore_cannot_read_never_replaces_the_file(config: Path) 
     ],
 )
 def test_file_that_is_broken_already_stays_and_no_value_is_quoted(
-    config: Path, text: bytes, said: str
+    config: Path, text: bytes, message: str
 ) -> None:
-    sentence = said_of(ConfigError, write(config, text))
+    sentence = error_of(ConfigError, write(config, text))
     assert sentence.startswith(f"'{config}' ")
-    assert said in sentence
+    assert message in sentence
     assert "secret" not in sentence
 
 
@@ -208,7 +210,7 @@ def test_full_disk_is_reported_and_leaves_nothing_behind(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    assert said_of(CredhelperError, file) == f"cannot write '{config}': no space left on device"
+    assert error_of(CredhelperError, file) == f"cannot write '{config}': no space left on device"
 
 
 def test_first_block_makes_a_private_backup_and_later_changes_none(config: Path) -> None:
@@ -269,4 +271,4 @@ def test_unfinished_backup_is_removed_and_the_file_unchanged(
         fsync(descriptor)
 
     monkeypatch.setattr(os, "fsync", second_fails)
-    assert "no space left" in said_of(CredhelperError, file)
+    assert "no space left" in error_of(CredhelperError, file)

@@ -1,4 +1,4 @@
-"""The AWS files are read as botocore reads them, and what it would refuse is said with file and line."""
+"""The AWS files are read as botocore reads them; what it refuses is an error with file and line."""
 
 from __future__ import annotations
 
@@ -82,6 +82,24 @@ def test_profile_in_both_files_has_the_keys_of_the_credentials_file(environ: dic
     assert (both["aws_access_key_id"], both["region"]) == ("AKIAFROMCREDENTIALS", "us-west-2")
 
 
+@pytest.mark.parametrize(
+    ("profile", "place"),
+    [
+        ("default", ("config", 1)),
+        ("with spaces", ("config", 8)),
+        ("both", ("credentials", 1)),
+        ("alone", ("credentials", 5)),
+        ("corp", None),
+        ("preview", None),
+    ],
+)
+def test_place_of_a_profile_is_its_file_and_line(
+    environ: dict[str, str], profile: str, place: tuple[str, int] | None
+) -> None:
+    found = profiles.place_of(profiles.read(environ), profile)
+    assert (found and (os.path.basename(found[0]), found[1])) == place
+
+
 def test_missing_files_are_empty(tmp_path: Path) -> None:
     files = profiles.read(
         {"AWS_CONFIG_FILE": str(tmp_path / "no"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "neither")}
@@ -103,7 +121,7 @@ def test_repr_shows_no_secret(environ: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"[profile a]\nx = 1\n[profile a]\n", "line 3: a second [profile a]"),
         (b"[profile a]\nx = 1\nx = 2\n", "line 3: a second 'x' in [profile a]"),
@@ -113,12 +131,12 @@ def test_repr_shows_no_secret(environ: dict[str, str]) -> None:
     ],
 )
 def test_file_that_botocore_refuses_is_an_error_with_its_line_and_no_value(
-    environ: dict[str, str], content: bytes, said: str
+    environ: dict[str, str], content: bytes, message: str
 ) -> None:
     Path(environ["AWS_CONFIG_FILE"]).write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         profiles.read(environ)
-    assert said in caught.value.sentence
+    assert message in caught.value.sentence
     assert environ["AWS_CONFIG_FILE"] in caught.value.sentence
     assert "secret-without-equals" not in caught.value.sentence
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credhelper.cache.index import Index, Item, Rotation, SavedKey
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.log import Log
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def index(tmp_path: Path) -> Index:
     """An index with locks, in a directory of its own."""
     (tmp_path / "run").mkdir(mode=0o700)
     log = Log(str(tmp_path / "log"))
-    return Index(str(tmp_path / "items.jsonl"), Locks(str(tmp_path / "run"), log), log)
+    return Index(str(tmp_path / "items.jsonl"), FileLocks(str(tmp_path / "run"), log), log)
 
 
 def test_items_are_listed_in_the_order_of_their_latest_lines(index: Index, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from credhelper.cache.index import Index, Item
 from credhelper.cache.keyring import NoKeyringError, OsKeyring
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.cache.store import SWEEP_AT_MOST, Store, _header
 from credhelper.credentials import AccessKey, Clocks, Credentials
 from credhelper.log import Log
@@ -61,7 +61,7 @@ def log(tmp_path: Path) -> Log:
 @pytest.fixture
 def index(tmp_path: Path, log: Log) -> Index:
     """The index beneath the store."""
-    return Index(str(tmp_path / "items.jsonl"), Locks(None, log), log)
+    return Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log)
 
 
 @pytest.fixture
@@ -93,9 +93,7 @@ def test_unwritable_index_stores_nothing(store: Store, keyring: Memory, tmp_path
     assert keyring.items == {}
 
 
-def test_listed_item_that_was_never_stored_is_a_miss_and_swept(
-    store: Store, index: Index, keyring: Memory
-) -> None:
+def test_listed_item_that_was_never_stored_is_a_miss_and_swept(store, index, keyring) -> None:
     index.add(Item("K", "p", "AssumeRole", 5, 3))
     assert store.get("K") is None
     store.sweep()
@@ -132,9 +130,7 @@ def test_sweep_without_a_keyring_does_nothing(index: Index, log: Log, tmp_path: 
     assert not (tmp_path / "log").exists()
 
 
-def test_item_stored_anew_during_a_sweep_stays_listed(
-    store: Store, index: Index, keyring: Memory, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_item_stored_anew_during_a_sweep_stays_listed(store, index, keyring, monkeypatch) -> None:
     index.add(Item("K", "p", "AssumeRole", 5, 1))
     delete = keyring.delete
 

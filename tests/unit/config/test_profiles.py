@@ -217,9 +217,7 @@ class TestReading:
     @pytest.mark.parametrize(
         "change", [str, lambda text: text.replace("\n", "\r\n"), lambda text: "\ufeff" + text]
     )
-    def test_crlf_and_bom_change_neither_values_nor_line_numbers(
-        self, load, refused, change: Callable[[str], str]
-    ) -> None:
+    def test_crlf_and_bom_change_neither_values_nor_line_numbers(self, load, refused, change) -> None:
         text = f'# Žluťoučký kůň\n[profiles.x]\n{ROLE}\ndescription = "für Zoë, 開発"\n'
         assert load(change(text)).profile("x").get("description") == "für Zoë, 開発"
         assert "line 5: 'colour'" in refused(change(text + "colour = 1\n"))
@@ -402,7 +400,7 @@ FILE = st.fixed_dictionaries(
 
 
 def quoted(text: str) -> str:
-    """A TOML string; what cannot stand in one is left out."""
+    """A TOML string, without the characters that TOML excludes."""
     return '"' + "".join(f"\\U{ord(c):08x}" for c in text if not 0xD800 <= ord(c) < 0xE000) + '"'
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import expiry
-from credhelper.cache.locks import Locks
+from credhelper.cache.locks import FileLocks
 from credhelper.config.profiles import Config, Profile
 from credhelper.config.settings import Setting
 from credhelper.deadline import Deadline
@@ -37,7 +37,7 @@ class Desk:
 
     def __init__(self, place: Path, time: Time) -> None:
         self.time = time
-        self.locks = Locks(str(place), Log(str(place / "log")))
+        self.locks = FileLocks(str(place), Log(str(place / "log")))
         self.asked: list[Question] = []
         self.answer = "yes"
 
@@ -171,7 +171,7 @@ class TestRenewFor:
 def test_a_damaged_state_costs_a_prompt(desk, content: str) -> None:
     profile = desk.profile(confirm=True)
     desk.permit(profile)
-    path = desk.locks._path(consent._name(profile), "note")
+    path = desk.locks.states._path(consent._name(profile), "note")
     with open(path, "w") as file:
         file.write(content)
 
@@ -207,7 +207,7 @@ def test_a_prompt_names_profile_account_task_and_validity(desk) -> None:
     assert question.title == "profile 'root' asks for your confirmation"
     assert question.lines == (
         "root of account payments (111122223333)",
-        "task: delete a bucket policy that locks everybody out",
+        "task: delete a bucket policy that denies all access",
         "your confirmation is valid for 15 min",
     )
     assert question.hint == "run 'credhelper login root'"

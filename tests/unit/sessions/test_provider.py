@@ -329,7 +329,7 @@ def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_requi
 
 def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk) -> None:
     desk.profiles["dev"]["confirm"] = True
-    with pytest.raises(HumanNeededError, match="asks for your confirmation, and nobody can be asked"):
+    with pytest.raises(HumanNeededError, match="asks for your confirmation, and no prompt is possible"):
         desk.get()
     desk.said = UserInput(yes=True)
     desk.get()
@@ -373,7 +373,7 @@ def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk) -> None:
 def test_without_a_prompt_a_missing_mfa_code_is_an_error(desk) -> None:
     desk.profiles["dev"] |= MFA
 
-    with pytest.raises(HumanNeededError, match="needs an MFA code, and nobody can be asked"):
+    with pytest.raises(HumanNeededError, match="needs an MFA code, and no prompt is possible"):
         desk.get()
 
 
