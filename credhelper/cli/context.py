@@ -1,8 +1,9 @@
-"""What commands share: the app, the running agent, and prompts of their own."""
+"""What commands share: the app, the running agent, the cached sessions, and prompts of their own."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,9 @@ from credhelper import app
 from credhelper.sessions.consent import UserInput
 
 if TYPE_CHECKING:
-    from credhelper.agent.admin import AgentAdmin
+    from collections.abc import Iterable
+
+    from credhelper.agent.admin import AgentAdmin, Remembered
     from credhelper.prompts import Question
 
 
@@ -31,6 +34,33 @@ def agent_admin(opened: app.App) -> AgentAdmin:
     from credhelper.agent.admin import AgentAdmin
 
     return AgentAdmin(app.agent_directory(opened.environ))
+
+
+@dataclass(frozen=True)
+class CachedSession:
+    """A session in the keyring or the agent: its call's KEY, its profile, its expiry (epoch)."""
+
+    key: str
+    profile: str
+    kind: str
+    expires: float
+    places: tuple[str, ...]
+
+
+def cached_sessions(opened: app.App, remembered: Iterable[Remembered], now: float) -> list[CachedSession]:
+    """The sessions in the keyring's index, expired ones included, and those that only the agent remembers."""
+    in_agent = [
+        CachedSession(each.key, each.profile, "", now + each.seconds, ("agent",))
+        for each in remembered
+        if each.seconds > 0
+    ]
+    places = dict.fromkeys((each.key for each in in_agent), ("agent", "keyring"))
+    stored = [
+        CachedSession(item.key, item.profile, item.kind, item.expires, places.get(item.key, ("keyring",)))
+        for item in opened.store.items()
+    ]
+    keys = {each.key for each in stored}
+    return [*stored, *(each for each in in_agent if each.key not in keys)]
 
 
 def prompt(question: Question, seconds: float) -> str:

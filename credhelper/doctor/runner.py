@@ -5,15 +5,13 @@ A check that fails, or that has not finished at the deadline, is a finding itsel
 
 from __future__ import annotations
 
-import os
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from credhelper.config.keys import ROOT
 from credhelper.deadline import Deadline, LateError, Running
 from credhelper.doctor.findings import Finding, from_error, problem
-from credhelper.errors import ConfigError, CredhelperError, UnreachableError
+from credhelper.errors import ConfigError, CredhelperError, UnreachableError, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +80,8 @@ class _GroupRun:
             except LateError:
                 self._found.append(_late(name))
             except Exception as error:  # noqa: BLE001 - a broken check must not hide the others
-                self._found.append(_broken(name, error))
+                sentence = f"this check failed: {place_of(error)}"
+                self._found.append(problem(name, sentence, "please report it: a bug"))
 
     def findings(self) -> list[Finding]:
         """The findings when all checks have finished, or at the deadline."""
@@ -101,13 +100,6 @@ def run_checks(examination: Examination, groups: Sequence[CheckGroup]) -> list[F
 
 def _late(check: str) -> Finding:
     return problem(check, "this check did not finish in time", "check one profile: 'credhelper doctor NAME'")
-
-
-def _broken(check: str, error: Exception) -> Finding:
-    """A bug in a check: where it is, and not its message, which may quote a secret."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(frame.filename)} line {frame.lineno}"
-    return problem(check, f"this check failed: {type(error).__name__} in {place}", "please report it: a bug")
 
 
 @dataclass(frozen=True)

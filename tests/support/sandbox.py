@@ -181,7 +181,9 @@ class Sandbox:
     def on_a_full_disk(self, *arguments: str) -> tuple[int, str]:
         """Run the program with a full disk as stdout: its exit status and stderr."""
         with open("/dev/full", "wb") as full:
-            done = subprocess.run([PROGRAM, *arguments], env=self.environ, stdout=full, stderr=-1, check=False)
+            done = subprocess.run(
+                [PROGRAM, *arguments], env=self.environ, stdout=full, stderr=-1, check=False
+            )
         return done.returncode, done.stderr.decode()
 
     def run_unchecked(self, *arguments: str, **environ: str) -> Result:

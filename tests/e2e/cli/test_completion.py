@@ -265,7 +265,9 @@ class TestTheAnswers:
 
     @pytest.mark.parametrize(
         "verb",
-        sorted({"get", "login", "exec", "env", "setup", "explain", "clear", "doctor"} & set(main.VERBS)),
+        sorted(
+            {"get", "login", "exec", "env", "setup", "explain", "clear", "doctor"} & set(main.COMMAND_MODULES)
+        ),
     )
     def test_every_command_with_a_profile_completes_its_name(self, desk: Sandbox, verb: str) -> None:
         said = desk.run("complete", "zsh", "--", "credhelper", verb, "dev").stdout

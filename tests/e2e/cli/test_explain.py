@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
     from sts import LoopbackSts
 
+DEVICE = "arn:aws:iam::999988887777:mfa/me"
 MORE = """
 [profiles.full]
 role_arn = "arn:aws:iam::333344445555:role/team/Full"
@@ -89,12 +90,7 @@ def _sandbox(sandbox: Sandbox) -> Sandbox:
 
 
 def told(sandbox: Sandbox, *arguments: str, **environ: str) -> dict[str, Any]:
-    """What `explain --json` says, of the shape that is documented."""
-    result = sandbox.run("explain", "--json", *arguments, **environ)
-    assert result.status == 0, result.stderr
-    document: dict[str, Any] = json.loads(result.stdout)
-    shapes.check("explain NAME", document)
-    return document
+    return shapes.told(sandbox, "explain NAME", *arguments, **environ)
 
 
 def setting(document: dict[str, Any], key: str) -> dict[str, Any]:
@@ -139,14 +135,14 @@ class TestTheCall:
 
     def test_chain_names_file_and_line_down_to_its_source(self, sandbox: Sandbox) -> None:
         found = told(sandbox, "chained")
+        places = [*found["chain"], found["source"]]
 
         assert [hop["profile"] for hop in found["chain"]] == ["chained", "AWS profile via-aws"]
-        assert [Path(hop["file"]).read_text().splitlines()[hop["line"] - 1] for hop in found["chain"]] == [
+        assert [Path(each["file"]).read_text().splitlines()[each["line"] - 1] for each in places] == [
             "[profiles.chained]",
             "[profile via-aws]",
+            "[profile org-admin]",
         ]
-        source = found["source"]
-        assert Path(source["file"]).read_text().splitlines()[source["line"] - 1] == "[profile org-admin]"
 
     def test_no_target_has_no_key_and_everything_else(self, sandbox: Sandbox) -> None:
         found = told(sandbox, "audit-root")
@@ -180,12 +176,15 @@ class TestOrigins:
         nowhere = {"file": None, "line": None, "in": None}
         duration = {"key": "duration_seconds", "value": 300, "from": "flag", **nowhere}
         assert setting(found, "duration_seconds") == duration
-        assert setting(found, "target_principal")["from"] == "name"
-        region = setting(found, "region")
-        assert (region["value"], region["in"]) == ("eu-north-1", "AWS_REGION")
-        assert setting(found, "endpoint_url")["in"] == "AWS_ENDPOINT_URL_STS"
-        assert setting(found, "source_profile")["from"] == "defaults"
-        assert setting(found, "cache")["from"] == "built-in"
+        for key, member, value in (
+            ("target_principal", "from", "name"),
+            ("region", "value", "eu-north-1"),
+            ("region", "in", "AWS_REGION"),
+            ("endpoint_url", "in", "AWS_ENDPOINT_URL_STS"),
+            ("source_profile", "from", "defaults"),
+            ("cache", "from", "built-in"),
+        ):
+            assert setting(found, key)[member] == value
 
     @pytest.mark.parametrize("name", ["coded", "unlock-bucket"])
     def test_defaults_are_those_of_the_table_of_keys(self, sandbox: Sandbox, name: str) -> None:
@@ -203,23 +202,25 @@ class TestOrigins:
 class TestPrompts:
     """What a mint prompts for, and whether the next one does."""
 
-    def test_developer_has_no_prompts(self, sandbox: Sandbox) -> None:
+    def test_prompts_of_a_session_without_any_and_of_a_root_session(self, sandbox: Sandbox) -> None:
         assert told(sandbox, "developer")["human"] == []
-        assert re.search("^prompt +none$", sandbox.run("explain", "developer").stdout.decode(), re.MULTILINE)
+        assert re.search("^prompt +none$", sandbox.prints("explain", "developer"), re.MULTILINE)
+        (asked,) = told(sandbox, "unlock-bucket")["human"]
+        assert (asked["what"], asked["now"]) == ("renewal", False)
+        assert "3600 s" in asked["sentence"]
 
     def test_mfa_code_and_confirmation_and_whether_the_next_mint_needs_them(self, sandbox: Sandbox) -> None:
         code, yes = sorted(told(sandbox, "coded")["human"], key=lambda each: each["what"] != "mfa")
-        assert (code["profile"], code["now"]) == ("MFA session of arn:aws:iam::999988887777:mfa/me", True)
+        assert (code["profile"], code["now"]) == (f"MFA session of {DEVICE}", True)
         assert "from 'printf'" in code["sentence"]
         assert (yes["profile"], yes["now"]) == ("coded", True)
 
         sandbox.get("coded", "--yes")
-        (yes,) = (each for each in told(sandbox, "coded")["human"] if each["what"] == "confirm")
-        assert yes["now"] is False
-        assert (
-            "a confirmation, valid for 900 s, already given (coded)"
-            in sandbox.run("explain", "coded").stdout.decode()
-        )
+        assert [each["now"] for each in told(sandbox, "coded")["human"] if each["what"] == "confirm"] == [
+            False
+        ]
+        already = "a confirmation, valid for 900 s, already given (coded)"
+        assert already in sandbox.prints("explain", "coded")
 
     def test_reason_is_a_prompt_unless_given(self, sandbox: Sandbox) -> None:
         sandbox.refuses(3, "get", "full", "--reason", "x", "--source-profile", "nobody")
@@ -230,12 +231,6 @@ class TestPrompts:
         assert told(sandbox, "full", "--reason", "T-1")["human"] == []
         (asked,) = told(sandbox, "developer", "--require-reason", "[A-Z]+-[0-9]+", "--reason", "x")["human"]
         assert (asked["now"], "matches '[A-Z]+-[0-9]+'" in asked["sentence"]) == (True, True)
-
-    def test_root_session_needs_a_login_after_an_hour(self, sandbox: Sandbox) -> None:
-        (asked,) = told(sandbox, "unlock-bucket")["human"]
-
-        assert (asked["what"], asked["now"]) == ("renewal", False)
-        assert "3600 s" in asked["sentence"]
 
 
 class TestTasks:
@@ -250,18 +245,15 @@ class TestTasks:
             operations = loader.load_service_model(service, "service-2")["operations"]
             assert name.replace("ListAllMyBuckets", "ListBuckets") in operations, action
 
-    def test_task_has_words_actions_and_feature(self, sandbox: Sandbox) -> None:
+    def test_task_has_words_actions_and_feature_and_an_unknown_one_its_name(self, sandbox: Sandbox) -> None:
         task = told(sandbox, "unlock-bucket")["task"]
-
         assert task["words"] == "delete a bucket policy that denies all access"
         assert "s3:DeleteBucketPolicy" in task["actions"]
         assert task["feature"] == "RootSessions"
 
-    def test_unknown_task_is_named_only(self, sandbox: Sandbox) -> None:
         arn = "arn:aws:iam::aws:policy/root-task/SomethingNew"
-        task = told(sandbox, "unlock-bucket", "--task-policy-arn", arn)["task"]
-
         unknown = dict.fromkeys(("words", "actions", "bounds", "feature"))
+        task = told(sandbox, "unlock-bucket", "--task-policy-arn", arn)["task"]
         assert task == {"policy": "SomethingNew", **unknown}
 
 
@@ -293,12 +285,11 @@ class TestBroken:
         assert len(found["settings"]) >= 3
 
     def test_problem_is_shown_with_hint_and_status(self, sandbox: Sandbox) -> None:
-        shown = sandbox.run("explain", "odd").stdout.decode()
+        shown = sandbox.prints("explain", "odd")
 
-        assert re.search(
-            "^problem +'.*' line [0-9]+: 'role_ar' in .* is not a known key$", shown, re.MULTILINE
-        )
-        assert re.search("^hint +did you mean 'role_arn'$", shown, re.MULTILINE)
+        problem = "^problem +'.*' line [0-9]+: 'role_ar' in .* is not a known key$"
+        for line in (problem, "^hint +did you mean 'role_arn'$"):
+            assert re.search(line, shown, re.MULTILINE), line
         assert "'credhelper get odd' ends with status 2" in shown
 
     def test_missing_region_is_a_problem_with_the_parameters(self, sandbox: Sandbox) -> None:
@@ -342,7 +333,7 @@ class TestForPeople:
             assert max(map(len, plain.splitlines())) <= 80
 
     def test_pipe_output_has_a_line_each(self, sandbox: Sandbox) -> None:
-        shown = sandbox.run("explain", "full", "--reason", "T-1", FORCE_COLOR="1").stdout.decode()
+        shown = sandbox.prints("explain", "full", "--reason", "T-1", FORCE_COLOR="1")
 
         for line in (
             r"profile   full",
@@ -358,30 +349,22 @@ class TestForPeople:
 
     def test_markup_and_control_characters_are_text(self, sandbox: Sandbox) -> None:
         evil = "\x1b]0;owned\x07\x9b2J\u202e\ncall      AssumeRoot"
-        sandbox.configure(
-            PROFILES
-            + 'description = "[red]x[/red]"\n'
-            + f"[profiles.evil]\nrole_arn = {json.dumps(evil)}\n{json.dumps(evil)} = 1\n"
-        )
-        shown = sandbox.run("explain", "evil").stdout.decode()
-        assert not re.search(
-            r"[^\x20-\x7e\n]", shown + sandbox.run("explain", "evil", "--json").stdout.decode()
-        )
+        table = f"[profiles.evil]\nrole_arn = {json.dumps(evil)}\n{json.dumps(evil)} = 1\n"
+        sandbox.configure(f'{PROFILES}description = "[red]x[/red]"\n{table}')
+        shown = sandbox.prints("explain", "evil")
+        assert not re.search(r"[^\x20-\x7e\n]", shown + sandbox.prints("explain", "evil", "--json"))
         assert not re.search("^call", shown, re.MULTILINE)
-        assert "[red]x[/red]" in sandbox.run("explain", "developer").stdout.decode()
+        assert "[red]x[/red]" in sandbox.prints("explain", "developer")
 
     def test_program_arguments_passwords_and_assertions_are_hidden(
         self, sandbox: Sandbox, sts: LoopbackSts
     ) -> None:
         context = '{ ProviderArn = "arn:aws:iam::aws:contextProvider/x", ContextAssertion = "SIGNED" }'
-        sandbox.configure(
-            PROFILES
-            + f"provided_contexts = [{context}]\n"
-            + 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\nmfa_command = ["oathtool", "-b", "SEED"]\n'
-        )
+        command = f'mfa_serial = "{DEVICE}"\nmfa_command = ["oathtool", "-b", "SEED"]\n'
+        sandbox.configure(f"{PROFILES}provided_contexts = [{context}]\n{command}")
         proxied = sts.url.replace("//", "//me:PASSWORD@")
         for flags in ([], ["--json"], ["--external-id", "x", "--duration-seconds", "1"]):
-            said = sandbox.run("explain", "developer", *flags, AWS_ENDPOINT_URL_STS=proxied).stdout.decode()
+            said = sandbox.prints("explain", "developer", *flags, AWS_ENDPOINT_URL_STS=proxied)
             for secret in ("SIGNED", "SEED", "PASSWORD", "wJalrXUtn"):
                 assert secret not in said
         (context,) = told(sandbox, "developer")["call"]["parameters"]["ProvidedContexts"]

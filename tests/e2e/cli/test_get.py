@@ -197,30 +197,26 @@ CHAIN = "".join(
 
 
 @pytest.mark.parametrize(
-    ("status", "name", "settings", "environ", "sentence"),
+    ("status", "name", "change", "sentence"),
     [
-        (2, "develper", "", {}, "did you mean 'developer'"),
-        (2, "developer@", "", {}, "names no account after the '@'"),
-        (2, "unlock-bucket@", "", {}, "names no account after the '@'"),
-        (2, "audit-root@", "", {}, "names no account after the '@'"),
-        (2, "p0", f'{CHAIN}[profiles.p1500]\nrole_arn = "{ROLE}"\n', {}, "a chain of more than 64"),
-        (2, "developer", "", {"CREDHELPER_KEYRING": "no.such.Backend"}, "Backend' cannot be loaded"),
-        (3, "developer", 'source_profile = "absent"', {}, "'absent'"),
-        (5, "developer", 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"', {}, "needs an MFA code"),
-        (5, "developer", "confirm = true", {}, "asks for your confirmation"),
-        (5, "developer", "require_reason = true", {}, "needs a reason"),
-        (6, "developer", "", {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, "cannot connect to STS"),
+        (2, "develper", "", "did you mean 'developer'"),
+        (2, "developer@", "", "names no account after the '@'"),
+        (2, "unlock-bucket@", "", "names no account after the '@'"),
+        (2, "audit-root@", "", "names no account after the '@'"),
+        (2, "p0", f'{CHAIN}[profiles.p1500]\nrole_arn = "{ROLE}"\n', "a chain of more than 64"),
+        (2, "developer", {"CREDHELPER_KEYRING": "no.such.Backend"}, "'no.such.Backend' cannot be loaded"),
+        (3, "developer", 'source_profile = "absent"', "'absent'"),
+        (5, "developer", 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"', "needs an MFA code"),
+        (5, "developer", "confirm = true", "asks for your confirmation"),
+        (5, "developer", "require_reason = true", "needs a reason"),
+        (6, "developer", {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, "cannot connect to STS"),
     ],
 )
 def test_2_3_5_6_end_without_a_call(
-    sandbox: Sandbox,
-    sts: LoopbackSts,
-    status: int,
-    name: str,
-    settings: str,
-    environ: dict[str, str],
-    sentence: str,
+    sandbox: Sandbox, sts: LoopbackSts, status: int, name: str, change: str | dict[str, str], sentence: str
 ) -> None:
+    """The change is made to the developer's settings or to the environment."""
+    settings, environ = (change, {}) if isinstance(change, str) else ("", change)
     sandbox.configure(PROFILES + settings)
     assert sentence in sandbox.refuses(status, "get", name, **environ)
     assert sts.count() == 0
@@ -246,7 +242,7 @@ def test_unforeseen_exception_shows_its_place_and_not_its_text(sandbox: Sandbox,
     (broken / "sitecustomize.py").write_text(
         "import credhelper.cli.get\n"
         "def fail(*a, **k): raise KeyError('MARKERSECRET')\n"
-        "credhelper.cli.get.answer = fail\n"
+        "credhelper.cli.get.emit = fail\n"
     )
     said = sandbox.refuses(1, "get", "developer", PYTHONPATH=str(broken))
 

@@ -8,7 +8,6 @@ import json
 import re
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +19,7 @@ from credhelper.config import keys
 from credhelper.errors import BY_STATUS, printable
 
 import sts_faults as faults
-from sandbox import PROFILES, PROGRAM
+from sandbox import PROFILES, PROGRAM, Result, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +34,13 @@ def _help(*verb: str) -> str:
 
 
 def test_version_is_that_of_the_package(sandbox: Sandbox) -> None:
-    assert sandbox.run("--version").stdout.decode() == f"credhelper {credhelper.__version__}\n"
+    assert sandbox.prints("--version") == f"credhelper {credhelper.__version__}\n"
 
 
 def test_help_has_every_command_and_exit_status() -> None:
     text = _help()
 
-    assert all(re.search(rf"^  {verb} ", text, re.MULTILINE) for verb in main.VERBS)
+    assert all(re.search(rf"^  {name} ", text, re.MULTILINE) for name in main.COMMAND_MODULES)
     assert all(re.search(rf"^ +{status}  ", text, re.MULTILINE) for status in (0, *BY_STATUS))
 
 
@@ -63,37 +62,27 @@ def test_every_help_has_examples_and_exit_statuses() -> None:
         assert "Example" in text or isinstance(command, click.Group), path
 
 
-def test_help_of_get_has_every_key() -> None:
-    text = _help("get")
-
-    assert all(key.flag in text for key in keys.KEYS)
-    assert "Examples:" in text
-
-
-def test_help_does_not_wrap_examples() -> None:
+def test_help_of_get_has_every_key_and_examples_are_not_wrapped() -> None:
     assert "\n    credential_process = credhelper get unlock-bucket\n" in _help()
-    assert "\n    credhelper get developer | jq .Expiration\n" in _help("get")
+    get = _help("get")
+    assert "\n    credhelper get developer | jq .Expiration\n" in get
+    assert "Examples:" in get
+    assert all(key.flag in get for key in keys.KEYS)
     assert all("\\" not in _help(*verb) for verb in ([], ["get"], ["clear"], ["log"]))
 
 
-@pytest.mark.parametrize("option", ["--help", "--version"])
-def test_help_on_a_full_disk_fails(sandbox: Sandbox, option: str) -> None:
-    with open("/dev/full", "wb") as full:
-        done = subprocess.run([PROGRAM, option], stdout=full, stderr=subprocess.PIPE, check=False)
-
-    assert done.returncode == 1
-    assert done.stderr == b"credhelper: error: cannot write the answer to stdout: no space left on device\n"
+@pytest.mark.parametrize("words", ["--help", "--version", "status", "env developer"])
+def test_full_disk_as_stdout_fails(sandbox: Sandbox, words: str) -> None:
+    said = "credhelper: error: cannot write the answer to stdout: no space left on device\n"
+    assert sandbox.on_a_full_disk(*words.split()) == (1, said)
 
 
 def test_interrupt_is_one_sentence(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sts.mode = faults.slow(20)
     process = sandbox.start("get", "developer")
-    while not sts.calls:
-        time.sleep(0.02)
+    until(lambda: sts.calls)
     process.send_signal(signal.SIGINT)
-    result = sandbox.finish(process)
-
-    assert (result.status, result.stderr) == (1, "credhelper: error: interrupted\n")
+    assert sandbox.finish(process) == Result(1, b"", "credhelper: error: interrupted\n")
 
 
 @pytest.mark.parametrize("verb", ["clear", "log"])
@@ -117,6 +106,8 @@ class TestClear:
     def test_clear_deletes_one_profile_and_reports_the_expiry(
         self, sandbox: Sandbox, sts: LoopbackSts, secret_service
     ) -> None:
+        assert sandbox.prints("clear", "developer") == "nothing was cached\n"
+        assert "did you mean 'developer'" in sandbox.refuses(2, "clear", "develoepr")
         envelope = sandbox.get("developer")
         other = sandbox.get("unlock-bucket")
         said = sandbox.run("clear", "developer").stdout.decode()
@@ -136,14 +127,16 @@ class TestClear:
         sandbox.get("audit-root@222233334444")
         assert sandbox.run("clear", "audit-root").stdout.count(b"\n") == 2
 
-    def test_all_leaves_no_item_and_no_line(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        sandbox.get("developer")
-        sandbox.get("unlock-bucket")
-        sandbox.run("clear", "--all")
+    def test_all_leaves_no_item_and_no_line_and_needs_no_configuration(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
+        minted = [sandbox.get("developer"), sandbox.get("unlock-bucket")]
+        configuration = sandbox.config.rename(sandbox.home / "aside")
+        assert "developer: forgotten" in sandbox.prints("clear", "--all")
+        configuration.rename(sandbox.config)
 
         assert (sandbox.state / "items.jsonl").read_text() == ""
-        sandbox.get("developer")
-        assert sts.count() == 3
+        assert sandbox.get("developer") != minted[0]
 
     @pytest.mark.parametrize(
         ("more", "names"),
@@ -165,12 +158,6 @@ class TestClear:
         sandbox.get(again)
         assert sts.count() == 2
 
-    def test_nothing_cached_is_no_error_and_an_unknown_name_is(
-        self, sandbox: Sandbox, secret_service
-    ) -> None:
-        assert sandbox.run("clear", "developer").stdout == b"nothing was cached\n"
-        assert "did you mean 'developer'" in sandbox.refuses(2, "clear", "develoepr")
-
     def test_silent_keyring_keeps_its_items_in_the_index(self, sandbox: Sandbox, secret_service) -> None:
         sandbox.get("developer")
         secret_service.signal(signal.SIGSTOP)
@@ -180,12 +167,6 @@ class TestClear:
         secret_service.signal(signal.SIGCONT)
 
         assert b"forgotten here" in sandbox.run("clear", "--all").stdout
-
-    def test_missing_configuration_does_not_prevent_clear(self, sandbox: Sandbox, secret_service) -> None:
-        sandbox.get("developer")
-        sandbox.config.unlink()
-
-        assert b"developer: forgotten" in sandbox.run("clear", "--all").stdout
 
 
 class TestLog:
@@ -206,7 +187,7 @@ class TestLog:
         assert max(len(re.sub(r"\x1b\[[0-9;]*m", "", line)) for line in shown.splitlines()) <= 80
         assert "\x1b[3" not in shown
 
-        shown = logged.run("log").stdout.decode()
+        shown = logged.prints("log")
         assert re.search(r"unlock-bucket +payments-prod +S3UnlockBucketPolicy +=HYPERLINK\(1\) +ASIA", shown)
         assert "refused: AccessDenied\n" in shown
         assert "\x1b" not in shown
@@ -216,7 +197,7 @@ class TestLog:
         assert lines == logged.audit()
         assert [line["outcome"] for line in lines] == ["minted", "minted", "refused"]
 
-        rows = list(csv.DictReader(io.StringIO(logged.run("log", "--csv").stdout.decode())))
+        rows = list(csv.DictReader(io.StringIO(logged.prints("log", "--csv"))))
         assert rows[0]["reason"] == "'=HYPERLINK(1)"
         assert [row["api"] for row in rows] == ["AssumeRoot", "AssumeRole", "AssumeRole"]
 
@@ -235,9 +216,6 @@ class TestLog:
     def test_filter_by_kind_account_and_time(self, logged: Sandbox, filters: list[str], count: int) -> None:
         assert logged.run("log", "--json", *filters).stdout.count(b"\n") == count
 
-    def test_invalid_time_exits_2(self, sandbox: Sandbox) -> None:
-        assert "write 2026-11-22" in sandbox.refuses(2, "log", "--since", "yesterday")
-
     def test_cloudtrail_finds_the_session_and_its_mint(self, logged: Sandbox) -> None:
         line = logged.audit()[0]
         said = logged.run("log", "--cloudtrail", line["access_key_id"]).stdout.decode()
@@ -246,11 +224,10 @@ class TestLog:
         assert "AttributeKey=EventName,AttributeValue=AssumeRoot" in said
         assert line["request_id"] in said
 
-    def test_cloudtrail_of_an_unknown_key_exits_2(self, sandbox: Sandbox) -> None:
+    def test_empty_audit_log_is_no_error_and_an_unknown_key_is(self, sandbox: Sandbox) -> None:
+        assert sandbox.prints("log") == "no sessions are on record\n"
         assert "is on record" in sandbox.refuses(2, "log", "--cloudtrail", "ASIANOBODY")
-
-    def test_empty_audit_log_is_no_error(self, sandbox: Sandbox) -> None:
-        assert sandbox.run("log").stdout == b"no sessions are on record\n"
+        assert "write 2026-11-22" in sandbox.refuses(2, "log", "--since", "yesterday")
 
     def test_foreign_lines_are_skipped(self, logged: Sandbox) -> None:
         with (logged.state / "audit.jsonl").open("a") as file:
@@ -264,7 +241,7 @@ def test_control_characters_from_outside_are_escaped(sandbox: Sandbox, sts: Loop
     sandbox.refuses(4, "get", "developer")
     sandbox.refuses(2, "get", "develop\x1b[2Jer")
     sandbox.refuses(2, "get", "developer", "--region", "eu\x9b-west\u2028-1")
-    shown = sandbox.run("log").stdout.decode()
+    shown = sandbox.prints("log")
 
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202e]", shown)
 
