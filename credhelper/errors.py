@@ -72,7 +72,7 @@ class HumanNeededError(CredhelperError):
     is_own = True
 
 
-class NobodyError(HumanNeededError):
+class NoPromptError(HumanNeededError):
     """This process cannot prompt; another one that waits for the same session may have a terminal."""
 
 
@@ -100,7 +100,7 @@ BY_STATUS: dict[int, type[CredhelperError]] = {
 }
 
 _BY_NAME: dict[str, type[CredhelperError]] = {
-    kind.__name__: kind for kind in (*BY_STATUS.values(), CodeRejectedError, NobodyError, CancelledError)
+    kind.__name__: kind for kind in (*BY_STATUS.values(), CodeRejectedError, NoPromptError, CancelledError)
 }
 
 
@@ -133,7 +133,7 @@ def printable(text: str, limit: int = 700) -> str:
     """`text` as one line of printable ASCII, at most `limit` characters.
 
     Sentences quote names from configuration files and answers from the network; none of them may move
-    a cursor, start a line that looks like ours, or break a client that decodes our stderr.
+    a cursor, start a line that looks like credhelper's, or break a client that decodes stderr.
     """
     ascii_text = text.encode("ascii", "backslashreplace").decode("ascii")
     line = "".join(

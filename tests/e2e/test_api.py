@@ -57,7 +57,7 @@ source_profile = "nowhere"
 
 @pytest.fixture(name="sandbox")
 def _sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
-    """The laptop, and this process as a program on it."""
+    """The sandbox, whose environment this process uses."""
     sandbox.configure(PROFILES + MORE)
     for name, value in sandbox.environ.items():
         monkeypatch.setenv(name, value)
@@ -66,7 +66,7 @@ def _sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
 
 
 def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
-    """What so many threads come to, all begun at one moment."""
+    """The results of threads that start at the same moment."""
     outcomes: list[Any] = []
     barrier = threading.Barrier(count)
 
@@ -86,7 +86,7 @@ def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
 
 
 def host(sandbox: Sandbox, text: str, **environ: str) -> str:
-    """A program of somebody else's, as a process: what it prints; stderr is its own and stays empty."""
+    """The output of a program that imports credhelper; its stderr must be empty."""
     command = [sys.executable, "-W", "error", "-c", text]
     done = subprocess.run(
         command, env={**sandbox.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
@@ -390,7 +390,7 @@ class Program:
         self._sts = sts
 
     def uses(self, profile: str, *, at: int) -> str:
-        """The key that five requests were signed with, so many seconds after the start; or the error."""
+        """The key that signed five requests `at` seconds after the start, or the error."""
         self._sts.clock_offset = at
         self._clock.jump(at)
         assert self._process.stdin is not None
@@ -480,7 +480,7 @@ class TestRenewal:
 
 
 def minted(left: float) -> credhelper.Credentials:
-    """Credentials of 900 s that have so many left."""
+    """Credentials of 900 s with `left` seconds remaining."""
     now = expiry.read_clocks()
     age = 900 - left
     then = Clocks(now.wall - age, None if now.boot is None else now.boot - max(age, 100), now.boot_id)

@@ -52,24 +52,17 @@ def test_log_lines_have_the_described_shape(sandbox: Sandbox, sts: LoopbackSts) 
         shapes.check("log", json.loads(line))
 
 
-def test_agent_status_has_the_described_shape(sandbox: Sandbox) -> None:
+def test_agent_status_and_key_list_have_the_described_shape(sandbox: Sandbox) -> None:
+    sandbox.list_saved_key("me", "AKIAME")
     with sandbox.use_agent():
         sandbox.get("developer")
-        shapes.check("agent status", json.loads(sandbox.run("agent", "status", "--json").stdout))
-    shapes.check("agent status", json.loads(sandbox.run("agent", "status", "--json").stdout))
-
-
-def test_key_list_has_the_described_shape(sandbox: Sandbox) -> None:
-    sandbox.list_saved_key("me", "AKIAME")
-    document = json.loads(sandbox.run("key", "list", "--json").stdout)
-
-    shapes.check("key list", document)
-    assert len(document["keys"]) == 1
+        shapes.told(sandbox, "agent status")
+    shapes.told(sandbox, "agent status")
+    assert len(shapes.told(sandbox, "key list")["keys"]) == 1
 
 
 def test_doctor_has_the_described_shape(sandbox: Sandbox) -> None:
     result = sandbox.run_unchecked("doctor", "developer", "--json")
-
     shapes.check("doctor", json.loads(result.stdout))
 
 

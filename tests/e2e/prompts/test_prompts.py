@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import prompts
-from credhelper.errors import CancelledError, ConfigError, HumanNeededError, NobodyError
+from credhelper.errors import CancelledError, ConfigError, HumanNeededError, NoPromptError
 from credhelper.prompts import Question
 from credhelper.prompts.console import Console
 
@@ -51,7 +51,7 @@ import fcntl, json, os, select, signal, socket, sys, termios, time, traceback, t
 from contextlib import contextmanager
 
 from credhelper import prompts
-from credhelper.errors import CancelledError, NobodyError
+from credhelper.errors import CancelledError, NoPromptError
 from credhelper.prompts.console import Console
 
 def ask(task, streams):
@@ -93,7 +93,7 @@ def ask(task, streams):
             environ=task["environ"], seconds=task["seconds"], turn=turn,
         )
         said = {"text": answer.text, "driver": answer.driver, "repr": repr(answer)}
-    except NobodyError as error:
+    except NoPromptError as error:
         said = {"error": "nobody", "sentence": error.sentence, "hints": error.hints}
     except CancelledError as error:
         said = {"error": "cancelled", "sentence": error.sentence, "hints": error.hints}
@@ -969,7 +969,7 @@ class TestOrder:
         assert is_whole(said)
 
     def test_errors_have_exit_status_5(self) -> None:
-        for error in (NobodyError("x"), CancelledError("x")):
+        for error in (NoPromptError("x"), CancelledError("x")):
             assert isinstance(error, HumanNeededError)
             assert error.status == 5
 

@@ -12,7 +12,7 @@ from credhelper.cache.locks import FileLocks
 from credhelper.config.profiles import Config, Profile
 from credhelper.config.settings import Setting
 from credhelper.deadline import Deadline
-from credhelper.errors import HumanNeededError, NobodyError
+from credhelper.errors import HumanNeededError, NoPromptError
 from credhelper.log import Log
 from credhelper.prompts import Answer, Question
 from credhelper.sessions import consent, questions
@@ -74,7 +74,7 @@ class TestConfirm:
             desk.time.passes(lasts - 1)
             assert desk.permit(profile, prompts=False).confirmed_by == "ana by tty"
         desk.time.passes(1)
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, prompts=False)
 
     def test_login_prompts_although_a_confirmation_is_valid(self, desk) -> None:
@@ -87,13 +87,17 @@ class TestConfirm:
 
         assert len(desk.asked) == 2
 
-    def test_a_confirmation_of_the_future_does_not_count(self, desk) -> None:
+    @pytest.mark.parametrize("reboot", [False, True])
+    def test_a_confirmation_of_the_future_does_not_count(self, desk, reboot: bool) -> None:
         profile = desk.profile(confirm=True)
-        desk.time.boot = None
+        desk.time.boot = desk.time.boot if reboot else None
         desk.permit(profile)
-        desk.time.wall -= 10
+        if reboot:  # the time since boot shows the state to be recent, but not the confirmation
+            desk.time.boot, desk.time.boot_id = 10.0, "second"
+            desk.permit(profile, prompts=False)
+        desk.time.wall -= 1000
 
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, prompts=False)
 
 
@@ -107,7 +111,7 @@ class TestRequireReason:
         assert len(desk.asked) == 1
         desk.time.passes(2592000)
 
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, prompts=False)
 
     def test_a_given_reason_that_does_not_match_is_an_error_without_a_prompt(self, desk) -> None:
@@ -124,7 +128,7 @@ class TestRenewFor:
             desk.permit(profile, prompts=False)
             desk.time.passes(600)
 
-        with pytest.raises(NobodyError, match="renewing itself for 70 min"):
+        with pytest.raises(NoPromptError, match="renewing itself for 70 min"):
             desk.permit(profile, prompts=False)
         desk.permit(profile)
         desk.time.passes(3500)
@@ -136,7 +140,7 @@ class TestRenewFor:
             desk.permit(profile, prompts=False)
             desk.time.passes(1201)
         for _ in range(48):
-            with pytest.raises(NobodyError):
+            with pytest.raises(NoPromptError):
                 desk.permit(profile, prompts=False)
             desk.time.passes(1800)
 
@@ -161,7 +165,7 @@ class TestRenewFor:
             desk.permit(profile, UserInput(yes=True), prompts=False)
             desk.time.passes(1201)
 
-        with pytest.raises(NobodyError):
+        with pytest.raises(NoPromptError):
             desk.permit(profile, UserInput(yes=True), prompts=False)
 
 
@@ -175,7 +179,7 @@ def test_a_damaged_state_costs_a_prompt(desk, content: str) -> None:
     with open(path, "w") as file:
         file.write(content)
 
-    with pytest.raises(NobodyError):
+    with pytest.raises(NoPromptError):
         desk.permit(profile, prompts=False)
 
 
