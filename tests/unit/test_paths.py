@@ -1,4 +1,4 @@
-"""Files of ours are private, whole lines, and in nobody else's directories."""
+"""Files are private, have whole lines, and are never in another user's directories."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class TestPlaces:
 
 
 class TestOwnership:
-    """Nothing that belongs to somebody else is touched."""
+    """Files of other users stay untouched."""
 
     def test_own_directory_is_writable_even_before_it_exists(self, tmp_path: Path) -> None:
         assert paths.may_write_in(str(tmp_path))

@@ -527,7 +527,7 @@ class TestFailures:
 
 
 class TestHushed:
-    """A mint ahead of need disturbs nobody: a keyring that might ask for a password is left alone."""
+    """A background refresh opens no dialog: a keyring that might is not used."""
 
     def test_open_collection_is_used_in_the_background(self, sandbox, secret_service, monkeypatch) -> None:
         assert secret_service.daemon is not None

@@ -1,4 +1,4 @@
-"""One holder at a time, across processes; and nobody waits for a dead or stopped one."""
+"""One holder at a time, across processes, and no wait for a dead or stopped one."""
 
 from __future__ import annotations
 

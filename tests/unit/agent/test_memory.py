@@ -198,7 +198,7 @@ class TestLease:
         assert [reply[0] for reply in (*one.hears(), *two.hears())] == ["mint", "mint"]
         assert agent.answer(key=b"three")[0] == "mint"
 
-    def test_with_everybody_gone_a_newcomer_mints(self, agent: Agent) -> None:
+    def test_newcomer_mints_after_all_callers_left(self, agent: Agent) -> None:
         holder, _ = agent.holder()
         for peer in (*agent.waiters(2), holder):
             agent.memory.gone(peer)

@@ -1,4 +1,4 @@
-"""config.example.toml shows every key, and each of them works as it stands there."""
+"""config.example.toml shows every key, and each of them is valid."""
 
 from __future__ import annotations
 

@@ -400,7 +400,7 @@ FILE = st.fixed_dictionaries(
 
 
 def quoted(text: str) -> str:
-    """A TOML string; what cannot stand in one is left out."""
+    """A TOML string, without the characters that TOML excludes."""
     return '"' + "".join(f"\\U{ord(c):08x}" for c in text if not 0xD800 <= ord(c) < 0xE000) + '"'
 
 

@@ -1,4 +1,4 @@
-"""The starter configuration loads as it is, and every line that it offers works where it stands."""
+"""The starter configuration loads as it is, and every line that it offers is valid in its place."""
 
 from __future__ import annotations
 
