@@ -53,7 +53,6 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 
 def found() -> str | None:
-    """The directory that is chosen."""
     return wire.runtime_directory({})
 
 
@@ -83,17 +82,11 @@ class TestRuntimeDirectory:
         assert stat.S_IMODE(places[0].stat().st_mode) == 0o700
         assert found() == str(places[0])
 
-    def test_without_the_declared_parent_is_the_next_place(self, places: list[Path]) -> None:
-        places[0].parent.rmdir()
-        assert found() == str(places[1])
-        assert not places[0].parent.exists()
-
-    @pytest.mark.parametrize("mode", [0o755, 0o777, 0o750, 0o1700, 0o500])
-    def test_with_another_mode_is_not_used_and_not_changed(self, places: list[Path], mode: int) -> None:
+    def test_with_another_mode_is_not_used_and_not_changed(self, places: list[Path]) -> None:
         places[0].mkdir()
-        places[0].chmod(mode)
-        assert found() == str(places[1])
-        assert stat.S_IMODE(places[0].stat().st_mode) == mode
+        for mode in (0o755, 0o777, 0o750, 0o1700, 0o500):
+            places[0].chmod(mode)
+            assert (found(), stat.S_IMODE(places[0].stat().st_mode)) == (str(places[1]), mode)
 
     @pytest.mark.parametrize("kind", ["link", "dangling", "file", "fifo", "another user's"])
     def test_that_is_not_an_own_directory_is_not_used(
@@ -121,10 +114,14 @@ class TestRuntimeDirectory:
         places[0].mkdir(mode=0o700)
         assert found() == str(places[1])
 
-    @pytest.mark.parametrize(("mode", "chosen"), [(0o777, 1), (0o770, 1), (0o1777, 0), (0o755, 0)])
-    def test_that_others_could_replace_is_not_used(self, places: list[Path], mode: int, chosen: int) -> None:
-        places[0].parent.chmod(mode)
-        assert found() == str(places[chosen])
+    def test_without_its_parent_or_in_one_that_others_can_write_is_not_used(self, places: list[Path]) -> None:
+        parent = places[0].parent
+        parent.rmdir()
+        assert (found(), parent.exists()) == (str(places[1]), False)
+        parent.mkdir()
+        for mode, chosen in ((0o777, 1), (0o770, 1), (0o1777, 0), (0o755, 0)):
+            parent.chmod(mode)
+            assert found() == str(places[chosen]), oct(mode)
 
     def test_without_a_safe_place_is_none(self, places: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
         for place in places:
@@ -208,7 +205,6 @@ class Pretender:
                     self.behave(peer)
 
     def close(self) -> None:
-        """End it, after the connections that came before."""
         with socket.socket(socket.AF_UNIX) as peer:
             peer.connect(self._listener.getsockname())
             peer.sendall(b"stop\n")
@@ -217,7 +213,7 @@ class Pretender:
 
 
 def says(answer: bytes, times: int = 1, pause: float = 0.0, then: bytes = b"") -> Callable[..., None]:
-    """Say this, again after a pause, and then something else; then close the connection."""
+    """Send an answer a number of times, with pauses, and then another one; then close the connection."""
 
     def behave(peer: socket.socket) -> None:
         for _ in range(times):
@@ -242,7 +238,6 @@ def says_and_stays(answer: bytes) -> Callable[[socket.socket], None]:
 
 @pytest.fixture
 def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A runtime directory that is short enough for a socket."""
     parent = tempfile.mkdtemp(prefix="ch-")
     monkeypatch.setattr(wire, "_candidates", lambda _: [(parent, "run")])
     yield str(found())
@@ -251,7 +246,6 @@ def directory(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture
 def pretend(directory: str) -> Iterator[Callable[[Callable[[socket.socket], None]], None]]:
-    """Starts a pretender."""
     with contextlib.ExitStack() as stack:
 
         def begin(behave: Callable[[socket.socket], None]) -> None:
@@ -288,6 +282,18 @@ def ask(tmp_path: Path, pretend, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
         yield lambda *arguments, **environ: wire.ask(["dev", *arguments], {"HOME": str(tmp_path), **environ})
 
 
+@pytest.fixture
+def goes_on(ask: Callable[..., wire.Answer | wire.PendingRequest]) -> Callable[..., wire.PendingRequest]:
+    """Asks where no answer is expected."""
+
+    def check(*arguments: str, **environ: str) -> wire.PendingRequest:
+        pending = ask(*arguments, **environ)
+        assert isinstance(pending, wire.PendingRequest)
+        return pending
+
+    return check
+
+
 CUT = [b"", b"hit", b"hit 0 5\n", b"hit 0 5\nhell", b"wait 0 0\n"]
 HALF = [b"h", b"hit 0 5", b"hit 0 5\nhell"]
 GARBAGE = [
@@ -298,17 +304,12 @@ LENGTHS = [-1, -5, wire.LARGEST_BODY + 1, 10**18, 10**100]
 
 
 class TestConnection:
-    @pytest.mark.parametrize(
-        ("answer", "slow"),
-        [(b"", "SILENCE"), (b"wait 0 0\n", "FIRST_ANSWER")],
-        ids=["nothing said", "nothing after wait"],
-    )
+    @pytest.mark.parametrize(("answer", "slow"), [(b"", "SILENCE"), (b"wait 0 0\n", "FIRST_ANSWER")])
     def test_silence_is_an_error(self, connected, monkeypatch, answer: bytes, slow: str) -> None:
         """300 ms for the first line, 3 s after `wait`: only the limit that is meant is short here."""
         assert (wire.FIRST_ANSWER, wire.SILENCE) == (0.3, 3.0)
-        limits = {"FIRST_ANSWER": 0.3, "SILENCE": 0.3, slow: LONG}
-        for name, seconds in limits.items():
-            monkeypatch.setattr(wire, name, seconds)
+        monkeypatch.setattr(wire, "SILENCE", 0.3)
+        monkeypatch.setattr(wire, slow, LONG)
         began = time.monotonic()
         with pytest.raises(TimeoutError):
             connected(says_and_stays(answer)).ask(GET, LONG)
@@ -474,25 +475,22 @@ class TestApproach:
         os.waitpid(starter, 0)
         assert results == [(None, None)] * CALLERS
 
-    def test_a_starter_that_hangs_is_given_up(self, directory: str, ask, monkeypatch) -> None:
+    def test_a_starter_that_hangs_is_given_up(self, directory: str, goes_on, monkeypatch) -> None:
         assert processes.SECONDS == 5
         monkeypatch.setattr(processes, "SECONDS", 0.1)
         lock = self.start_lock(directory)
-        pending = ask()
+        pending = goes_on()
         os.close(lock)
-        assert isinstance(pending, wire.PendingRequest)
         assert (pending.connection, pending.starting, pending.stuck) == (None, None, True)
 
-    def test_a_link_for_the_lock_is_not_followed(self, directory: str, ask, tmp_path: Path) -> None:
+    def test_a_link_for_the_lock_is_not_followed(self, directory: str, goes_on, tmp_path: Path) -> None:
         (Path(directory) / "start.lock").symlink_to(tmp_path / "victim")
-        pending = ask()
-        assert isinstance(pending, wire.PendingRequest)
+        pending = goes_on()
         assert (pending.connection, pending.starting) == (None, None)
         assert not (tmp_path / "victim").exists()
 
 
 def in_threads(call: Callable[[], object], number: int) -> None:
-    """Run a call in that many threads at once."""
     threads = [threading.Thread(target=call) for _ in range(number)]
     for thread in threads:
         thread.start()
@@ -518,43 +516,32 @@ class TestAsk:
         assert isinstance(answer, wire.Answer)
         assert (answer.status, answer.body, answer.refresh) == expected
 
-    def test_a_lease_is_held_with_the_connection(self, ask, pretend, tmp_path: Path) -> None:
+    def test_a_lease_is_held_with_the_connection(self, goes_on, pretend, tmp_path: Path) -> None:
         pretend(says_and_stays(b"mint 7 0\n"))
-        pending = ask()
-        assert isinstance(pending, wire.PendingRequest)
+        pending = goes_on()
         assert pending.connection is not None
         assert (pending.lease, pending.key) == (7, wire.hit_key(["dev"], {"HOME": str(tmp_path)}))
 
     @pytest.mark.parametrize("status", [0, -1, 256, 2**31, 10**30])
-    def test_a_failure_without_an_exit_status_is_no_answer(self, ask, pretend, status: int) -> None:
+    def test_a_failure_without_an_exit_status_is_no_answer(self, goes_on, pretend, status: int) -> None:
         pretend(says(b"fail %d 5\nhello" % status))
-        assert isinstance(ask(), wire.PendingRequest)
+        goes_on()
 
-    def test_an_agent_that_does_not_answer_is_stuck(self, ask, pretend) -> None:
+    def test_an_agent_that_does_not_answer_is_stuck(self, goes_on, pretend) -> None:
         pretend(says_and_stays(b""))
-        pending = ask()
-        assert isinstance(pending, wire.PendingRequest)
+        pending = goes_on()
         assert (pending.connection, pending.lease, pending.stuck) == (None, 0, True)
 
-    @pytest.mark.parametrize(
-        ("arguments", "environ"),
-        [((), {"CREDHELPER_AGENT": "off"}), ((), {"CREDHELPER_CHAIN": "x"}), (("--help",), {})],
-        ids=["off", "in a chain", "help"],
-    )
-    def test_it_is_not_asked_where_it_is_not_wanted(
-        self, ask, pretend, arguments: tuple[str, ...], environ: dict[str, str]
-    ) -> None:
+    def test_turned_off_in_a_chain_or_for_help_it_is_not_asked(self, goes_on, pretend) -> None:
         pretend(says(b"hit 0 5\nhello"))
-        pending = ask(*arguments, **environ)
-        assert isinstance(pending, wire.PendingRequest)
-        assert (pending.connection, pending.starting, pending.stuck) == (None, None, False)
+        for pending in (goes_on(CREDHELPER_AGENT="off"), goes_on(CREDHELPER_CHAIN="x"), goes_on("--help")):
+            assert (pending.connection, pending.starting, pending.stuck) == (None, None, False)
 
     def test_with_a_path_too_long_for_a_socket_there_is_no_agent(
-        self, tmp_path: Path, ask, monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, goes_on, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(wire, "_candidates", lambda _: [(str(tmp_path), "x" * 120)])
-        pending = ask()
-        assert isinstance(pending, wire.PendingRequest)
+        pending = goes_on()
         assert (pending.connection, pending.starting) == (None, None)
         with pytest.raises(OSError, match="too long"):
             wire.connect(str(found()))
@@ -570,9 +557,8 @@ class TestAsk:
         (parent / "credhelper").mkdir(mode=0o700)
         mount = f"mount -t tmpfs -o ro,mode=700 tmpfs {parent}/credhelper"
         command = ["unshare", "--mount", "sh", "-c", f'{mount} || exit 77; exec "$@"', "sh", sys.executable]
-        told = subprocess.run(
-            [*command, "-c", program % (parent, parent)], capture_output=True, text=True, check=False
-        )
+        command += ["-c", program % (parent, parent)]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
         if told.returncode == 77 or "unshare" in told.stderr:
             pytest.skip("mounting is not allowed here")
         assert (told.stdout, told.stderr) == (f"None None {parent}/credhelper\n", "")
@@ -639,15 +625,10 @@ class TestRelay:
 
 def relayed(answer: wire.Answer, streams: dict[int, int]) -> tuple[bool, int, bool]:
     """Relay an answer to these: whether it went out, its status then, and whether a refresher was sent."""
-    command = [sys.executable, "-c", RELAY, str(answer.status), str(int(answer.refresh))]
     reader, writer = os.pipe()
-    with subprocess.Popen(
-        [*command, str(writer)],
-        stdin=subprocess.PIPE,
-        stdout=streams[1],
-        stderr=streams.get(2),
-        pass_fds=[writer],
-    ) as process:
+    command = [sys.executable, "-c", RELAY, str(answer.status), str(int(answer.refresh)), str(writer)]
+    outputs = {"stdout": streams[1], "stderr": streams.get(2)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=[writer], **outputs) as process:
         for descriptor in (writer, *streams.values()):
             os.close(descriptor)
         process.communicate(answer.body)
@@ -668,6 +649,5 @@ os._exit(0)
 
 
 def drained(reader: int) -> bytes:
-    """All that comes out of a pipe."""
     with open(reader, "rb") as pipe:
         return pipe.read()

@@ -74,28 +74,28 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     return found
 
 
-class TestArguments:
-    def test_the_same_call_has_the_same_key(self, place: Place) -> None:
-        assert place.key("dev", "--yes") == place.key("dev", "--yes") is not None
+WORD = some.binary(max_size=6).map(lambda raw: os.fsdecode(raw.replace(b"\0", b"")))
+CALLS = some.lists(WORD, max_size=4)
 
-    def test_words_that_differ_have_different_keys(self, place: Place) -> None:
+
+class TestArguments:
+    def test_only_the_same_call_has_the_same_key(self, place: Place) -> None:
         calls = [
             *([], [""], ["", ""], ["a"], ["a", ""], ["", "a"], ["a", "b"], ["b", "a"], ["a b"], ["ab"]),
             *(["a", "b", ""], ["a\nb"], ["a\\nb"], ["a\\", "nb"], ["a\\\nb"], ["-"], ["=a"], ["A"]),
+            ["dev", "--yes"],
+            *([os.fsdecode(raw)] for raw in (b"\xff", b"\xfe", b"\xc3\xbf", b"\xff\xff")),
         ]
+        keys = [place.key(*call) for call in calls]
+        assert keys == [place.key(*call) for call in calls]
+        assert len({*keys} - {None}) == len(calls)
 
-        assert len({place.key(*call) for call in calls}) == len(calls)
+    def test_the_arguments_are_not_changed(self, place: Place) -> None:
+        arguments = ["dev"]
+        wire.hit_key(arguments, place.environ)
+        assert arguments == ["dev"]
 
-    def test_bytes_that_are_no_text_have_a_key_each(self, place: Place) -> None:
-        odd = [os.fsdecode(raw) for raw in (b"\xff", b"\xfe", b"\xc3\xbf", b"\xff\xff")]
-        keys = {place.key(each) for each in odd}
-
-        assert len(keys - {None}) == 4
-
-    @given(
-        some.lists(some.binary(max_size=6).map(lambda raw: os.fsdecode(raw.replace(b"\0", b""))), max_size=4),
-        some.lists(some.binary(max_size=6).map(lambda raw: os.fsdecode(raw.replace(b"\0", b""))), max_size=4),
-    )
+    @given(CALLS, CALLS)
     @example(["\\", "n"], ["\\", "\n"])
     @example(["\\n"], ["\n"])
     @settings(max_examples=300)
@@ -120,12 +120,6 @@ class TestArguments:
         assert longest is not None
         assert len(b"renew %s\n" % longest) <= wire.LONGEST_LINE == 8192
         assert place.key("x" * (spare + 1)) is None
-
-    def test_the_arguments_are_not_changed(self, place: Place) -> None:
-        arguments = ["dev"]
-        wire.hit_key(arguments, place.environ)
-
-        assert arguments == ["dev"]
 
 
 class TestContext:
@@ -152,32 +146,29 @@ class TestContext:
 class TestFiles:
     @pytest.mark.parametrize("name", FILES)
     def test_each_change_of_a_file_counts(self, place: Place, name: str) -> None:
-        path = place.path / name
+        path, new = place.path / name, place.path / "new"
         status = path.stat()
-        keys = [place.key("dev")]
+        times = (status.st_atime_ns, status.st_mtime_ns)
+        new.write_text("text")
+        os.utime(new, ns=times)
+        keys = {place.key("dev")}
+        for change in (
+            lambda: path.write_text("more text"),
+            lambda: (path.write_text("text"), os.utime(path, ns=times)),
+            lambda: path.chmod(0o640),
+            lambda: new.replace(path),
+            path.unlink,
+        ):
+            change()
+            keys.add(place.key("dev"))
+        assert len(keys - {None}) == 6
 
-        path.write_text("more text")
-        keys.append(place.key("dev"))
-        path.write_text("text")
-        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-        keys.append(place.key("dev"))
-        path.chmod(0o640)
-        keys.append(place.key("dev"))
-        (place.path / "new").write_text("text")
-        os.utime(place.path / "new", ns=(status.st_atime_ns, status.st_mtime_ns))
-        (place.path / "new").replace(path)
-        keys.append(place.key("dev"))
-        path.unlink()
-        keys.append(place.key("dev"))
-
-        assert len({*keys} - {None}) == 6
-
-    @pytest.mark.parametrize("file", range(3))
+    @pytest.mark.parametrize("file", FILES)
     @pytest.mark.parametrize("fact", ["st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns"])
     def test_identity_size_and_times_of_a_file_count(
-        self, place: Place, monkeypatch: pytest.MonkeyPatch, file: int, fact: str
+        self, place: Place, monkeypatch: pytest.MonkeyPatch, file: str, fact: str
     ) -> None:
-        path, stat = str(place.path / FILES[file]), os.stat
+        path, stat = str(place.path / file), os.stat
         facts = ("st_dev", "st_ino", "st_size", "st_mtime", "st_ctime", "st_mtime_ns", "st_ctime_ns")
         change = 0
 
@@ -283,16 +274,7 @@ def without_root() -> Iterator[None]:
         os.seteuid(0)
 
 
-XDG = (
-    "/etc/xdg",
-    "/etc/xdg/",
-    "/etc/../xdg",
-    "/with blanks/\u00e4",
-    "/",
-    "relative",
-    "./relative",
-    "~/.other",
-)
+XDG = ("/etc/xdg", "/etc/xdg/", "/etc/../xdg", "/with blanks/\u00e4", "/", "relative", "./relative")
 XDG += ("~/.other", "$HOME/.other", "", "  ", " /etc/xdg", "/etc/xdg ", "\t/etc/xdg\n")
 OWN = ("", "here.toml", "~/there.toml", "/etc/../there.toml", "$HOME/there.toml", " /there.toml")
 HOMES: list[dict[str, str | None]] = [
@@ -420,6 +402,7 @@ def test_100_000_callers_get_the_answer_of_their_own_call(place: Place) -> None:
         (place.path / name).write_text("0000")
         os.utime(place.path / name, (1_000_000, 1_000_000))
     agent, hits = Memory(lambda: Now(0.0, 0.0, 0.0)), 0
+    thresholds = ExpiryThresholds(900, 900, 690, 630, 60)
     for number in range(100_000):
         if number % 5000 == 4999:
             name = chance.choice([*edits])
@@ -432,9 +415,7 @@ def test_100_000_callers_get_the_answer_of_their_own_call(place: Place) -> None:
         if caller.word == "mint":
             lease = agent.lease(caller, caller.number)
             assert lease is not None
-            agent.put(
-                lease, bytearray(world.answer(arguments)), ExpiryThresholds(900, 900, 690, 630, 60), "", ""
-            )
+            agent.put(lease, bytearray(world.answer(arguments)), thresholds, "", "")
         else:
             hits += 1
             assert (caller.word, caller.body) == ("hit", world.answer(arguments))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -57,12 +56,9 @@ class RunningAgent:
 class SharedDesk(Desk):
     """Session providers that are different processes to the agent."""
 
-    def __init__(
-        self, place: Path, time: Time, monkeypatch: pytest.MonkeyPatch, running: RunningAgent
-    ) -> None:
+    def __init__(self, place: Path, time: Time, monkeypatch, running: RunningAgent) -> None:
         super().__init__(place, time, monkeypatch)
-        self.running = running
-        self.directory = running.directory
+        self.running, self.directory = running, running.directory
 
     def agent(self, log: Log) -> AgentClient:
         return AgentClient(self.directory, log, idle_seconds=60)
@@ -103,23 +99,29 @@ class SharedDesk(Desk):
         assert status is not None
         return [(each.profile, each.seconds) for each in status[1]]
 
+    @contextlib.contextmanager
+    def lease(self, key: str) -> Iterator[tuple[wire.Connection, Lease]]:
+        """A connection that holds the lease on a key."""
+        connection = wire.connect(self.directory)
+        assert connection is not None
+        with contextlib.closing(connection):
+            _, number, _ = connection.ask(f"get {key}\n".encode())
+            yield connection, Lease(wire.PendingRequest(connection, number))
 
-@pytest.fixture(name="running")
-def _running(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunningAgent, Time]]:
+    def thresholds(self) -> expiry.ExpiryThresholds:
+        return expiry.ExpiryThresholds(self.time.wall + 3600, None, 0, 0, 0)
+
+
+@pytest.fixture(name="desk")
+def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SharedDesk]:
     time = Time()
     monkeypatch.setattr(expiry, "read_clocks", time.read)
     monkeypatch.setattr("credhelper.clocks.read", lambda: Now(time.wall, time.boot, real_time.monotonic()))
     MemoryKeyring.items.clear()
-    directory = tempfile.mkdtemp(prefix="ch-")
-    running = RunningAgent(directory)
-    yield running, time
-    running.stop()
-    shutil.rmtree(directory)
-
-
-@pytest.fixture(name="desk")
-def _desk(tmp_path: Path, running: tuple[RunningAgent, Time], monkeypatch) -> SharedDesk:
-    return SharedDesk(tmp_path, running[1], monkeypatch, running[0])
+    with tempfile.TemporaryDirectory(prefix="ch-") as directory:
+        running = RunningAgent(directory)
+        yield SharedDesk(tmp_path, time, monkeypatch, running)
+        running.stop()
 
 
 def in_thread(call: Callable[[], object]) -> Callable[[], Any]:
@@ -303,15 +305,10 @@ def test_an_agent_that_ends_in_a_mint_is_not_missed(desk: SharedDesk, monkeypatc
 
 
 def test_bytes_that_are_no_credentials_are_not_taken(desk: SharedDesk) -> None:
-    connection = wire.connect(desk.directory)
-    assert connection is not None
     key = desk.call().key
-    _, lease, _ = connection.ask(f"get {key}\n".encode())
-    thresholds = expiry.ExpiryThresholds(desk.time.wall + 3600, None, 0, 0, 0)
-    assert Lease(wire.PendingRequest(connection, lease)).put(b"{}", thresholds, key, "dev")
-
-    assert desk.get().access_key_id == "ASIA1"
-    connection.close()
+    with desk.lease(key) as (_, lease):
+        assert lease.put(b"{}", desk.thresholds(), key, "dev")
+        assert desk.get().access_key_id == "ASIA1"
 
 
 def test_a_lease_without_an_agent_does_nothing() -> None:
@@ -324,38 +321,27 @@ def test_a_lease_without_an_agent_does_nothing() -> None:
 
 
 def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
-    connection = wire.connect(desk.directory)
-    assert connection is not None
-    lease = Lease(wire.PendingRequest(connection, connection.ask(b"get K\n")[1]))
-    thresholds = expiry.ExpiryThresholds(desk.time.wall + 3600, None, 0, 0, 0)
-
-    assert lease.put(b"x", thresholds, "K", "dev\nwith a line") is True
-    assert lease.put(b"y", thresholds, "K", "dev") is None
-    lease.fail(refused(), b"no")
-    assert connection.ask(b"get K\n") == ("hit", 0, b"x")
-    assert desk.remembered()[0][0] == "dev?with a line"
-    connection.close()
+    with desk.lease("K") as (connection, lease):
+        assert lease.put(b"x", desk.thresholds(), "K", "dev\nwith a line") is True
+        assert lease.put(b"y", desk.thresholds(), "K", "dev") is None
+        lease.fail(refused(), b"no")
+        assert connection.ask(b"get K\n") == ("hit", 0, b"x")
+        assert desk.remembered()[0][0] == "dev?with a line"
 
 
 @pytest.mark.parametrize(
     ("raised", "answered"),
     [
         (refused(), ("fail", 4)),
-        (HumanNeededError("no terminal"), ("mint", 2)),
-        (OutOfTimeError("no time is left"), ("mint", 2)),
-        (OSError(), ("mint", 2)),
-        (None, ("mint", 2)),
+        (HumanNeededError("no terminal"), ("mint", 3)),
+        (OutOfTimeError("no time is left"), ("mint", 3)),
+        (OSError(), ("mint", 3)),
+        (None, ("mint", 3)),
     ],
     ids=["refused", "no-terminal", "no-time", "other", "nothing-put"],
 )
-def test_a_lease_ends_with_its_block(
-    desk: SharedDesk, raised: Exception | None, answered: tuple[str, int]
-) -> None:
-    holder, waiter = wire.connect(desk.directory), wire.connect(desk.directory)
-    assert holder is not None
-    assert waiter is not None
-    with contextlib.closing(holder), contextlib.closing(waiter):
-        lease = Lease(wire.PendingRequest(holder, holder.ask(b"get K\n")[1]))
+def test_a_lease_ends_with_its_block(desk: SharedDesk, raised: Exception | None, answered: object) -> None:
+    with desk.lease("K") as (_, lease), desk.lease("another") as (waiter, _):
         waiting = in_thread(lambda: waiter.ask(b"get K\n", 10))
         until(lambda: lease.asking() == 1)
         with contextlib.suppress(type(raised or OSError())), lease:
@@ -370,13 +356,8 @@ def test_a_lease_ends_with_its_block(
 def test_a_failure_is_read_as_it_was_written_and_nothing_else_is() -> None:
     read = client.read_failure(client.write_failure(refused()))
 
-    assert read is not None
-    assert (type(read), read.sentence, read.hints, read.code) == (
-        RefusedError,
-        "not allowed",
-        ("a hint",),
-        "AccessDenied",
-    )
+    assert type(read) is RefusedError
+    assert (read.sentence, read.hints, read.code) == ("not allowed", ("a hint",), "AccessDenied")
     for wrong in (b"", b"{}", b"[]", b"null", b'[7, "x", [], null]', b'["4"]', b"[" * 100_000):
         assert client.read_failure(wrong) is None
 
@@ -415,7 +396,6 @@ def test_without_starts_an_agent_is_used_but_none_is_started(
 
 @pytest.mark.parametrize("program", ["uwsgi_python3", "frozen"])
 def test_a_program_that_is_no_interpreter_is_not_started(tmp_path: Path, program: str, monkeypatch) -> None:
-    """It is not started anew in the belief that it were one."""
     started = tmp_path / program
     started.write_text("#!/bin/sh\ntouch $0.started\n")
     started.chmod(0o755)
@@ -423,12 +403,9 @@ def test_a_program_that_is_no_interpreter_is_not_started(tmp_path: Path, program
         monkeypatch.setattr(sys, "frozen", True, raising=False)
     else:
         monkeypatch.setattr(sys, "executable", str(started))
-    directory = tempfile.mkdtemp(prefix="ch-")
-    agent = AgentClient(directory, Log(str(tmp_path / "log")), idle_seconds=1)
-    agent.start()
-    agent.close()
-    listening = wire.connect(directory)
-    shutil.rmtree(directory)
-
-    assert listening is None
+    with tempfile.TemporaryDirectory(prefix="ch-") as directory:
+        agent = AgentClient(directory, Log(str(tmp_path / "log")), idle_seconds=1)
+        agent.start()
+        agent.close()
+        assert wire.connect(directory) is None
     assert list(tmp_path.glob("*.started")) == []
