@@ -52,12 +52,10 @@ def say(sandbox: Sandbox, *arguments: str) -> str:
 
 
 def started(sandbox: Sandbox) -> int:
-    """The process id of an agent, just started."""
     return int(say(sandbox, "agent", "start").removeprefix("started, process "))
 
 
 def gone(*pids: int) -> None:
-    """Wait until these processes have ended."""
     until(lambda: not any(is_alive(pid) for pid in pids))
 
 
@@ -68,7 +66,6 @@ def sessions(sandbox: Sandbox) -> set[str]:
 
 
 def moment(text: str) -> datetime:
-    """A time as the program writes it."""
     return datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z")
 
 
@@ -107,21 +104,18 @@ class TestVerbs:
         assert said <= {f"running already, process {pid}\n", f"started, process {pid}\n"}
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_run_ends_with_a_signal_and_status_0(self, sandbox: Sandbox, number: signal.Signals) -> None:
+    def test_run_ends_with_a_signal_and_is_refused_before(
+        self, sandbox: Sandbox, number: signal.Signals
+    ) -> None:
         process = sandbox.start("agent", "run")
         until((sandbox.runtime / wire.SOCKET).exists)
         sandbox.get("developer")
-
+        assert "an agent is running already" in sandbox.refuses(1, "agent", "run")
+        assert agents_in(sandbox.runtime) == [process.pid]
         assert sessions(sandbox) == {"developer"}
         process.send_signal(number)
         assert sandbox.finish(process).status == 0
         assert not (sandbox.runtime / wire.SOCKET).exists()
-
-    def test_run_while_an_agent_runs_is_refused(self, sandbox: Sandbox) -> None:
-        pid = started(sandbox)
-
-        assert "an agent is running already" in sandbox.refuses(1, "agent", "run")
-        assert agents_in(sandbox.runtime) == [pid]
 
     def test_another_value_of_credhelper_agent_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         said = sandbox.refuses(2, "get", "developer", CREDHELPER_AGENT="no")
@@ -130,23 +124,17 @@ class TestVerbs:
         assert (sts.count(), agents_in(sandbox.runtime)) == (0, [])
 
 
-class TestSignals:
-    def test_sigterm_ends_it_and_removes_its_socket(self, sandbox: Sandbox) -> None:
-        pid = started(sandbox)
-        os.kill(pid, signal.SIGTERM)
-        gone(pid)
-
-        assert not (sandbox.runtime / wire.SOCKET).exists()
-
-    def test_sighup_makes_it_forget_all_sessions(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        first = sandbox.get("developer")
-        (pid,) = agents_in(sandbox.runtime)
-        os.kill(pid, signal.SIGHUP)
-        until(lambda: not sessions(sandbox))
-
-        assert sandbox.get("developer") != first
-        assert sts.count() == 2
-        assert agents_in(sandbox.runtime) == [pid]
+def test_sighup_makes_it_forget_all_sessions_and_sigterm_ends_it(sandbox: Sandbox, sts: LoopbackSts) -> None:
+    first = sandbox.get("developer")
+    (pid,) = agents_in(sandbox.runtime)
+    os.kill(pid, signal.SIGHUP)
+    until(lambda: not sessions(sandbox))
+    assert sandbox.get("developer") != first
+    assert sts.count() == 2
+    assert agents_in(sandbox.runtime) == [pid]
+    os.kill(pid, signal.SIGTERM)
+    gone(pid)
+    assert not (sandbox.runtime / wire.SOCKET).exists()
 
 
 class TestLeaving:
@@ -228,7 +216,6 @@ class TestItsPlace:
             sandbox.get("developer")
             made = {path.name for path in set(sandbox.runtime.iterdir()) - set(before)}
             say(sandbox, "agent", "stop")
-
         assert not is_alive(pid)
         assert {"agent-1.sock", "agent-1.lock"} <= made
         assert {path: path.stat() for path in before} == before
@@ -237,7 +224,6 @@ class TestItsPlace:
     def test_its_environment_is_empty(self, sandbox: Sandbox) -> None:
         sandbox.get("developer", AWS_SECRET_ACCESS_KEY="MARKERSECRET")
         (pid,) = agents_in(sandbox.runtime)
-
         assert Path(f"/proc/{pid}/environ").read_bytes() == b""
 
     @needs_root
@@ -349,26 +335,18 @@ def test_under_a_strict_umask_its_files_can_be_used(sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sockets", "family", "status", "said"),
+    ("sockets", "family", "sentence"),
     [
-        ("2", socket.AF_UNIX, 2, "the agent listens at one socket, and was handed over 2"),
-        ("1", socket.AF_INET, 2, "the descriptor handed over is not a Unix socket"),
+        ("2", socket.AF_UNIX, "the agent listens at one socket, and was handed over 2"),
+        ("1", socket.AF_INET, "the descriptor handed over is not a Unix socket"),
     ],
 )
 def test_a_socket_that_it_cannot_serve_is_refused(
-    sandbox: Sandbox, sockets: str, family: int, status: int, said: str
+    sandbox: Sandbox, sockets: str, family: int, sentence: str
 ) -> None:
-    run = "exec 3<&0; LISTEN_PID=$$ exec credhelper agent run </dev/null"
+    run = ["sh", "-c", "exec 3<&0; LISTEN_PID=$$ exec credhelper agent run </dev/null"]
+    environ = {**sandbox.environ, "LISTEN_FDS": sockets}
     with socket.socket(family) as listener:
-        done = subprocess.run(
-            ["sh", "-c", run],
-            env={**sandbox.environ, "LISTEN_FDS": sockets},
-            stdin=listener,
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-
-    assert (done.returncode, done.stdout) == (status, "")
-    assert done.stderr.startswith(f"credhelper: error: {said}\n")
+        done = subprocess.run(run, env=environ, stdin=listener, capture_output=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.decode().startswith(f"credhelper: error: {sentence}\n")
