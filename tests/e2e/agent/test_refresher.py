@@ -60,16 +60,11 @@ def _sandbox(sandbox: Sandbox, files: Path):
         yield sandbox
 
 
-def plant_answer(sandbox: Sandbox, name: str = "developer", **thresholds: float) -> None:
-    """What `get NAME` prints from now on: due for a mint ahead of need, unless `thresholds` say otherwise."""
-    envelope = {
-        "Version": 1,
-        "AccessKeyId": PLANTED,
-        "SecretAccessKey": "s",
-        "SessionToken": "t",
-        "Expiration": utc(time.time() + SECONDS),
-    }
-    key = wire.hit_key([name], sandbox.environ)
+def plant_answer(sandbox: Sandbox, *arguments: str, **thresholds: float) -> None:
+    """What `get` prints from now on: due for a mint ahead of need, unless `thresholds` say otherwise."""
+    envelope = {"Version": 1, "AccessKeyId": PLANTED, "SecretAccessKey": "s", "SessionToken": "t"}
+    envelope["Expiration"] = utc(time.time() + SECONDS)
+    key = wire.hit_key(arguments or ["developer"], sandbox.environ)
     assert key is not None
     due = {"seconds": SECONDS, "refresh": SECONDS + 60, "fresh": 60.0, "servable": 60.0}
     plant(sandbox, key, json.dumps(envelope).encode() + b"\n", **(due | thresholds))
@@ -123,14 +118,10 @@ class TestAhead:
         assert sts.count() == 0
 
     def test_the_refresher_has_the_arguments_of_its_get(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        arguments = ["developer", "--reason", "ticket 1"]
-        key = wire.hit_key(arguments, sandbox.environ)
-        assert key is not None
-        body = b'{"Version": 1, "Expiration": "2099-01-01T00:00:00Z"}\n'
-        plant(sandbox, key, body, seconds=SECONDS, refresh=SECONDS + 60)
+        arguments = ("developer", "--reason", "ticket 1")
+        plant_answer(sandbox, *arguments)
         sandbox.get(*arguments)
         (line,) = until(sandbox.audit)
-
         assert line["reason"] == "ticket 1"
 
 
@@ -160,12 +151,9 @@ class TestWithoutPrompts:
         plant_answer(sandbox)
         sts.mode = faults.slow(3)
         reader, writer = os.pipe()
+        command = [PROGRAM, "get", "developer"]
         done = subprocess.run(
-            [PROGRAM, "get", "developer"],
-            env=sandbox.environ,
-            capture_output=True,
-            pass_fds=[writer],
-            check=True,
+            command, env=sandbox.environ, capture_output=True, pass_fds=[writer], check=True
         )
         os.close(writer)
         until(lambda: sts.calls)
@@ -181,11 +169,7 @@ class TestWithoutPrompts:
         refreshed(sandbox, sts)
 
     def test_a_locked_keyring_stays_locked(
-        self,
-        sandbox: Sandbox,
-        sts: LoopbackSts,
-        secret_service: SecretService,
-        monkeypatch: pytest.MonkeyPatch,
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService, monkeypatch
     ) -> None:
         bus = sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
         monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus)
@@ -259,15 +243,8 @@ class TestFaults:
             "get.RENEWAL_SPARE = 2 - int(get.GET_SECONDS)\n"
             "cli.main(['renew', 'developer'])\n"
         )
-        done = subprocess.run(
-            [sys.executable, "-c", hurried],
-            cwd=sandbox.home,
-            env=sandbox.environ,
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
-
+        command, where = [sys.executable, "-c", hurried], {"cwd": sandbox.home, "env": sandbox.environ}
+        done = subprocess.run(command, **where, capture_output=True, timeout=30, check=False)
         assert sts.count() == 1
         assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGALRM, b"", b"")
         assert answered(sandbox) == PLANTED
