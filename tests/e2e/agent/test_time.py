@@ -14,9 +14,9 @@ import pytest
 
 from credhelper import wire
 from credhelper.agent import client
+from credhelper.agent.admin import AgentAdmin
 from credhelper.clocks import boot_seconds
 
-import requirements
 from clocks import Clock
 from sandbox import agents_in, until
 from sts_faults import NORMAL, expires_in, slow
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from sandbox import Result, Sandbox
     from sts import LoopbackSts
+
+if sys.platform != "linux":
+    pytest.skip("the clock since boot of Linux is read", allow_module_level=True)
 
 HOUR = 3600
 NIGHT = 8 * HOUR
@@ -56,16 +59,8 @@ class Desk:
         callers = [self.start() for _ in range(count)]
         return {self.key(self.sandbox.finish(caller)) for caller in callers}
 
-    def ask(self, request: str) -> tuple[str, int, bytes]:
-        """One answer of the agent."""
-        with closing(self.connect()) as connection:
-            return connection.ask(request.encode())
-
     def connect(self) -> wire.Connection:
-        """A connection to the agent."""
-        connection = wire.connect(str(self.directory))
-        assert connection is not None
-        return connection
+        return wire.connect(str(self.directory)) or pytest.fail("no agent listens")
 
 
 def opened(result: Result) -> tuple[str, float]:
@@ -74,14 +69,6 @@ def opened(result: Result) -> tuple[str, float]:
     envelope: dict[str, Any] = result.envelope
     expiration = datetime.fromisoformat(envelope["Expiration"].replace("Z", "+00:00"))
     return envelope["AccessKeyId"], expiration.timestamp()
-
-
-def listens(directory: Path) -> bool:
-    """Whether an agent answers there."""
-    connection = wire.connect(str(directory))
-    if connection is not None:
-        connection.close()
-    return connection is not None
 
 
 @contextmanager
@@ -93,7 +80,7 @@ def desk_with(clock: Clock, sandbox: Sandbox, sts: LoopbackSts) -> Iterator[Desk
         desk = Desk(sandbox, sts, clock, directory)
         with subprocess.Popen(client.command(str(directory), 900), env=clock.environ) as agent:
             try:
-                until(lambda: listens(directory))
+                until(AgentAdmin(str(directory)).status)
                 yield desk
                 assert agents_in(directory) == [agent.pid]
             finally:
@@ -101,15 +88,7 @@ def desk_with(clock: Clock, sandbox: Sandbox, sts: LoopbackSts) -> Iterator[Desk
 
 
 @pytest.fixture
-def faketime() -> None:
-    """The library is there."""
-    if sys.platform != "linux":
-        pytest.skip("it is the clock since boot of Linux that is read")
-    requirements.faketime()
-
-
-@pytest.fixture
-def desk(faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Desk]:
+def desk(sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Desk]:
     """A sandbox whose wall clock is set while its agent runs; STS does not check it."""
     sts.check_clock = False
     with desk_with(Clock(tmp_path / "clock"), sandbox, sts) as found:
@@ -160,14 +139,12 @@ def test_an_entry_ends_by_the_clock_since_boot_as_well(desk: Desk) -> None:
         _, lease, _ = connection.ask(b"mint key\n")
         boot_ends = (boot_seconds() or 0) + 1.5
         words = f"put {lease} 4 {time.time() + HOUR!r} {boot_ends!r} - 0 0 of label\nbody"
-
         assert connection.ask(words.encode()) == ("ok", 1, b"")
-
-    desk.clock.jump(-HOUR)
-    asked, word = 0.0, "hit"
-    while word == "hit":
-        asked, (word, *_) = boot_seconds() or 0, desk.ask("get key\n")
-        assert word != "hit" or asked < boot_ends
+        desk.clock.jump(-HOUR)
+        asked, word = 0.0, "hit"
+        while word == "hit":
+            asked, (word, *_) = boot_seconds() or 0, connection.ask(b"get key\n")
+            assert word != "hit" or asked < boot_ends
 
     assert word == "mint"
     assert (boot_seconds() or 0) >= boot_ends
@@ -175,7 +152,7 @@ def test_an_entry_ends_by_the_clock_since_boot_as_well(desk: Desk) -> None:
 
 @pytest.mark.parametrize("all_clocks", [False, True], ids=["the wall clock alone", "all clocks"])
 def test_after_a_night_asleep_all_share_one_new_mint(
-    faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, *, all_clocks: bool
+    sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, *, all_clocks: bool
 ) -> None:
     with desk_with(Clock(tmp_path / "clock", all_clocks), sandbox, sts) as desk:
         before = desk.get(2)
@@ -189,7 +166,7 @@ def test_after_a_night_asleep_all_share_one_new_mint(
 
 
 def test_after_a_night_asleep_during_a_mint_the_next_caller_gets_a_good_session(
-    faketime, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path
+    sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path
 ) -> None:
     with desk_with(Clock(tmp_path / "clock", all_clocks=True), sandbox, sts) as desk:
         sts.script.append(slow(3))
