@@ -362,49 +362,42 @@ NASTY = (
 )
 
 
-class Attacker:
-    """Sends malformed requests."""
+def send_frames(victim: Victim, number: int) -> None:
+    """Send that many requests, ten on a connection: the last one is malformed in one place or in all."""
+    chance = random.Random(7391)
+    for turn in range(number // 10):
+        peer, lease = victim.lease(f"fuzz{turn}")
+        valid = [chance.choice(VALID) for _ in range(8)]
+        frames = [frame % turn if b"%" in frame else frame for frame in valid]
+        with peer, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            peer.sendall(b"\n".join([*frames, malformed(b"%d" % lease, chance)]))
+            peer.shutdown(socket.SHUT_WR)
+            while peer.recv(65536):
+                pass
 
-    def __init__(self, victim: Victim, seed: int) -> None:
-        self._victim = victim
-        self._random = random.Random(seed)
 
-    def send_frames(self, number: int) -> None:
-        """Send that many requests, ten on a connection: the last one is malformed in one place or in all."""
-        for turn in range(number // 10):
-            peer, lease = self._victim.lease(f"fuzz{turn}")
-            valid = [self._random.choice(VALID) for _ in range(8)]
-            frames = [frame % turn if b"%" in frame else frame for frame in valid]
-            with peer, contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                peer.sendall(b"\n".join([*frames, self._wrong(lease)]))
-                peer.shutdown(socket.SHUT_WR)
-                while peer.recv(65536):
-                    pass
-
-    def _wrong(self, lease: int) -> bytes:
-        kind = self._random.randrange(5)
-        if kind == 0:
-            return self._random.randbytes(self._random.randrange(300)) + b"\n"
-        if kind == 1:
-            words = [self._random.choice(NASTY) for _ in range(self._random.randrange(10))]
-            return b" ".join([self._random.choice(VERBS), *words]) + b"\n"
-        if kind == 2:
-            return b"x" * self._random.choice([wire.LONGEST_LINE - 1, wire.LONGEST_LINE, 20000])
-        number = b"%d" % lease
-        fields = [b"put", number, b"5", b"9e9", b"-", b"-", b"0", b"0", b"of", b"label"]
-        if self._random.randrange(2):
-            fields = [b"fail", number, b"4", b"5"]
-        if kind == 3:
-            fields[self._random.randrange(1, len(fields))] = self._random.choice(NASTY)
-        else:
-            del fields[self._random.randrange(1, len(fields)) :]
-        return b" ".join(fields) + self._random.choice([b"\n", b"", b"\r\n", b"\0\n"]) + b"12345"
+def malformed(lease: bytes, chance: random.Random) -> bytes:
+    kind = chance.randrange(5)
+    if kind == 0:
+        return chance.randbytes(chance.randrange(300)) + b"\n"
+    if kind == 1:
+        words = [chance.choice(NASTY) for _ in range(chance.randrange(10))]
+        return b" ".join([chance.choice(VERBS), *words]) + b"\n"
+    if kind == 2:
+        return b"x" * chance.choice([wire.LONGEST_LINE - 1, wire.LONGEST_LINE, 20000])
+    put, fail = b"put %s 5 9e9 - - 0 0 of label" % lease, b"fail %s 4 5" % lease
+    fields = (fail if chance.randrange(2) else put).split()
+    if kind == 3:
+        fields[chance.randrange(1, len(fields))] = chance.choice(NASTY)
+    else:
+        del fields[chance.randrange(1, len(fields)) :]
+    return b" ".join(fields) + chance.choice([b"\n", b"", b"\r\n", b"\0\n"]) + b"12345"
 
 
 class TestRequests:
     def test_100_000_frames_of_which_a_tenth_is_malformed_do_no_harm(self, agent: Victim) -> None:
         before = agent.descriptors
-        serve_meanwhile(agent, lambda: Attacker(agent, 7391).send_frames(100_000))
+        serve_meanwhile(agent, lambda: send_frames(agent, 100_000))
         until(lambda: agent.descriptors == before)
         assert agent.most_resident < 32 * MEBIBYTE
 
