@@ -1,9 +1,9 @@
 """credhelper gives AWS SDKs a profile whose credentials come from AssumeRoot or AssumeRole.
 
 SDKs run `credhelper get NAME` as the `credential_process` of a profile and read the session from its
-stdout. The session is minted once, kept in the OS keyring until it expires, and every mint is recorded.
+stdout. The session is minted once, cached in the OS keyring until it expires, and recorded in the audit log.
 
-A Python program can do without that process:
+A Python program does not need that process:
 
     import credhelper
 
@@ -40,7 +40,7 @@ __all__ = [
     "session",
 ]
 
-if not TYPE_CHECKING:  # or else a type checker would take any name for one of ours
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name
 
     def __getattr__(name: str) -> object:
         """The public names, each loaded on first use (PEP 562)."""
@@ -54,5 +54,5 @@ if not TYPE_CHECKING:  # or else a type checker would take any name for one of o
         return found
 
     def __dir__() -> list[str]:
-        """For people who explore."""
+        """The public names too, before they are loaded."""
         return sorted([*globals(), *__all__])

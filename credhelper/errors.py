@@ -6,6 +6,7 @@ what to do. `status` is the exit status of the command.
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar, cast
 
 
@@ -71,7 +72,7 @@ class HumanNeededError(CredhelperError):
     is_own = True
 
 
-class NobodyError(HumanNeededError):
+class NoPromptError(HumanNeededError):
     """This process cannot prompt; another one that waits for the same session may have a terminal."""
 
 
@@ -99,7 +100,7 @@ BY_STATUS: dict[int, type[CredhelperError]] = {
 }
 
 _BY_NAME: dict[str, type[CredhelperError]] = {
-    kind.__name__: kind for kind in (*BY_STATUS.values(), CodeRejectedError, NobodyError, CancelledError)
+    kind.__name__: kind for kind in (*BY_STATUS.values(), CodeRejectedError, NoPromptError, CancelledError)
 }
 
 
@@ -108,6 +109,14 @@ def render(error: CredhelperError) -> bytes:
     lines = [f"credhelper: error: {printable(error.sentence)}"]
     lines += [f"credhelper: hint: {printable(hint)}" for hint in error.hints if hint]
     return "".join(line + "\n" for line in lines).encode("ascii")
+
+
+def place_of(error: Exception) -> str:
+    """The type and the line of an unforeseen error, and not its message, which may quote a secret."""
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {os.path.basename(frame.filename)} line {frame.lineno}"
 
 
 def lower_first(text: str) -> str:
@@ -124,7 +133,7 @@ def printable(text: str, limit: int = 700) -> str:
     """`text` as one line of printable ASCII, at most `limit` characters.
 
     Sentences quote names from configuration files and answers from the network; none of them may move
-    a cursor, start a line that looks like ours, or break a client that decodes our stderr.
+    a cursor, start a line that looks like credhelper's, or break a client that decodes stderr.
     """
     ascii_text = text.encode("ascii", "backslashreplace").decode("ascii")
     line = "".join(

@@ -14,7 +14,7 @@ from credhelper.config.settings import FLAG, Setting
 from credhelper.errors import (
     ConfigError,
     CredhelperError,
-    NobodyError,
+    NoPromptError,
     SourceError,
     UnreachableError,
     printable,
@@ -82,8 +82,8 @@ def mfa_session(app: App, name: str, region: str | None, device: str) -> AccessK
     app.agent.decline()
     try:
         return app.provider().get(app.call(Profile(f"key {name}", SESSION, settings))).access_key
-    except NobodyError as error:
-        raise NobodyError(error.sentence, "run this command on a terminal") from None
+    except NoPromptError as error:
+        raise NoPromptError(error.sentence, "run this command on a terminal") from None
 
 
 def with_config(app: App) -> App:

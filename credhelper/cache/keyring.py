@@ -121,10 +121,8 @@ class OsKeyring:
 
     @staticmethod
     def _choose(choice: str) -> list[Pinned]:
-        if choice == "none":
-            return []
-        if choice == "auto":
-            return list(PINNED.get(sys.platform, ()))
+        if choice in ("auto", "none"):
+            return list(PINNED.get(sys.platform, ())) if choice == "auto" else []
         module, _, name = choice.rpartition(".")
         return [pinned for pinned in _ALL_PINNED if pinned.path == choice] or [Pinned(module, name)]
 

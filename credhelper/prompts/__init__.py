@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from credhelper.deadline import Deadline, LateError
-from credhelper.errors import CancelledError, ConfigError, NobodyError
+from credhelper.errors import CancelledError, ConfigError, NoPromptError
 from credhelper.prompts.command import Command
 from credhelper.prompts.interrupts import unwound
 from credhelper.prompts.osascript import Osascript
@@ -71,7 +71,7 @@ def ask(
     'auto', 'none', or the only driver to use. Programs are started with `environ`. `turn` is held during the
     prompt: `FileLocks.hold`, for one prompt at a time on a terminal.
 
-    Raises NobodyError at once where no driver is usable, CancelledError where the user cancels, gives two
+    Raises NoPromptError at once where no driver is usable, CancelledError where the user cancels, gives two
     wrong answers or none in time, and ConfigError for an unknown choice.
     """
     if choice not in ("auto", "none", *NAMES):
@@ -113,10 +113,10 @@ def _ask_twice(driver: Driver, question: Question, deadline: Deadline) -> str | 
     raise CancelledError(f"the answer was not {question.wanted}: {question.title}")
 
 
-def _no_driver(question: Question, choice: str, missing: Sequence[str | None]) -> NobodyError:
+def _no_driver(question: Question, choice: str, missing: Sequence[str | None]) -> NoPromptError:
     why = "no terminal has this process in its foreground, and no dialog is possible"
     if any(missing):
         why = f"'mfa_command' names no program: '{missing[0]}'"
     if choice != "auto":
         why = f"CREDHELPER_PROMPT is '{choice}'"
-    return NobodyError(f"{question.title}, and no prompt is possible", *filter(None, [question.hint, why]))
+    return NoPromptError(f"{question.title}, and no prompt is possible", *filter(None, [question.hint, why]))

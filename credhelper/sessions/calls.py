@@ -130,14 +130,14 @@ class CallPlanner:
         config: Config,
         files: AwsFiles,
         environ: Mapping[str, str],
-        person: NameContext,
+        names: NameContext,
         saved_key_id: Callable[[str], str | None],
         came_from: tuple[Node, ...] = (),
     ) -> None:
         self._config = config
         self._files = files
         self._environ = environ
-        self._person = person
+        self._names = names
         self._saved_key_id = saved_key_id
         self._came_from = came_from
 
@@ -159,7 +159,7 @@ class CallPlanner:
         endpoint = self.endpoint(profile, source, parent)
         return StsCall(
             profile,
-            sessions_parameters.of(profile, endpoint.region, self._person),
+            sessions_parameters.of(profile, endpoint.region, self._names),
             source,
             endpoint,
             path,
@@ -229,7 +229,7 @@ class CallPlanner:
         """Put one shared MFA session under a role, where that works.
 
         Only a long-lived key can call GetSessionToken. A session or a role cannot send a code at all, so
-        an inherited device is meant for the first hop of a chain and dropped from the later ones.
+        an inherited device is for the first call of a chain and dropped from the later ones.
         """
         device = profile.settings.get("mfa_serial")
         if profile.kind != ROLE or device is None:

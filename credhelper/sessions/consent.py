@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from credhelper import expiry
 from credhelper.credentials import Clocks
-from credhelper.errors import CredhelperError, HumanNeededError, NobodyError
+from credhelper.errors import CredhelperError, HumanNeededError, NoPromptError
 from credhelper.sessions.parameters import needs_reason
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Consent:
             wanted.append("renewal")
         return wanted
 
-    def needs_person(self, call: StsCall) -> bool:
+    def needs_user(self, call: StsCall) -> bool:
         """Whether a mint of this call waits for the user, who at `login` is there already."""
         asks_code = call.needs_code and call.parameters["SerialNumber"] not in self._given.codes
         return not self._given.login and (asks_code or bool(self.wants(call.profile)))
@@ -191,7 +191,7 @@ class Consent:
 
     def _ask(self, question: Question, call: StsCall | None) -> Answer:
         if self._prompter is None:
-            raise NobodyError(f"{question.title}, and no prompt is possible", question.hint)
+            raise NoPromptError(f"{question.title}, and no prompt is possible", question.hint)
         return self._prompter.ask(question, call)
 
     def code(self, call: StsCall, *, rejected: bool = False) -> str:

@@ -9,7 +9,7 @@ from credhelper import expiry
 from credhelper.audit import Line
 from credhelper.config.aws_names import short_task
 from credhelper.credentials import utc
-from credhelper.errors import CancelledError, CodeRejectedError, CredhelperError, NobodyError
+from credhelper.errors import CancelledError, CodeRejectedError, CredhelperError, NoPromptError
 from credhelper.sessions.consent import Permission
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Minter:
         try:
             with self._recording_refusal(call):
                 code = self.consent.code(call, rejected=rejected is not None)
-        except NobodyError:
+        except NoPromptError:
             if rejected is not None:
                 raise rejected from None
             raise

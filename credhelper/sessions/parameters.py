@@ -30,7 +30,7 @@ class NameContext:
     reason: Callable[[Profile], str | None] = _no_reason
 
 
-def of(profile: Profile, region: str, person: NameContext) -> dict[str, Any]:
+def of(profile: Profile, region: str, names: NameContext) -> dict[str, Any]:
     """The parameters, in botocore's form."""
     settings = {name: setting.value for name, setting in profile.settings.items()}
     if profile.kind == ROLE:
@@ -38,27 +38,27 @@ def of(profile: Profile, region: str, person: NameContext) -> dict[str, Any]:
     if profile.kind == ROOT and not profile.one_off:
         settings.setdefault("duration_seconds", profile.get("duration_seconds"))
     return {
-        key.parameter: _member(profile, key.name, settings[key.name], region, person)
+        key.parameter: _member(profile, key.name, settings[key.name], region, names)
         for key in KEYS
         if key.parameter and key.name in settings and profile.kind in key.kinds
     }
 
 
-def _member(profile: Profile, name: str, value: Any, region: str, person: NameContext) -> Any:
+def _member(profile: Profile, name: str, value: Any, region: str, names: NameContext) -> Any:
     if name == "task_policy_arn":
         return {"arn": _task_policy(profile, value, region)}
     if name == "policy_arns":
         return [{"arn": arn} for arn in value]
     if name == "tags":
         return [
-            {"Key": key, "Value": _fill(profile, text, person, r"[^\w .:/=+@-]", validation.TAG_VALUE)}
+            {"Key": key, "Value": _fill(profile, text, names, r"[^\w .:/=+@-]", validation.TAG_VALUE)}
             for key, text in value.items()
         ]
     if name == "provided_contexts":
         return [dict(context) for context in value]
     if BY_NAME[name].placeholders:
         low, high = BY_NAME[name].limits
-        return _fill(profile, value, person, r"[^\w+=,.@-]", high or 0).ljust(low or 0, "-")
+        return _fill(profile, value, names, r"[^\w+=,.@-]", high or 0).ljust(low or 0, "-")
     return value
 
 
@@ -73,12 +73,12 @@ def _task_policy(profile: Profile, value: str, region: str) -> str:
     return value
 
 
-def _fill(profile: Profile, template: str, person: NameContext, unfit: str, limit: int) -> str:
+def _fill(profile: Profile, template: str, names: NameContext, unfit: str, limit: int) -> str:
     """The template with user, host and reason, cleaned and cut to what the API takes."""
-    reason = person.reason(profile) if "{reason}" in template else ""
+    reason = names.reason(profile) if "{reason}" in template else ""
     if reason is None:
         raise needs_reason(profile)
-    known = {"user": person.user, "host": person.host, "reason": reason}
+    known = {"user": names.user, "host": names.host, "reason": reason}
     cleaned = {name: re.sub(unfit, "-", text, flags=re.ASCII) for name, text in known.items()}
     return validation.fill(template, cleaned)[: max(limit, len(template))]
 

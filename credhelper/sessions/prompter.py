@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-from credhelper.errors import NobodyError
+from credhelper.errors import NoPromptError
 from credhelper.sessions.caller import CHAIN, write_path
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ class Prompter:
     waiters: Waiters
 
     def ask(self, question: Question, call: StsCall | None = None) -> Answer:
-        """The user's answer, for this call. Raises NobodyError, CancelledError, ConfigError."""
+        """The user's answer, for this call. Raises NoPromptError, CancelledError, ConfigError."""
         from credhelper import prompts
 
         caller = self.caller
-        caller.deadline.check(question.title, NobodyError)
+        caller.deadline.check(question.title, NoPromptError)
         program, waiting = caller.requester.program, self.waiters.asking()
         lines = [f"requested by {program}"] if program else []
         if waiting:

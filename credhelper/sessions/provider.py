@@ -71,7 +71,7 @@ class SessionProvider:
         self._deadline = caller.deadline
         self._started = caller.started
         self._nested = bool(caller.path)
-        self._waiting_for_human: set[str] = set()
+        self._waiting_for_user: set[str] = set()
         self._sweep_is_due = False
 
     def get(self, call: StsCall, *, mode: CacheMode = "get", cache: bool = True) -> Credentials:
@@ -83,7 +83,7 @@ class SessionProvider:
         try:
             return self._get(call, mode, cache=cache)
         except KeyboardInterrupt:  # a terminal interrupts every caller that waits while one of them prompts
-            if self._awaits_person(call):
+            if self._awaits_user(call):
                 raise CancelledError(f"cancelled: profile '{call.path[0][1]}' waits for an answer") from None
             raise
 
@@ -151,13 +151,13 @@ class SessionProvider:
 
     def _lock_patience(self, call: StsCall) -> float:
         """The same at a lock, which does not tell whether its holder prompts."""
-        if self._awaits_person(call):
+        if self._awaits_user(call):
             return max(0.0, self._deadline.left() - TIME_TO_GIVE_UP)
         return self._patience()
 
-    def _awaits_person(self, call: StsCall) -> bool:
+    def _awaits_user(self, call: StsCall) -> bool:
         """Whether this call, or one whose session it depends on, needs user interaction."""
-        return any(self._consent.needs_person(hop) for hop in call.hops())
+        return any(self._consent.needs_user(hop) for hop in call.hops())
 
     def _mint_and_store(self, call: StsCall, cached: Credentials | None, *, is_stored: bool) -> Credentials:
         failure = self._locks.states.last_failure(call.key)
@@ -167,7 +167,7 @@ class SessionProvider:
             credentials = self._mint(call)
         except CredhelperError as error:
             if isinstance(error, HumanNeededError):
-                self._waiting_for_human.add(call.key)
+                self._waiting_for_user.add(call.key)
             if not error.is_own:
                 self._locks.states.remember(call.key, error)
             # A caller that did not wait longer for this one may have minted meanwhile.
@@ -206,16 +206,16 @@ class SessionProvider:
     def min_remaining(self, call: StsCall) -> float | None:
         """The profile's own limit. A call that needs user interaction is put off while a session serves."""
         own = call.profile.get("min_remaining")
-        return expiry.SERVABLE if own is None and self._consent.needs_person(call) else own
+        return expiry.SERVABLE if own is None and self._consent.needs_user(call) else own
 
     def thresholds(self, call: StsCall, credentials: Credentials) -> ExpiryThresholds:
         """Until when, and from when on, the agent does what with these credentials."""
-        now, waits = expiry.read_clocks(), call.key in self._waiting_for_human
+        now, waits = expiry.read_clocks(), call.key in self._waiting_for_user
         return expiry.thresholds(
             credentials,
             now,
             self.min_remaining(call),
-            ahead=not self._consent.needs_person(call) and not waits,
+            ahead=not self._consent.needs_user(call) and not waits,
             failed=self._has_just_failed(call, now) or waits,
         )
 

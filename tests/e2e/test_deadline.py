@@ -10,7 +10,7 @@ import time
 import pytest
 
 from credhelper.deadline import Deadline, LateError, Running, within
-from credhelper.errors import NobodyError, OutOfTimeError
+from credhelper.errors import NoPromptError, OutOfTimeError
 
 
 def test_within_returns_an_answer_in_time() -> None:
@@ -77,7 +77,7 @@ def test_a_step_without_a_second_left_is_not_started(monkeypatch: pytest.MonkeyP
     now += 0.1
     with pytest.raises(OutOfTimeError) as waited:
         deadline.check("x needs y")
-    with pytest.raises(NobodyError) as late:
-        Deadline(0.9).check("x needs y", NobodyError)
+    with pytest.raises(NoPromptError) as late:
+        Deadline(0.9).check("x needs y", NoPromptError)
     assert str(waited.value) == "x needs y, but no time is left: credhelper waited 6 s for a lock"
     assert str(late.value) == "x needs y, but no time is left"

@@ -20,7 +20,7 @@ from credhelper.agent.client import AgentClient, Lease
 from credhelper.agent.in_process import LocalConnection
 from credhelper.clocks import Now
 from credhelper.credentials import Credentials
-from credhelper.errors import CancelledError, HumanNeededError, RefusedError, UnreachableError
+from credhelper.errors import CancelledError, HumanNeededError, OutOfTimeError, RefusedError, UnreachableError
 from credhelper.log import Log
 from credhelper.sessions.consent import UserInput
 
@@ -243,7 +243,7 @@ def test_with_a_prompt_a_session_is_minted_below_60_s(desk: SharedDesk, human: d
     first = desk.get()
     desk.said = UserInput()
     for note in desk.place.glob("**/series-*.note"):
-        note.unlink()  # what was said is forgotten
+        note.unlink()  # the report is repeated below
     desk.time.passes(3600 - 60)
 
     assert desk.get() == first
@@ -342,10 +342,11 @@ def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
     [
         (refused(), ("fail", 4)),
         (HumanNeededError("no terminal"), ("mint", 2)),
+        (OutOfTimeError("no time is left"), ("mint", 2)),
         (OSError(), ("mint", 2)),
         (None, ("mint", 2)),
     ],
-    ids=["refused", "no-terminal", "other", "nothing-put"],
+    ids=["refused", "no-terminal", "no-time", "other", "nothing-put"],
 )
 def test_a_lease_ends_with_its_block(
     desk: SharedDesk, raised: Exception | None, answered: tuple[str, int]
