@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def record(path: Path, *, required: bool = False) -> Audit:
-    """The record, with a log beside its directory."""
+    """The audit log, and a log next to its directory."""
     return Audit(str(path), Log(str(path.parent.parent / "log")), required=required)
 
 

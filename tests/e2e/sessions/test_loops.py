@@ -21,7 +21,7 @@ SECONDS = 20
 
 
 def profile(name: str, source: str) -> str:
-    """A role profile of ours."""
+    """A credhelper profile for a role."""
     return (
         f'[profiles.{name}]\nrole_arn = "arn:aws:iam::111122223333:role/{name.title()}"\n'
         f'source_profile = "{source}"\nregion = "eu-west-1"\n'
@@ -29,7 +29,7 @@ def profile(name: str, source: str) -> str:
 
 
 def out(sandbox: Sandbox, name: str, target: str, *, script: bool = False) -> str:
-    """An AWS profile whose credential_process gets one of ours; counts the processes in `started`."""
+    """An AWS profile whose credential_process runs `get`; counts the processes in `started`."""
     wrapper = sandbox.home / f"{name}.sh"
     start = "" if script else "exec "
     wrapper.write_text(f"#!/bin/sh\necho {target} >> {sandbox.home}/started\n{start}{PROGRAM} get {target}\n")
@@ -44,7 +44,7 @@ def started(sandbox: Sandbox) -> list[str]:
 
 
 def ours(sandbox: Sandbox) -> list[int]:
-    """The processes that run in this laptop's HOME."""
+    """The processes with this sandbox's HOME."""
     marker = f"HOME={sandbox.home}".encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -55,7 +55,7 @@ def ours(sandbox: Sandbox) -> list[int]:
 
 
 def refused(sandbox: Sandbox, sts: LoopbackSts, name: str, cycle: str, **environ: str) -> None:
-    """The program ends with 2 in time, spells the cycle, asked nobody and left nothing behind."""
+    """The program ends with 2 in time, names the cycle, makes no call and leaves nothing behind."""
     began = time.monotonic()
     stderr = sandbox.refuses(2, "get", name, **environ)
     assert time.monotonic() - began < SECONDS
