@@ -6,9 +6,9 @@ import time
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from calls import Desk
+from moto_aws import moto_aws
 
 PROFILES = """
 [defaults]
@@ -30,11 +30,8 @@ duration_seconds = 900
 @pytest.fixture(scope="module")
 def moto():
     """moto's server."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_aws() as url:
+        yield url
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from credhelper.config import profiles
 from credhelper.errors import ConfigError
 from credhelper.run import accounts as run_accounts
 from credhelper.run.accounts import Account
 
+from moto_aws import moto_aws
 from organization import Refusal
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
@@ -153,17 +153,14 @@ class TestTargets:
 @pytest.fixture(scope="module")
 def organization() -> Iterator[Any]:
     """A client of moto's organization of 106 accounts: more than moto gives in one page."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
     key = {"aws_access_key_id": SOURCE_KEY_ID, "aws_secret_access_key": SOURCE_SECRET}
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    session = botocore.session.Session()
-    client = session.create_client("organizations", region_name="us-east-1", endpoint_url=url, **key)
-    client.create_organization(FeatureSet="ALL")
-    for number in range(105):
-        client.create_account(Email=f"a{number}@example.com", AccountName=f"account {number}")
-    yield client
-    server.stop()
+    with moto_aws() as url:
+        session = botocore.session.Session()
+        client = session.create_client("organizations", region_name="us-east-1", endpoint_url=url, **key)
+        client.create_organization(FeatureSet="ALL")
+        for number in range(105):
+            client.create_account(Email=f"a{number}@example.com", AccountName=f"account {number}")
+        yield client
 
 
 def _members(organization: Any) -> list[dict[str, Any]]:
