@@ -49,7 +49,7 @@ def _clear(app: App, names: tuple[str, ...]) -> str:
         _, remembered = agent.status() or (None, [])
     except CredhelperError as error:
         stuck, remembered = error, []  # raised below: the keyring is cleared first
-    sessions = cached_sessions(app, remembered, now)
+    sessions = cached_sessions(app.store, remembered, now)
     keys = _keys(app, names, sessions) if names and sessions else set()
     chosen = [each for each in sessions if not names or each.key in keys or _is_labelled(each, names)]
     for name in names:

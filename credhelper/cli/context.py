@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from credhelper.agent.admin import AgentAdmin, Remembered
+    from credhelper.cache.store import Store
     from credhelper.prompts import Question
 
 
@@ -47,7 +48,7 @@ class CachedSession:
     places: tuple[str, ...]
 
 
-def cached_sessions(opened: app.App, remembered: Iterable[Remembered], now: float) -> list[CachedSession]:
+def cached_sessions(store: Store, remembered: Iterable[Remembered], now: float) -> list[CachedSession]:
     """The sessions in the keyring's index, expired ones included, and those that only the agent remembers."""
     in_agent = [
         CachedSession(each.key, each.profile, "", now + each.seconds, ("agent",))
@@ -57,7 +58,7 @@ def cached_sessions(opened: app.App, remembered: Iterable[Remembered], now: floa
     places = dict.fromkeys((each.key for each in in_agent), ("agent", "keyring"))
     stored = [
         CachedSession(item.key, item.profile, item.kind, item.expires, places.get(item.key, ("keyring",)))
-        for item in opened.store.items()
+        for item in store.items()
     ]
     keys = {each.key for each in stored}
     return [*stored, *(each for each in in_agent if each.key not in keys)]

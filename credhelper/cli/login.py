@@ -91,5 +91,5 @@ def _cached(app: App) -> dict[str, float]:
     """The seconds left of each cached session, by its KEY."""
     now = expiry.read_clocks().wall
     _, remembered = agent_admin(app).status() or (None, [])
-    found = {each.key: each.expires - now for each in cached_sessions(app, remembered, now)}
+    found = {each.key: each.expires - now for each in cached_sessions(app.store, remembered, now)}
     return {key: left for key, left in found.items() if left > 0}

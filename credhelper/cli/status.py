@@ -26,8 +26,10 @@ from credhelper.errors import ConfigError, CredhelperError, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from credhelper.agent.admin import Remembered
+    from credhelper.agent.admin import AgentAdmin, Remembered
     from credhelper.app import App
+    from credhelper.audit import Audit
+    from credhelper.cache.store import Store
     from credhelper.cli.context import CachedSession
     from credhelper.config.profiles import Profile
     from credhelper.sessions.calls import CallPlanner, StsCall
@@ -90,10 +92,10 @@ class ProfileState:
 def _document(app: App) -> Document:
     """What `status --json` prints."""
     now = expiry.read_clocks().wall
-    agent, remembered = _agent(app)
-    cached = _cached(app, remembered, now)
+    agent, remembered = _agent(agent_admin(app))
+    cached = _cached(app.store, remembered, now)
     states = list(_states(app, cached.values()))
-    audit = _audit_lines(app, cached)
+    audit = _audit_lines(app.audit, cached)
     used = {key for state in states for key in state.keys}
     broken = app.loaded if isinstance(app.loaded, ConfigError) else None
     rows: list[Document] = []
@@ -114,31 +116,31 @@ def _document(app: App) -> Document:
         },
         "profiles": rows,
         "agent": agent,
-        "keyring": _keyring(app),
+        "keyring": _keyring(app.store),
     }
 
 
-def _agent(app: App) -> tuple[Document, list[Remembered]]:
+def _agent(agent: AgentAdmin) -> tuple[Document, list[Remembered]]:
     try:
-        found = agent_admin(app).status()
+        found = agent.status()
     except CredhelperError as error:
         return {"running": True, "pid": None, "problem": printable(error.sentence)}, []
     pid, remembered = found or (None, [])
     return {"running": pid is not None, "pid": pid, "problem": None}, remembered
 
 
-def _keyring(app: App) -> Document:
+def _keyring(store: Store) -> Document:
     try:
-        found = app.store.status()
+        found = store.status()
     except CredhelperError as error:
         return {"backend": None, "state": "absent", "problem": printable(error.sentence)}
     return {"backend": found.backend, "state": found.state, "problem": printable(found.why) or None}
 
 
-def _cached(app: App, remembered: Iterable[Remembered], now: float) -> dict[str, CachedSession]:
+def _cached(store: Store, remembered: Iterable[Remembered], now: float) -> dict[str, CachedSession]:
     """Every session that has not expired, by KEY."""
     found: dict[str, CachedSession] = {}
-    for session in cached_sessions(app, remembered, now):
+    for session in cached_sessions(store, remembered, now):
         if session.expires > now:
             found.setdefault(session.key, session)
     return found
@@ -186,10 +188,10 @@ def _sessions_of(
     return [each for each in cached.values() if each.profile == state.name and each.key not in used]
 
 
-def _audit_lines(app: App, cached: Mapping[str, CachedSession]) -> AuditLines:
+def _audit_lines(audit: Audit, cached: Mapping[str, CachedSession]) -> AuditLines:
     """The audit line of each session, by KEY: of several mints of a call, the one with the same expiry."""
     found: dict[str, tuple[float, Mapping[str, object]]] = {}
-    for line in app.audit.lines(cached) if cached else ():
+    for line in audit.lines(cached) if cached else ():
         session, expires = cached.get(str(line.get("key"))), _timestamp(line.get("expires"))
         if session is None or expires is None or line.get("outcome") != "minted":
             continue

@@ -11,9 +11,10 @@ import sys
 import threading
 import typing
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import boto3
 import pytest
@@ -31,14 +32,9 @@ import requirements
 import sts_faults as faults
 from clocks import Clock
 from installing import build_wheel, installed_venv
-from sandbox import PROFILES, Sandbox, agents_in
+from sandbox import PROFILES, agents_in
 from sts import SOURCE_SECRET
 from terminal import Terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from sts import LoopbackSts
 
 MORE = """
 [profiles.careful]
@@ -65,31 +61,26 @@ def _sandbox(sandbox, monkeypatch):
     return sandbox
 
 
-def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
-    """The results of threads that start at the same moment."""
-    outcomes: list[Any] = []
+def at_once(count, work):
+    """The results or errors of threads that start at the same moment."""
     barrier = threading.Barrier(count)
 
-    def run() -> None:
+    def run(_):
         barrier.wait()
         try:
-            outcomes.append(work())
+            return work()
         except credhelper.CredhelperError as error:
-            outcomes.append(error)
+            return error
 
-    runners = [threading.Thread(target=run) for _ in range(count)]
-    for runner in runners:
-        runner.start()
-    for runner in runners:
-        runner.join()
-    return outcomes
+    with ThreadPoolExecutor(count) as pool:
+        return [*pool.map(run, range(count))]
 
 
-def host(sandbox: Sandbox, text: str, **environ: str) -> str:
+def host(sandbox, text):
     """The output of a program that imports credhelper; its stderr must be empty."""
     command = [sys.executable, "-W", "error", "-c", text]
     done = subprocess.run(
-        command, env={**sandbox.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
+        command, env=sandbox.environ, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
@@ -133,14 +124,12 @@ class TestGet:
             "Tags": [{"Key": "team", "Value": "blue"}],
         }
 
-    def test_a_name_may_have_a_target(self, sandbox, sts):
-        assert credhelper.get("audit-root@payments-prod").account_id == "111122223333"
-
     def test_without_keyring_and_agent_the_process_remembers_each_session(self, sandbox, sts):
         first = credhelper.get("hop")
         assert [credhelper.get("hop") for _ in range(5)] == [first] * 5
         credhelper.get("developer")
         assert sts.count() == 2
+        assert credhelper.get("audit-root@payments-prod").account_id == "111122223333"
 
     def test_without_a_cache_each_request_mints(self, sandbox, sts):
         keys = {credhelper.get("developer", cache=False).access_key_id for _ in range(3)}
@@ -149,8 +138,7 @@ class TestGet:
     def test_no_repr_shows_a_secret(self, sandbox, sts):
         credentials = credhelper.get("developer")
         assert credentials.secret_access_key.startswith(sts.secret_marker)
-        for shown in (repr(credentials), str(credentials), repr(credhelper.session("developer"))):
-            assert sts.secret_marker not in shown
+        assert sts.secret_marker not in f"{credentials!r}{credentials!s}{credhelper.session('developer')!r}"
 
     def test_the_audit_log_names_the_program_reason_and_confirmation(self, sandbox, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["/opt/deploy.py"])
@@ -208,9 +196,7 @@ class TestErrors:
         ],
     )
     @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
-    def test_invalid_override_is_an_error_before_any_request(
-        self, sandbox, sts, front, overrides, said, hints
-    ):
+    def test_invalid_override_is_an_error_before_a_request(self, sandbox, sts, front, overrides, said, hints):
         with pytest.raises(credhelper.ConfigError) as caught:
             front("developer", **overrides)
         assert (str(caught.value), caught.value.hints) == (said, hints)
@@ -354,27 +340,9 @@ for line in sys.stdin:
 """
 
 
-class Program:
-    """A program with sessions, whose clock is set from here; STS's goes with it."""
-
-    def __init__(self, process: subprocess.Popen[str], clock: Clock, sts: LoopbackSts) -> None:
-        self._process = process
-        self._clock = clock
-        self._sts = sts
-
-    def uses(self, profile: str, *, at: int) -> str:
-        """The key that signed five requests `at` seconds after the start, or the error."""
-        self._sts.clock_offset = at
-        self._clock.jump(at)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{profile}\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
-
-
-@pytest.fixture(name="program")
-def _program(sandbox, sts, tmp_path):
+@pytest.fixture
+def uses(sandbox, sts, tmp_path):
+    """The key that signed five requests of a program `at` seconds after its start, or its error."""
     requirements.faketime()
     sts.clock_skew_minutes = 10
     clock = Clock(tmp_path / "clock")
@@ -383,73 +351,73 @@ def _program(sandbox, sts, tmp_path):
         env={**sandbox.environ, **clock.environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # botocore says there what it could not renew
+        stderr=subprocess.DEVNULL,  # botocore reports there what it cannot renew
         text=True,
     ) as process:
-        yield Program(process, clock, sts)
+
+        def uses(profile, at):
+            sts.clock_offset = at
+            clock.jump(at)
+            process.stdin.write(f"{profile}\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip()
+
+        yield uses
 
 
 class TestTime:
-    def test_a_session_of_an_hour_is_renewed_20_minutes_before_its_end(self, program, sts):
-        first = program.uses("developer", at=0)
-        assert program.uses("developer", at=2300) == first
-        second = program.uses("developer", at=2500)
-        assert second != first
-        third = program.uses("developer", at=2500 + 8 * 3600)
-        assert third == sts.issued[2]["AccessKeyId"]
-        assert sts.count() == 3
+    def test_a_session_of_an_hour_is_renewed_20_minutes_before_its_end(self, uses, sts):
+        keys = [uses("developer", at=at) for at in (0, 2300, 2500, 2500 + 8 * 3600)]
+        first, second, third = (issued["AccessKeyId"] for issued in sts.issued)
+        assert keys == [first, first, second, third]
 
-    def test_a_root_session_is_renewed_every_210_s_and_not_at_every_request(self, program, sts):
-        keys = [program.uses("unlock-bucket", at=at) for at in range(0, 900, 60)]
+    def test_a_root_session_is_renewed_every_210_s_and_not_at_every_request(self, uses, sts):
+        keys = [uses("unlock-bucket", at=at) for at in range(0, 900, 60)]
         assert len(set(keys)) == sts.count() == 4
 
-    def test_during_an_outage_the_session_serves_and_sts_is_tried_every_30_s(self, program, sts):
-        first = program.uses("unlock-bucket", at=0)
+    def test_during_an_outage_the_session_serves_and_sts_is_tried_every_30_s(self, uses, sts):
+        first = uses("unlock-bucket", at=0)
         sts.mode = faults.refuse("ServiceUnavailable", "down", 503)
         tried = sts.count()
-        assert {program.uses("unlock-bucket", at=at) for at in (250, 252, 254)} == {first}
+        assert {uses("unlock-bucket", at=at) for at in (250, 252, 254)} == {first}
         attempts = sts.count() - tried
-        assert program.uses("unlock-bucket", at=290) == first
+        assert uses("unlock-bucket", at=290) == first
         assert sts.count() - tried == 2 * attempts
-        assert program.uses("unlock-bucket", at=790) == first
-        assert program.uses("unlock-bucket", at=850) == "UnreachableError"
+        assert uses("unlock-bucket", at=790) == first
+        assert uses("unlock-bucket", at=850) == "UnreachableError"
         sts.mode = faults.NORMAL
-        assert program.uses("unlock-bucket", at=860) == sts.issued[1]["AccessKeyId"]
+        assert uses("unlock-bucket", at=860) == sts.issued[1]["AccessKeyId"]
 
 
 class TestRenewal:
-    def supply(
-        self, credentials: credhelper.Credentials, wishes: list[str], *more: credhelper.Credentials
-    ) -> Any:
-        """These credentials, and the ones after them; each 900 s long."""
-        given = iter([credentials, *more])
+    def supply(self, wishes, *credentials):
+        """A session that gets these credentials in turn, the last ones again and again."""
+        given = iter(credentials)
 
-        def answer(mode: str) -> Any:
+        def answer(mode):
             wishes.append(mode)
-            found = next(given, [credentials, *more][-1])
-            now = expiry.read_clocks()
-            return found, expiry.thresholds(found, now, None, ahead=True, failed=False)
+            found = next(given, credentials[-1])
+            return found, expiry.thresholds(found, expiry.read_clocks(), None, ahead=True, failed=False)
 
         return boto3_session.open_session(answer, None).get_credentials()
 
     def test_a_session_that_cannot_be_renewed_is_not_tried_at_every_request(self, sandbox):
         wishes: list[str] = []
-        credentials = self.supply(minted(400), wishes)
+        credentials = self.supply(wishes, minted(400))
         for _ in range(20):
             credentials.get_frozen_credentials()
         assert wishes == ["get"]
 
     def test_the_clock_since_boot_ends_a_session_although_the_wall_clock_was_set_back(self, sandbox):
         wishes: list[str] = []
-        over = replace(minted(3600), life=10.0)
-        credentials = self.supply(over, wishes, minted(900))
+        credentials = self.supply(wishes, replace(minted(3600), life=10.0), minted(900))
         with pytest.raises(RuntimeError, match="still expired"):
             credentials.get_frozen_credentials()
         credentials.get_frozen_credentials()
         assert wishes == ["get", "get"]
 
 
-def minted(left: float) -> credhelper.Credentials:
+def minted(left):
     """Credentials of 900 s with `left` seconds remaining."""
     now = expiry.read_clocks()
     age = 900 - left
@@ -589,13 +557,10 @@ class TestPrograms:
         assert "GetCallerIdentityResponse" in answers[0].getMessage()
         assert sts.secret_marker not in caplog.text
 
-    def test_a_fork_during_a_mint_does_not_block_the_child(self, sandbox, sts):
+    @pytest.mark.parametrize("program", [FORKS, RENEWS_AND_FORKS], ids=["mint", "renewal"])
+    def test_a_fork_during_a_mint_or_renewal_does_not_block_the_child(self, sandbox, sts, program):
         sts.script.extend([faults.NORMAL, faults.slow(1)])
-        assert host(sandbox, FORKS) == "both have it\n"
-
-    def test_a_fork_during_a_renewal_does_not_block_the_child(self, sandbox, sts):
-        sts.script.extend([faults.NORMAL, faults.slow(1)])
-        assert host(sandbox, RENEWS_AND_FORKS) == "both have it\n"
+        assert host(sandbox, program) == "both have it\n"
 
     def test_botocore_s_debug_log_stays_empty(self, sandbox, sts):
         assert host(sandbox, LOGS_ALL.format(libraries=LIBRARIES)) == ""
@@ -626,9 +591,8 @@ class TestDocuments:
 
 class TestPrompts:
     def test_threads_prompt_once_with_the_program_s_name_and_keep_its_signals(self, sandbox, sts):
-        terminal = Terminal(
-            sandbox, [sys.executable, "-c", f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"]
-        )
+        program = f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"
+        terminal = Terminal(sandbox, [sys.executable, "-c", program])
         assert "requested by deploy.py" in terminal.sees(r"(?s)asks for your confirmation.*\?").group()
         terminal.types("yes\n")
         status, shown = terminal.leaves()
@@ -643,13 +607,8 @@ class TestTypes:
         client = tmp_path / "client.py"
         client.write_text(CLIENT)
         flags = ["--strict", "--no-error-summary", "--python-executable", str(venv / "bin/python")]
-        done = subprocess.run(
-            [sys.executable, "-m", "mypy", *flags, client.name],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "mypy", *flags, client.name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         wrong = [number for number, line in enumerate(CLIENT.splitlines(), 1) if "# wrong" in line]
         assert re.findall(r"^client\.py:(\d+): error: ", done.stdout, re.MULTILINE) == [str(n) for n in wrong]
         assert 'did you mean "role_arn"' in done.stdout
@@ -669,9 +628,8 @@ class TestTypes:
         known["credential_source"] = Literal["Environment", "Ec2InstanceMetadata", "EcsContainer"]
         known["cache"] = bool | Literal["memory"]
         known |= {"reason": str, "yes": bool}
-        assert typing.get_type_hints(credhelper.Overrides) == {
-            name: kind | None for name, kind in known.items()
-        }
+        hints = {name: kind | None for name, kind in known.items()}
+        assert typing.get_type_hints(credhelper.Overrides) == hints
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="typing has no Unpack")
     def test_type_hints_are_there_at_run_time(self):
@@ -687,11 +645,6 @@ class TestTypes:
             credhelper.sesion  # noqa: B018 - it is looked up
 
     def test_importing_the_package_loads_nothing_else(self, sandbox):
-        shown = host(
-            sandbox, "import sys; before = {*sys.modules}; import credhelper; print({*sys.modules} - before)"
-        )
-        assert shown == "{'credhelper'}\n"
-        assert (
-            host(sandbox, "import credhelper, sys; credhelper.get; print('boto3' in sys.modules)")
-            == "False\n"
-        )
+        loaded = "import sys; before = {*sys.modules}; import credhelper; print({*sys.modules} - before); "
+        shown = host(sandbox, f"{loaded}credhelper.get; print('boto3' in sys.modules)")
+        assert shown == "{'credhelper'}\nFalse\n"

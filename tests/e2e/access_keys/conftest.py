@@ -34,7 +34,7 @@ def iam(shared_iam):
     return shared_iam
 
 
-def configured(sandbox: KeySandbox, iam: LoopbackIam) -> KeySandbox:
+def configured(sandbox, iam):
     """The sandbox with profiles, endpoints, and a new user."""
     sandbox.configure(PROFILES, endpoint=iam.sts.url)
     sandbox.environ["AWS_ENDPOINT_URL_IAM"] = iam.url

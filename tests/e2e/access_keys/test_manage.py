@@ -43,10 +43,8 @@ def test_key_on_stdin_is_saved_with_its_owner_and_signs_for_profiles(desk):
 
 def test_output_of_the_aws_cli_is_accepted(desk):
     aws = str(AWS_CLI) if AWS_CLI.exists() else requirements.missing("AWS CLI v2")
-    signer = {
-        "AWS_ACCESS_KEY_ID": desk.key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": desk.key.secret_access_key,
-    }
+    key = desk.key
+    signer = {"AWS_ACCESS_KEY_ID": key.access_key_id, "AWS_SECRET_ACCESS_KEY": key.secret_access_key}
     made = subprocess.run(
         [aws, "--endpoint-url", desk.iam.url, "iam", "create-access-key", "--user-name", desk.user],
         env={**desk.environ, **signer, "AWS_REGION": "eu-west-1"},
@@ -147,10 +145,7 @@ def test_force_replaces_the_key_and_ends_sessions_of_the_old_one(desk):
         before = desk.get("deploy")
         assert desk.get("deploy") == before
         output = desk.save(other, "--force")
-        command = (
-            f"aws iam delete-access-key --access-key-id {desk.key.access_key_id} --user-name {desk.user}\n"
-        )
-        assert command in output
+        assert f"{desk.delete_command}\n" in output
         assert desk.saved() == other
         assert desk.get("deploy") != before
         assert desk.iam.sts.calls[-1].access_key_id == other.access_key_id
@@ -221,14 +216,8 @@ def test_list_is_sorted_fits_80_columns_and_needs_no_keyring(desk):
         rf"ci +{desk.key.access_key_id} +{ACCOUNT} +user/{desk.user} +20\d\d-\d\d-\d\d\nzoo +", plain
     )
     assert [each["name"] for each in listed] == ["ci", "zoo"]
-    assert listed[0] == {
-        "name": "ci",
-        "access_key_id": desk.key.access_key_id,
-        "account": ACCOUNT,
-        "arn": desk.arn,
-        "saved": listed[0]["saved"],
-        "rotating": False,
-    }
+    key = {"name": "ci", "access_key_id": desk.key.access_key_id, "account": ACCOUNT, "arn": desk.arn}
+    assert listed[0] == {**key, "saved": listed[0]["saved"], "rotating": False}
     assert desk.key.secret_access_key not in shown + plain + json.dumps(listed)
 
 
@@ -260,10 +249,7 @@ def test_remove_prints_the_command_that_deletes_the_key_at_aws(desk):
     desk.save(desk.key)
     first, command = desk.succeeds(*REMOVE).splitlines()
     assert first.startswith("removed 'ci' from the keyring; AWS still has it")
-    assert (
-        command
-        == f"  aws iam delete-access-key --access-key-id {desk.key.access_key_id} --user-name {desk.user}"
-    )
+    assert command == f"  {desk.delete_command}"
     assert (desk.saved(), desk.listed()) == (None, [])
     assert "saved key 'ci' is not in the OS keyring" in desk.refuses(3, "get", "deploy")
     assert "no key is saved as 'ci'" in desk.refuses(3, *REMOVE)
@@ -295,26 +281,21 @@ def test_remove_during_a_rotation_removes_and_names_both_keys(desk):
     desk.iam.lag = 1000
     desk.refuses(6, *ROTATE, "--wait", "0")
     output = desk.succeeds(*REMOVE)
-    assert all(
-        f"--access-key-id {each} --user-name {desk.user}\n" in output for each in desk.iam.keys(desk.user)
-    )
+    for each in desk.iam.keys(desk.user):
+        assert f"--access-key-id {each} --user-name {desk.user}\n" in output
     assert (desk.saved(), desk.saved(successor("ci")), desk.listed()) == (None, None, [])
     assert desk.save(desk.key).startswith("saved")
 
 
 @pytest.mark.parametrize(
-    ("system", "backend_class"),
-    [
-        (fake_keyrings.windows, "keyring.backends.Windows.WinVaultKeyring"),
-        (fake_keyrings.macos, "keyring.backends.macOS.Keyring"),
-    ],
+    ("system", "backend"), [("windows", "Windows.WinVaultKeyring"), ("macos", "macOS.Keyring")]
 )
-def test_longest_key_fits_into_one_item_of_other_systems(tmp_path, system, backend_class):
+def test_longest_key_fits_into_one_item_of_other_systems(tmp_path, system, backend):
     log = Log(str(tmp_path / "log"))
     index = Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log)
     name, longest, other = "n" * 128, AccessKey("A" * 128, "/" * 256), AccessKey("B" * 128, "+" * 256)
-    with system() as kept:
-        store = Store(OsKeyring(backend_class, {}), index, log)
+    with getattr(fake_keyrings, system)() as kept:
+        store = Store(OsKeyring(f"keyring.backends.{backend}", {}), index, log)
         for key in (longest, other):
             store.save_key(name, key)
             assert store.saved_key(name) == key
@@ -323,11 +304,10 @@ def test_longest_key_fits_into_one_item_of_other_systems(tmp_path, system, backe
         assert store.saved_key(name) == longest
         store.delete_key(successor(name))
         assert store.saved_key(name) is None
-        assert not (kept.credentials if system is fake_keyrings.windows else kept.items)
+        assert not (kept.credentials if system == "windows" else kept.items)
 
 
 def test_secret_is_nowhere_but_in_the_keyring(desk):
-    """Typed, piped, rotated, refused and removed, with everything logged."""
     marker = f"MARKER{uuid.uuid4().hex}"
     key = AccessKey(desk.key.access_key_id, marker)
     desk.iam.key(key.access_key_id).secret_access_key = marker

@@ -26,6 +26,12 @@ pytestmark = pytest.mark.usefixtures("saved")
 DEVICE = f"arn:aws:iam::{ACCOUNT}:mfa/me"
 
 
+def rotated(desk, *flags):
+    """The key after a rotation that succeeds."""
+    desk.succeeds(*ROTATE, *flags)
+    return desk.check_sound()
+
+
 def test_new_key_deletes_the_old_one_after_it_has_proven_to_work(desk):
     output = desk.succeeds(*ROTATE)
     new = desk.check_sound()
@@ -63,8 +69,7 @@ def test_killed_after_any_step_the_saved_key_works_and_the_next_run_finishes(des
     assert runs.communicate() == ("", "")
 
 
-def test_killed_while_the_keyring_replaces_the_key_the_successor_serves(desk):
-    """macOS replaces an item by deleting and adding it."""
+def test_killed_while_macos_deletes_and_adds_the_item_the_successor_serves(desk):
     desk.iam.faults["UpdateAccessKey"] = ["AccessDenied"]
     desk.refuses(4, *ROTATE)
     desk.store().delete_key("ci")
@@ -77,8 +82,7 @@ def test_killed_while_the_keyring_replaces_the_key_the_successor_serves(desk):
 
 def test_aws_that_is_slow_to_know_the_key_is_asked_again(desk):
     desk.iam.lag = 2
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
 def test_aws_that_is_too_slow_keeps_the_old_key_and_the_next_run_takes_the_new_one(desk):
@@ -116,8 +120,7 @@ def test_refusal_of_iam_names_the_saved_key_and_the_next_run_finishes(desk, acti
     assert bool(desk.store().index.rotations()) is switched
     for text in (f"AWS refused 'iam:{action}' (AccessDenied): ", state, "--mfa-serial ARN"):
         assert text.format(now.access_key_id) in error
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
 @pytest.mark.parametrize("action", ["CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"])
@@ -126,8 +129,7 @@ def test_lost_answer_is_made_up_for_by_a_retry_or_the_next_run(desk, action):
     done = desk.run(*ROTATE)
     assert (done.status == 0) is (action != "CreateAccessKey"), done.stderr
     assert desk.iam.works(desk.saved())
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
 def test_second_key_of_the_user_stops_the_rotation_before_it_begins(desk):
@@ -156,8 +158,7 @@ def test_lost_key_is_found_by_its_date_without_permission_to_see_its_use(desk):
     desk.iam.faults["CreateAccessKey"] = [LOST]
     desk.refuses(4, *ROTATE)
     desk.iam.faults["GetAccessKeyLastUsed"] = ["AccessDenied"]
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
 @pytest.mark.parametrize("change", ["deactivated", "deleted"])
@@ -171,16 +172,14 @@ def test_waiting_key_that_is_gone_is_replaced_by_another_one(desk, change):
     else:
         desk.iam.key(waiting.access_key_id).status = "Inactive"
     desk.iam.lag = 0
-    desk.succeeds(*ROTATE, "--wait", "0.3")
-    assert desk.check_sound() != waiting
+    assert rotated(desk, "--wait", "0.3") != waiting
 
 
 def test_deleted_old_key_stops_a_new_rotation_but_not_an_unfinished_one(desk):
     desk.iam.lag = 1
     desk.refuses(6, *ROTATE, "--wait", "0")
     backend().delete_access_key(desk.key.access_key_id, desk.user)
-    desk.succeeds(*ROTATE)
-    new = desk.check_sound()
+    new = rotated(desk)
     backend().delete_access_key(new.access_key_id, desk.user)
     error = desk.refuses(3, *ROTATE)
     assert "AWS does not know the access key that signed 'iam:ListAccessKeys'" in error
@@ -194,8 +193,7 @@ def test_key_that_the_keyring_does_not_take_is_deleted_at_once(desk):
     desk.service.signal(signal.SIGCONT)
     assert "the keyring cannot be used: " in error
     assert desk.iam.keys(desk.user) == {desk.key.access_key_id: "Active"}
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
 def test_second_command_on_the_same_key_is_refused(desk):
@@ -228,11 +226,11 @@ def test_mfa_serial_signs_with_a_session_whose_code_is_asked_once_a_run(desk):
 def test_call_whose_key_was_rotated_meanwhile_is_signed_by_the_new_one(desk):
     new = desk.iam.make_key(desk.user)
 
-    def rotated():
+    def rotate_meanwhile():
         desk.store().save_key("ci", new)
         desk.iam.key(desk.key.access_key_id).status = "Inactive"
 
-    desk.iam.on_use[desk.key.access_key_id] = rotated
+    desk.iam.on_use[desk.key.access_key_id] = rotate_meanwhile
     desk.get("deploy")
     assert desk.iam.sts.calls[-1].access_key_id == new.access_key_id
     desk.iam.key(new.access_key_id).status = "Inactive"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import ssl
@@ -132,18 +131,9 @@ class TestAnswers:
 
 DOCUMENTS = [
     {"Credentials": {"AccessKeyId": "A", "Expiration": "Z"}, "SourceIdentity": "me", "PackedPolicySize": 3},
-    "text",
-    None,
-    7,
-    True,
-    ["a", "b", None],
-    [["a", "b"], ["c"]],
-    ["a", ["b"], ["c", "d"]],
-    [{"b": 1, "a": 2}, {"a": 3, "c": {"d": 4}}],
-    {"list": ["x", "y"], "nested": [{"k": [1]}]},
-    {},
-    [],
-]
+    "text", None, 7, True, ["a", "b", None], [["a", "b"], ["c"]], ["a", ["b"], ["c", "d"]],
+    [{"b": 1, "a": 2}, {"a": 3, "c": {"d": 4}}], {"list": ["x", "y"], "nested": [{"k": [1]}]}, {}, [],
+]  # fmt: skip
 
 
 class TestForms:
@@ -185,22 +175,19 @@ class TestForms:
 
 
 class TestLikeAProfile:
-    def test_two_processes_make_one_call_and_one_record(self, sandbox, sts, secret_service) -> None:
-        assert sandbox.run(*AS_ROOT, "--reason", "ticket 4711").stdout == sandbox.run(*AS_ROOT).stdout
+    def test_the_same_call_by_a_profile_or_form_shares_the_session(
+        self, sandbox, sts, secret_service
+    ) -> None:
+        envelope = sandbox.run(*AS_ROOT, "--reason", "ticket 4711").envelope
+        short = ("--target-principal", "payments-prod", "--task-policy-arn", "S3UnlockBucketPolicy")
+
+        assert sandbox.run(*AS_ROOT, "--duration-seconds", "900").envelope == envelope
+        assert sandbox.run("assume-root", *short).envelope == sandbox.get("unlock-bucket") == envelope
+        assert sts.count() == 1
         (line,) = sandbox.audit()
         call = ("AssumeRoot", "111122223333", "ticket 4711")
-
-        assert sts.count() == 1
         assert (line["api"], line["account"], line["reason"]) == call
         assert line["profile"] == "assume-root S3UnlockBucketPolicy@111122223333"
-
-    def test_profile_with_the_same_call_shares_the_session(self, sandbox, sts, secret_service) -> None:
-        line = ("assume-root", "--target-principal", "payments-prod", "--task-policy-arn")
-        envelope = sandbox.run(*line, "S3UnlockBucketPolicy").envelope
-
-        assert sandbox.get("unlock-bucket") == envelope
-        assert sandbox.run(*line, TASK, "--duration-seconds", "900").envelope == envelope
-        assert sts.count() == 1
 
     def test_ten_processes_with_the_agent_mint_once(self, sandbox, sts) -> None:
         with sandbox.use_agent():
@@ -424,21 +411,13 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: " ".join(each[1])[:50])
-def test_mistake_exits_2_before_any_call(sandbox, sts, monkeypatch, capfd, mistake) -> None:
-    line, more, said = mistake
-    for name, value in sandbox.environ.items():
-        monkeypatch.setenv(name, value)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "")  # --credential-stdin sets them, and they are gone after the test
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(
-        "sys.stdin", io.TextIOWrapper(io.BytesIO(b'{"AccessKeyId": "A", "SecretAccessKey": "s"}'))
-    )
+def test_mistake_exits_2_before_any_call(in_process, sts, capfd, mistake) -> None:
+    line, more, message = mistake
     status = main.main([*line, *more])
     stdout, stderr = capfd.readouterr()
 
     assert (status, stdout, sts.calls) == (2, "", [])
-    assert said in stderr.replace("\ncredhelper: hint: ", ", ")
+    assert message in stderr.replace("\ncredhelper: hint: ", ", ")
 
 
 @pytest.mark.parametrize(

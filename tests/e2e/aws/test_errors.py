@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from credhelper.aws import errors
@@ -38,8 +36,8 @@ def desk(sandbox, monkeypatch):
     return Desk(sandbox, monkeypatch)
 
 
-def failure(desk: Desk, name: str, **more: Any) -> CredhelperError:
-    """The error of a mint, all of it printable."""
+def failure(desk, name, **more):
+    """The error of a mint, which is printable."""
     with pytest.raises(CredhelperError) as caught:
         desk.mint(name, code="123456" if name == SESSION else None, **more)
     for text in (caught.value.sentence, *caught.value.hints):
@@ -154,15 +152,10 @@ def test_bad_source_is_exit_3_and_a_failing_service_exit_6_for_every_call(
 # Refused by the loopback STS of itself
 
 
-def test_deactivated_key_is_named_with_its_source(desk, sts):
+def test_deactivated_key_or_wrong_secret_is_a_source_error(desk):
     error = failure(desk, ROLE, access_key=AccessKey("AKIAGONE", "x"))
-    assert (type(error), error.code) == (SourceError, "InvalidClientTokenId")
-    assert error.sentence == (
-        "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
-    )
-
-
-def test_wrong_secret_is_a_source_error(desk):
+    unknown = "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
+    assert (type(error), error.code, error.sentence) == (SourceError, "InvalidClientTokenId", unknown)
     error = failure(desk, ROLE, access_key=AccessKey(SOURCE_KEY_ID, "x"))
     assert type(error) is SourceError
     assert "the secret access key of AWS profile 'org-admin' does not belong to its" in error.sentence
@@ -191,24 +184,20 @@ def test_expired_source_session_is_reported(desk, sts):
     assert "the source credentials have expired" in failure(desk, ROLE, access_key=first).sentence
 
 
-def test_used_mfa_code_is_reported(desk, sts):
+def test_used_mfa_code_is_reported(desk):
     desk.mint(SESSION, code="123456")
     assert "AWS did not accept the MFA code" in failure(desk, SESSION).sentence
 
 
-def test_expired_sso_source_names_the_login_command(desk, sts):
+def test_expired_source_is_named_as_a_profile_or_with_its_login_command(desk, sts):
+    sts.mode = faults.refuse("ExpiredToken", "expired")
+    error = failure(desk, ROLE, source_profile="unlock-bucket")
+    assert error.sentence == "the source credentials have expired: profile 'unlock-bucket'"
     desk.sandbox.aws_config(
         "[profile org-admin]\nsso_start_url = https://x/start\nsso_region = eu-west-1\n"
         "sso_account_id = 111122223333\nsso_role_name = Admin\n"
     )
-    sts.mode = faults.refuse("ExpiredToken", "expired")
     assert failure(desk, ROLE).hints == ("run 'aws sso login --profile org-admin'",)
-
-
-def test_source_that_is_a_profile_is_named(desk, sts):
-    sts.mode = faults.refuse("ExpiredToken", "expired")
-    error = failure(desk, ROLE, source_profile="unlock-bucket")
-    assert error.sentence == "the source credentials have expired: profile 'unlock-bucket'"
 
 
 def test_no_row_of_the_table_hides_a_later_one():

@@ -10,20 +10,15 @@ import pytest
 from credhelper.aws.transport import LIBRARIES, quiet
 
 
-@pytest.fixture(name="shown", autouse=True)
-def _shown(caplog):
-    """A program that logs everything."""
+@pytest.fixture(autouse=True)
+def shown(caplog):
+    """The records of a program that logs everything, when a module of botocore has made its logger."""
     caplog.set_level(logging.DEBUG)
+    logging.getLogger("botocore.part")
     return caplog
 
 
-@pytest.fixture(autouse=True)
-def _imported():
-    """A module of botocore has been imported, which makes its logger."""
-    logging.getLogger("botocore.part")
-
-
-def say(name: str) -> None:
+def say(name):
     """Log something of each of two levels."""
     logging.getLogger(name).debug("an answer")
     logging.getLogger(name).info("a step")

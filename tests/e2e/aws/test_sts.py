@@ -9,7 +9,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,6 +28,7 @@ from credhelper.prompts import Answer
 
 import sts_faults as faults
 from calls import SOURCE_KEYS, Desk
+from sandbox import AWS_CONFIG
 from sts import SOURCE_SECRET
 
 SLACK = 6.0  # seconds beyond the deadline that a busy machine may need; without one it would be 15 and more
@@ -47,11 +47,10 @@ FAULTS: list[tuple[faults.Mode, type[CredhelperError], str, int]] = [
     (faults.refuse("RequestLimitExceeded", "slow down", 503), UNREACHABLE, "STS is throttling", 3),
     (faults.status_xml(500), UNREACHABLE, "STS in 'eu-west-1' is failing: ServiceFailure", 3),
     (faults.status_xml(503), UNREACHABLE, "STS in 'eu-west-1' is failing: ServiceUnavailable", 3),
-    (faults.status_plain(429), UNREACHABLE, "status 429 with something else", 3),
-    (faults.status_plain(500), UNREACHABLE, "status 500 with something else", 3),
-    (faults.status_plain(502), UNREACHABLE, "status 502 with something else", 3),
-    (faults.status_plain(503), UNREACHABLE, "status 503 with something else", 3),
-    (faults.status_plain(504), UNREACHABLE, "status 504 with something else", 3),
+    *(
+        (faults.status_plain(status), UNREACHABLE, f"status {status} with something else", 3)
+        for status in (429, 500, 502, 503, 504)
+    ),
     (faults.RESET, UNREACHABLE, "closed the connection without an answer", 3),
     (faults.CUT_BODY, UNREACHABLE, "the connection broke off before the end of its answer", 3),
     (faults.status_plain(403), UNREACHABLE, "something else instead of STS's answer (status 403)", 1),
@@ -75,8 +74,8 @@ FAULTS: list[tuple[faults.Mode, type[CredhelperError], str, int]] = [
 ]
 
 
-def failure(desk: Desk, **more: Any) -> CredhelperError:
-    """The error of a mint, after a look at what holds for every one of them."""
+def failure(desk, **more):
+    """The error of a mint, printable and without secrets."""
     with pytest.raises(CredhelperError) as caught:
         desk.mint("developer", **more)
     error = caught.value
@@ -132,7 +131,7 @@ def test_transient_failure_costs_one_retry(desk, sts, mode):
     assert sts.count() == 2
 
 
-def resident() -> int:
+def resident():
     """Bytes of this process in memory now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
@@ -175,9 +174,9 @@ def test_port_without_tls_is_reported_with_the_setting_for_proxies(desk, sts):
 def test_unreachable_proxy_is_named_without_its_password(desk):
     desk.setenv(HTTPS_PROXY="http://me:hunter2@127.0.0.1:9")
     del desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
-    error = failure(desk)
-    assert "proxy" in error.sentence
-    assert "hunter2" not in error.sentence
+    sentence = failure(desk).sentence
+    assert "proxy" in sentence
+    assert "hunter2" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -199,7 +198,6 @@ def test_key_with_a_control_character_is_neither_sent_nor_quoted(desk, sts, acce
 
 
 def test_header_that_http_client_refuses_is_not_quoted(desk):
-    desk.call("developer")
     desk.monkeypatch.setattr(aws_sts, "_check_key", lambda *_: None)
     error = failure(desk, access_key=AccessKey("AKIA", "x", "MARKERSECRET\nX: 1"))
     assert error.sentence.startswith("no answer from STS")
@@ -212,7 +210,8 @@ def test_no_secret_is_logged(desk, caplog):
     assert SOURCE_SECRET not in caplog.text
 
 
-# What is sent
+CONTEXT_PROVIDER = "arn:aws:iam::aws:contextProvider/IdentityCenter"
+DEVICE = "arn:aws:iam::999988887777:mfa/me"
 
 ROLE_PROFILE = """\
 [profiles.full]
@@ -252,18 +251,13 @@ def test_every_parameter_of_assume_role_arrives_with_placeholders_filled_in(desk
         "TransitiveTagKeys": ["team"],
         "ExternalId": "4711",
         "SourceIdentity": "alice+ticket-4711",
-        "ProvidedContexts": [
-            {
-                "ProviderArn": "arn:aws:iam::aws:contextProvider/IdentityCenter",
-                "ContextAssertion": "assertion",
-            }
-        ],
+        "ProvidedContexts": [{"ProviderArn": CONTEXT_PROVIDER, "ContextAssertion": "assertion"}],
         "MinimumSessionTokenSize": 2048,
     }
     assert len(minted.credentials.session_token) == 2048
-    assert minted.credentials.source_identity == "alice+ticket-4711"
-    assert minted.credentials.arn == "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk-7"
-    assert minted.credentials.account_id == "222233334444"
+    found = (minted.credentials.source_identity, minted.credentials.arn, minted.credentials.account_id)
+    arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk-7"
+    assert found == ("alice+ticket-4711", arn, "222233334444")
 
 
 def test_every_parameter_of_assume_root_arrives_with_ids_and_arns(desk, sts):
@@ -281,23 +275,18 @@ def test_every_parameter_of_assume_root_arrives_with_ids_and_arns(desk, sts):
 
 
 def test_every_parameter_of_get_session_token_arrives(desk, sts):
-    device = "arn:aws:iam::999988887777:mfa/me"
-    desk.sandbox.configure(
-        f'[profiles.s]\nsource_profile = "org-admin"\nmfa_serial = "{device}"\nduration_seconds = 900\n'
-        "minimum_session_token_size = 800\n"
-    )
-    desk.mint("s", code="123456")
+    desk.sandbox.configure(f'[profiles.s]\nsource_profile = "org-admin"\nmfa_serial = "{DEVICE}"\n')
+    desk.mint("s", code="123456", duration_seconds=900, minimum_session_token_size=800)
     assert sts.calls[0].action == "GetSessionToken"
     assert sts.calls[0].parameters == {
         "DurationSeconds": 900,
-        "SerialNumber": device,
+        "SerialNumber": DEVICE,
         "TokenCode": "123456",
         "MinimumSessionTokenSize": 800,
     }
 
 
 def test_mfa_code_is_sent_once_for_the_session_and_not_for_the_role(desk, sts):
-    device = "arn:aws:iam::999988887777:mfa/me"
     desk.monkeypatch.setenv("HOME", str(desk.sandbox.home))
     environ = {**desk.sandbox.environ, "CREDHELPER_KEYRING": "none"}
     app = open_app(environ, Invocation(time.monotonic()))
@@ -308,8 +297,8 @@ def test_mfa_code_is_sent_once_for_the_session_and_not_for_the_role(desk, sts):
         return Answer("654321", "test")
 
     desk.monkeypatch.setattr("credhelper.prompts.ask", answer)
-    app.provider(sts=desk.aws()).get(desk.call("developer", mfa_serial=device))
-    assert asked == [f"MFA code of '{device}'"]
+    app.provider(sts=desk.aws()).get(desk.call("developer", mfa_serial=DEVICE))
+    assert asked == [f"MFA code of '{DEVICE}'"]
     assert [(call.action, call.parameters.get("TokenCode")) for call in sts.calls] == [
         ("GetSessionToken", "654321"),
         ("AssumeRole", None),
@@ -353,9 +342,7 @@ def test_assume_root_goes_to_the_regional_endpoint_despite_legacy_settings(desk,
     if legacy == "environment":
         desk.setenv(AWS_STS_REGIONAL_ENDPOINTS="legacy")
     else:
-        desk.sandbox.aws_config(
-            "[profile org-admin]\nsts_regional_endpoints = legacy\naws_access_key_id = A\n"
-        )
+        desk.sandbox.aws_config(f"{AWS_CONFIG}sts_regional_endpoints = legacy\n")
     client = desk.client("audit-root@payments-prod", region=region, **flags)
     assert client.meta.endpoint_url == url
     assert client.meta.region_name == region

@@ -12,11 +12,10 @@ from credhelper.awsconfig.ini import IniFile
 
 from blocks import ENVELOPE, resolved, script
 
-CREDENTIALS = IniFile("~/.aws/credentials", b"", exists=False)
 PROCESS = "[profile p]\ncredential_process = {}\n"
 
 
-def conflicts_of(config: str, credentials: str = "", **environ: str) -> list[str]:
+def conflicts_of(config, credentials="", **environ):
     """The sentences about profile p of two files."""
     files = (IniFile("~/.aws/config", config.encode()), IniFile("~/.aws/credentials", credentials.encode()))
     found = conflicts.find_conflicts(*files, {"p"}, environ)
@@ -53,18 +52,13 @@ def test_plain_profile_has_no_conflict(process, wins):
 
 
 def test_static_keys_win_from_the_credentials_file_and_in_most_sdks_from_the_config(process, wins):
-    key, keys = (
-        "'aws_access_key_id' of profile 'p'",
-        "aws_access_key_id = AKIASTATIC\naws_secret_access_key = x\n",
-    )
+    keys = "aws_access_key_id = AKIASTATIC\naws_secret_access_key = x\n"
+    wins_over = "'aws_access_key_id' of profile 'p' wins over credhelper in"
     assert wins(process, f"[p]\n{keys}") == ("shared-credentials-file", "AKIASTATIC")
-    assert conflicts_of(process, f"[p]\n{keys}") == [
-        f"'~/.aws/credentials' line 2: {key} wins over credhelper in every SDK"
-    ]
+    assert conflicts_of(process, f"[p]\n{keys}") == [f"'~/.aws/credentials' line 2: {wins_over} every SDK"]
     assert wins(process + keys) == ("custom-process", "AKIAPROCESS")
-    assert conflicts_of(process + keys) == [
-        f"'~/.aws/config' line 3: {key} wins over credhelper in most SDKs, not in boto3 and the AWS CLI"
-    ]
+    most = "most SDKs, not in boto3 and the AWS CLI"
+    assert conflicts_of(process + keys) == [f"'~/.aws/config' line 3: {wins_over} {most}"]
 
 
 def test_command_of_the_credentials_file_wins(tmp_path, process, wins):
@@ -135,7 +129,7 @@ def test_section_without_profile_wins_in_older_sdks(process):
 
 
 def test_name_with_an_equals_sign_is_a_conflict():
-    (found,) = conflicts.find_conflicts(IniFile("", b""), CREDENTIALS, {"a=b"}, {})
+    (found,) = conflicts.find_conflicts(IniFile("", b""), IniFile("", b"", exists=False), {"a=b"}, {})
     assert found.sentence == "the SDKs for JavaScript, Rust and C++ cannot find profile 'a=b': it has a '='"
 
 

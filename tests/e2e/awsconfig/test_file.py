@@ -36,15 +36,8 @@ def test_keys_that_aws_configure_adds_below_the_block_belong_to_it(config, profi
     ours = block.with_block(IniFile("config", above), ENTRIES)
     write(config, ours)
     environ = {"AWS_CONFIG_FILE": str(config), "HOME": str(config.parent), "PATH": "/usr/bin:/bin"}
-    command = [
-        requirements.program("/usr/bin/aws"),
-        "configure",
-        "set",
-        "s3.addressing_style",
-        "path",
-        "--profile",
-        profile,
-    ]
+    aws = requirements.program("/usr/bin/aws")
+    command = [aws, "configure", "set", "s3.addressing_style", "path", "--profile", profile]
     subprocess.run(command, env=environ, check=True)
     below = b"\n# the new one\n[profile b]\nregion = eu-west-1\n"
     file = IniFile("config", config.read_bytes() + below)

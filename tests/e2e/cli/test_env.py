@@ -14,7 +14,6 @@ import pytest
 from credhelper.run import shell_formats
 
 import requirements
-import sts_faults as faults
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,25 +140,6 @@ class TestFormats:
         assert "|".join(shell_formats.FORMS) in sandbox.prints("env", "--help")
         assert _printed(sandbox, "developer", SHELL="/usr/bin/fish").startswith("export AWS_ACCESS_KEY_ID=")
 
-
-class TestRegion:
-    """The caller's own counts more than the profile's."""
-
-    @pytest.mark.parametrize(
-        ("flags", "environ", "expected"),
-        [
-            ([], {}, "eu-west-1"),
-            ([], {"AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
-            (["--region", "us-west-2"], {"AWS_REGION": "us-east-1"}, "us-west-2"),
-        ],
-    )
-    def test_region_of_flags_overrides_the_callers_overrides_the_profiles(
-        self, sandbox: Sandbox, flags, environ, expected: str
-    ) -> None:
-        found = json.loads(_printed(sandbox, "developer", "--format", "json", *flags, **environ))
-
-        assert (found["AWS_REGION"], found["AWS_DEFAULT_REGION"]) == (expected, expected)
-
     @pytest.mark.parametrize("region", ["eu-west-1'; touch pwned; '", "eu-west-1\x1b[31m"])
     def test_shell_syntax_in_the_callers_region_is_quoted_or_refused(
         self, sandbox: Sandbox, tmp_path: Path, region: str
@@ -188,41 +168,3 @@ class TestSecrecy:
         status, shown = sandbox.on_a_terminal("env", "developer", "--show")
         assert status == 0
         assert f"export AWS_SESSION_TOKEN='{sts.issued[0]['SessionToken']}'" in shown
-
-
-class TestSession:
-    """Where it comes from, and what happens where there is none."""
-
-    def test_session_is_shared_with_get(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        first = sandbox.get("developer")["AccessKeyId"]
-
-        assert first in _printed(sandbox, "developer")
-        assert first not in _printed(sandbox, "developer", "--no-cache")
-        assert sandbox.get("developer")["AccessKeyId"] == first
-        assert first not in _printed(sandbox, "developer", "--refresh")
-        assert sandbox.get("developer")["AccessKeyId"] != first
-        assert sts.count() == 3
-
-    @pytest.mark.parametrize(
-        ("status", "name", "mode"),
-        [
-            (2, "develoepr", faults.NORMAL),
-            (2, "audit-root@nobody", faults.NORMAL),
-            (4, "developer", faults.refuse("AccessDenied", "no")),
-        ],
-    )
-    def test_no_session_ends_like_get(
-        self, sandbox: Sandbox, sts: LoopbackSts, status: int, name: str, mode
-    ) -> None:
-        sts.mode = mode
-
-        assert sandbox.refuses(status, "env", name) == sandbox.refuses(status, "get", name)
-
-    def test_target_and_reason_are_taken_like_get(self, sandbox: Sandbox) -> None:
-        found = json.loads(
-            _printed(sandbox, "audit-root@payments-prod", "--reason", "ticket 4711", "--format", "json")
-        )
-
-        assert found["CREDHELPER_PROFILE"] == "audit-root@payments-prod"
-        assert found["CREDHELPER_ACCOUNT"] == "111122223333"
-        assert sandbox.audit()[0]["reason"] == "ticket 4711"

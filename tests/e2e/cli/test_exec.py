@@ -40,11 +40,14 @@ CONFIRMED = (
 )
 
 
-def _environ(sandbox: Sandbox, *arguments: str, **environ: str) -> dict[str, str]:
-    """The environment of a command."""
-    found: dict[str, str] = json.loads(
-        sandbox.prints("exec", *arguments, "--", sys.executable, "-c", DUMP, **environ)
-    )
+both = pytest.mark.parametrize("command", ["exec", "env"])
+"""They get the session alike."""
+
+
+def _environ(sandbox: Sandbox, *arguments: str, command: str = "exec", **environ: str) -> dict[str, str]:
+    """The environment of a command, or what `env` prints for it."""
+    dump = ("--", sys.executable, "-c", DUMP) if command == "exec" else ("--format", "json")
+    found: dict[str, str] = json.loads(sandbox.prints(command, *arguments, *dump, **environ))
     return {name: value for name, value in found.items() if name != "LC_CTYPE"}  # which Python sets
 
 
@@ -74,19 +77,22 @@ class TestEnvironment:
             "AWS_DEFAULT_REGION": "eu-west-1",
         }
 
+    @both
     @pytest.mark.parametrize(
         ("flags", "caller", "expected"),
         [
+            ([], {}, "eu-west-1"),
             ([], {"AWS_REGION": "us-east-1"}, "us-east-1"),
+            ([], {"AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
             (["--region", "us-west-2"], {}, "us-west-2"),
             (["--region", "us-west-2"], {"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b"}, "us-west-2"),
         ],
     )
     def test_region_of_flags_overrides_the_callers_overrides_the_profiles(
-        self, sandbox: Sandbox, flags: list[str], caller: dict[str, str], expected
+        self, sandbox: Sandbox, command: str, flags: list[str], caller: dict[str, str], expected: str
     ) -> None:
         """The target is in CREDHELPER_PROFILE, and its id in CREDHELPER_ACCOUNT."""
-        given = _environ(sandbox, "audit-root@payments-prod", *flags, **caller)
+        given = _environ(sandbox, "audit-root@payments-prod", *flags, command=command, **caller)
 
         assert (given["AWS_REGION"], given["AWS_DEFAULT_REGION"]) == (expected, expected)
         assert given["CREDHELPER_PROFILE"] == "audit-root@payments-prod"
@@ -184,29 +190,32 @@ class TestCommand:
 class TestSession:
     """Where it comes from, and what happens where there is none."""
 
+    @both
     def test_session_is_shared_with_get_by_keyring_and_agent(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, command: str
     ) -> None:
-        first = sandbox.get("developer")["AccessKeyId"]
-        assert _environ(sandbox, "developer")["AWS_ACCESS_KEY_ID"] == first
-        assert _environ(sandbox, "developer", "--no-cache")["AWS_ACCESS_KEY_ID"] != first
-        assert sandbox.get("developer")["AccessKeyId"] == first
-        second = _environ(sandbox, "developer", "--refresh")["AWS_ACCESS_KEY_ID"]
+        def key(*flags: str) -> str:
+            return _environ(sandbox, "developer", *flags, command=command)["AWS_ACCESS_KEY_ID"]
 
-        assert sandbox.get("developer")["AccessKeyId"] == second != first
+        first = sandbox.get("developer")["AccessKeyId"]
+        assert key() == first
+        assert key("--no-cache") != first
+        assert sandbox.get("developer")["AccessKeyId"] == first
+        assert first != key("--refresh") == sandbox.get("developer")["AccessKeyId"]
         assert sts.count() == 3
 
         sandbox.environ["CREDHELPER_KEYRING"] = "none"
         with sandbox.use_agent():
-            third = _environ(sandbox, "developer")["AWS_ACCESS_KEY_ID"]
-            assert sandbox.get("developer")["AccessKeyId"] == third
+            assert key() == sandbox.get("developer")["AccessKeyId"]
         assert sts.count() == 4
 
+    @both
     @pytest.mark.parametrize(
         ("status", "name", "mode"),
         [
             (2, "develoepr", faults.NORMAL),
             (2, "audit-root", faults.NORMAL),
+            (2, "audit-root@nobody", faults.NORMAL),
             (3, "homeless", faults.NORMAL),
             (4, "developer", faults.refuse("AccessDenied", "no")),
             (5, "deliberate", faults.NORMAL),
@@ -214,20 +223,22 @@ class TestSession:
         ],
     )
     def test_no_session_ends_like_get_and_runs_nothing(
-        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, status: int, name: str, mode: Any
+        self, sandbox: Sandbox, sts: LoopbackSts, command: str, status: int, name: str, mode: Any
     ) -> None:
         homeless = "role_arn = 'arn:aws:iam::222233334444:role/R'\nsource_profile = 'x'\n"
         sandbox.configure(f"{CONFIRMED}[profiles.homeless]\n{homeless}")
         sts.mode = mode
-        witness = tmp_path / "witness"
-        said = sandbox.refuses(status, "exec", name, "--", "touch", str(witness))
+        witness = sandbox.home / "witness"
+        run = ("--", "touch", str(witness)) if command == "exec" else ()
+        said = sandbox.refuses(status, command, name, *run)
 
         assert said == sandbox.refuses(status, "get", name)
         assert not witness.exists()
 
-    def test_yes_and_reason_are_in_the_audit_log(self, sandbox: Sandbox) -> None:
+    @both
+    def test_yes_and_reason_are_in_the_audit_log(self, sandbox: Sandbox, command: str) -> None:
         sandbox.configure(CONFIRMED)
-        _environ(sandbox, "deliberate", "--yes", "--reason", "ticket 4711")
+        _environ(sandbox, "deliberate", "--yes", "--reason", "ticket 4711", command=command)
 
         assert sandbox.audit()[0]["reason"] == "ticket 4711"
         assert sandbox.audit()[0]["confirmed_by"].endswith(" by --yes")

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 import requirements
 import sts_faults as faults
 from consult import consult, sentence
+from moto_aws import moto_aws
 from organization import DENIED, DENIED_BY_SCP, MANAGER, Refusal
 from sandbox import AWS_CONFIG, PROFILES, PROGRAM
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
@@ -400,11 +400,8 @@ class TestProbe:
 
 @pytest.fixture(scope="module")
 def moto() -> Iterator[str]:
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_aws() as url:
+        yield url
 
 
 def test_organization_and_services_of_moto_are_fine(

@@ -29,6 +29,7 @@ from terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 MINTED = Credentials(
     "ASIAEXAMPLE", "secret", "token", expiration=1795332600, life=900.0, skew=0.0, minted=Clocks(1795331700.0)
@@ -210,7 +211,6 @@ class TestRun:
     @pytest.mark.parametrize("status", [0, 255])
     def test_exit_status_and_output_are_the_commands(self, wrapper, how, status) -> None:
         done = _finish(_start(wrapper, how, "sh", "-c", f"echo out; echo err >&2; exit {status}"))
-
         assert done == (status, "out\n", "err\n")
 
     @pytest.mark.parametrize("name", ["no-such-program", "./no-such-program"])
@@ -273,7 +273,6 @@ class TestRun:
 
 def test_command_gets_the_environment_given(tmp_path) -> None:
     _executable(tmp_path / "tool", '#!/bin/sh\ntest "$A$HOME" = b\n')
-
     assert run_command.run(["tool"], {"PATH": str(tmp_path), "A": "b"}) == 0
 
 
@@ -283,20 +282,19 @@ def test_replace_keeps_the_process_id(wrapper) -> None:
 
 
 def test_signal_handlers_and_descriptors_are_restored(tmp_path) -> None:
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    descriptors = len(os.listdir("/proc/self/fd"))
+    def state() -> tuple[list[Any], int]:
+        return [*map(signal.getsignal, signal.valid_signals())], len(os.listdir("/proc/self/fd"))
 
-    assert run_command.run(["sh", "-c", "kill -TERM $PPID; sleep 0.1; exit 5"], dict(os.environ)) in (5, 143)
+    before, environ = state(), dict(os.environ)
+    assert run_command.run(["sh", "-c", "kill -TERM $PPID; sleep 0.1; exit 5"], environ) in (5, 143)
     with pytest.raises(run_command.NotFoundError):
-        run_command.run(["no-such-program"], dict(os.environ))
+        run_command.run(["no-such-program"], environ)
     noise = _executable(tmp_path / "noise", "\x01")
     for replace in (False, True):
         with pytest.raises(run_command.NotExecutableError):
-            run_command.run([noise], dict(os.environ), replace=replace)
-
-    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
+            run_command.run([noise], environ, replace=replace)
+    assert state() == before
     assert signal.set_wakeup_fd(-1) == -1
-    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 COUNT = """\

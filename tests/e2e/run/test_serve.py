@@ -173,7 +173,7 @@ class TestCommand:
 
 
 class TestProcess:
-    def test_server_is_on_loopback_while_the_command_runs(self, sandbox) -> None:
+    def test_server_is_on_loopback_as_long_as_the_process_runs(self, sandbox) -> None:
         ss = [requirements.program("ss"), "-ltnpH"]
         with serving(sandbox, "developer") as first, serving(sandbox, "developer") as second:
             for served in (first, second):
@@ -182,14 +182,10 @@ class TestProcess:
                 assert own == [f"127.0.0.1:{served.port}"]
             assert first.port != second.port
             assert first.environ[TOKEN] != second.environ[TOKEN]
-            assert first.is_reachable()
+            second.process.kill()
+            second.process.wait()
+            assert [first.is_reachable(), second.is_reachable()] == [True, False]
         assert not first.is_reachable()
-
-    def test_killed_process_takes_the_server_with_it(self, sandbox) -> None:
-        with serving(sandbox, "developer") as served:
-            served.process.kill()
-            served.process.wait()
-            assert not served.is_reachable()
 
     def test_signal_ends_command_and_server(self, sandbox) -> None:
         with serving(sandbox, "developer") as served:
@@ -211,16 +207,12 @@ class TestProcess:
             assert (closed.st_uid, closed.st_gid) == (0, 0)
             assert ordinary.st_gid == (os.getegid() if group is None else group)
 
-    def test_served_secret_is_in_no_file(self, sandbox, sts) -> None:
+    def test_served_secret_is_in_no_file_and_the_agent_has_no_client(self, sandbox, sts) -> None:
         sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
         sandbox.environ["CREDHELPER_LOG"] = "debug"
-        with serving(sandbox, "developer") as served:
-            assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
-            assert find_secret([sandbox.home, "/dev/shm"], sts.secret_marker) == []
-
-    def test_served_command_holds_no_agent_connection(self, sandbox) -> None:
         with sandbox.use_agent() as directory, serving(sandbox, "developer") as served:
-            assert served.key()
+            assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
+            assert find_secret([sandbox.home, directory, "/dev/shm"], sts.secret_marker) == []
             assert connections_in(directory) == 0
 
 

@@ -16,7 +16,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.request import urlopen
 
 import boto3
@@ -26,9 +26,6 @@ from botocore.exceptions import ClientError
 
 import sts_faults as faults
 from sts import DURATION_SECONDS, SOURCE_KEY_ID, SOURCE_SECRET, LoopbackSts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 AUDIT = {"arn": "arn:aws:iam::aws:policy/root-task/IAMAuditRootUserCredentials"}
 ROOT = {"TargetPrincipal": "111122223333", "TaskPolicyArn": AUDIT}
@@ -40,7 +37,7 @@ BOTO3 = boto3.Session()  # one, because loading the model takes longer than most
 SOURCE = {"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET}
 
 
-def client(sts: LoopbackSts, credentials: dict[str, str] = SOURCE, region: str = "us-east-1") -> Any:
+def client(sts, credentials=SOURCE, region="us-east-1"):
     """boto3's client, with the source key or minted credentials, without retries."""
     return BOTO3.client(
         "sts",
@@ -53,7 +50,7 @@ def client(sts: LoopbackSts, credentials: dict[str, str] = SOURCE, region: str =
     )
 
 
-def refusal(call: Any, **parameters: Any) -> tuple[int, str, str]:
+def refusal(call, **parameters):
     """Status, code and message of the error of a call."""
     with pytest.raises(ClientError) as caught:
         call(**parameters)
@@ -61,7 +58,7 @@ def refusal(call: Any, **parameters: Any) -> tuple[int, str, str]:
     return error["ResponseMetadata"]["HTTPStatusCode"], error["Error"]["Code"], error["Error"]["Message"]
 
 
-def seconds_left(answer: Any) -> float:
+def seconds_left(answer):
     """How long minted credentials last from now."""
     left: timedelta = answer["Credentials"]["Expiration"] - datetime.now(timezone.utc)
     return left.total_seconds()
@@ -204,7 +201,7 @@ def test_changed_request_does_not_match(sts, part, old, new):
 
 
 @contextmanager
-def unsigned(sts: LoopbackSts, action: str) -> Iterator[http.client.HTTPResponse]:
+def unsigned(sts, action):
     """Send a request without a signature; the mode still applies to the answer."""
     connection = http.client.HTTPConnection(sts.url.removeprefix("http://"), timeout=5)
     with closing(connection):
