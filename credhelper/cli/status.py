@@ -7,17 +7,15 @@ and takes the requester of a session from the audit log.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from credhelper import expiry
-from credhelper.agent import admin
-from credhelper.app import agent_directory
 from credhelper.cli import tables
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, cached_sessions, open_app
 from credhelper.cli.options import json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.config.aws_names import short_task
@@ -28,7 +26,9 @@ from credhelper.errors import ConfigError, CredhelperError, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from credhelper.agent.admin import Remembered
     from credhelper.app import App
+    from credhelper.cli.context import CachedSession
     from credhelper.config.profiles import Profile
     from credhelper.sessions.calls import CallPlanner, StsCall
 
@@ -73,17 +73,6 @@ def status(*, as_json: bool) -> None:
 
 
 @dataclass(frozen=True)
-class CachedSession:
-    """A session in the keyring or the agent: its call's KEY, its profile, its expiry (epoch)."""
-
-    key: str
-    label: str
-    kind: str
-    expires: float
-    places: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class ProfileState:
     """A profile with its call, or with the problem that prevents one."""
 
@@ -116,7 +105,7 @@ def _document(app: App) -> Document:
     for session in cached.values():
         if session.key not in shown:
             in_use = session.key in used if broken is None else None
-            rows.append({**_row(ProfileState(session.label), session, audit, now), "in_use": in_use})
+            rows.append({**_row(ProfileState(session.profile), session, audit, now), "in_use": in_use})
     return {
         "config": {
             "path": app.places.config,
@@ -129,9 +118,9 @@ def _document(app: App) -> Document:
     }
 
 
-def _agent(app: App) -> tuple[Document, list[admin.Remembered]]:
+def _agent(app: App) -> tuple[Document, list[Remembered]]:
     try:
-        found = admin.AgentAdmin(agent_directory(app.environ)).status()
+        found = agent_admin(app).status()
     except CredhelperError as error:
         return {"running": True, "pid": None, "problem": printable(error.sentence)}, []
     pid, remembered = found or (None, [])
@@ -146,17 +135,12 @@ def _keyring(app: App) -> Document:
     return {"backend": found.backend, "state": found.state, "problem": printable(found.why) or None}
 
 
-def _cached(app: App, remembered: Iterable[admin.Remembered], now: float) -> dict[str, CachedSession]:
+def _cached(app: App, remembered: Iterable[Remembered], now: float) -> dict[str, CachedSession]:
     """Every session that has not expired, by KEY."""
-    found = {
-        item.key: CachedSession(item.key, item.profile, item.kind, item.expires, ("keyring",))
-        for item in app.store.items()
-        if item.expires > now
-    }
-    for each in remembered:
-        session = found.get(each.key) or CachedSession(each.key, each.profile, "", now + each.seconds, ())
-        if "agent" not in session.places and each.seconds > 0:
-            found[each.key] = replace(session, places=("agent", *session.places))
+    found: dict[str, CachedSession] = {}
+    for session in cached_sessions(app, remembered, now):
+        if session.expires > now:
+            found.setdefault(session.key, session)
     return found
 
 
@@ -171,7 +155,7 @@ def _states(app: App, cached: Iterable[CachedSession]) -> Iterator[ProfileState]
         planner = error
     labels: dict[str, list[str]] = defaultdict(list)
     for session in cached:
-        labels[session.label.partition("@")[0]].append(session.label)
+        labels[session.profile.partition("@")[0]].append(session.profile)
     for name in app.config.names:
         for each in dict.fromkeys((name, *sorted(labels.get(name, ())))):
             yield _state(app, planner, each)
@@ -199,7 +183,7 @@ def _sessions_of(
         return [cached[state.call.key]] if state.call.key in cached else []
     if state.problem is None:  # a profile without a target has no session
         return []
-    return [each for each in cached.values() if each.label == state.name and each.key not in used]
+    return [each for each in cached.values() if each.profile == state.name and each.key not in used]
 
 
 def _audit_lines(app: App, cached: Mapping[str, CachedSession]) -> AuditLines:

@@ -1,4 +1,4 @@
-"""How the parts of the house are put together for one command."""
+"""How App builds the parts that one command needs."""
 
 from __future__ import annotations
 

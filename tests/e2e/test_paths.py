@@ -24,18 +24,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
 
 
-def test_home_of_another_user_stays_untouched(sandbox: Sandbox) -> None:
-    if os.geteuid():
-        pytest.skip("only root runs programs in somebody else's home")
-    before = sorted(sandbox.home.rglob("*"))
-    for path in (*before, sandbox.home):
-        os.chown(path, 65534, 65534, follow_symlinks=False)
-    sandbox.environ["CREDHELPER_KEYRING"] = "none"
-    sandbox.environ["XDG_RUNTIME_DIR"] = str(sandbox.home / "run")
-    assert sandbox.get("developer")["AccountId"] == "222233334444"
-    assert sorted(sandbox.home.rglob("*")) == before
-
-
 @pytest.mark.parametrize("name", ["audit.jsonl", "credhelper.log", "items.jsonl"])
 def test_fifo_in_place_of_a_state_file_does_not_stop_get(sandbox: Sandbox, name: str) -> None:
     sandbox.state.mkdir(parents=True)

@@ -31,7 +31,7 @@ SOURCE_KEYS = AccessKey(SOURCE_KEY_ID, SOURCE_SECRET)
 
 @dataclass
 class Desk:
-    """A laptop's files and environment, read in this process; botocore reads the same ones."""
+    """A sandbox's files and environment, read in this process, as by botocore."""
 
     sandbox: Sandbox
     monkeypatch: pytest.MonkeyPatch
@@ -40,7 +40,7 @@ class Desk:
     came_from: tuple[Node, ...] = ()
 
     def setenv(self, **variables: str) -> None:
-        """Set variables here and for every program that the laptop starts."""
+        """Set variables here and for every program of the sandbox."""
         self.sandbox.environ.update(variables)
 
     def call(self, name: str, **flags: Any) -> StsCall:
@@ -80,7 +80,7 @@ class Desk:
         return self.aws()._client(self.call(name, **flags), SOURCE_KEYS)
 
     def _environ(self) -> Mapping[str, str]:
-        """The laptop's environment, which os.environ becomes until the test is over."""
+        """The sandbox's environment, which replaces os.environ during the test."""
         for name in set(os.environ) - set(self.sandbox.environ):
             if not name.startswith("PYTEST"):
                 self.monkeypatch.delenv(name)

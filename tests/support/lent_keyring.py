@@ -1,7 +1,6 @@
-"""A keyring for machines that have none: it lives in the memory of the demonstration, behind a socket.
+"""A keyring for machines without one: it is in the memory of another process, behind a socket.
 
-It takes the place of a desktop's keyring, and is named by its class, which is the one way to have
-credhelper use a keyring that is not the system's.
+CREDHELPER_KEYRING names its class, the only way to use a keyring other than the system's.
 """
 
 from __future__ import annotations

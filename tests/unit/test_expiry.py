@@ -28,7 +28,7 @@ def credentials(life: float, skew: float = 0.0, minted: Clocks = MINTED) -> Cred
 
 
 def after(seconds: float, jump: float = 0.0) -> Clocks:
-    """The clocks so many seconds after the mint, the wall clock set forward by `jump` meanwhile."""
+    """The clocks `seconds` after the mint, with the wall clock set forward by `jump`."""
     return Clocks(MINTED.wall + seconds + jump, 5_000.0 + seconds, "this boot")
 
 

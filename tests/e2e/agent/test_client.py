@@ -243,7 +243,7 @@ def test_with_a_prompt_a_session_is_minted_below_60_s(desk: SharedDesk, human: d
     first = desk.get()
     desk.said = UserInput()
     for note in desk.place.glob("**/series-*.note"):
-        note.unlink()  # what was said is forgotten
+        note.unlink()  # the report is repeated below
     desk.time.passes(3600 - 60)
 
     assert desk.get() == first

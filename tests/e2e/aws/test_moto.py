@@ -12,11 +12,8 @@ from moto.server import ThreadedMotoServer
 from calls import Desk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from credhelper.credentials import Credentials
 
-    from sandbox import Sandbox
 
 PROFILES = """
 [defaults]
@@ -36,7 +33,7 @@ duration_seconds = 900
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
+def moto():
     """moto's server."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
@@ -46,7 +43,7 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, moto: str) -> Desk:
+def desk(sandbox, monkeypatch, moto):
     """A sandbox whose STS is moto's."""
     sandbox.configure(PROFILES, endpoint=moto)
     return Desk(sandbox, monkeypatch)
@@ -66,7 +63,7 @@ def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
     return found
 
 
-def test_moto_knows_the_role_session(desk: Desk, moto: str) -> None:
+def test_moto_knows_the_role_session(desk, moto):
     credentials = desk.mint("developer").credentials
     arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk"
     assert (credentials.account_id, credentials.arn) == ("222233334444", arn)
@@ -74,13 +71,13 @@ def test_moto_knows_the_role_session(desk: Desk, moto: str) -> None:
     assert identity(desk, moto, credentials)["Arn"] == arn
 
 
-def test_moto_knows_the_user_session(desk: Desk, moto: str) -> None:
+def test_moto_knows_the_user_session(desk, moto):
     credentials = desk.mint("mfa", code="123456").credentials
     assert credentials.account_id == "123456789012"
     assert 890 < credentials.expiration - time.time() <= 901
     assert identity(desk, moto, credentials)["Account"] == "123456789012"
 
 
-def test_moto_knows_the_programs_envelope(sandbox: Sandbox, moto: str) -> None:
+def test_moto_knows_the_programs_envelope(sandbox, moto):
     sandbox.configure(PROFILES, endpoint=moto)
     assert sandbox.get("developer")["AccountId"] == "222233334444"

@@ -11,14 +11,14 @@ from credhelper.aws.transport import LIBRARIES, quiet
 
 
 @pytest.fixture(name="shown", autouse=True)
-def _shown(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+def _shown(caplog):
     """A program that logs everything."""
     caplog.set_level(logging.DEBUG)
     return caplog
 
 
 @pytest.fixture(autouse=True)
-def _imported() -> None:
+def _imported():
     """A module of botocore has been imported, which makes its logger."""
     logging.getLogger("botocore.part")
 
@@ -30,9 +30,7 @@ def say(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [f"{library}.part" for library in LIBRARIES])
-def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(
-    shown: pytest.LogCaptureFixture, name: str
-) -> None:
+def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(shown, name):
     logging.getLogger(name)
     quiet(lambda: say(name))()
     assert shown.messages == ["a step"]
@@ -40,9 +38,9 @@ def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(
     assert shown.messages == ["a step", "an answer", "a step"]
 
 
-def test_decorated_function_keeps_name_arguments_and_result(shown: pytest.LogCaptureFixture) -> None:
+def test_decorated_function_keeps_name_arguments_and_result(shown):
     @quiet
-    def add(one: int, *, two: int) -> int:
+    def add(one, *, two):
         say("botocore.part")
         return one + two
 
@@ -50,8 +48,8 @@ def test_decorated_function_keeps_name_arguments_and_result(shown: pytest.LogCap
     assert shown.messages == ["a step"]
 
 
-def test_other_threads_and_loggers_are_not_affected(shown: pytest.LogCaptureFixture) -> None:
-    def work() -> None:
+def test_other_threads_and_loggers_are_not_affected(shown):
+    def work():
         other = threading.Thread(target=say, args=("botocore.part",))
         other.start()
         other.join()
@@ -62,10 +60,8 @@ def test_other_threads_and_loggers_are_not_affected(shown: pytest.LogCaptureFixt
     assert shown.messages == ["an answer", "a step", "a step", "an answer", "a step"]
 
 
-def test_nested_or_failing_calls_restore_the_logging_and_add_one_filter(
-    shown: pytest.LogCaptureFixture,
-) -> None:
-    def fail() -> None:
+def test_nested_or_failing_calls_restore_the_logging_and_add_one_filter(shown):
+    def fail():
         quiet(lambda: say("botocore.part"))()
         say("botocore.part")
         raise ValueError

@@ -26,8 +26,6 @@ from sts import SOURCE_KEY_ID, SOURCE_SECRET
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox import Sandbox
-    from sts import LoopbackSts
 
 ROLE = 'role_arn = "arn:aws:iam::222233334444:role/Developer"\nregion = "eu-west-1"\n'
 PROCESS = '[profiles.p]\nsource_profile = "x"\n' + ROLE
@@ -35,7 +33,7 @@ ANSWER = {"Version": 1, "AccessKeyId": "AKIAPROCESS", "SecretAccessKey": "MARKER
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(sandbox, monkeypatch):
     """Sources resolved in this process."""
     return Desk(sandbox, monkeypatch)
 
@@ -62,7 +60,7 @@ def failure(desk: Desk, name: str = "p", seconds: float = 20) -> CredhelperError
 # Static keys
 
 
-def test_static_keys_of_the_config_are_a_source(desk: Desk) -> None:
+def test_static_keys_of_the_config_are_a_source(desk):
     access_key = desk.source_key("developer")
     assert (access_key.access_key_id, access_key.secret_access_key, access_key.session_token) == (
         SOURCE_KEY_ID,
@@ -71,14 +69,14 @@ def test_static_keys_of_the_config_are_a_source(desk: Desk) -> None:
     )
 
 
-def test_keys_of_the_credentials_file_win_in_the_cache_key_too(desk: Desk) -> None:
+def test_keys_of_the_credentials_file_win_in_the_cache_key_too(desk):
     path = desk.sandbox.home / ".aws/credentials"
     path.write_text("[org-admin]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n")
     assert desk.source_key("developer").access_key_id == "AKIAOTHER"
     assert desk.call("developer").source.identity == "key:AKIAOTHER"
 
 
-def test_profile_without_credentials_is_named(desk: Desk) -> None:
+def test_profile_without_credentials_is_named(desk):
     desk.setenv(AWS_EC2_METADATA_DISABLED="true")
     desk.sandbox.aws_config("[profile org-admin]\nregion = eu-west-1\n")
     assert failure(desk, "developer").sentence == "no credentials found in AWS profile 'org-admin'"
@@ -108,9 +106,7 @@ sso_start_url = https://corp.awsapps.com/start
     ("profile", "cached"), [("corp-admin", "corp"), ("legacy", "https://corp.awsapps.com/start")]
 )
 @pytest.mark.parametrize("token", ["absent", "expired", "broken"])
-def test_missing_or_expired_sso_login_names_the_command_that_renews_it(
-    desk: Desk, profile: str, cached: str, token: str
-) -> None:
+def test_missing_or_expired_sso_login_names_the_command_that_renews_it(desk, profile, cached, token):
     desk.sandbox.aws_config(SSO)
     desk.sandbox.configure(f'[profiles.p]\nsource_profile = "{profile}"\n{ROLE}')
     cache = desk.sandbox.home / ".aws/sso/cache"
@@ -132,7 +128,7 @@ def test_missing_or_expired_sso_login_names_the_command_that_renews_it(
     assert error.hints == (f"run 'aws sso login --profile {profile}'",)
 
 
-def test_missing_sso_login_ends_the_program_with_status_3(sandbox: Sandbox) -> None:
+def test_missing_sso_login_ends_the_program_with_status_3(sandbox):
     sandbox.aws_config(SSO)
     sandbox.configure(f'[profiles.p]\nsource_profile = "corp-admin"\n{ROLE}')
     stderr = sandbox.refuses(3, "get", "p")
@@ -142,7 +138,7 @@ def test_missing_sso_login_ends_the_program_with_status_3(sandbox: Sandbox) -> N
 # credential_process
 
 
-def test_credential_process_gets_the_chain_in_its_environment(desk: Desk, sts: LoopbackSts) -> None:
+def test_credential_process_gets_the_chain_in_its_environment(desk, sts):
     seen = desk.sandbox.home / "seen"
     process(desk, f"echo $CREDHELPER_CHAIN > {seen}; echo '{json.dumps(ANSWER)}'")
     assert desk.source_key("p").access_key_id == "AKIAPROCESS"
@@ -167,9 +163,7 @@ def test_credential_process_gets_the_chain_in_its_environment(desk: Desk, sts: L
         ("kill -9 $$", "AWS profile 'x': "),
     ],
 )
-def test_failure_of_a_credential_process_is_one_sentence_without_its_output(
-    desk: Desk, shell: str, said: str
-) -> None:
+def test_failure_of_a_credential_process_is_one_sentence_without_its_output(desk, shell, said):
     process(desk, shell)
     error = failure(desk)
     assert type(error) is SourceError
@@ -177,27 +171,25 @@ def test_failure_of_a_credential_process_is_one_sentence_without_its_output(
     assert said.removeprefix("its credential_process: ") in error.sentence
 
 
-def test_expired_answer_of_a_credential_process_is_reported(desk: Desk) -> None:
+def test_expired_answer_of_a_credential_process_is_reported(desk):
     process(desk, f"echo '{json.dumps({**ANSWER, 'Expiration': '2020-01-01T00:00:00Z'})}'")
     assert failure(desk).sentence == "AWS profile 'x': its credentials have expired already"
 
 
-def test_control_characters_of_a_credential_process_reach_no_terminal(
-    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_control_characters_of_a_credential_process_reach_no_terminal(sandbox, monkeypatch):
     process(Desk(sandbox, monkeypatch), "printf '\\033[31mred \\342\\200\\250 x\\nsecond' >&2; exit 1")
     stderr = sandbox.refuses(3, "get", "p")  # which checks that it is printable ASCII
     assert "red" in stderr
     assert "second" not in stderr
 
 
-def test_missing_credential_process_is_named(desk: Desk) -> None:
+def test_missing_credential_process_is_named(desk):
     desk.sandbox.aws_config("[profile x]\ncredential_process = no-such-program --flag\n")
     desk.sandbox.configure(PROCESS)
     assert failure(desk).sentence == "credential_process: there is no program 'no-such-program'"
 
 
-def test_credential_process_is_started_by_its_absolute_path(desk: Desk, tmp_path: Path) -> None:
+def test_credential_process_is_started_by_its_absolute_path(desk, tmp_path):
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin/mine"
     script.write_text(f"#!/bin/sh\necho '{json.dumps(ANSWER)}'\n")
@@ -230,9 +222,7 @@ def test_credential_process_is_started_by_its_absolute_path(desk: Desk, tmp_path
         ("noise\ncredhelper: error: no such thing\n", 99, SourceError, ()),
     ],
 )
-def test_error_of_a_nested_credhelper_keeps_its_hints_and_status(
-    desk: Desk, stderr: str, status: int, kind: type[CredhelperError], hints: tuple[str, ...]
-) -> None:
+def test_error_of_a_nested_credhelper_keeps_its_hints_and_status(desk, stderr, status, kind, hints):
     process(desk, f"printf %s {shlex.quote(stderr)} >&2; exit {status}")
     error = failure(desk)
     assert (type(error), error.sentence, error.hints) == (kind, "no such thing", hints)
@@ -258,7 +248,7 @@ time.sleep(60)
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="needs /proc")
 @pytest.mark.parametrize("kind", ["shell", "nested", "thread"])
-def test_hanging_process_and_its_children_are_killed_at_the_deadline(desk: Desk, kind: str) -> None:
+def test_hanging_process_and_its_children_are_killed_at_the_deadline(desk, kind):
     marker = f"60.{os.getpid()}{kind.encode().hex()[:4].translate(str.maketrans('abcdef', '123456'))}"
     shells = {
         "shell": f"sleep {marker} & sleep {marker}; sleep {marker}",
@@ -269,7 +259,7 @@ def test_hanging_process_and_its_children_are_killed_at_the_deadline(desk: Desk,
     desk.monkeypatch.setattr(source_credentials, "SOURCE_SECONDS", 2.0)
     seen: list[int] = []
 
-    def watch() -> None:
+    def watch():
         while not seen and time.monotonic() < started + 2:
             seen.extend(marked(marker))
 
@@ -285,7 +275,7 @@ def test_hanging_process_and_its_children_are_killed_at_the_deadline(desk: Desk,
     assert marked(marker) == []
 
 
-def test_shorter_deadline_of_the_caller_counts(desk: Desk) -> None:
+def test_shorter_deadline_of_the_caller_counts(desk):
     process(desk, "exec sleep 30")
     assert "within 1 s" in failure(desk, seconds=0.6).sentence
 
@@ -293,7 +283,7 @@ def test_shorter_deadline_of_the_caller_counts(desk: Desk) -> None:
 # Web identity
 
 
-def test_web_identity_is_left_to_botocore_at_the_regional_endpoint(desk: Desk, sts: LoopbackSts) -> None:
+def test_web_identity_is_left_to_botocore_at_the_regional_endpoint(desk, sts):
     token = desk.sandbox.home / "token"
     token.write_text("MARKERSECRET")
     desk.sandbox.aws_config(
@@ -312,7 +302,7 @@ def test_web_identity_is_left_to_botocore_at_the_regional_endpoint(desk: Desk, s
 # Environment, container, instance
 
 
-def test_environment_source_takes_keys_of_the_environment(desk: Desk) -> None:
+def test_environment_source_takes_keys_of_the_environment(desk):
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "Environment"\n{ROLE}')
     desk.setenv(AWS_ACCESS_KEY_ID="AKIAENV", AWS_SECRET_ACCESS_KEY="x", AWS_SESSION_TOKEN="t")
     access_key = desk.source_key("p")
@@ -359,7 +349,7 @@ def answer(key_id: str) -> dict[str, str]:
     }
 
 
-def test_container_source_asks_the_container_endpoint(desk: Desk) -> None:
+def test_container_source_asks_the_container_endpoint(desk):
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "EcsContainer"\n{ROLE}')
     with metadata({"/task": answer("ASIATASK")}) as url:
         desk.setenv(AWS_CONTAINER_CREDENTIALS_FULL_URI=f"{url}/task")
@@ -367,7 +357,7 @@ def test_container_source_asks_the_container_endpoint(desk: Desk) -> None:
     assert "credential_source 'EcsContainer'" in failure(desk).sentence
 
 
-def test_instance_source_asks_the_metadata_endpoint(desk: Desk) -> None:
+def test_instance_source_asks_the_metadata_endpoint(desk):
     desk.sandbox.configure(f'[profiles.p]\ncredential_source = "Ec2InstanceMetadata"\n{ROLE}')
     place = "/latest/meta-data/iam/security-credentials/"
     with metadata({"/latest/api/token": "token", place: "role", f"{place}role": answer("ASIAROLE")}) as url:
@@ -380,7 +370,7 @@ def test_instance_source_asks_the_metadata_endpoint(desk: Desk) -> None:
 # The default chain
 
 
-def test_default_chain_ignores_the_profile_variables(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_default_chain_ignores_the_profile_variables(sandbox, sts):
     sandbox.configure(f"[profiles.p]\n{ROLE}")
     sandbox.aws_config(
         "[profile p]\ncredential_process = credhelper get p\n"
@@ -391,7 +381,7 @@ def test_default_chain_ignores_the_profile_variables(sandbox: Sandbox, sts: Loop
     assert [call.access_key_id for call in sts.calls] == [SOURCE_KEY_ID]
 
 
-def test_missing_source_profile_key_or_role_source_ends_the_program(sandbox: Sandbox) -> None:
+def test_missing_source_profile_key_or_role_source_ends_the_program(sandbox):
     sandbox.configure(
         f'[profiles.a]\nsource_profile = "org-admim"\n{ROLE}[profiles.b]\nsource_key = "k"\n{ROLE}'
         f'[profiles.c]\nsource_profile = "role"\n{ROLE}'
@@ -403,7 +393,7 @@ def test_missing_source_profile_key_or_role_source_ends_the_program(sandbox: San
     assert "has 'role_arn' but no source" in sandbox.refuses(2, "get", "c")
 
 
-def test_each_call_of_a_chain_is_signed_by_the_session_below(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_each_call_of_a_chain_is_signed_by_the_session_below(sandbox, sts):
     sandbox.configure(
         f'[profiles.low]\nsource_profile = "role"\n{ROLE}[profiles.p]\nsource_profile = "low"\n'
         'task_policy_arn = "S3UnlockBucketPolicy"\ntarget_principal = "111122223333"\nregion = "eu-west-1"\n'

@@ -31,13 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MINTED = Credentials(
-    access_key_id="ASIAEXAMPLE",
-    secret_access_key="secret",
-    session_token="token",
-    expiration=1795332600,
-    life=900.0,
-    skew=0.0,
-    minted=Clocks(1795331700.0),
+    "ASIAEXAMPLE", "secret", "token", expiration=1795332600, life=900.0, skew=0.0, minted=Clocks(1795331700.0)
 )
 EXPORTED = {
     "AWS_ACCESS_KEY_ID": "ASIAEXAMPLE",
@@ -55,10 +49,7 @@ ENDPOINT = {
     "AWS_CONTAINER_AUTHORIZATION_TOKEN": "ours",
 }
 STALE = {
-    "AWS_PROFILE": "x",
-    "AWS_DEFAULT_PROFILE": "x",
-    "AWS_SECURITY_TOKEN": "x",
-    "AWS_ROLE_ARN": "x",
+    **dict.fromkeys(("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN"), "x"),
     "AWS_WEB_IDENTITY_TOKEN_FILE": "x",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x",
@@ -66,16 +57,9 @@ STALE = {
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/x",
 }
 WINNING = [
-    "aws_access_key_id",
-    "role_arn",
-    "web_identity_token_file",
-    "sso_session",
-    "sso_start_url",
-    "sso_account_id",
-    "sso_role_name",
-    "login_session",
-    "credential_process",
-]
+    "aws_access_key_id", "role_arn", "web_identity_token_file", "sso_session", "sso_start_url",
+    "sso_account_id", "sso_role_name", "login_session", "credential_process",
+]  # fmt: skip
 
 
 class TestEnvironment:
@@ -86,15 +70,12 @@ class TestEnvironment:
     def test_callers_other_variables_are_kept(self) -> None:
         own = {"PATH": "/bin", "AWS_PAGER": "less", "AWS_CONFIG_FILE": "/c", "AWS_CA_BUNDLE": "/ca"}
         caller = {**own, **STALE, "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "x"}
-
         assert environment.with_session(caller, MINTED, CONTEXT) == {**own, **EXPORTED}
 
     def test_variables_of_an_outer_exec_are_removed(self) -> None:
         caller = {"CREDHELPER_ACCOUNT": "999988887777", "CREDHELPER_PROFILE": "outer"}
         given = environment.with_session(caller, MINTED, Context("inner", None, None))
-
-        assert given["CREDHELPER_PROFILE"] == "inner"
-        assert "CREDHELPER_ACCOUNT" not in given
+        assert (given["CREDHELPER_PROFILE"], given.get("CREDHELPER_ACCOUNT")) == ("inner", None)
 
     @pytest.mark.parametrize(
         ("caller", "profiles", "expected"),
@@ -109,10 +90,9 @@ class TestEnvironment:
         ],
     )
     def test_callers_region_beats_the_profiles(self, caller, profiles, expected) -> None:
-        for given in (
-            environment.with_session(caller, MINTED, Context("p", None, profiles)),
-            environment.with_server(caller, ENDPOINT, Context("p", None, profiles)),
-        ):
+        context = Context("p", None, profiles)
+        session = environment.with_session(caller, MINTED, context)
+        for given in (session, environment.with_server(caller, ENDPOINT, context)):
             assert (given.get("AWS_REGION"), given.get("AWS_DEFAULT_REGION")) == expected
 
 
@@ -127,7 +107,7 @@ class TestServedEnvironment:
 
     @pytest.mark.parametrize("where", ["config", "credentials"])
     @pytest.mark.parametrize("key", WINNING)
-    def test_key_in_default_is_refused_without_its_value(self, tmp_path: Path, key: str, where: str) -> None:
+    def test_key_in_default_is_refused_without_its_value(self, tmp_path, key, where) -> None:
         files = _aws_files(tmp_path, **{where: f"[default]\nregion = eu-west-1\n{key} = SECRET\n"})
         with pytest.raises(ConfigError) as caught:
             environment.refuse_default_keys(awsconfig_profiles.read(files))
@@ -136,14 +116,12 @@ class TestServedEnvironment:
         assert caught.value.sentence == f"'{path}': '{key}' in [default] takes precedence over --serve"
         assert "SECRET" not in str(caught.value.hints)
 
-    def test_keys_in_other_profiles_are_accepted(self, tmp_path: Path) -> None:
+    def test_keys_in_other_profiles_are_accepted(self, tmp_path) -> None:
         config = "[default]\nregion = eu-west-1\noutput = json\n[profile a]\naws_access_key_id = AKIA\n"
         environment.refuse_default_keys(awsconfig_profiles.read(_aws_files(tmp_path, config=config)))
 
     @pytest.mark.parametrize("key", [*WINNING, "region", "output"])
-    def test_botocore_prefers_the_same_keys_of_default(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
-    ) -> None:
+    def test_botocore_prefers_the_same_keys_of_default(self, tmp_path, monkeypatch, key) -> None:
         files = _aws_files(tmp_path, config=f"[default]\n{key} = x\n{MORE.get(key, '')}")
         for name, value in {**files, **ENDPOINT}.items():
             monkeypatch.setenv(name, value)
@@ -189,7 +167,7 @@ BOTH = pytest.mark.parametrize("how", ["attend", "replace"])
 
 
 @pytest.fixture(name="wrapper")
-def _wrapper(tmp_path: Path) -> str:
+def _wrapper(tmp_path) -> str:
     """A program that runs a command: its first argument says how."""
     return _executable(tmp_path / "wrapper.py", PROGRAM)
 
@@ -201,9 +179,8 @@ def _start(wrapper: str, how: str, *command: str, **options) -> subprocess.Popen
 
 
 def _ready(wrapper: str, *command: str) -> subprocess.Popen[str]:
-    """A command that has said that it is ready, in a session of its own."""
+    """A command that has printed that it is ready, in a session of its own."""
     process = _start(wrapper, "attend", *command, start_new_session=True)
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -214,81 +191,76 @@ def _executable(path: Path, text: str, mode: int = 0o755) -> str:
     return str(path)
 
 
-def _finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def _finish(process: subprocess.Popen[str], stdin: str | None = None) -> tuple[int, str, str]:
     try:
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(stdin, timeout=20)
     finally:
         process.kill()
     return process.returncode, stdout, stderr
 
 
+def _under_a_shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the words as bash does that has set something up for them."""
+    command = ["bash", "-c", f'{script} exec "$0" "$@"', sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+
+
 @BOTH
 class TestRun:
     @pytest.mark.parametrize("status", [0, 255])
-    def test_exit_status_and_output_are_the_commands(self, wrapper: str, how: str, status: int) -> None:
+    def test_exit_status_and_output_are_the_commands(self, wrapper, how, status) -> None:
         done = _finish(_start(wrapper, how, "sh", "-c", f"echo out; echo err >&2; exit {status}"))
 
         assert done == (status, "out\n", "err\n")
 
-    def test_missing_program_exits_127(self, wrapper: str, how: str) -> None:
-        for name in ("no-such-program", "./no-such-program"):
-            said = f"credhelper: error: '{name}' not found\n"
+    @pytest.mark.parametrize("name", ["no-such-program", "./no-such-program"])
+    def test_missing_program_exits_127(self, wrapper, how, name) -> None:
+        assert _finish(_start(wrapper, how, name)) == (127, "", f"credhelper: error: '{name}' not found\n")
 
-            assert _finish(_start(wrapper, how, name)) == (127, "", said)
+    @pytest.mark.parametrize(
+        ("name", "text", "why"),
+        [
+            ("plain", "", "is not executable"),
+            ("", "", "is not executable"),
+            ("script", "#!/no/such\n", "cannot be run: no such file or directory"),
+            ("noise", "\x01\x02", "cannot be run: exec format error"),
+        ],
+    )
+    def test_program_that_cannot_run_exits_126(self, wrapper, how, tmp_path, name, text, why) -> None:
+        if name:
+            _executable(tmp_path / name, text, 0o755 if text else 0o644)
+        status, _, stderr = _finish(_start(wrapper, how, f"{tmp_path}/{name}"))
 
-    def test_program_that_cannot_run_exits_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
-        files = {"plain": (0o644, ""), "script": (0o755, "#!/no/such\n"), "noise": (0o755, "\x01\x02")}
-        for name, (mode, text) in files.items():
-            _executable(tmp_path / name, text, mode)
-        for name, why in (
-            ("plain", "is not executable"),
-            ("", "is not executable"),
-            ("script", "cannot be run: no such file or directory"),
-            ("noise", "cannot be run: exec format error"),
-        ):
-            status, _, said = _finish(_start(wrapper, how, f"{tmp_path}/{name}"))
+        assert (status, stderr.splitlines()[0]) == (126, f"credhelper: error: '{tmp_path}/{name}' {why}")
 
-            assert (status, said.splitlines()[0]) == (126, f"credhelper: error: '{tmp_path}/{name}' {why}")
-
-    def test_file_on_the_path_that_is_not_executable_exits_126(
-        self, wrapper: str, how: str, tmp_path: Path
-    ) -> None:
-        (tmp_path / "tool").write_text("")
-        environ = {**os.environ, "PATH": f"{tmp_path}:/usr/bin"}
-        assert _finish(_start(wrapper, how, "tool", env=environ))[0] == 126
-
-        (tmp_path / "true").write_text("")
-        assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
-
-    def test_program_is_searched_in_the_commands_path(self, wrapper: str, how: str) -> None:
+    def test_program_is_searched_in_the_commands_path(self, wrapper, how, tmp_path) -> None:
         environ = {name: value for name, value in os.environ.items() if name != "PATH"}
-        assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
-        assert _finish(_start(wrapper, how, "true", env={**environ, "PATH": "/nowhere"}))[0] == 127
+        for name in ("tool", "true"):
+            (tmp_path / name).write_text("")  # not executable
+        both = f"{tmp_path}:/usr/bin"
+        for name, path, status in (
+            *(("tool", {"PATH": both}, 126), ("true", {"PATH": both}, 0)),
+            *(("true", {}, 0), ("true", {"PATH": "/nowhere"}, 127)),
+        ):
+            assert _finish(_start(wrapper, how, name, env={**environ, **path}))[0] == status
 
-    def test_without_a_command_the_users_shell_runs(self, wrapper: str, how: str, tmp_path: Path) -> None:
+    def test_without_a_command_the_users_shell_runs(self, wrapper, how, tmp_path) -> None:
         environ = {**os.environ, "SHELL": _executable(tmp_path / "myshell", "#!/bin/sh\necho mine $#\n")}
         assert _finish(_start(wrapper, how, env=environ)) == (0, "mine 0\n", "")
-
         sh = _start(wrapper, how, env={**environ, "SHELL": ""}, stdin=subprocess.PIPE)
-        assert sh.communicate("echo $0; exit 3", timeout=20) == ("/bin/sh\n", "")
-        assert sh.returncode == 3
+        assert _finish(sh, "echo $0; exit 3") == (3, "/bin/sh\n", "")
 
-    def test_sigpipe_is_not_ignored_in_the_command(self, wrapper: str, how: str) -> None:
-        status, said, _ = _finish(_start(wrapper, how, "sh", "-c", "kill -PIPE $$; echo ignored"))
-
-        assert said == ""
-        assert status == (141 if how == "attend" else -signal.SIGPIPE)
+    def test_sigpipe_is_not_ignored_in_the_command(self, wrapper, how) -> None:
+        status, shown, _ = _finish(_start(wrapper, how, "sh", "-c", "kill -PIPE $$; echo ignored"))
+        assert (status, shown) == (141 if how == "attend" else -signal.SIGPIPE, "")
 
     @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
-    def test_signal_ignored_by_the_caller_stays_ignored(self, wrapper: str, how: str, name: str) -> None:
+    def test_signal_ignored_by_the_caller_stays_ignored(self, wrapper, how, name) -> None:
         ask = f"import signal; print(signal.getsignal(signal.SIG{name}) == signal.SIG_IGN)"
-        script = f'trap "" {name}; exec "$0" "$@"'
-        words = ["sh", "-c", script, sys.executable, wrapper, how, sys.executable, "-c", ask]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-
+        done = _under_a_shell(f'trap "" {name};', wrapper, how, sys.executable, "-c", ask)
         assert done.stdout == "True\n"
 
-    def test_inherited_descriptors_reach_the_command(self, wrapper: str, how: str) -> None:
+    def test_inherited_descriptors_reach_the_command(self, wrapper, how) -> None:
         reader, writer = os.pipe()
         os.write(writer, b"handed over")
         os.close(writer)
@@ -299,18 +271,18 @@ class TestRun:
         assert sorted(said.splitlines()) == sorted(["handed over", "0", "1", "2", str(reader)])
 
 
-def test_command_gets_the_environment_given(tmp_path: Path) -> None:
+def test_command_gets_the_environment_given(tmp_path) -> None:
     _executable(tmp_path / "tool", '#!/bin/sh\ntest "$A$HOME" = b\n')
 
     assert run_command.run(["tool"], {"PATH": str(tmp_path), "A": "b"}) == 0
 
 
-def test_replace_keeps_the_process_id(wrapper: str) -> None:
+def test_replace_keeps_the_process_id(wrapper) -> None:
     process = _start(wrapper, "replace", "sh", "-c", "echo $$")
     assert _finish(process)[1] == f"{process.pid}\n"
 
 
-def test_signal_handlers_and_descriptors_are_restored(tmp_path: Path) -> None:
+def test_signal_handlers_and_descriptors_are_restored(tmp_path) -> None:
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     descriptors = len(os.listdir("/proc/self/fd"))
 
@@ -360,20 +332,18 @@ def _counting(seconds: float, *names: str) -> list[str]:
 
 class TestSignals:
     @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "TSTP", "WINCH", "USR1", "USR2", "CONT"])
-    def test_signal_reaches_the_command_once(self, wrapper: str, name: str) -> None:
+    def test_signal_reaches_the_command_once(self, wrapper, name) -> None:
         process = _ready(wrapper, *_counting(10, name))
         process.send_signal(getattr(signal, f"SIG{name}"))
-
         assert _finish(process) == (41, f"got it\nsaw {name}\n", "")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    def test_command_killed_by_a_signal_exits_128_plus_signal(self, wrapper: str, number: int) -> None:
+    def test_command_killed_by_a_signal_exits_128_plus_signal(self, wrapper, number) -> None:
         process = _ready(wrapper, "sh", "-c", "echo ready; exec sleep 30")
         process.send_signal(number)
-
         assert _finish(process)[0] == 128 + number
 
-    def test_signal_during_the_start_is_not_lost(self, wrapper: str) -> None:
+    def test_signal_during_the_start_is_not_lost(self, wrapper) -> None:
         for delay in range(5):
             process = _start(wrapper, "attend", "sleep", "30", start_new_session=True)
             until(lambda pid=process.pid: _catches(pid, signal.SIGTERM), 10)
@@ -382,7 +352,7 @@ class TestSignals:
 
             assert _finish(process)[0] == 128 + signal.SIGTERM
 
-    def test_signal_to_another_thread_reaches_the_command(self, tmp_path: Path) -> None:
+    def test_signal_to_another_thread_reaches_the_command(self, tmp_path) -> None:
         threaded = tmp_path / "threaded.py"
         threaded.write_text(
             "import os, signal, sys, threading\nfrom credhelper.run import command as run\n"
@@ -396,7 +366,7 @@ class TestSignals:
 
         assert _finish(process)[:2] == (41, "got it\nsaw TERM\n")
 
-    def test_command_stopped_alone_does_not_stop_this_process(self, wrapper: str) -> None:
+    def test_command_stopped_alone_does_not_stop_this_process(self, wrapper) -> None:
         process = _ready(wrapper, *_counting(1.0))
         (child,) = _children(process.pid)
         os.kill(child, signal.SIGSTOP)
@@ -407,18 +377,9 @@ class TestSignals:
 
         assert _finish(process) == (40, "saw\n", "")
 
-    def test_ending_foreign_child_does_not_end_the_wait(self, wrapper: str) -> None:
-        words = [sys.executable, wrapper, "attend", "sh", "-c", "sleep 0.3; exit 6"]
-        script = '(sleep 0.1) & exec "$0" "$@"'
-        done = subprocess.run(["sh", "-c", script, *words], timeout=20, check=False)
-
-        assert done.returncode == 6
-
-    def test_ignored_sigchld_keeps_the_exit_status(self, wrapper: str) -> None:
-        words = [sys.executable, wrapper, "attend", "sh", "-c", "exit 6"]
-        done = subprocess.run(["bash", "-c", 'trap "" CHLD; exec "$0" "$@"', *words], timeout=20, check=False)
-
-        assert done.returncode == 6
+    @pytest.mark.parametrize("script", ["(sleep 0.1) &", 'trap "" CHLD;'])
+    def test_foreign_child_or_ignored_sigchld_keeps_the_exit_status(self, wrapper, script) -> None:
+        assert _under_a_shell(script, wrapper, "attend", "sh", "-c", "sleep 0.3; exit 6").returncode == 6
 
 
 def _catches(pid: int, number: int) -> bool:
@@ -437,7 +398,7 @@ def _state(pid: int) -> str:
 
 
 @pytest.fixture(name="terminal")
-def _terminal(tmp_path: Path) -> Iterator[Terminal]:
+def _terminal(tmp_path) -> Iterator[Terminal]:
     """An interactive shell with job control on a terminal."""
     environ = {**os.environ, "PS1": "", "TERM": "dumb", "HISTFILE": "", "HOME": str(tmp_path)}
     shell = [requirements.program("bash"), "--norc", "--noprofile", "--noediting", "-i"]
@@ -458,66 +419,49 @@ def _typed(wrapper: str, *command: str) -> str:
 
 @pytest.mark.alone
 class TestTerminal:
-    @pytest.fixture(name="counter")
-    def _counter(self, tmp_path: Path) -> str:
-        path = tmp_path / "count.py"
-        path.write_text(COUNT)
-        return str(path)
-
     @pytest.mark.parametrize(("key", "name"), [("\x03", "INT"), ("\x1c", "QUIT")])
-    def test_interrupt_key_reaches_the_command_once(
-        self, wrapper: str, terminal: Terminal, counter: str, key: str, name: str
-    ) -> None:
-        terminal.types(_typed(wrapper, sys.executable, counter, "10", name))
+    def test_interrupt_key_reaches_the_command_once(self, wrapper, terminal, tmp_path, key, name) -> None:
+        (tmp_path / "count.py").write_text(COUNT)
+        terminal.types(_typed(wrapper, sys.executable, "count.py", "10", name))
         terminal.sees("ready\r\n")
         for _ in range(6):  # now and then two come at the same moment and count as one
             terminal.types(key)
             terminal.sees("got it\r\n")
-
         assert terminal.sees(r"saw([ A-Z]*)\r\n")[1] == f" {name}" * 6
         assert terminal.sees(r"status=(\d+)")[1] == "46"
 
-    def test_interrupt_key_exits_130(self, wrapper: str, terminal: Terminal) -> None:
+    def test_interrupt_key_exits_130(self, wrapper, terminal) -> None:
         terminal.types(_typed(wrapper, "sh", "-c", "echo ready; exec sleep 30"))
         terminal.sees("ready\r\n")
         terminal.types("\x03")
-
         assert terminal.sees(r"status=(\d+)")[1] == "130"
 
-    def test_suspended_command_returns_the_terminal(
-        self, wrapper: str, terminal: Terminal, tmp_path: Path
-    ) -> None:
+    def test_suspended_command_returns_the_terminal(self, wrapper, terminal, tmp_path) -> None:
         (tmp_path / "loop.py").write_text(LOOP)
-        terminal.types(_typed(wrapper, sys.executable, str(tmp_path / "loop.py")))
+        terminal.types(_typed(wrapper, sys.executable, "loop.py"))
         terminal.sees("ready\r\n")
-        terminal.types("\x1a")
-        terminal.sees("Stopped")
-        terminal.types("fg\n")
-        terminal.sees("continued\r\n")
-        terminal.types("\x1a")
-        terminal.sees("Stopped")
-        terminal.types("bg\n")
-        terminal.sees("continued\r\n")
+        for resume in ("fg\n", "bg\n"):
+            terminal.types("\x1a")
+            terminal.sees("Stopped")
+            terminal.types(resume)
+            terminal.sees("continued\r\n")
         terminal.types("fg; echo again=$?\n")
         terminal.sees("wrapper.py")
         time.sleep(0.3)
         terminal.types("\x03")
-
         assert terminal.sees(r"again=(\d+)")[1] == "130"
 
-    def test_suspended_inner_shell_stops_this_process_too(self, wrapper: str, terminal: Terminal) -> None:
+    def test_suspended_inner_shell_stops_this_process_too(self, wrapper, terminal) -> None:
         terminal.types(_typed(wrapper, "bash", "--norc", "--noprofile", "--noediting", "-i"))
         terminal.types("echo inner=$((1+1)); suspend\n")
         terminal.sees("inner=2")
         terminal.sees("Stopped")
         terminal.types("fg\n")
         terminal.sees("wrapper.py")
-        terminal.types("exit 9\n")
-        terminal.types("echo again=$?\n")
-
+        terminal.types("exit 9\necho again=$?\n")
         assert terminal.sees(r"again=(\d+)")[1] == "9"
 
-    def test_hangup_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
+    def test_hangup_ends_the_command(self, wrapper, terminal) -> None:
         terminal.types(_typed(wrapper, "sh", "-c", "echo me=$$; exec sleep 30"))
         pid = int(terminal.sees(r"me=(\d+)")[1])
         os.close(terminal._terminal)

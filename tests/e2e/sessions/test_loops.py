@@ -28,7 +28,7 @@ def profile(name: str, source: str) -> str:
 
 
 def out(sandbox: Sandbox, name: str, target: str, *, script: bool = False) -> str:
-    """An AWS profile whose credential_process gets one of ours; counts the processes in `started`."""
+    """An AWS profile whose credential_process runs `get`; counts the processes in `started`."""
     wrapper = sandbox.home / f"{name}.sh"
     start = "" if script else "exec "
     wrapper.write_text(f"#!/bin/sh\necho {target} >> {sandbox.home}/started\n{start}{PROGRAM} get {target}\n")
@@ -43,7 +43,7 @@ def started(sandbox: Sandbox) -> list[str]:
 
 
 def ours(sandbox: Sandbox) -> list[int]:
-    """The processes that run in this laptop's HOME."""
+    """The processes with this sandbox's HOME."""
     marker = f"HOME={sandbox.home}".encode()
     found = []
     for path in Path("/proc").glob("[0-9]*/environ"):
@@ -54,7 +54,7 @@ def ours(sandbox: Sandbox) -> list[int]:
 
 
 def refused(sandbox: Sandbox, sts: LoopbackSts, name: str, cycle: str, **environ: str) -> None:
-    """The program ends with 2 in time, spells the cycle, asked nobody and left nothing behind."""
+    """The program ends with 2 in time, names the cycle, makes no call and leaves nothing behind."""
     began = time.monotonic()
     stderr = sandbox.refuses(2, "get", name, **environ)
     assert time.monotonic() - began < SECONDS

@@ -36,7 +36,7 @@ EVERYBODY = f'for number in $(seq {HERD}); do "$@" >out.$number 2>err.$number & 
 
 @pytest.fixture(name="mfa")
 def _mfa(sandbox: Sandbox, sts: LoopbackSts) -> Sandbox:
-    """The laptop, whose developer has to show an MFA code; the SDKs know the profile."""
+    """The sandbox with a developer profile that needs an MFA code; the SDKs know the profile."""
     sandbox.configure(PROFILES + MFA)
     line = f"\n[profile developer]\ncredential_process = {PROGRAM} get developer\nregion = eu-west-1\n"
     sandbox.aws_config(AWS_CONFIG + line)

@@ -215,7 +215,7 @@ class TestLease:
 
         assert (first.hears(), second.hears()[0][0]) == ([], "mint")
 
-    def test_with_everybody_gone_a_newcomer_mints(self, agent: Agent) -> None:
+    def test_newcomer_mints_after_all_callers_left(self, agent: Agent) -> None:
         holder, _ = agent.holder()
         for peer in (*agent.waiters(2), holder):
             agent.memory.gone(peer)
