@@ -233,10 +233,3 @@ def _quoted(api: str, code: str, message: str) -> dict[str, str]:
         "code": code or "no code",
         "message": message or "nothing more",
     }
-
-
-def spell_skew(seconds: float) -> str:
-    """A clock's error, as the end of 'it is ...': AWS's clock is `seconds` ahead of this machine's."""
-    size = abs(seconds)
-    amount = f"{size / 60:.0f} min" if size >= 120 else f"{size:.0f} s"
-    return f"{amount} behind" if seconds > 0 else f"{amount} ahead of"

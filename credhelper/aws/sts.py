@@ -156,7 +156,7 @@ def _facts(call: StsCall) -> dict[str, str]:
 def _refusal(call: StsCall, response: Mapping[str, Any]) -> CredhelperError:
     facts, answered = _facts(call), transport.date(response)
     if answered is not None:
-        facts["skew"] = errors.spell_skew(answered - expiry.read_clocks().wall)
+        facts["skew"] = expiry.spell_skew(answered - expiry.read_clocks().wall)
     found = errors.explain(call.api, response.get("Error", {}), facts)
     hints = source_credentials.login_hints(call.source)
     if isinstance(found, SourceError) and hints and call.parent is None:

@@ -137,7 +137,8 @@ class FileLocks:
         try:
             lock.acquire()
         except filelock.Timeout:
-            self._log.warning(f"gave up waiting for the lock of {name} after {seconds:.0f} s")
+            if seconds:
+                self._log.warning(f"gave up waiting for the lock of {name} after {seconds:.0f} s")
             return None
         except OSError as error:
             self._log.warning(f"no lock for {name}: {error.strerror or error}")

@@ -52,7 +52,6 @@ def _by_source(profiles: Iterable[ValidProfile]) -> list[list[ValidProfile]]:
 
 def _clock(call: StsCall, examination: Examination) -> Generator[Finding, None, bool]:
     """Compare the clock with that of STS, which needs no credentials; returns whether STS answered."""
-    from credhelper.aws import errors
     from credhelper.aws.services import Services
 
     region = call.endpoint.region
@@ -66,7 +65,7 @@ def _clock(call: StsCall, examination: Examination) -> Generator[Finding, None, 
     elif abs(ahead) > expiry.SKEW_WORTH_SAYING:
         yield problem(
             "clock",
-            f"this machine's clock is wrong: it is {errors.spell_skew(ahead)} AWS's",
+            f"this machine's clock is wrong: it is {expiry.spell_skew(ahead)} AWS's",
             "set the clock: AWS refuses signatures that are more than 5 minutes off",
         )
     else:

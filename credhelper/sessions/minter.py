@@ -125,8 +125,7 @@ class Minter:
         )
         self.consent.minted(call, credentials)
         if abs(credentials.skew) > expiry.SKEW_WORTH_SAYING:
-            direction = "behind" if credentials.skew > 0 else "ahead of"
-            log.warning(f"this machine's clock is {abs(credentials.skew):.0f} s {direction} AWS's")
+            log.warning(f"this machine's clock is {expiry.spell_skew(credentials.skew)} AWS's")
         return credentials
 
     def _record(

@@ -46,14 +46,9 @@ class Desk:
     def call(self, name: str, **flags: Any) -> StsCall:
         """The call that answers for a profile."""
         loaded = config_profiles.load(str(self.sandbox.config))
-        planner = CallPlanner(
-            loaded,
-            profiles.read(self._environ()),
-            self._environ(),
-            self.person,
-            self.saved_keys.get,
-            self.came_from,
-        )
+        environ = self._environ()
+        files = profiles.read(environ)
+        planner = CallPlanner(loaded, files, environ, self.person, self.saved_keys.get, self.came_from)
         return planner.call(loaded.profile(name, flags))
 
     def key(self, name: str, **flags: Any) -> str:

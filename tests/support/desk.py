@@ -18,10 +18,7 @@ from credhelper.cache.store import Store
 from credhelper.config.profiles import Config
 from credhelper.credentials import AccessKey, Clocks, Credentials, Minted
 from credhelper.deadline import Deadline
-from credhelper.errors import (
-    CredhelperError,
-    RefusedError,
-)
+from credhelper.errors import CredhelperError, RefusedError
 from credhelper.log import Log
 from credhelper.prompts import Answer
 from credhelper.sessions.caller import CallerContext
@@ -154,5 +151,4 @@ class Desk:
 
 
 def refused(code: str = "AccessDenied") -> RefusedError:
-    """What AWS says when it says no."""
     return RefusedError("not allowed", "a hint", code=code)

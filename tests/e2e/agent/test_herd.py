@@ -97,7 +97,6 @@ class TestCold:
     def test_callers_of_ten_profiles_get_their_own(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         names = [f"single-{number}" for number in TEN]
         results = herd(sandbox, 200, *names)
-
         assert len(keys(results)) == sts.count() == 10
         for offset in TEN:
             assert len(keys(results[offset::10])) == 1
@@ -108,7 +107,6 @@ class TestCold:
 
     def test_a_mint_of_5_s_is_waited_for(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         sts.mode = faults.slow(5)
-
         assert len(keys(herd(sandbox, 60, "slow"))) == 1
         assert sts.count() == 1
 
@@ -116,7 +114,6 @@ class TestCold:
     def test_a_refusal_is_the_answer_for_all(self, sandbox: Sandbox, sts: LoopbackSts, profile: str) -> None:
         sts.mode = faults.Mode("slow", error=("AccessDenied", "no", 403), delay=2)
         results = herd(sandbox, 200, profile)
-
         assert {(result.status, result.stderr) for result in results} == {(4, results[0].stderr)}
         assert "not allowed: sts:AssumeRole" in results[0].stderr
         assert sts.count() <= max(1, len(results) // 20)  # who comes after the answer asks again
@@ -130,14 +127,12 @@ class TestNothingToShare:
         quiet = {"CREDHELPER_CONFIG": str(quiet_files / "config.toml"), "CREDHELPER_AGENT": ""}
         callers = [sandbox.start("get", "uncached") for _ in range(25)]
         callers += [sandbox.start("get", "developer", **quiet) for _ in range(25)]
-
         assert len(keys(gather(sandbox, callers))) == sts.count() == 50
         assert agents_in(sandbox.runtime) == []
 
     def test_no_cache_neither_reads_nor_replaces_a_session(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         cached = sandbox.get("developer")
         callers = [sandbox.start("get", "developer", "--no-cache") for _ in range(5)]
-
         assert len(keys(gather(sandbox, callers)) | {cached["AccessKeyId"]}) == 6
         assert sandbox.get("developer") == cached
 
@@ -150,7 +145,6 @@ class TestMixed:
             sandbox.start("get", "developer", CREDHELPER_AGENT="off" if number % 2 else "auto")
             for number in range(40)
         ]
-
         assert len(keys(gather(sandbox, callers))) == 1
         assert sts.count() == 1
 
@@ -165,7 +159,6 @@ class TestMixed:
         until(lambda: connections_in(sandbox.runtime) == 13)
         minter.send_signal(how)
         minter.communicate()
-
         assert len(keys(gather(sandbox, waiting))) == 1
         assert sts.count() == 2
 
@@ -185,7 +178,6 @@ class TestOutage:
                 time.sleep(0.075)
 
         _all_at_once([ask_again_and_again] * 4)
-
         assert keys(answers) == {cached["AccessKeyId"]}
         assert len(answers) > 30
         assert [line["outcome"] for line in sandbox.audit()] == ["minted", "refused"]
@@ -241,7 +233,6 @@ class TestEdits:
                 edit()
 
         _all_at_once([*[ask_again_and_again] * 8, edit_now_and_then])
-
         assert [call for call in calls if not call[0] <= call[1] <= call[2]] == []
         assert {0, 2, 4, 6, 8} <= {answered for _, answered, _ in calls}
         assert sts.count() < len(calls) / 4

@@ -51,7 +51,6 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is 
 
 @pytest.fixture
 def faketime() -> str:
-    """The library."""
     return requirements.faketime()
 
 
@@ -115,12 +114,7 @@ def put(directory: Path, seconds: float) -> None:
 
 @linux
 @pytest.mark.parametrize(
-    "seconds",
-    [
-        pytest.param(None, id="nothing cached"),
-        pytest.param(3600.0, id="an entry cached"),
-        pytest.param(1.7e9, id="an entry that seems to last for ever"),
-    ],
+    "seconds", [None, 3600.0, 1.7e9], ids=["nothing cached", "an entry", "an endless entry"]
 )
 def test_without_requests_it_is_not_woken(directory: Path, seconds: float | None) -> None:
     with agent_in(directory) as agent:
@@ -139,7 +133,6 @@ def test_without_requests_it_is_not_woken(directory: Path, seconds: float | None
         until(is_calm)
         before = woken()
         time.sleep(2.5)
-
         assert woken() == before
 
 
@@ -154,7 +147,6 @@ def test_an_entry_expires_and_then_the_idle_agent_leaves(faketime: str, director
                 put(directory, 1200)
             lines = status_of(directory) or [""]
         began, left = time.monotonic(), float(lines[1].split()[0])
-
         assert agent.wait(30) == 0
         assert (time.monotonic() - began) * speed > 0.95 * (left - 60 + idle)
         assert not (directory / wire.SOCKET).exists()
@@ -198,11 +190,9 @@ def test_thirty_hours_of_requests_wait_once(faketime: str, sandbox: Sandbox, tmp
             check=True,
         )
     diary = Diary(**json.loads(requester.stdout))
-    late = (
-        (SHORTEST**2 + SHORTEST * LONGEST + LONGEST**2) / 3 / (2 * step)
-    )  # from a moment to the next question
+    # from a moment to the next question
+    late = (SHORTEST**2 + SHORTEST * LONGEST + LONGEST**2) / 3 / (2 * step)
     cycle = LIFE - (expiry.floor(LIFE) + LIFE / expiry.REFRESH_AHEAD_SHARE) + late
-
     assert diary.asked == pytest.approx(HOURS * HOUR / step, rel=0.05)
     assert diary.minted == pytest.approx(HOURS * HOUR / cycle, rel=0.05)
     assert (diary.missed, diary.refreshed) == (1, diary.minted - 1)

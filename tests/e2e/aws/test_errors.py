@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from credhelper import expiry
 from credhelper.aws import errors
 from credhelper.credentials import AccessKey
 from credhelper.errors import CredhelperError, RefusedError, SourceError, UnreachableError, printable
@@ -212,4 +213,4 @@ def test_no_row_of_the_table_hides_a_later_one():
     [(30, "30 s behind"), (-30, "30 s ahead of"), (7200, "120 min behind"), (-180, "3 min ahead of")],
 )
 def test_skew_is_spelt_in_seconds_or_minutes(seconds, spelt):
-    assert errors.spell_skew(seconds) == spelt
+    assert expiry.spell_skew(seconds) == spelt

@@ -105,6 +105,9 @@ class TestHold:
         with holder(directory) as process:
             if number is not None:
                 process.send_signal(number)
+            with locks.hold("K", 0) as held:
+                assert not held
+            assert not (tmp_path / "log").exists()
             started = time.monotonic()
             with locks.hold("K", 0.5) as held:
                 assert not held

@@ -31,9 +31,7 @@ MFA = f'mfa_serial = "{DEVICE}"\n'
 HERD = 60
 """Callers at once."""
 
-EVERYBODY = """\
-for number in $(seq {count}); do "$@" >out.$number 2>err.$number & done; wait
-"""
+EVERYBODY = f'for number in $(seq {HERD}); do "$@" >out.$number 2>err.$number & done; wait'
 
 
 @pytest.fixture(name="mfa")
@@ -53,17 +51,24 @@ def _shared(mfa: Sandbox) -> Iterator[Sandbox]:
         yield mfa
 
 
+ECHO = 'mfa_command = ["echo", "123456"]\n'
+
+
+def at_prompt(sandbox: Sandbox, *command: str, **environ: str) -> Terminal:
+    """A terminal on which a program, `get` unless given, asks for an MFA code."""
+    terminal = Terminal(sandbox, command or [PROGRAM, "get", "developer", "--show"], **environ)
+    terminal.sees("MFA code of ")
+    return terminal
+
+
+def enter(terminal: Terminal, keys: str = "123456\n") -> tuple[int, str]:
+    """Type the last answer; how the program ended, and what it has shown since."""
+    terminal.types(keys)
+    return terminal.leaves()
+
+
 def _clients(sts: LoopbackSts) -> dict[str, list[str]]:
-    cli = [
-        "sts",
-        "get-caller-identity",
-        "--profile",
-        "developer",
-        "--query",
-        "Arn",
-        "--endpoint-url",
-        sts.url,
-    ]
+    cli = f"sts get-caller-identity --profile developer --query Arn --endpoint-url {sts.url}".split()
     return {
         "boto3": [sys.executable, "-c", BOTO3, "developer", "1"],
         "AWS CLI v1": [str(AWS_CLI_V1), *cli],
@@ -77,318 +82,278 @@ def _answers(sandbox: Sandbox) -> list[str]:
     return [path.read_text() for path in sandbox.home.glob("out.*")]
 
 
-class TestUnderAnSdk:
-    @pytest.mark.parametrize("client", ["boto3", "AWS CLI v1", "AWS CLI v2"])
-    def test_the_prompt_is_on_the_terminal_and_names_the_requester(self, shared, sts, client: str) -> None:
-        command = _clients(sts)[client]
-        requirements.program(command[0])
-        terminal = Terminal(shared, command, AWS_PAGER="")
-        asked = terminal.sees(f"MFA code of '{DEVICE}': ").string
-        terminal.types("123456\n")
-        status, shown = terminal.leaves()
+@pytest.mark.parametrize("client", ["boto3", "AWS CLI v1", "AWS CLI v2"])
+def test_the_prompt_is_on_the_terminal_and_names_the_requester(shared, sts, client: str) -> None:
+    command = _clients(sts)[client]
+    requirements.program(command[0])
+    terminal = Terminal(shared, command, AWS_PAGER="")
+    asked = terminal.sees(f"MFA code of '{DEVICE}': ").string
+    status, shown = enter(terminal)
+    assert "credhelper: profile 'developer' needs an MFA code" in asked
+    assert "requested by " + ("python" if client == "boto3" else "aws") in asked
+    assert "account 999988887777" in asked
+    assert (status, "123456" in shown) == (0, False)
+    assert "assumed-role/Developer/" in shown
+    assert sts.count("GetSessionToken") == 1
 
-        assert "credhelper: profile 'developer' needs an MFA code" in asked
-        assert "requested by " + ("python" if client == "boto3" else "aws") in asked
-        assert "account 999988887777" in asked
-        assert (status, "123456" in shown) == (0, False)
-        assert "assumed-role/Developer/" in shown
-        assert sts.count("GetSessionToken") == 1
 
-    def test_60_callers_need_one_answer(self, shared, sts) -> None:
-        script = EVERYBODY.format(count=HERD)
-        terminal = Terminal(shared, ["sh", "-c", script, "sh", LAUNCHER, "developer"])
+def test_60_callers_need_one_answer(shared, sts) -> None:
+    status, shown = enter(at_prompt(shared, "sh", "-c", EVERYBODY, "sh", LAUNCHER, "developer"))
+    assert (status, "MFA code" in shown) == (0, False)
+    answers = _answers(shared)
+    assert (len(answers), len(set(answers))) == (HERD, 1)
+    assert (sts.count("GetSessionToken"), sts.count("AssumeRole")) == (1, 1)
+
+
+def test_60_callers_without_terminal_and_agent_get_one_dialog(mfa, sts, secret_service) -> None:
+    mfa.config.write_text(mfa.config.read_text() + "\n[keyring]\ntimeout = 20\n")
+    person = Dialogs(mfa, "types 123456")
+    subprocess.run(
+        ["sh", "-c", EVERYBODY, "sh", PROGRAM, "get", "developer"],
+        cwd=mfa.home, env=mfa.environ, start_new_session=True, timeout=150, check=True,
+    )  # fmt: skip
+    assert len(person.saw) == 1
+    assert len(set(_answers(mfa))) == 1
+    assert sts.count("GetSessionToken") == 1
+
+
+@pytest.mark.alone
+def test_without_a_way_to_prompt_get_exits_with_5_at_once_and_names_login_which_exits_with_5_too(mfa) -> None:
+    began = time.monotonic()
+    mfa.refuses(2, "get", "nothing-of-that-name")
+    started = time.monotonic()
+    said = mfa.refuses(5, "get", "developer")
+    assert "profile 'developer' needs an MFA code, and no prompt is possible" in said
+    assert "credhelper: hint: run 'credhelper login developer'" in said
+    assert time.monotonic() - started < 1 + (started - began)
+    assert "no prompt is possible" in mfa.refuses(5, "login", "developer")
+
+
+def test_a_code_that_aws_rejects_is_asked_for_again(shared, sts) -> None:
+    terminal = at_prompt(shared)
+    others = [shared.start("get", "developer") for _ in range(3)]
+    until(lambda: len(list(shared.runtime.glob("*.lock"))) > 0)
+    time.sleep(1.5)  # until they wait
+    terminal.types("111111\n")
+    assert "AWS did not accept the last code" in terminal.sees("MFA code of ").string
+    assert enter(terminal)[0] == 0
+    assert {shared.finish(other).status for other in others} == {0}
+    sent = [call.parameters["TokenCode"] for call in sts.calls if call.action == "GetSessionToken"]
+    assert sent == ["111111", "123456"]
+
+
+@pytest.mark.parametrize("second", ["222222", "111111"])
+def test_a_second_rejected_code_is_the_last(mfa, sts, second: str) -> None:
+    terminal = Terminal(mfa, [PROGRAM, "get", "developer", "--show"])
+    for code in ("111111", second):
         terminal.sees("MFA code of ")
-        terminal.types("123456\n")
-        status, shown = terminal.leaves()
-
-        assert (status, "MFA code" in shown) == (0, False)
-        answers = _answers(shared)
-        assert (len(answers), len(set(answers))) == (HERD, 1)
-        assert (sts.count("GetSessionToken"), sts.count("AssumeRole")) == (1, 1)
-
-    def test_60_callers_without_terminal_and_agent_get_one_dialog(self, mfa, sts, secret_service) -> None:
-        mfa.config.write_text(mfa.config.read_text() + "\n[keyring]\ntimeout = 20\n")
-        person = Dialogs(mfa, "types 123456")
-        script = EVERYBODY.format(count=HERD)
-        subprocess.run(
-            ["sh", "-c", script, "sh", PROGRAM, "get", "developer"],
-            cwd=mfa.home, env=mfa.environ, start_new_session=True, timeout=150, check=True,
-        )  # fmt: skip
-
-        assert len(person.saw) == 1
-        assert len(set(_answers(mfa))) == 1
-        assert sts.count("GetSessionToken") == 1
-
-    @pytest.mark.alone
-    def test_without_a_way_to_prompt_get_exits_with_5_at_once_and_names_login(self, mfa) -> None:
-        began = time.monotonic()
-        mfa.refuses(2, "get", "nothing-of-that-name")
-        started = time.monotonic()
-        said = mfa.refuses(5, "get", "developer")
-
-        assert "profile 'developer' needs an MFA code, and no prompt is possible" in said
-        assert "credhelper: hint: run 'credhelper login developer'" in said
-        assert time.monotonic() - started < 1 + (started - began)
+        terminal.types(f"{code}\n")
+    status, shown = terminal.leaves()
+    assert status == 4
+    assert f"AWS did not accept the MFA code for '{DEVICE}'" in shown
+    assert sts.count("GetSessionToken") == len({"111111", second})
 
 
-class TestAnswers:
-    def test_a_code_that_aws_rejects_is_asked_for_again(self, shared, sts) -> None:
-        terminal = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
-        terminal.sees("MFA code of ")
-        others = [shared.start("get", "developer") for _ in range(3)]
-        until(lambda: len(list(shared.runtime.glob("*.lock"))) > 0)
-        time.sleep(1.5)  # until they wait
-        terminal.types("111111\n")
-        asked = terminal.sees("MFA code of ").string
-        terminal.types("123456\n")
-
-        assert "AWS did not accept the last code" in asked
-        assert terminal.leaves()[0] == 0
-        assert {shared.finish(other).status for other in others} == {0}
-        assert [call.parameters["TokenCode"] for call in sts.calls if call.action == "GetSessionToken"] == [
-            "111111",
-            "123456",
-        ]
-
-    @pytest.mark.parametrize("second", ["222222", "111111"])
-    def test_a_second_rejected_code_is_the_last(self, mfa, sts, second: str) -> None:
-        terminal = Terminal(mfa, [PROGRAM, "get", "developer", "--show"])
-        for code in ("111111", second):
-            terminal.sees("MFA code of ")
-            terminal.types(f"{code}\n")
-        status, shown = terminal.leaves()
-
-        assert status == 4
-        assert f"AWS did not accept the MFA code for '{DEVICE}'" in shown
-        assert sts.count("GetSessionToken") == len({"111111", second})
-
-    @pytest.mark.parametrize("way", ["Ctrl-C", "Ctrl-D"])
-    def test_a_cancelled_prompt_ends_all_callers_that_wait_and_is_recorded(
-        self, shared, sts, way: str
-    ) -> None:
-        terminal = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
-        terminal.sees("MFA code of ")
-        others = [shared.start("get", "developer") for _ in range(3)]
-        time.sleep(1.5)  # until they wait
-        terminal.types({"Ctrl-C": "\x03", "Ctrl-D": "\x04"}[way])
-        status, shown = terminal.leaves()
-
-        assert (status, "cancelled: profile 'developer'" in shown) == (5, True)
-        for other in others:
-            result = shared.finish(other)
-            assert (result.status, "cancelled: profile 'developer'" in result.stderr) == (5, True), result
-        assert sts.count() == 0
-        assert [line["outcome"] for line in shared.audit()] == ["declined"]
-
-        again = Terminal(shared, [PROGRAM, "get", "developer", "--show"])
-        again.sees("MFA code of ")
-        again.types("123456\n")
-        assert again.leaves()[0] == 0
-
-    @pytest.mark.parametrize("agent", ["auto", "off"])
-    def test_ctrl_c_on_a_shared_terminal_ends_every_caller_with_5(self, mfa, sts, agent: str) -> None:
-        one = '"$@" 2>err.$n >/dev/null; echo $? >rc.$n'
-        script = f"for n in 1 2 3 4; do {{ {one}; }} & done; trap : INT; wait; wait"
-        with mfa.use_agent():
-            terminal = Terminal(
-                mfa, ["sh", "-c", script, "sh", PROGRAM, "get", "developer"], CREDHELPER_AGENT=agent
-            )
-            terminal.sees("MFA code of ")
-            time.sleep(2)  # until the others wait
-            terminal.types("\x03")
-            terminal.leaves()
-
-        assert [path.read_text() for path in sorted(mfa.home.glob("rc.*"))] == ["5\n"] * 4, [
-            path.read_text() for path in mfa.home.glob("err.*")
-        ]
-        assert sts.count() == 0
-
-    def test_without_an_agent_a_refusal_ends_callers_at_the_lock(self, mfa, sts) -> None:
-        person = Dialogs(mfa, "no")
-        terminal = Terminal(mfa, [PROGRAM, "get", "developer", "--show"], CREDHELPER_PROMPT="tty")
-        terminal.sees("MFA code of ")
-        others = [mfa.start("get", "developer") for _ in range(3)]
-        time.sleep(2)  # until they wait
-        terminal.types("\x04")
-
-        assert terminal.leaves()[0] == 5
-        assert {mfa.finish(other).status for other in others} == {5}
-        assert (person.saw, sts.count()) == ([], 0)
-
-    @pytest.mark.parametrize(
-        ("more", "calls"),
-        [("", ["GetSessionToken", "AssumeRole"]), ("mfa_session = false\n", ["AssumeRole"])],
-    )
-    def test_mfa_command_prints_the_code_of_the_session_or_of_the_role_itself(
-        self, mfa, sts, more: str, calls: list[str]
-    ) -> None:
-        mfa.configure(PROFILES + MFA + more + 'mfa_command = ["echo", "123456"]\n')
-        mfa.get("developer")
-
-        assert [call.action for call in sts.calls] == calls
-        assert sts.calls[0].parameters["TokenCode"] == "123456"
-
-    def test_a_code_is_not_sent_again_after_a_lost_answer(self, mfa, sts) -> None:
-        mfa.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
-        sts.mode = faults.status_xml(500)
-        mfa.refuses(6, "get", "developer")
-        assert sts.count() == 1
-        mfa.refuses(6, "get", "unlock-bucket")
-        assert sts.count("AssumeRoot") == 3
-
-    def test_a_missing_mfa_command_is_named_in_the_hint(self, mfa) -> None:
-        mfa.configure(PROFILES + MFA + 'mfa_command = ["no-such-program"]\n')
-
-        assert "hint: 'mfa_command' names no program: 'no-such-program'" in mfa.refuses(5, "get", "developer")
-
-    def test_prompts_of_two_profiles_take_turns(self, shared, sts) -> None:
-        other = "arn:aws:iam::999988887777:mfa/other"
-        sts.mfa_codes = {DEVICE: "123456", other: "654321"}
-        ops = f'[profiles.ops]\nrole_arn = "arn:aws:iam::222233334444:role/Ops"\nmfa_serial = "{other}"\n'
-        shared.configure(PROFILES + MFA + ops)
-        script = f"{PROGRAM} get developer >a & {PROGRAM} get ops >b & wait"
-        terminal = Terminal(shared, ["sh", "-c", script])
-        for _ in range(2):
-            asked = terminal.sees(r"MFA code of '([^']+)': ")
-            with pytest.raises(AssertionError, match="is not to be seen"):
-                terminal.sees("MFA code of", seconds=2)
-            terminal.types(sts.mfa_codes[asked[1]] + "\n")  # type: ignore[operator]
-
-        assert terminal.leaves()[0] == 0
-        assert [json.loads((shared.home / name).read_text())["Version"] for name in "ab"] == [1, 1]
+@pytest.mark.parametrize("way", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_a_cancelled_prompt_ends_all_callers_that_wait_and_is_recorded(shared, sts, way: str) -> None:
+    terminal = at_prompt(shared)
+    others = [shared.start("get", "developer") for _ in range(3)]
+    time.sleep(1.5)  # until they wait
+    ended = [enter(terminal, way), *((each.status, each.stderr) for each in map(shared.finish, others))]
+    assert {status for status, _ in ended} == {5}
+    assert all("cancelled: profile 'developer'" in shown for _, shown in ended), ended
+    assert sts.count() == 0
+    assert [line["outcome"] for line in shared.audit()] == ["declined"]
+    assert enter(at_prompt(shared))[0] == 0
 
 
-class TestLogin:
-    def test_login_prompts_and_prints_how_long_each_session_is_valid(self, shared, sts) -> None:
-        terminal = Terminal(shared, [PROGRAM, "login", "developer"])
-        terminal.sees("MFA code of ")
-        terminal.types("123456\n")
-        status, shown = terminal.leaves()
+@pytest.mark.parametrize("agent", ["auto", "off"])
+def test_ctrl_c_on_a_shared_terminal_ends_every_caller_with_5(mfa, sts, agent: str) -> None:
+    one = '"$@" 2>err.$n >/dev/null; echo $? >rc.$n'
+    script = f"for n in 1 2 3 4; do {{ {one}; }} & done; trap : INT; wait; wait"
+    with mfa.use_agent():
+        terminal = at_prompt(
+            mfa, "sh", "-c", script, "sh", PROGRAM, "get", "developer", CREDHELPER_AGENT=agent
+        )
+        time.sleep(2)  # until the others wait
+        enter(terminal, "\x03")
 
-        assert status == 0
-        assert "developer: 60 min, until " in shown
-        assert f"MFA session of {DEVICE}: 12 h, until " in shown
-        for issued in sts.issued:
-            assert issued["SecretAccessKey"] not in shown
-            assert issued["SessionToken"] not in shown
-        shared.get("developer")
-        assert sts.count("AssumeRole") == 1
-
-    def test_login_with_a_session_does_not_prompt(self, shared, sts) -> None:
-        shared.configure(PROFILES + MFA + 'mfa_command = ["echo", "123456"]\n')
-        shared.get("developer")
-        shared.configure(PROFILES + MFA)
-
-        assert b"developer: 60 min" in shared.run("login", "developer").stdout
-        assert sts.count() == 2
-
-    def test_login_takes_several_profiles(self, shared, sts) -> None:
-        said = shared.run("login", "unlock-bucket", "audit-root@payments-prod").stdout.decode()
-
-        assert [line.partition(":")[0] for line in said.splitlines() if not line.startswith(" ")] == [
-            "unlock-bucket",
-            "audit-root@payments-prod",
-        ]
-        assert "renewal without a prompt: 60 min" in said
-
-    def test_login_without_keyring_and_agent_says_that_nothing_is_cached(self, sandbox) -> None:
-        said = sandbox.run("login", "developer").stdout.decode()
-
-        assert "not cached: there is neither a keyring nor an agent" in said
-
-    @pytest.mark.alone
-    def test_without_a_way_to_prompt_login_exits_with_5(self, mfa) -> None:
-        assert "no prompt is possible" in mfa.refuses(5, "login", "developer")
+    said = [path.read_text() for path in mfa.home.glob("err.*")]
+    assert [path.read_text() for path in mfa.home.glob("rc.*")] == ["5\n"] * 4, said
+    assert sts.count() == 0
 
 
-class TestApprovals:
-    ROOT = PROFILES.replace("[profiles.audit-root]", "{rules}[profiles.audit-root]")
+def test_without_an_agent_a_refusal_ends_callers_at_the_lock(mfa, sts) -> None:
+    person = Dialogs(mfa, "no")
+    terminal = at_prompt(mfa, CREDHELPER_PROMPT="tty")
+    others = [mfa.start("get", "developer") for _ in range(3)]
+    time.sleep(2)  # until they wait
+    assert enter(terminal, "\x04")[0] == 5
+    assert {mfa.finish(other).status for other in others} == {5}
+    assert (person.saw, sts.count()) == ([], 0)
 
-    def test_a_confirmation_names_account_and_task_and_is_recorded(self, sandbox, sts) -> None:
-        sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
-        terminal = Terminal(sandbox, [PROGRAM, "get", "unlock-bucket", "--show"])
-        asked = terminal.sees(r"start this session\? \[y/N\] ").string
-        terminal.types("y\n")
 
-        assert terminal.leaves()[0] == 0
-        assert "root of account payments-prod (111122223333)" in asked
-        assert "task: delete a bucket policy that denies all access" in asked
-        assert sandbox.audit()[0]["confirmed_by"].endswith(" by tty")
+@pytest.mark.parametrize(
+    ("more", "calls"),
+    [("", ["GetSessionToken", "AssumeRole"]), ("mfa_session = false\n", ["AssumeRole"])],
+)
+def test_mfa_command_prints_the_code_of_the_session_or_of_the_role_itself(
+    mfa, sts, more: str, calls: list[str]
+) -> None:
+    mfa.configure(PROFILES + MFA + more + ECHO)
+    mfa.get("developer")
+    assert [call.action for call in sts.calls] == calls
+    assert sts.calls[0].parameters["TokenCode"] == "123456"
 
-    def test_a_refused_confirmation_mints_nothing_and_is_recorded(self, sandbox, sts) -> None:
-        sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
-        Dialogs(sandbox, "no")
-        said = sandbox.refuses(5, "get", "unlock-bucket")
 
-        assert "asks for your confirmation" in said
-        assert sts.count() == 0
-        assert [(line["outcome"], line["profile"]) for line in sandbox.audit()] == [
-            ("declined", "unlock-bucket")
-        ]
+def test_a_code_is_not_sent_again_after_a_lost_answer(mfa, sts) -> None:
+    mfa.configure(PROFILES + MFA + ECHO)
+    sts.mode = faults.status_xml(500)
+    mfa.refuses(6, "get", "developer")
+    assert sts.count() == 1
+    mfa.refuses(6, "get", "unlock-bucket")
+    assert sts.count("AssumeRoot") == 3
 
-    def test_a_reason_has_to_match_and_is_recorded(self, sandbox, sts) -> None:
-        sandbox.configure(self.ROOT.format(rules='require_reason = "OPS-[0-9]+"\n'))
-        person = Dialogs(sandbox, "types because", "types OPS-12: bucket locked")
-        sandbox.get("unlock-bucket")
 
-        assert len(person.saw) == 2
-        assert sandbox.audit()[0]["reason"] == "OPS-12: bucket locked"
+def test_a_missing_mfa_command_is_named_in_the_hint(mfa) -> None:
+    mfa.configure(PROFILES + MFA + 'mfa_command = ["no-such-program"]\n')
+    assert "hint: 'mfa_command' names no program: 'no-such-program'" in mfa.refuses(5, "get", "developer")
 
-    def test_a_reason_in_the_call_is_asked_for_once_and_sent(self, sandbox, sts, secret_service) -> None:
-        rules = 'role_arn = "arn:aws:iam::222233334444:role/Ops"\nsource_identity = "{user}-{reason}"\n'
-        sandbox.configure(PROFILES + "[profiles.ops]\n" + rules)
-        person = Dialogs(sandbox, "types OPS-12")
-        for result in [sandbox.finish(each) for each in [sandbox.start("get", "ops") for _ in range(5)]]:
-            assert result.status == 0, result
 
-        assert len(person.saw) == 1
-        assert sts.calls[-1].parameters["SourceIdentity"].endswith("-OPS-12")
-        assert sts.count() == 1
+def test_prompts_of_two_profiles_take_turns(shared, sts) -> None:
+    other = "arn:aws:iam::999988887777:mfa/other"
+    sts.mfa_codes = {DEVICE: "123456", other: "654321"}
+    ops = f'[profiles.ops]\nrole_arn = "arn:aws:iam::222233334444:role/Ops"\nmfa_serial = "{other}"\n'
+    shared.configure(PROFILES + MFA + ops)
+    script = f"{PROGRAM} get developer >a & {PROGRAM} get ops >b & wait"
+    terminal = Terminal(shared, ["sh", "-c", script])
+    for _ in range(2):
+        asked = terminal.sees(r"MFA code of '([^']+)': ")
+        with pytest.raises(AssertionError, match="is not to be seen"):
+            terminal.sees("MFA code of", seconds=2)
+        terminal.types(sts.mfa_codes[asked[1]] + "\n")  # type: ignore[operator]
+    assert terminal.leaves()[0] == 0
+    assert [json.loads((shared.home / name).read_text())["Version"] for name in "ab"] == [1, 1]
 
-    def test_login_with_reason_and_yes_saves_later_prompts(self, shared, sts) -> None:
-        shared.configure(self.ROOT.format(rules="confirm = true\nrequire_reason = true\n"))
-        said = shared.run("login", "unlock-bucket", "--yes", "--reason", "ticket 4711").stdout.decode()
-        assert "confirmation: 15 min, until " in said
-        shared.run("clear", "unlock-bucket")
-        shared.get("unlock-bucket")
 
-        assert sts.count() == 2
-        assert {line["reason"] for line in shared.audit()} == {"ticket 4711"}
-        assert {line["confirmed_by"].partition(" by ")[2] for line in shared.audit()} == {"--yes"}
+def test_login_prompts_and_prints_how_long_each_session_is_valid(shared, sts) -> None:
+    status, shown = enter(at_prompt(shared, PROGRAM, "login", "developer"))
+    assert status == 0
+    assert "developer: 60 min, until " in shown
+    assert f"MFA session of {DEVICE}: 12 h, until " in shown
+    for issued in sts.issued:
+        assert issued["SecretAccessKey"] not in shown
+        assert issued["SessionToken"] not in shown
+    shared.get("developer")
+    assert sts.count("AssumeRole") == 1
 
-    def test_the_session_of_a_profile_without_confirm_is_not_used(self, sandbox, sts, secret_service) -> None:
-        rules = "confirm = true\n"
-        other = '[profiles.careful]\ntarget_principal = "payments-prod"\n'
-        other += f'task_policy_arn = "S3UnlockBucketPolicy"\n{rules}'
-        sandbox.configure(PROFILES + other)
-        sandbox.get("unlock-bucket")
 
-        assert "asks for your confirmation" in sandbox.refuses(5, "get", "careful")
+def test_login_with_a_session_does_not_prompt(shared, sts) -> None:
+    shared.configure(PROFILES + MFA + ECHO)
+    shared.get("developer")
+    shared.configure(PROFILES + MFA)
+    assert b"developer: 60 min" in shared.run("login", "developer").stdout
+    assert sts.count() == 2
 
-    @pytest.mark.parametrize("rules", ["renew_for = 60\n", "confirm = true\n"])
-    def test_an_approval_that_cannot_be_stored_mints_nothing(
-        self, sandbox, sts, tmp_path, rules: str
-    ) -> None:
-        clock = Clock(tmp_path / "clock", all_clocks=True)
-        sts.check_clock = False
-        sandbox.environ |= clock.environ
-        sandbox.configure(self.ROOT.format(rules=rules))
-        sandbox.run_unchecked("get", "unlock-bucket", "--yes")
-        clock.jump(1000)
-        full = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get unlock-bucket"]
-        for command in (full, full, [PROGRAM, "get", "unlock-bucket"]):
-            done = subprocess.run(command, env=sandbox.environ, capture_output=True, check=False)
-            assert done.returncode in {1, 5}, done.stderr  # 1 where what is said could not be kept
 
-        assert sts.count() == 1
+def test_login_takes_several_profiles(shared, sts) -> None:
+    said = shared.run("login", "unlock-bucket", "audit-root@payments-prod").stdout.decode()
 
-    def test_an_edited_profile_needs_a_new_confirmation(self, sandbox, sts) -> None:
-        sandbox.configure(self.ROOT.format(rules="confirm = true\n"))
-        sandbox.get("unlock-bucket", "--yes")
-        sandbox.get("unlock-bucket")
-        sandbox.configure(self.ROOT.format(rules="confirm = true\n").replace("111122223333", "444455556666"))
+    named = [line.partition(":")[0] for line in said.splitlines() if not line.startswith(" ")]
+    assert named == ["unlock-bucket", "audit-root@payments-prod"]
+    assert "renewal without a prompt: 60 min" in said
 
-        assert "asks for your confirmation" in sandbox.refuses(5, "get", "unlock-bucket")
+
+def test_login_without_keyring_and_agent_says_that_nothing_is_cached(sandbox) -> None:
+    said = sandbox.run("login", "developer").stdout.decode()
+    assert "not cached: there is neither a keyring nor an agent" in said
+
+
+def configure(sandbox: Sandbox, rules: str) -> None:
+    """Give the profile unlock-bucket these rules."""
+    sandbox.configure(PROFILES.replace("[profiles.audit-root]", f"{rules}\n[profiles.audit-root]"))
+
+
+def test_a_confirmation_names_account_and_task_and_is_recorded(sandbox, sts) -> None:
+    configure(sandbox, "confirm = true\n")
+    terminal = Terminal(sandbox, [PROGRAM, "get", "unlock-bucket", "--show"])
+    asked = terminal.sees(r"start this session\? \[y/N\] ").string
+    terminal.types("y\n")
+    assert terminal.leaves()[0] == 0
+    assert "root of account payments-prod (111122223333)" in asked
+    assert "task: delete a bucket policy that denies all access" in asked
+    assert sandbox.audit()[0]["confirmed_by"].endswith(" by tty")
+
+
+def test_a_refused_confirmation_mints_nothing_and_is_recorded(sandbox, sts) -> None:
+    configure(sandbox, "confirm = true\n")
+    Dialogs(sandbox, "no")
+    said = sandbox.refuses(5, "get", "unlock-bucket")
+    assert "asks for your confirmation" in said
+    assert sts.count() == 0
+    declined = [("declined", "unlock-bucket")]
+    assert [(line["outcome"], line["profile"]) for line in sandbox.audit()] == declined
+
+
+def test_a_reason_has_to_match_and_is_recorded(sandbox, sts) -> None:
+    configure(sandbox, 'require_reason = "OPS-[0-9]+"\n')
+    person = Dialogs(sandbox, "types because", "types OPS-12: bucket locked")
+    sandbox.get("unlock-bucket")
+    assert len(person.saw) == 2
+    assert sandbox.audit()[0]["reason"] == "OPS-12: bucket locked"
+
+
+def test_a_reason_in_the_call_is_asked_for_once_and_sent(sandbox, sts, secret_service) -> None:
+    rules = 'role_arn = "arn:aws:iam::222233334444:role/Ops"\nsource_identity = "{user}-{reason}"\n'
+    sandbox.configure(PROFILES + "[profiles.ops]\n" + rules)
+    person = Dialogs(sandbox, "types OPS-12")
+    callers = [sandbox.start("get", "ops") for _ in range(5)]
+    assert {sandbox.finish(caller).status for caller in callers} == {0}
+    assert len(person.saw) == 1
+    assert sts.calls[-1].parameters["SourceIdentity"].endswith("-OPS-12")
+    assert sts.count() == 1
+
+
+def test_login_with_reason_and_yes_saves_later_prompts(shared, sts) -> None:
+    configure(shared, "confirm = true\nrequire_reason = true\n")
+    said = shared.run("login", "unlock-bucket", "--yes", "--reason", "ticket 4711").stdout.decode()
+    assert "confirmation: 15 min, until " in said
+    shared.run("clear", "unlock-bucket")
+    shared.get("unlock-bucket")
+    assert sts.count() == 2
+    assert {line["reason"] for line in shared.audit()} == {"ticket 4711"}
+    assert {line["confirmed_by"].partition(" by ")[2] for line in shared.audit()} == {"--yes"}
+
+
+def test_the_session_of_a_profile_without_confirm_is_not_used(sandbox, sts, secret_service) -> None:
+    other = '[profiles.careful]\ntarget_principal = "payments-prod"\nconfirm = true\n'
+    other += 'task_policy_arn = "S3UnlockBucketPolicy"\n'
+    sandbox.configure(PROFILES + other)
+    sandbox.get("unlock-bucket")
+    assert "asks for your confirmation" in sandbox.refuses(5, "get", "careful")
+
+
+@pytest.mark.parametrize("rules", ["renew_for = 60\n", "confirm = true\n"])
+def test_an_approval_that_cannot_be_stored_mints_nothing(sandbox, sts, tmp_path, rules: str) -> None:
+    clock = Clock(tmp_path / "clock", all_clocks=True)
+    sts.check_clock = False
+    sandbox.environ |= clock.environ
+    configure(sandbox, rules)
+    sandbox.run_unchecked("get", "unlock-bucket", "--yes")
+    clock.jump(1000)
+    full = ["sh", "-c", f"ulimit -f 0; exec {PROGRAM} get unlock-bucket"]
+    for command in (full, full, [PROGRAM, "get", "unlock-bucket"]):
+        done = subprocess.run(command, env=sandbox.environ, capture_output=True, check=False)
+        assert done.returncode in {1, 5}, done.stderr  # 1 where what is said could not be kept
+    assert sts.count() == 1
+
+
+def test_an_edited_profile_needs_a_new_confirmation(sandbox, sts) -> None:
+    configure(sandbox, "confirm = true\n")
+    sandbox.get("unlock-bucket", "--yes")
+    sandbox.get("unlock-bucket")
+    sandbox.config.write_text(sandbox.config.read_text().replace("111122223333", "444455556666"))
+    assert "asks for your confirmation" in sandbox.refuses(5, "get", "unlock-bucket")
 
 
 LOOP = """\
@@ -424,45 +389,43 @@ class Model:
         self.minted, self.session = self.minted + 1, now
 
 
-class TestInALoop:
-    @pytest.mark.parametrize(
-        ("rules", "model"),
-        [
-            ("confirm = true", Model(confirm=True, renew_for=3600)),
-            ("require_reason = true\nrenew_for = 1200", Model(confirm=False, renew_for=1200)),
-        ],
-        ids=["confirm", "reason and renewal"],
-    )
-    def test_the_user_is_asked_as_often_as_the_rules_say(
-        self, sandbox, sts, secret_service, tmp_path, rules: str, model: Model
-    ) -> None:
-        clock = Clock(tmp_path / "clock", all_clocks=True)
-        sandbox.configure(TestApprovals.ROOT.format(rules=rules + "\n"))
-        line = f"\n[profile unlock-bucket]\ncredential_process = {PROGRAM} get unlock-bucket\n"
-        sandbox.aws_config(AWS_CONFIG + line + "region = eu-west-1\n")
-        reasons = rules.count("reason")
-        person = Dialogs(sandbox, *(["types OPS-12"] * reasons), "yes")
-        with subprocess.Popen(
-            [sys.executable, "-c", LOOP],
-            env={**sandbox.environ, **clock.environ},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            bufsize=0,
-        ) as loop:
-            assert loop.stdin is not None
-            assert loop.stdout is not None
-            began = time.monotonic()
-            for ahead in range(0, HOUR_AND_A_HALF, STEP):
-                clock.jump(ahead)
-                sts.clock_offset = ahead + SETTLED
-                model.call(ahead + time.monotonic() - began)
-                loop.stdin.write(b"go\n")
-                assert loop.stdout.readline() == b"arn:aws:iam::111122223333:root\n", ahead
-            loop.stdin.close()
-
-        assert (len(person.saw) - reasons, sts.count()) == (model.asked, model.minted)
-        assert model.asked > 1
-        record = sandbox.audit()
-        assert len(record) == model.minted
-        assert {line["reason"] for line in record} == ({"OPS-12"} if reasons else {None})
-        assert {line["confirmed_by"].partition(" by ")[2] for line in record} == {"pinentry"}
+@pytest.mark.parametrize(
+    ("rules", "model"),
+    [
+        ("confirm = true", Model(confirm=True, renew_for=3600)),
+        ("require_reason = true\nrenew_for = 1200", Model(confirm=False, renew_for=1200)),
+    ],
+    ids=["confirm", "reason and renewal"],
+)
+def test_the_user_is_asked_as_often_as_the_rules_say(
+    sandbox, sts, secret_service, tmp_path, rules: str, model: Model
+) -> None:
+    clock = Clock(tmp_path / "clock", all_clocks=True)
+    configure(sandbox, rules)
+    line = f"\n[profile unlock-bucket]\ncredential_process = {PROGRAM} get unlock-bucket\n"
+    sandbox.aws_config(AWS_CONFIG + line + "region = eu-west-1\n")
+    reasons = rules.count("reason")
+    person = Dialogs(sandbox, *(["types OPS-12"] * reasons), "yes")
+    with subprocess.Popen(
+        [sys.executable, "-c", LOOP],
+        env={**sandbox.environ, **clock.environ},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+    ) as loop:
+        assert loop.stdin is not None
+        assert loop.stdout is not None
+        began = time.monotonic()
+        for ahead in range(0, HOUR_AND_A_HALF, STEP):
+            clock.jump(ahead)
+            sts.clock_offset = ahead + SETTLED
+            model.call(ahead + time.monotonic() - began)
+            loop.stdin.write(b"go\n")
+            assert loop.stdout.readline() == b"arn:aws:iam::111122223333:root\n", ahead
+        loop.stdin.close()
+    assert (len(person.saw) - reasons, sts.count()) == (model.asked, model.minted)
+    assert model.asked > 1
+    record = sandbox.audit()
+    assert len(record) == model.minted
+    assert {line["reason"] for line in record} == ({"OPS-12"} if reasons else {None})
+    assert {line["confirmed_by"].partition(" by ")[2] for line in record} == {"pinentry"}

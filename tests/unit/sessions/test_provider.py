@@ -229,7 +229,7 @@ def test_skew_of_sts_is_subtracted_and_logged_when_large(desk) -> None:
     desk.time.passes(3600 - 960)
     desk.get()
     assert len(desk.aws.minted) == 1
-    assert "clock is 600 s behind AWS's" in desk.log()
+    assert "clock is 10 min behind AWS's" in desk.log()
 
 
 def test_a_mint_is_recorded_without_secrets(desk) -> None:
