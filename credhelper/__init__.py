@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from credhelper.errors import (
         ConfigError,
         CredhelperError,
-        HumanNeededError,
+        InteractionError,
         RefusedError,
         SourceError,
         UnreachableError,
@@ -31,7 +31,7 @@ __all__ = [
     "ConfigError",
     "Credentials",
     "CredhelperError",
-    "HumanNeededError",
+    "InteractionError",
     "Overrides",
     "RefusedError",
     "SourceError",

@@ -18,7 +18,7 @@ from credhelper.config import validation
 from credhelper.config.keys import BY_NAME, Key
 from credhelper.config.toml import nearest
 from credhelper.credentials import Credentials  # noqa: TC001 - programs may ask for the types
-from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
+from credhelper.errors import ConfigError, CredhelperError, InteractionError, printable
 from credhelper.sessions.consent import UserInput
 
 if sys.version_info >= (3, 11):
@@ -88,7 +88,7 @@ def get(name: str, **overrides: Unpack[Overrides]) -> Credentials:
     Overrides are keys of a profile, spelt as in config.toml; each beats the file. `reason` goes into the
     audit log and into {reason}; `yes=True` gives the confirmation that the profile's `confirm` asks for.
 
-    Raises CredhelperError: ConfigError, SourceError, RefusedError, HumanNeededError, UnreachableError. Its
+    Raises CredhelperError: ConfigError, SourceError, RefusedError, InteractionError, UnreachableError. Its
     `hints` tell what to do.
     """
     return _Request.of(name, overrides).answer("get")[0]
@@ -150,7 +150,7 @@ class _Request:
         """The profile's region. Raises ConfigError, SourceError."""
         with self._app() as app:
             profile = app.config.profile(self.name, self.keys)
-            with contextlib.suppress(HumanNeededError):  # the mint prompts
+            with contextlib.suppress(InteractionError):  # the mint prompts
                 app.planner().call(profile)
             found: str | None = profile.get("region")
             return found

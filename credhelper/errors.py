@@ -64,18 +64,18 @@ class CodeRejectedError(RefusedError):
     """AWS did not accept an MFA code; the next one may work."""
 
 
-class HumanNeededError(CredhelperError):
+class InteractionError(CredhelperError):
     """A code, a confirmation or a reason is needed and cannot be asked for, or the user cancelled."""
 
     status = 5
     is_own = True
 
 
-class NoPromptError(HumanNeededError):
+class NoPromptError(InteractionError):
     """This process cannot prompt; another one that waits for the same session may have a terminal."""
 
 
-class CancelledError(HumanNeededError):
+class CancelledError(InteractionError):
     """The user declined, or gave no valid answer in time: this holds for every caller that waits."""
 
     is_own = False
@@ -95,7 +95,7 @@ class OutOfTimeError(UnreachableError):
 
 BY_STATUS: dict[int, type[CredhelperError]] = {
     kind.status: kind
-    for kind in (CredhelperError, ConfigError, SourceError, RefusedError, HumanNeededError, UnreachableError)
+    for kind in (CredhelperError, ConfigError, SourceError, RefusedError, InteractionError, UnreachableError)
 }
 
 _BY_NAME: dict[str, type[CredhelperError]] = {

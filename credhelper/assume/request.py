@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from credhelper.assume import options
 from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT, SOURCES, TOKEN_CODE
-from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
+from credhelper.errors import ConfigError, CredhelperError, InteractionError, printable
 from credhelper.run.accounts import Account, decoded, names
 from credhelper.run.batch import BatchResult
 
@@ -75,7 +75,7 @@ class OneOff:
     def call(self, app: App, *, may_ask: bool = False) -> StsCall:
         """The call; with `may_ask` it may prompt for a reason.
 
-        Raises ConfigError, SourceError, HumanNeededError.
+        Raises ConfigError, SourceError, InteractionError.
         """
         planner = app.planner(app.consent().reason) if may_ask else app.planner()
         call = planner.call(self.profile(app))
@@ -89,7 +89,7 @@ class OneOff:
             call = self.call(app, may_ask=True)
             codes = {call.parameters["SerialNumber"]: self._code} if self._code is not None else None
             return app.provider(codes=codes).get(call, mode=mode, cache=cache and self.verified)
-        except HumanNeededError as error:
+        except InteractionError as error:
             raise _hinted(error) from None
 
 
@@ -126,7 +126,7 @@ def _source(environ: Mapping[str, str]) -> dict[str, str]:
     return {"source_profile": profile} if profile else {}
 
 
-def _hinted(error: HumanNeededError) -> HumanNeededError:
+def _hinted(error: InteractionError) -> InteractionError:
     """The error with another hint: `login` takes no one-off calls."""
     kept = [hint for hint in error.hints if "credhelper login" not in hint]
     hint = "run this on a terminal, or give --reason, --yes or --token-code"

@@ -155,7 +155,7 @@ def _open(options: Mapping[str, Any]) -> App:
 
 
 def _request(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
-    """The request that the options describe. Raises ConfigError, and HumanNeededError without a prompt."""
+    """The request that the options describe. Raises ConfigError, and InteractionError without a prompt."""
     parameters = {**_input(kind, options), **_given(assume_options.keys_of(kind), options)}
     for key in assume_options.missing(kind, parameters):
         if not options["cli_auto_prompt"]:

@@ -20,7 +20,7 @@ from credhelper.config.aws_names import FALLBACK_REGION, TASKS, short_task
 from credhelper.config.keys import API, ROLE, ROOT, SESSION
 from credhelper.config.profiles import Profile
 from credhelper.config.settings import FLAG, Setting
-from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, printable
+from credhelper.errors import ConfigError, CredhelperError, InteractionError, printable
 from credhelper.sessions import caller, parameters
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _resolve(app: App, name: str, flags: Mapping[str, Any]) -> Resolution:
         profile = profile if is_open else app.config.profile(name, flags)
         try:
             return Resolution(profile, app.planner(by_index=True).call(profile), is_complete=not is_open)
-        except HumanNeededError:
+        except InteractionError:
             call = app.planner(lambda _: REASON, by_index=True).call(profile)
             return Resolution(profile, call, is_complete=False, needs_reason=True)
     except CredhelperError as error:

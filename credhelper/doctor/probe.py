@@ -14,7 +14,7 @@ from credhelper.config.aws_names import short_task
 from credhelper.config.keys import ROOT
 from credhelper.doctor.findings import fine, from_error, hints_for, note, problem
 from credhelper.doctor.runner import ASK_SECONDS, valid_profiles
-from credhelper.errors import CredhelperError, HumanNeededError
+from credhelper.errors import CredhelperError, InteractionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +54,7 @@ def _probe(call: StsCall, examination: Examination) -> Iterator[Finding]:
     try:
         access_key = provider.get(call, mode="mint").access_key
         yield from _try(call, access_key, examination)
-    except HumanNeededError as error:
+    except InteractionError as error:
         yield note("probe", f"not probed: {error.sentence}", *hints_for(error))
     except CredhelperError as error:
         yield from_error("probe", error)

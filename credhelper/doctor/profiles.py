@@ -13,7 +13,7 @@ from credhelper.config.keys import ROLE, ROOT
 from credhelper.doctor.findings import Finding, fine, from_error, hints_for, note, problem
 from credhelper.doctor.machine import agent_off
 from credhelper.doctor.runner import InvalidProfile, all_profiles
-from credhelper.errors import HumanNeededError
+from credhelper.errors import InteractionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,7 @@ def calls(examination: Examination) -> Iterator[Finding]:
 
 def _invalid(profile: InvalidProfile) -> Finding:
     error = profile.error
-    if isinstance(error, HumanNeededError):
+    if isinstance(error, InteractionError):
         return note("profile", error.sentence, *hints_for(error), profile=profile.name)
     return from_error("profile", error, profile.name)
 

@@ -10,7 +10,7 @@ from credhelper.config.keys import ROLE, ROOT
 from credhelper.doctor import organization
 from credhelper.doctor.findings import fine, from_error, hints_for, note, problem
 from credhelper.doctor.runner import ASK_SECONDS, SourceIdentity, valid_profiles
-from credhelper.errors import CredhelperError, HumanNeededError, UnreachableError
+from credhelper.errors import CredhelperError, InteractionError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator
@@ -89,7 +89,7 @@ def _identity(
         access_key = provider.source_key(call)
         services = Services(call.endpoint, call.source)
         who = services.ask(access_key, "sts", "GetCallerIdentity", examination.seconds(ASK_SECONDS))
-    except HumanNeededError as error:
+    except InteractionError as error:
         yield note("source", f"not checked, because it would prompt: {error.sentence}", *hints_for(error))
     except CredhelperError as error:
         yield from_error("source", error)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from credhelper import app as apps
 from credhelper import expiry, processes
 from credhelper.deadline import Deadline
-from credhelper.errors import CredhelperError, HumanNeededError, SourceError, render
+from credhelper.errors import CredhelperError, InteractionError, SourceError, render
 from credhelper.run import accounts, command, environment
 from credhelper.run.capture import OUTPUT_LIMIT, Commands
 from credhelper.sessions.consent import Permission
@@ -188,7 +188,7 @@ class BatchRun:
         prompting = self._app.provider(deadline=Deadline(apps.GET_SECONDS)).minter
         try:
             self._permission = prompting.permit(replace(self._template, profile=profile))
-        except HumanNeededError as error:
+        except InteractionError as error:
             hint = "run it on a terminal, or say --yes, and --reason where the profile wants one"
             raise type(error)(error.sentence, hint) from None
         self._source.get()
@@ -250,7 +250,7 @@ class AccountCommands:
         self._words = words
         self._program = command.find(words, app.environ)
         self._commands = Commands()
-        fatal = (SourceError, HumanNeededError, command.NotExecutableError)
+        fatal = (SourceError, InteractionError, command.NotExecutableError)
         self.batch = BatchRun(app, lambda: app.call(profile), self._commands.end, fatal)
 
     def results(self, chosen: Sequence[Account], jobs: int) -> Generator[BatchResult, None, None]:

@@ -144,7 +144,7 @@ class CallPlanner:
     def call(self, profile: Profile) -> StsCall:
         """The call that answers for `profile`, with its parents.
 
-        Raises ConfigError, SourceError, HumanNeededError.
+        Raises ConfigError, SourceError, InteractionError.
         """
         return self._call(profile, self._step(self._came_from, (self._config.path, profile.name)))
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from credhelper import expiry
 from credhelper.credentials import Clocks
-from credhelper.errors import CredhelperError, HumanNeededError, NoPromptError
+from credhelper.errors import CredhelperError, InteractionError, NoPromptError
 from credhelper.sessions.parameters import needs_reason
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Consent:
         return not self._given.login and (asks_code or bool(self.wants(call.profile)))
 
     def permit(self, call: StsCall) -> Permission:
-        """Get every approval that a mint of this call needs. Raises HumanNeededError."""
+        """Get every approval that a mint of this call needs. Raises InteractionError."""
         profile, given, now = call.profile, self._given, expiry.read_clocks()
         wanted = self.wants(profile)
         state = read_state(self._locks, profile) or ApprovalState(now)
@@ -176,7 +176,7 @@ class Consent:
             pattern = call.profile.require_reason
             if self._given.reason:
                 wrong = f"the reason given for profile '{call.profile.name}' does not match '{pattern}'"
-                raise HumanNeededError(wrong, questions.hint(call, " --reason ..."))
+                raise InteractionError(wrong, questions.hint(call, " --reason ..."))
             answer = self._ask(questions.reason(call, pattern if isinstance(pattern, str) else None), call)
             return self._renewed(state, answer, reason=answer.text)
         if approval == "confirm":
@@ -197,7 +197,7 @@ class Consent:
     def code(self, call: StsCall, *, rejected: bool = False) -> str:
         """An MFA code; a new one after a `rejected` one, unless it was given with the command.
 
-        Raises HumanNeededError.
+        Raises InteractionError.
         """
         if given := self._given.codes.get(call.parameters["SerialNumber"]):
             return given
@@ -215,7 +215,7 @@ class Consent:
     def reason(self, profile: Profile) -> str:
         """The reason for a name or a tag that is part of the call, asked for if need be.
 
-        Raises HumanNeededError.
+        Raises InteractionError.
         """
         known = self.known_reason(profile)
         if known is None and self._prompter is None:

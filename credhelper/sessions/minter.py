@@ -48,7 +48,7 @@ class Minter:
         self._codes: set[str] = set()
 
     def permit(self, call: StsCall) -> Permission:
-        """Get every approval that a mint needs. Raises HumanNeededError."""
+        """Get every approval that a mint needs. Raises InteractionError."""
         with self._recording_refusal(call):
             return self.consent.permit(call)
 
@@ -74,7 +74,7 @@ class Minter:
         return self._send(call, access_key, code, permission)
 
     def _code(self, call: StsCall, rejected: CodeRejectedError | None = None) -> str:
-        """A code that has not been sent yet: each works once. Raises HumanNeededError, or the rejection."""
+        """A code that has not been sent yet: each works once. Raises InteractionError, or the rejection."""
         try:
             with self._recording_refusal(call):
                 code = self.consent.code(call, rejected=rejected is not None)

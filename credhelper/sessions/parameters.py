@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from credhelper.config import validation
 from credhelper.config.aws_names import TASKS, partition_of
 from credhelper.config.keys import BY_NAME, KEYS, ROLE, ROOT
-from credhelper.errors import HumanNeededError
+from credhelper.errors import InteractionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,9 +83,9 @@ def _fill(profile: Profile, template: str, names: NameContext, unfit: str, limit
     return validation.fill(template, cleaned)[: max(limit, len(template))]
 
 
-def needs_reason(profile: Profile) -> HumanNeededError:
+def needs_reason(profile: Profile) -> InteractionError:
     """The error for a missing reason."""
-    return HumanNeededError(
+    return InteractionError(
         f"profile '{profile.name}' needs a reason",
         f"run 'credhelper login {profile.name} --reason ...'",
         "or give one with --reason or in CREDHELPER_REASON",

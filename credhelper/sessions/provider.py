@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from credhelper import expiry
 from credhelper.agent.client import Lease
 from credhelper.credentials import AccessKey, Clocks, Credentials
-from credhelper.errors import CancelledError, ConfigError, CredhelperError, HumanNeededError
+from credhelper.errors import CancelledError, ConfigError, CredhelperError, InteractionError
 
 if TYPE_CHECKING:
     from credhelper.agent.client import CacheMode
@@ -166,7 +166,7 @@ class SessionProvider:
         try:
             credentials = self._mint(call)
         except CredhelperError as error:
-            if isinstance(error, HumanNeededError):
+            if isinstance(error, InteractionError):
                 self._waiting_for_user.add(call.key)
             if not error.is_own:
                 self._locks.states.remember(call.key, error)

@@ -176,7 +176,7 @@ class TestErrors:
             ("audit-root", credhelper.ConfigError, faults.NORMAL),
             ("anywhere", credhelper.SourceError, faults.NORMAL),
             ("developer", credhelper.RefusedError, faults.refuse("AccessDenied", "no \u202e")),
-            ("careful", credhelper.HumanNeededError, faults.NORMAL),
+            ("careful", credhelper.InteractionError, faults.NORMAL),
             ("developer", credhelper.UnreachableError, faults.HTML_200),
         ],
     )

@@ -20,7 +20,7 @@ from credhelper.agent.client import AgentClient, Lease
 from credhelper.agent.in_process import LocalConnection
 from credhelper.clocks import Now
 from credhelper.credentials import Credentials
-from credhelper.errors import CancelledError, HumanNeededError, OutOfTimeError, RefusedError, UnreachableError
+from credhelper.errors import CancelledError, InteractionError, OutOfTimeError, RefusedError, UnreachableError
 from credhelper.log import Log
 from credhelper.sessions.consent import UserInput
 
@@ -190,9 +190,9 @@ def test_a_failure_reaches_all_who_wait_and_later_callers_try_again(desk: Shared
 
 def test_a_caller_that_cannot_prompt_passes_the_lease_on(desk: SharedDesk) -> None:
     desk.during_mint(lambda: until(lambda: desk.waiting() == 1))
-    desk.aws.script.append(HumanNeededError("no terminal"))
+    desk.aws.script.append(InteractionError("no terminal"))
 
-    assert {type(each) for each in desk.get_at_once(2)} == {HumanNeededError, Credentials}
+    assert {type(each) for each in desk.get_at_once(2)} == {InteractionError, Credentials}
 
 
 def test_a_cancelled_prompt_is_cancelled_for_all_who_wait(desk: SharedDesk) -> None:
@@ -249,7 +249,7 @@ def test_with_a_prompt_a_session_is_minted_below_60_s(desk: SharedDesk, human: d
     assert desk.get() == first
     assert desk.provider().thresholds(desk.call(), first).refresh == float("-inf")
     desk.time.passes(1)
-    with pytest.raises(HumanNeededError):
+    with pytest.raises(InteractionError):
         desk.get()
 
 
@@ -341,7 +341,7 @@ def test_a_lease_is_settled_once(desk: SharedDesk) -> None:
     ("raised", "answered"),
     [
         (refused(), ("fail", 4)),
-        (HumanNeededError("no terminal"), ("mint", 2)),
+        (InteractionError("no terminal"), ("mint", 2)),
         (OutOfTimeError("no time is left"), ("mint", 2)),
         (OSError(), ("mint", 2)),
         (None, ("mint", 2)),

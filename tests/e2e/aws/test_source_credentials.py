@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper.aws import source_credentials
-from credhelper.errors import CredhelperError, HumanNeededError, RefusedError, SourceError
+from credhelper.errors import CredhelperError, InteractionError, RefusedError, SourceError
 
 from calls import Desk
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
@@ -226,7 +226,7 @@ def test_credential_process_is_started_by_its_absolute_path(desk: Desk, tmp_path
             RefusedError,
             ("look again",),
         ),
-        ("credhelper: error: no such thing\n", 5, HumanNeededError, ()),
+        ("credhelper: error: no such thing\n", 5, InteractionError, ()),
         ("noise\ncredhelper: error: no such thing\n", 99, SourceError, ()),
     ],
 )

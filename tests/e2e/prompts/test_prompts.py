@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from credhelper import prompts
-from credhelper.errors import CancelledError, ConfigError, HumanNeededError, NoPromptError
+from credhelper.errors import CancelledError, ConfigError, InteractionError, NoPromptError
 from credhelper.prompts import Question
 from credhelper.prompts.console import Console
 
@@ -970,7 +970,7 @@ class TestOrder:
 
     def test_errors_have_exit_status_5(self) -> None:
         for error in (NoPromptError("x"), CancelledError("x")):
-            assert isinstance(error, HumanNeededError)
+            assert isinstance(error, InteractionError)
             assert error.status == 5
 
     def test_thread_can_prompt(self) -> None:

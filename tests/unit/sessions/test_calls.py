@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from credhelper.awsconfig.profiles import AwsFiles
 from credhelper.config.aws_names import FALLBACK_REGION, partition_of
 from credhelper.config.profiles import Config
-from credhelper.errors import ConfigError, CredhelperError, HumanNeededError, SourceError
+from credhelper.errors import ConfigError, CredhelperError, InteractionError, SourceError
 from credhelper.sessions.caller import read_path, write_path
 from credhelper.sessions.calls import CallPlanner, StsCall
 from credhelper.sessions.parameters import NameContext
@@ -545,7 +545,7 @@ def test_placeholders_of_tags_keep_spaces() -> None:
 
 
 def test_a_name_with_a_missing_reason_is_an_error() -> None:
-    with pytest.raises(HumanNeededError, match="profile 'p' needs a reason"):
+    with pytest.raises(InteractionError, match="profile 'p' needs a reason"):
         chain({"p": {**ROLE, "source_identity": "{reason}"}})
 
 

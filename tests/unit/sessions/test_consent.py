@@ -12,7 +12,7 @@ from credhelper.cache.locks import FileLocks
 from credhelper.config.profiles import Config, Profile
 from credhelper.config.settings import Setting
 from credhelper.deadline import Deadline
-from credhelper.errors import HumanNeededError, NoPromptError
+from credhelper.errors import InteractionError, NoPromptError
 from credhelper.log import Log
 from credhelper.prompts import Answer, Question
 from credhelper.sessions import consent, questions
@@ -115,7 +115,7 @@ class TestRequireReason:
             desk.permit(profile, prompts=False)
 
     def test_a_given_reason_that_does_not_match_is_an_error_without_a_prompt(self, desk) -> None:
-        with pytest.raises(HumanNeededError, match="does not match"):
+        with pytest.raises(InteractionError, match="does not match"):
             desk.permit(desk.profile(require_reason="[A-Z]+-[0-9]+"), UserInput(reason="because"))
 
         assert not desk.asked

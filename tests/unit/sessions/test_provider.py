@@ -15,7 +15,7 @@ from credhelper.credentials import AccessKey, Clocks
 from credhelper.errors import (
     ConfigError,
     CredhelperError,
-    HumanNeededError,
+    InteractionError,
     NoPromptError,
     OutOfTimeError,
     RefusedError,
@@ -145,7 +145,7 @@ def test_a_caller_that_comes_after_a_failure_mints(desk) -> None:
 
 
 def test_after_a_caller_that_cannot_prompt_the_next_one_mints(desk) -> None:
-    waiting_since = fail(desk, HumanNeededError("no terminal"))
+    waiting_since = fail(desk, InteractionError("no terminal"))
 
     assert desk.get(started=waiting_since).access_key_id == "ASIA1"
 
@@ -329,7 +329,7 @@ def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_requi
 
 def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk) -> None:
     desk.profiles["dev"]["confirm"] = True
-    with pytest.raises(HumanNeededError, match="asks for your confirmation, and no prompt is possible"):
+    with pytest.raises(InteractionError, match="asks for your confirmation, and no prompt is possible"):
         desk.get()
     desk.said = UserInput(yes=True)
     desk.get()
@@ -346,7 +346,7 @@ def test_a_profile_with_require_reason_mints_only_with_a_matching_reason(
     desk.profiles["dev"]["require_reason"] = wanted
     desk.said = UserInput(reason=reason)
 
-    with pytest.raises(HumanNeededError, match="reason"):
+    with pytest.raises(InteractionError, match="reason"):
         desk.get()
 
     desk.said = UserInput(reason="OPS-12: bucket locked")
@@ -373,7 +373,7 @@ def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk) -> None:
 def test_without_a_prompt_a_missing_mfa_code_is_an_error(desk) -> None:
     desk.profiles["dev"] |= MFA
 
-    with pytest.raises(HumanNeededError, match="needs an MFA code, and no prompt is possible"):
+    with pytest.raises(InteractionError, match="needs an MFA code, and no prompt is possible"):
         desk.get()
 
 
