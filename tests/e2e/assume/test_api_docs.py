@@ -25,14 +25,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox import Sandbox
-    from sts import LoopbackSts
 
 PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text(encoding="utf-8")
 NEEDED = {
-    "assume-root": {
-        "--target-principal": "111122223333",
-        "--task-policy-arn": "S3UnlockBucketPolicy",
-    },
+    "assume-root": {"--target-principal": "111122223333", "--task-policy-arn": "S3UnlockBucketPolicy"},
     "assume-role": {"--role-arn": "arn:aws:iam::222233334444:role/Developer"},
 }
 CLOSED = ("--no-sign-request",)
@@ -72,7 +68,7 @@ REFERENCES = {
 
 
 @pytest.fixture(name="machine")
-def _machine(sandbox: Sandbox, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sandbox:
+def _machine(sandbox, sts, monkeypatch, tmp_path) -> Sandbox:
     """The sandbox as the environment of this process, with the variables that the lines use."""
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text(AWS_CONFIG.replace("profile org-admin", "elsewhere"), encoding="utf-8")
@@ -97,9 +93,7 @@ def _machine(sandbox: Sandbox, sts: LoopbackSts, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("line", TAKEN)
-def test_documented_line_runs(
-    machine: Sandbox, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], line: str
-) -> None:
+def test_documented_line_runs(machine, monkeypatch, capfd, line) -> None:
     words = [os.path.expandvars(word) for word in shlex.split(line)]
     while "=" in words[0]:
         monkeypatch.setenv(*words.pop(0).split("=", 1))
@@ -114,9 +108,7 @@ def test_documented_line_runs(
 
 
 @pytest.mark.parametrize(("names", "why"), [(names, why) for names, here, why in ROWS if here == "declined"])
-def test_declined_option_is_refused_before_any_call(
-    machine: Sandbox, sts: LoopbackSts, capfd: pytest.CaptureFixture[str], names: list[str], why: str
-) -> None:
+def test_declined_option_is_refused_before_any_call(machine, sts, capfd, names, why) -> None:
     for name in names:
         needed = [word for pair in NEEDED["assume-root"].items() for word in pair]
 
@@ -135,7 +127,7 @@ def test_row_shows_its_own_option() -> None:
 
 
 @pytest.mark.parametrize("of", REFERENCES)
-def test_option_in_the_reference_has_a_row(of: str) -> None:
+def test_option_in_the_reference_has_a_row(of) -> None:
     rows = [line.strip("|").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
     listed = {
         name for names, of_them, *_ in rows if of in of_them for name in re.findall(r"`([^`]+)`", names)

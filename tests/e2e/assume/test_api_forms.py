@@ -59,7 +59,7 @@ ROLE_EXAMPLE = (
 
 
 @pytest.fixture(name="bare")
-def _bare(sandbox: Sandbox) -> Sandbox:
+def _bare(sandbox) -> Sandbox:
     """The sandbox without config.toml, as the AWS CLI has it."""
     sandbox.config.unlink()
     sandbox.environ |= {"AWS_PROFILE": "org-admin", "AWS_REGION": "eu-west-1"}
@@ -71,9 +71,7 @@ def _shell(sandbox: Sandbox, line: str) -> subprocess.CompletedProcess[bytes]:
 
 
 class TestAnswers:
-    def test_documented_assume_root_example_gives_the_documented_response(
-        self, bare: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_documented_assume_root_example_gives_the_documented_response(self, bare, sts) -> None:
         sts.source_identity = "Alice"
         done = _shell(bare, EXAMPLE.replace("aws sts", "credhelper") + " --output response")
         document = json.loads(done.stdout)
@@ -82,9 +80,7 @@ class TestAnswers:
         assert {**document, "Credentials": set(document["Credentials"])} == OUTPUT
         assert document["Credentials"] == sts.issued[0]
 
-    def test_documented_assume_role_example_gives_the_documented_response(
-        self, bare: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_documented_assume_role_example_gives_the_documented_response(self, bare, sts) -> None:
         line = ROLE_EXAMPLE.replace("aws sts", "credhelper")
         document = json.loads(_shell(bare, f"{line} --output response").stdout)
 
@@ -94,14 +90,14 @@ class TestAnswers:
             "arn:aws:sts::123456789012:assumed-role/xaccounts3access/s3-access-example"
         )
 
-    def test_without_output_option_prints_the_envelope(self, bare: Sandbox, sts: LoopbackSts) -> None:
+    def test_without_output_option_prints_the_envelope(self, bare, sts) -> None:
         envelope = bare.run(*AS_ROOT).envelope
 
         assert (envelope["Version"], envelope["AccountId"]) == (1, "111122223333")
         assert envelope["SecretAccessKey"] == sts.issued[0]["SecretAccessKey"]
 
     @pytest.mark.parametrize("kind", [ROOT, ROLE])
-    def test_sample_response_has_every_member_of_the_model(self, kind: str) -> None:
+    def test_sample_response_has_every_member_of_the_model(self, kind) -> None:
         model = boto3.client("sts", region_name="us-east-1").meta.service_model
         shape = model.operation_model(API[kind]).output_shape
 
@@ -113,9 +109,7 @@ class TestAnswers:
 
         names(shape, assume_output.SAMPLES[kind])
 
-    def test_cached_response_equals_the_minted_one(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
+    def test_cached_response_equals_the_minted_one(self, sandbox, sts, secret_service) -> None:
         line = (*SHOWN, "--source-identity", "alice", "--policy", '{"Statement": []}')
         first, second = sandbox.run(*line).stdout, sandbox.run(*line).stdout
 
@@ -136,10 +130,10 @@ class TestAnswers:
             ("length(@)", b"2\n"),
         ],
     )
-    def test_query_is_applied_to_the_response(self, sandbox: Sandbox, query: str, printed: bytes) -> None:
+    def test_query_is_applied_to_the_response(self, sandbox, query, printed) -> None:
         assert sandbox.run(*AS_ROLE, "--query", query).stdout == printed
 
-    def test_table_has_every_value_uncut(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_table_has_every_value_uncut(self, sandbox, sts) -> None:
         sts.token_size = 4000
         shown = sandbox.run(*AS_ROLE, "--output", "table").stdout.decode()
 
@@ -147,13 +141,13 @@ class TestAnswers:
         assert ["Credentials.SessionToken", sts.issued[0]["SessionToken"]] in lines
         assert "\x1b" not in shown
 
-    def test_color_option_beats_pipe_and_terminal(self, sandbox: Sandbox) -> None:
+    def test_color_option_beats_pipe_and_terminal(self, sandbox) -> None:
         query = ("--query", "AssumedRoleUser", "--output", "table")
 
         assert b"\x1b[1m" in sandbox.run(*AS_ROLE, *query, "--color", "on", TERM="xterm").stdout
         assert "\x1b" not in sandbox.on_a_terminal(*AS_ROLE, *query, "--color", "off", "--show")[1]
 
-    def test_terminal_is_refused_without_show(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_terminal_is_refused_without_show(self, sandbox, sts) -> None:
         status, shown = sandbox.on_a_terminal(*AS_ROLE)
 
         assert (status, sts.calls) == (2, [])
@@ -208,9 +202,7 @@ class TestForms:
             assert b"\x1b" not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
             assert "\x9b".encode() not in assume_output.rendered({"a": "\x1b[2J\x9b\u202e"}, form)
 
-    def test_missing_yaml_library_is_reported_before_any_call(
-        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path
-    ) -> None:
+    def test_missing_yaml_library_is_reported_before_any_call(self, sandbox, sts, tmp_path) -> None:
         (tmp_path / "yaml.py").write_text("raise ImportError")
         for line in (
             ["--output", "yaml"],
@@ -224,23 +216,15 @@ class TestForms:
 
 
 class TestLikeAProfile:
-    def test_two_processes_make_one_call_and_one_record(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
+    def test_two_processes_make_one_call_and_one_record(self, sandbox, sts, secret_service) -> None:
         assert sandbox.run(*AS_ROOT, "--reason", "ticket 4711").stdout == sandbox.run(*AS_ROOT).stdout
         (line,) = sandbox.audit()
 
         assert sts.count() == 1
-        assert (line["api"], line["account"], line["reason"]) == (
-            "AssumeRoot",
-            "111122223333",
-            "ticket 4711",
-        )
+        assert (line["api"], line["account"], line["reason"]) == ("AssumeRoot", "111122223333", "ticket 4711")
         assert line["profile"] == "assume-root S3UnlockBucketPolicy@111122223333"
 
-    def test_profile_with_the_same_call_shares_the_session(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
+    def test_profile_with_the_same_call_shares_the_session(self, sandbox, sts, secret_service) -> None:
         line = ("assume-root", "--target-principal", "payments-prod", "--task-policy-arn")
         envelope = sandbox.run(*line, "S3UnlockBucketPolicy").envelope
 
@@ -248,7 +232,7 @@ class TestLikeAProfile:
         assert sandbox.run(*line, TASK, "--duration-seconds", "900").envelope == envelope
         assert sts.count() == 1
 
-    def test_ten_processes_with_the_agent_mint_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_ten_processes_with_the_agent_mint_once(self, sandbox, sts) -> None:
         with sandbox.use_agent():
             sts.script.append(faults.slow(1))
             started = [sandbox.start(*AS_ROLE) for _ in range(10)]
@@ -256,14 +240,12 @@ class TestLikeAProfile:
             assert len({sandbox.finish(each).stdout for each in started}) == 1
         assert sts.count() == 1
 
-    def test_clear_finds_the_session_by_its_name(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
+    def test_clear_finds_the_session_by_its_name(self, sandbox, sts, secret_service) -> None:
         sandbox.run(*AS_ROLE)
 
         assert b"forgotten here" in sandbox.run("clear", f"assume-role {ARN}").stdout
 
-    def test_defaults_apply_to_api_forms(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_defaults_apply_to_api_forms(self, sandbox, sts) -> None:
         sandbox.configure(
             PROFILES.replace("[defaults]", '[defaults]\nrequire_reason = true\nsource_identity = "{reason}"')
         )
@@ -272,9 +254,7 @@ class TestLikeAProfile:
         sandbox.run(*AS_ROLE, "--reason", "ticket-1")
         assert sts.calls[-1].parameters["SourceIdentity"] == "ticket-1"
 
-    def test_refresh_and_no_cache_act_as_for_get(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
+    def test_refresh_and_no_cache_act_as_for_get(self, sandbox, sts, secret_service) -> None:
         cached = sandbox.run(*AS_ROLE).stdout
 
         assert sandbox.run(*AS_ROLE, "--no-cache").stdout != cached
@@ -284,7 +264,7 @@ class TestLikeAProfile:
 
     @pytest.mark.parametrize("seconds", [0, 30])
     def test_duration_below_a_minute_is_for_api_forms_only(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, seconds: int
+        self, sandbox, sts, secret_service, seconds
     ) -> None:
         line = (*AS_ROOT, "--duration-seconds", str(seconds), "--output", "response")
         document = json.loads(sandbox.run(*line).stdout)
@@ -311,15 +291,13 @@ class TestSources:
                                           "AWS_SECRET_ACCESS_KEY": "env"}, SOURCE_KEY_ID),
         ],
     )  # fmt: skip
-    def test_signer_follows_the_aws_clis_order(
-        self, sandbox: Sandbox, sts: LoopbackSts, flags: list[str], environ: dict[str, str], signer: str
-    ) -> None:
+    def test_signer_follows_the_aws_clis_order(self, sandbox, sts, flags, environ, signer) -> None:
         sandbox.aws_config(AWS_CONFIG + self.OTHER)
         sandbox.run(*AS_ROLE, *flags, **environ)
 
         assert sts.calls[-1].access_key_id == signer
 
-    def test_envelope_on_stdin_signs_the_call(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_envelope_on_stdin_signs_the_call(self, sandbox, sts) -> None:
         line = f"{PROGRAM} get developer | {PROGRAM} {' '.join(AS_ROOT)} --credential-stdin"
         done = _shell(sandbox, line)
 
@@ -327,9 +305,7 @@ class TestSources:
         assert [call.action for call in sts.calls] == ["AssumeRole", "AssumeRoot"]
         assert sts.calls[1].access_key_id == sts.issued[0]["AccessKeyId"]
 
-    def test_long_lived_key_on_stdin_signs_without_a_session_token(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_long_lived_key_on_stdin_signs_without_a_session_token(self, sandbox, sts) -> None:
         keys = json.dumps({"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET})
         process = sandbox.start(*AS_ROLE, "--credential-stdin", AWS_SESSION_TOKEN="another key's")
         stdout, _ = process.communicate(keys.encode())
@@ -337,9 +313,7 @@ class TestSources:
         assert json.loads(stdout)["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
 
     @pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"AccessKeyId": 5, "SecretAccessKey": "x"}'])
-    def test_stdin_without_keys_exits_2_and_is_not_quoted(
-        self, sandbox: Sandbox, sts: LoopbackSts, text: bytes
-    ) -> None:
+    def test_stdin_without_keys_exits_2_and_is_not_quoted(self, sandbox, sts, text) -> None:
         process = sandbox.start(*AS_ROLE, "--credential-stdin")
         stdout, stderr = process.communicate(text)
 
@@ -350,9 +324,7 @@ class TestSources:
 class TestMfa:
     CODE = ("--serial-number", DEVICE, "--token-code", "123456")
 
-    def test_token_code_goes_with_the_call_and_is_kept_nowhere(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
+    def test_token_code_goes_with_the_call_and_is_kept_nowhere(self, sandbox, sts, secret_service) -> None:
         sts.mfa_codes = {DEVICE: "123456"}
         sandbox.run(*AS_ROLE, *self.CODE)
         sandbox.run(*AS_ROLE, *self.CODE)
@@ -363,21 +335,21 @@ class TestMfa:
         texts = [path.read_text() for path in sandbox.files() if path.is_file()]
         assert not any("123456" in text for text in texts)
 
-    def test_rejected_token_code_does_not_prompt(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_rejected_token_code_does_not_prompt(self, sandbox, sts) -> None:
         sts.mfa_codes = {DEVICE: "654321"}
         result = sandbox.run(*AS_ROLE, *self.CODE)
 
         assert result.status in (4, 5)
         assert sts.count() == 1
 
-    def test_token_code_without_serial_number_exits_2(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_token_code_without_serial_number_exits_2(self, sandbox, sts) -> None:
         assert "needs '--serial-number'" in sandbox.refuses(2, *AS_ROLE, "--token-code", "123456")
         assert sts.calls == []
 
 
 class TestTls:
     @pytest.fixture(name="secure")
-    def _secure(self, tmp_path: Path) -> Iterator[tuple[LoopbackSts, str, str]]:
+    def _secure(self, tmp_path) -> Iterator[tuple[LoopbackSts, str, str]]:
         """An STS behind a certificate of its own: the server, its https url and the certificate."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "loopback")])
@@ -397,9 +369,7 @@ class TestTls:
         private = tmp_path / "key.pem"
         private.write_bytes(
             key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -411,18 +381,14 @@ class TestTls:
             )
             yield server, server.url.replace("http:", "https:"), str(pem)
 
-    def test_unknown_certificate_exits_6_unless_in_the_bundle(
-        self, sandbox: Sandbox, secure, secret_service
-    ) -> None:
+    def test_unknown_certificate_exits_6_unless_in_the_bundle(self, sandbox, secure, secret_service) -> None:
         server, url, pem = secure
 
         assert "TLS connection" in sandbox.refuses(6, *AS_ROLE, "--endpoint-url", url)
         assert server.calls == []
         assert sandbox.run(*AS_ROLE, "--endpoint-url", url, "--ca-bundle", pem).envelope
 
-    def test_unverified_session_is_not_cached_and_recorded(
-        self, sandbox: Sandbox, secure, secret_service
-    ) -> None:
+    def test_unverified_session_is_not_cached_and_recorded(self, sandbox, secure, secret_service) -> None:
         server, url, _ = secure
         line = (*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl")
         with sandbox.use_agent():
@@ -436,14 +402,14 @@ class TestTls:
         sandbox.run(*AS_ROLE)
         assert sandbox.audit()[-1]["certificate"] is None
 
-    def test_unverified_warning_is_shown_on_a_terminal_only(self, sandbox: Sandbox, secure) -> None:
+    def test_unverified_warning_is_shown_on_a_terminal_only(self, sandbox, secure) -> None:
         _, url, _ = secure
         status, shown = sandbox.on_a_terminal(*AS_ROLE, "--endpoint-url", url, "--no-verify-ssl", "--show")
 
         assert status == 0
         assert "warning: --no-verify-ssl: TLS is not verified" in " ".join(shown.split())
 
-    def test_no_verify_ssl_is_no_flag_or_key_of_a_profile(self, sandbox: Sandbox) -> None:
+    def test_no_verify_ssl_is_no_flag_or_key_of_a_profile(self, sandbox) -> None:
         assert "no such option" in sandbox.refuses(2, "get", "developer", "--no-verify-ssl")
         sandbox.configure(PROFILES + "verify_ssl = false\n")
         assert "is not a known key" in sandbox.refuses(2, "get", "developer")
@@ -511,9 +477,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda each: " ".join(each[1])[:50])
-def test_mistake_exits_2_before_any_call(
-    sandbox: Sandbox, sts: LoopbackSts, monkeypatch, capfd, mistake: tuple[tuple[str, ...], list[str], str]
-) -> None:
+def test_mistake_exits_2_before_any_call(sandbox, sts, monkeypatch, capfd, mistake) -> None:
     line, more, said = mistake
     for name, value in sandbox.environ.items():
         monkeypatch.setenv(name, value)
@@ -530,7 +494,7 @@ def test_mistake_exits_2_before_any_call(
     assert said in stderr.replace("\ncredhelper: hint: ", ", ")
 
 
-def test_failing_query_error_quotes_no_secret(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_failing_query_error_quotes_no_secret(sandbox, sts) -> None:
     said = sandbox.refuses(
         1, *AS_ROLE, "--query", "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
     )
@@ -539,7 +503,7 @@ def test_failing_query_error_quotes_no_secret(sandbox: Sandbox, sts: LoopbackSts
 
 
 @pytest.mark.parametrize("found", ["&SourceIdentity", "`1e999`"])
-def test_result_that_json_cannot_hold_exits_1(sandbox: Sandbox, sts: LoopbackSts, found: str) -> None:
+def test_result_that_json_cannot_hold_exits_1(sandbox, sts, found) -> None:
     query = f"SourceIdentity && 'fits the sample' || {found}"
 
     assert "does not fit what STS has answered" in sandbox.refuses(1, *AS_ROLE, "--query", query)
@@ -561,9 +525,7 @@ class TestTaskOfAws:
             ("root-task/BedrockForgetEverything", ""),
         ],
     )
-    def test_refused_task_policy_hints_at_the_nearest_name(
-        self, sandbox: Sandbox, sts: LoopbackSts, policy: str, meant: str
-    ) -> None:
+    def test_refused_task_policy_hints_at_the_nearest_name(self, sandbox, sts, policy, meant) -> None:
         sts.mode = faults.refuse("AccessDenied", "no")
         arn = f"arn:aws:iam::aws:policy/{policy}"
         said = sandbox.refuses(4, *AS_ROOT[:-1], f"arn={arn}")
@@ -575,9 +537,7 @@ class TestTaskOfAws:
 
 class TestSkeletons:
     @pytest.mark.parametrize("verb", [AS_ROOT, AS_ROLE])
-    def test_skeleton_has_every_parameter_of_the_model(
-        self, sandbox: Sandbox, sts: LoopbackSts, verb: tuple[str, ...]
-    ) -> None:
+    def test_skeleton_has_every_parameter_of_the_model(self, sandbox, sts, verb) -> None:
         document = json.loads(sandbox.run(verb[0], "--generate-cli-skeleton").stdout)
         as_yaml = sandbox.run(verb[0], "--generate-cli-skeleton", "yaml-input").stdout
         kind = ROOT if verb is AS_ROOT else ROLE
@@ -587,16 +547,14 @@ class TestSkeletons:
         assert yaml.safe_load(as_yaml) == document == options.skeleton(kind)
         assert sts.calls == []
 
-    def test_filled_in_skeleton_is_accepted(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_filled_in_skeleton_is_accepted(self, sandbox, sts) -> None:
         document = json.loads(sandbox.run("assume-root", "--generate-cli-skeleton", "input").stdout)
         document |= {"TargetPrincipal": "111122223333", "TaskPolicyArn": {"arn": TASK}, "DurationSeconds": 60}
         sandbox.run("assume-root", "--cli-input-json", json.dumps(document))
 
         assert sts.calls[0].parameters == document
 
-    def test_output_skeleton_is_printed_after_checking_the_request(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_output_skeleton_is_printed_after_checking_the_request(self, sandbox, sts) -> None:
         output = ("--generate-cli-skeleton", "output")
 
         assert json.loads(sandbox.run(*AS_ROOT, *output).stdout) == assume_output.SAMPLES[ROOT]
@@ -605,7 +563,7 @@ class TestSkeletons:
         assert sts.calls == []
 
 
-def test_debug_flag_logs_no_secret_and_keeps_stderr_empty(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_debug_flag_logs_no_secret_and_keeps_stderr_empty(sandbox, sts) -> None:
     with sandbox.use_agent():
         for _ in range(2):
             sandbox.run(*AS_ROLE, "--debug")
@@ -615,9 +573,7 @@ def test_debug_flag_logs_no_secret_and_keeps_stderr_empty(sandbox: Sandbox, sts:
 
 
 @pytest.mark.parametrize(("flags", "environ"), [(["--debug"], {}), ([], {"CREDHELPER_LOG": "debug"})])
-def test_debug_log_has_the_steps_of_a_mint_without_secrets(
-    sandbox: Sandbox, sts: LoopbackSts, flags: list[str], environ: dict[str, str]
-) -> None:
+def test_debug_log_has_the_steps_of_a_mint_without_secrets(sandbox, sts, flags, environ) -> None:
     code = "274911"
     mfa = ("--serial-number", DEVICE, "--token-code", code, "--external-id", "between-us")
     sandbox.run(*AS_ROLE, *mfa, *flags, **environ)
@@ -634,14 +590,14 @@ def test_debug_log_has_the_steps_of_a_mint_without_secrets(
         assert secret not in sandbox.log()
 
 
-def test_debug_log_has_the_error_of_a_failed_mint(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_debug_log_has_the_error_of_a_failed_mint(sandbox, sts) -> None:
     sts.mode = faults.refuse("AccessDenied", "no")
     sandbox.refuses(4, *AS_ROOT, "--debug")
 
     assert "assume-root S3UnlockBucketPolicy@111122223333: AccessDenied: not allowed: sts:A" in sandbox.log()
 
 
-def test_auto_prompt_asks_for_a_missing_parameter(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_auto_prompt_asks_for_a_missing_parameter(sandbox, sts) -> None:
     line = ["assume-root", "--target-principal", "111122223333", "--cli-auto-prompt", "--show"]
     pid, terminal = pty.fork()
     if pid == 0:
@@ -659,7 +615,7 @@ def test_auto_prompt_asks_for_a_missing_parameter(sandbox: Sandbox, sts: Loopbac
     assert "no prompt is possible" in sandbox.refuses(5, *line, CREDHELPER_PROMPT="none")
 
 
-def test_help_lists_api_forms_apart(sandbox: Sandbox) -> None:
+def test_help_lists_api_forms_apart(sandbox) -> None:
     text = sandbox.run("--help").stdout.decode()
 
     commands, forms = text.split("API forms:")

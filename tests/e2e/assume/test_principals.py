@@ -17,7 +17,6 @@ from secrets_scan import find_secret
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
-    from sts import LoopbackSts
 
 LINE = ("assume-root", "--task-policy-arn", "IAMAuditRootUserCredentials", "--target-principal", "-")
 IDS = [str(100000000000 + number) for number in range(300)]
@@ -35,9 +34,7 @@ def answers(
     return [json.loads(line) for line in stdout.splitlines()], stderr.decode()
 
 
-def test_throttled_300_principals_are_each_minted_once_and_kept_nowhere(
-    sandbox: Sandbox, sts: LoopbackSts, secret_service
-) -> None:
+def test_throttled_300_principals_are_each_minted_once_and_kept_nowhere(sandbox, sts, secret_service) -> None:
     modes = [faults.NORMAL] * 294 + [faults.THROTTLED] * 6
     random.Random(5).shuffle(modes)
     sts.script.extend(modes)
@@ -62,7 +59,7 @@ def test_throttled_300_principals_are_each_minted_once_and_kept_nowhere(
     assert find_secret([sandbox.home], sts.secret_marker) == []
 
 
-def test_failing_principal_has_its_error_and_others_succeed(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_failing_principal_has_its_error_and_others_succeed(sandbox, sts) -> None:
     sandbox.configure(PROFILES.replace("[defaults]", '[defaults]\ndeny_targets = ["222222222222"]'))
     sts.script.append(faults.refuse("AccessDenied", "no"))
     lines, said = answers(sandbox, ["111122223333", "paymnts-prod", "222222222222", "333333333333"], status=1)
@@ -76,7 +73,7 @@ def test_failing_principal_has_its_error_and_others_succeed(sandbox: Sandbox, st
     assert found[minted]["AccountId"] == minted
 
 
-def test_account_named_three_ways_is_minted_once(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_account_named_three_ways_is_minted_once(sandbox, sts) -> None:
     named = ["# the payments", "", "payments-prod", "111122223333 # again", "arn:aws:iam::111122223333:root"]
     lines, _ = answers(sandbox, named)
 
@@ -84,7 +81,7 @@ def test_account_named_three_ways_is_minted_once(sandbox: Sandbox, sts: Loopback
     assert sts.count() == 1
 
 
-def test_output_options_shape_each_line(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_output_options_shape_each_line(sandbox, sts) -> None:
     sts.source_identity = "Alice"
     (envelope,), (answer,), (found,) = (
         answers(sandbox, ["payments-prod"], *options)[0]
@@ -96,7 +93,7 @@ def test_output_options_shape_each_line(sandbox: Sandbox, sts: LoopbackSts) -> N
     assert found == {"TargetPrincipal": "payments-prod", "Result": "Alice"}
 
 
-def test_failing_query_is_an_error_in_each_line(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_failing_query_is_an_error_in_each_line(sandbox, sts) -> None:
     query = "abs(not_null(SourceIdentity && `1`, Credentials.SessionToken))"
     lines, said = answers(sandbox, IDS[:3], "--query", query, status=1)
 
@@ -116,21 +113,19 @@ def test_failing_query_is_an_error_in_each_line(sandbox: Sandbox, sts: LoopbackS
         (["111122223333"], ["--duration-seconds", "901"], "must be 0 to 900 seconds"),
     ],
 )
-def test_mistake_with_principals_exits_2_before_any_call(
-    sandbox: Sandbox, sts: LoopbackSts, principals: list[str], options: list[str], said: str
-) -> None:
+def test_mistake_with_principals_exits_2_before_any_call(sandbox, sts, principals, options, said) -> None:
     assert said in answers(sandbox, principals, *options, status=2)[1]
     assert sts.calls == []
 
 
-def test_missing_source_exits_3_before_any_call(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_missing_source_exits_3_before_any_call(sandbox, sts) -> None:
     lines, said = answers(sandbox, IDS, "--profile", "nobody", status=3)
 
     assert (lines, sts.calls) == ([], [])
     assert "source_profile 'nobody'" in said
 
 
-def test_required_reason_is_recorded_for_each_principal(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_required_reason_is_recorded_for_each_principal(sandbox, sts) -> None:
     sandbox.configure(PROFILES.replace("[defaults]", "[defaults]\nrequire_reason = true"))
 
     answers(sandbox, IDS[:3], status=5)
@@ -139,7 +134,7 @@ def test_required_reason_is_recorded_for_each_principal(sandbox: Sandbox, sts: L
     assert [line["reason"] for line in sandbox.audit()] == ["ticket 4711"] * 3
 
 
-def test_interrupt_prints_all_that_was_minted(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_interrupt_prints_all_that_was_minted(sandbox, sts) -> None:
     sts.mode = faults.slow(0.3)
     process = sandbox.start(*LINE)
     process.stdin.write("".join(f"{each}\n" for each in IDS).encode())
@@ -156,7 +151,7 @@ def test_interrupt_prints_all_that_was_minted(sandbox: Sandbox, sts: LoopbackSts
     assert len(lines) == len(sts.issued) < 300
 
 
-def test_closed_stdout_stops_the_batch(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_closed_stdout_stops_the_batch(sandbox, sts) -> None:
     sts.mode = faults.slow(0.1)
     done = subprocess.run(
         f"seq 100000000000 100000000299 | credhelper {' '.join(LINE)} | head -1",

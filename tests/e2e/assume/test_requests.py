@@ -126,7 +126,7 @@ V1 = Path(__file__).parents[3] / ".venv-awscli/bin/python"
 
 
 @pytest.fixture(name="machine")
-def _machine(tmp_path: Path) -> Sandbox:
+def _machine(tmp_path) -> Sandbox:
     """AWS files with two profiles and the files that the command lines name, without config.toml."""
     machine = Sandbox(tmp_path / "home")
     machine.aws_config(AWS_CONFIG + OTHER)
@@ -205,14 +205,14 @@ def _compare(machine: Sandbox, python: str, lines: list[list[str]]) -> None:
     assert different == []
 
 
-def test_requests_equal_those_of_aws_cli_v2(machine: Sandbox) -> None:
+def test_requests_equal_those_of_aws_cli_v2(machine) -> None:
     requirements.program("/usr/bin/aws")
     assert len(ROLES) > 30
 
     _compare(machine, "/usr/bin/python3", [["assume-role", *line] for line in ROLES])
 
 
-def test_requests_equal_those_of_aws_cli_v1(machine: Sandbox) -> None:
+def test_requests_equal_those_of_aws_cli_v1(machine) -> None:
     requirements.program(str(V1))
 
     _compare(machine, str(V1), VERSION_1)

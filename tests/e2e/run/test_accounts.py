@@ -23,10 +23,7 @@ from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from sandbox import Sandbox
-    from sts import LoopbackSts
 
 ONE, TWO, THREE = "111122223333", "222233334444", "333344445555"
 CONFIG = f"""
@@ -40,14 +37,11 @@ source_profile = "org-admin"
 region = "eu-west-1"
 """
 MANAGEMENT = "999988887777"
-ORGANIZATION = [
-    Account(ONE, "Payments of the organization"),
-    Account(THREE, "Third"),
-]
+ORGANIZATION = [Account(ONE, "Payments of the organization"), Account(THREE, "Third")]
 
 
 @pytest.fixture
-def pick(tmp_path: Path) -> Callable[..., list[Account]]:
+def pick(tmp_path) -> Callable[..., list[Account]]:
     """Pick accounts for audit-root, in an organization of two."""
 
     def picked(*wanted: str, exclude: tuple[str, ...] = (), more: str = "", asked: Any = None) -> Any:
@@ -69,22 +63,18 @@ def _refuse_listing() -> list[Account]:
 
 
 class TestNames:
-    def test_ids_and_aliases_are_picked_once_in_order(self, pick: Callable[..., list[Account]]) -> None:
+    def test_ids_and_aliases_are_picked_once_in_order(self, pick) -> None:
         found = pick(f"{THREE}, web,{TWO}", "payments-prod")
 
         assert found == [Account(THREE), Account(TWO, "web"), Account(ONE, "payments-prod")]
 
-    def test_file_has_one_name_a_line_with_comments(
-        self, pick: Callable[..., list[Account]], tmp_path: Path
-    ) -> None:
+    def test_file_has_one_name_a_line_with_comments(self, pick, tmp_path) -> None:
         path = tmp_path / "a,b.txt"
         path.write_bytes(b"\xef\xbb\xbf# production\r\n\r\n  web  # the shop\r\n" + THREE.encode())
 
         assert _ids(pick(f"@{path}")) == [TWO, THREE]
 
-    def test_file_may_be_a_pipe_or_in_home(
-        self, pick: Callable[..., list[Account]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_file_may_be_a_pipe_or_in_home(self, pick, tmp_path, monkeypatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
         (tmp_path / "ids").write_text("web")
         reader, writer = os.pipe()
@@ -93,9 +83,7 @@ class TestNames:
         assert _ids(pick(f"@/dev/fd/{reader}", "@~/ids")) == [THREE, TWO]
         os.close(reader)
 
-    def test_exclude_takes_aliases_and_files(
-        self, pick: Callable[..., list[Account]], tmp_path: Path
-    ) -> None:
+    def test_exclude_takes_aliases_and_files(self, pick, tmp_path) -> None:
         path = tmp_path / "closing"
         path.write_text(f"{THREE} # next week")
 
@@ -122,7 +110,7 @@ class TestNames:
         ],
     )
     def test_bad_name_or_file_exits_2_before_listing_accounts(
-        self, pick: Callable[..., list[Account]], tmp_path: Path, wanted: str, exclude: str, said: str
+        self, pick, tmp_path, wanted, exclude, said
     ) -> None:
         (tmp_path / "bad").write_text("web\nx@y\n")
         (tmp_path / "latin").write_bytes(b"# caf\xe9\n")
@@ -135,18 +123,16 @@ class TestNames:
 
 class TestTargets:
     @pytest.mark.parametrize("rule", ['allow_targets = ["web"]', f'deny_targets = ["{THREE}"]'])
-    def test_named_account_that_is_not_allowed_is_an_error(
-        self, pick: Callable[..., list[Account]], rule: str
-    ) -> None:
+    def test_named_account_that_is_not_allowed_is_an_error(self, pick, rule) -> None:
         with pytest.raises(ConfigError, match=f"the target '{THREE}'"):
             pick(f"all,web,{THREE}".replace("all,", ""), "all", more=rule, asked=_refuse_listing)
         assert _ids(pick(f"web,{THREE}", exclude=(THREE,), more=rule)) == [TWO]
 
-    def test_all_means_the_allowed_accounts(self, pick: Callable[..., list[Account]]) -> None:
+    def test_all_means_the_allowed_accounts(self, pick) -> None:
         assert _ids(pick("all", more=f'deny_targets = ["{THREE}"]')) == [ONE]
         assert _ids(pick("all", more=f'allow_targets = ["{THREE}"]')) == [THREE]
 
-    def test_all_uses_aliases_and_names_of_the_organization(self, pick: Callable[..., list[Account]]) -> None:
+    def test_all_uses_aliases_and_names_of_the_organization(self, pick) -> None:
         assert pick("all", "web") == [
             Account(TWO, "web"),
             Account(ONE, "payments-prod"),
@@ -168,9 +154,7 @@ class TestTargets:
             (None, "PENDING_CLOSURE", False),
         ],
     )
-    def test_active_follows_state_then_status(
-        self, state: str | None, status: str | None, active: bool
-    ) -> None:
+    def test_active_follows_state_then_status(self, state, status, active) -> None:
         account = {"Id": ONE, **{k: v for k, v in (("State", state), ("Status", status)) if v}}
 
         assert run_accounts._is_active(account) is active
@@ -187,7 +171,7 @@ def moto() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def organization(moto: str) -> Iterator[Any]:
+def organization(moto) -> Iterator[Any]:
     """An organization of 106 accounts: more than moto gives in one page."""
     client = botocore.session.Session().create_client(
         "organizations",
@@ -208,9 +192,7 @@ def _all(organization: Any) -> list[dict[str, Any]]:
 
 
 class TestOrganization:
-    def test_all_lists_active_members_of_every_page(
-        self, sandbox: Sandbox, organization: Any, moto: str
-    ) -> None:
+    def test_all_lists_active_members_of_every_page(self, sandbox, organization, moto) -> None:
         members = [account for account in _all(organization) if account["Name"] != "master"]
         closed = members[7]["Id"]
         organization.close_account(AccountId=closed)
@@ -225,9 +207,7 @@ class TestOrganization:
         assert len(expected) == 104
         assert [json.loads(line) for line in shown.splitlines()] == expected
 
-    def test_lines_have_the_names_of_the_organization(
-        self, sandbox: Sandbox, organization: Any, moto: str, sts: LoopbackSts
-    ) -> None:
+    def test_lines_have_the_names_of_the_organization(self, sandbox, organization, moto, sts) -> None:
         members = [account for account in _all(organization) if account["Name"] != "master"]
         picked, left_out = members[:2], ",".join(account["Id"] for account in members[2:])
         sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
@@ -237,9 +217,7 @@ class TestOrganization:
         assert sorted(line["name"] for line in lines) == [account["Name"] for account in picked]
         assert sts.count("AssumeRoot") == 2
 
-    def test_setup_with_all_writes_a_profile_for_each_member(
-        self, sandbox: Sandbox, organization: Any, moto: str
-    ) -> None:
+    def test_setup_with_all_writes_a_profile_for_each_member(self, sandbox, organization, moto) -> None:
         sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
         shown = sandbox.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
         assert sandbox.run("setup", "audit-root", "--accounts", "all").status == 0
@@ -249,9 +227,7 @@ class TestOrganization:
         assert written == accounts
 
     @pytest.mark.parametrize("code", ["AccessDeniedException", "AWSOrganizationsNotInUseException"])
-    def test_refused_list_accounts_exits_4_with_a_hint(
-        self, sandbox: Sandbox, sts: LoopbackSts, code: str
-    ) -> None:
+    def test_refused_list_accounts_exits_4_with_a_hint(self, sandbox, sts, code) -> None:
         model = botocore.session.Session().get_service_model("organizations").operation_model("ListAccounts")
         assert code in [shape.name for shape in model.error_shapes]
         with _refusing(code) as url:

@@ -78,15 +78,13 @@ def minted(sts: LoopbackSts) -> list[str]:
 
 class TestThreeHundred:
     @pytest.fixture
-    def script(self, sts: LoopbackSts) -> None:
+    def script(self, sts) -> None:
         """Two in a hundred requests are throttled, and three are refused."""
         modes = [faults.NORMAL] * 291 + [faults.THROTTLED] * 6 + [DENIED] * 3
         random.Random(4).shuffle(modes)
         sts.script.extend(modes)
 
-    def test_300_accounts_with_faults_have_one_right_line_each(
-        self, sandbox: Sandbox, sts: LoopbackSts, script: None
-    ) -> None:
+    def test_300_accounts_with_faults_have_one_right_line_each(self, sandbox, sts, script) -> None:
         text = 'test "$AWS_SECRET_ACCESS_KEY" && echo "$CREDHELPER_PROFILE $CREDHELPER_ACCOUNT $AWS_REGION"'
         result = sweep(sandbox, 300, "sh", "-c", text)
         found, right = lines(result), minted(sts)
@@ -126,7 +124,7 @@ def _line(account: str, **more: Any) -> dict[str, Any]:
 
 
 class TestLines:
-    def test_line_has_the_alias_and_output_as_text(self, sandbox: Sandbox) -> None:
+    def test_line_has_the_alias_and_output_as_text(self, sandbox) -> None:
         done = sandbox.run(
             "exec", "audit-root", "--accounts", "payments-prod", "--", "printf", r"\377\033[31m\303\251"
         )
@@ -136,7 +134,7 @@ class TestLines:
         assert line["stdout"] == "\\xff\x1b[31m\xe9"
         assert b"\x1b" not in done.stdout
 
-    def test_failing_command_keeps_its_status_and_stderr(self, sandbox: Sandbox) -> None:
+    def test_failing_command_keeps_its_status_and_stderr(self, sandbox) -> None:
         text = 'test $CREDHELPER_ACCOUNT != 100000000001 || kill -9 $$; echo "no good" >&2; exit 3'
         result = sweep(sandbox, 2, "sh", "-c", text)
         found = lines(result)
@@ -145,14 +143,14 @@ class TestLines:
         assert {**found["100000000000"], "seconds": 0} == _line("100000000000", rc=3, stderr="no good\n")
         assert {**found["100000000001"], "seconds": 0} == _line("100000000001", rc=137)
 
-    def test_secrets_in_output_are_hidden(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_secrets_in_output_are_hidden(self, sandbox, sts) -> None:
         result = sweep(sandbox, 3, "sh", "-c", "env; env >&2")
 
         assert result.status == 0
         assert all("AWS_SECRET_ACCESS_KEY=***\n" in line["stdout"] for line in lines(result).values())
         assert sts.secret_marker not in result.stdout.decode()
 
-    def test_lines_come_as_commands_end(self, sandbox: Sandbox) -> None:
+    def test_lines_come_as_commands_end(self, sandbox) -> None:
         text = "test $CREDHELPER_ACCOUNT != 100000000000 || exec sleep 30"
         process = sandbox.start(*_arguments(3, "sh", "-c", text))
         assert process.stdout is not None
@@ -162,7 +160,7 @@ class TestLines:
 
         assert first == {"100000000001", "100000000002"}
 
-    def test_closed_stdout_stops_the_commands(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_closed_stdout_stops_the_commands(self, sandbox, sts) -> None:
         process = sandbox.start(*_arguments(100, "sh", "-c", "sleep 0.2"))
         assert process.stdout is not None
         assert process.stderr is not None
@@ -178,7 +176,7 @@ class TestLines:
 
 class TestAtATime:
     @pytest.mark.parametrize("jobs", [1, 5])
-    def test_jobs_is_the_number_at_a_time(self, sandbox: Sandbox, jobs: int) -> None:
+    def test_jobs_is_the_number_at_a_time(self, sandbox, jobs) -> None:
         clock = "cut -d' ' -f1 /proc/uptime"
         text = f"{clock}; sleep {0.2 * jobs}; {clock}"
         found = lines(sweep(sandbox, 2 + jobs, "sh", "-c", text, options=("-j", str(jobs))))
@@ -189,12 +187,12 @@ class TestAtATime:
         assert jobs > 1 or max(at_once) == 1
 
     @pytest.mark.parametrize("jobs", ["0", "65", "x"])
-    def test_jobs_out_of_range_exits_2(self, sandbox: Sandbox, jobs: str) -> None:
+    def test_jobs_out_of_range_exits_2(self, sandbox, jobs) -> None:
         assert "'--jobs'" in sandbox.refuses(2, *_arguments(2, "true", options=("-j", jobs)))
 
 
 class TestThrottling:
-    def test_throttling_slows_all_and_loses_none(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_throttling_slows_all_and_loses_none(self, sandbox, sts) -> None:
         sts.mode = faults.THROTTLED
         process = sandbox.start(*_arguments(16, "true"))
         until(lambda: sts.calls)
@@ -206,20 +204,20 @@ class TestThrottling:
         assert sorted(minted(sts)) == sorted(lines(result)) == ids(16)
         assert [line["outcome"] for line in sandbox.audit()] == ["minted"] * 16
 
-    def test_unreachable_sts_is_exit_6_for_each_account(self, sandbox: Sandbox) -> None:
+    def test_unreachable_sts_is_exit_6_for_each_account(self, sandbox) -> None:
         result = sweep(sandbox, 3, "true", options=("--endpoint-url", "http://127.0.0.1:9"))
 
         assert [line["rc"] for line in lines(result).values()] == [6, 6, 6]
 
 
 class TestSource:
-    def test_source_role_is_assumed_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_source_role_is_assumed_once(self, sandbox, sts) -> None:
         sandbox.configure(CHAINED)
         sweep(sandbox, 20, "true")
 
         assert (sts.count("AssumeRole"), len(minted(sts))) == (1, 20)
 
-    def test_only_the_source_session_is_cached(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_only_the_source_session_is_cached(self, sandbox, sts) -> None:
         sandbox.configure(CHAINED)
         with lend(str(sandbox.home / "keyring.sock")) as keyring, sandbox.use_agent():
             sandbox.environ |= keyring
@@ -232,7 +230,7 @@ class TestSource:
         assert {item["profile"] for item in items} == {"org-role"}
         assert {each["profile"] for each in listed} <= {"org-role"}
 
-    def test_session_cached_by_get_is_not_used(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_session_cached_by_get_is_not_used(self, sandbox, sts) -> None:
         with lend(str(sandbox.home / "keyring.sock")) as keyring:
             sandbox.environ |= keyring
             sandbox.get("audit-root@100000000000")
@@ -240,7 +238,7 @@ class TestSource:
 
         assert len(minted(sts)) == 2
 
-    def test_credential_process_runs_once(self, sandbox: Sandbox) -> None:
+    def test_credential_process_runs_once(self, sandbox) -> None:
         script = sandbox.home / "source"
         given = json.dumps(_SOURCE_ANSWER)
         script.write_text(f"#!/bin/sh\necho asked >>{sandbox.home}/asked\nprintf '%s' '{given}'\n")
@@ -250,9 +248,7 @@ class TestSource:
 
         assert (sandbox.home / "asked").read_text() == "asked\n"
 
-    def test_expiring_source_is_renewed_before_sts_refuses_it(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_expiring_source_is_renewed_before_sts_refuses_it(self, sandbox, sts) -> None:
         sandbox.configure(CHAINED)
         sts.script.append(faults.expires_in(61))  # a minute is what it has to have left
         result = sweep(sandbox, 3, "sleep", "0.8", options=("-j", "1"))
@@ -260,7 +256,7 @@ class TestSource:
         assert (result.status, sts.count("AssumeRole")) == (0, 2)
         assert {line["outcome"] for line in sandbox.audit()} == {"minted"}
 
-    def test_source_rejected_by_sts_is_renewed_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_source_rejected_by_sts_is_renewed_once(self, sandbox, sts) -> None:
         sandbox.configure(CHAINED)
         text = f"echo >>{sandbox.home}/begun; while ! test -e {sandbox.home}/go; do sleep 0.05; done"
         process = sandbox.start(*_arguments(12, "sh", "-c", text, options=("-j", "4")))
@@ -272,7 +268,7 @@ class TestSource:
 
         assert (len(lines(result)), sts.count("AssumeRole"), len(minted(sts))) == (12, 2, 12)
 
-    def test_unknown_source_key_stops_the_batch_with_exit_3(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_unknown_source_key_stops_the_batch_with_exit_3(self, sandbox, sts) -> None:
         sts.keys.clear()
         result = sweep(sandbox, 300, "true")
 
@@ -280,7 +276,7 @@ class TestSource:
         assert "AWS does not know the access key of AWS profile 'org-admin'" in result.stderr
         assert len(sts.calls) <= 20
 
-    def test_missing_source_exits_3_before_any_account(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_missing_source_exits_3_before_any_account(self, sandbox, sts) -> None:
         sandbox.aws_config("[profile org-admin]\nregion = eu-west-1\n")
 
         assert "no credentials found" in sandbox.refuses(3, *_arguments(300, "true"))
@@ -310,22 +306,18 @@ class TestBefore:
             (("audit-root", "--dry-run"), "'--dry-run' goes with '--accounts'"),
         ],
     )
-    def test_wrong_arguments_exit_2_before_any_call(
-        self, sandbox: Sandbox, sts: LoopbackSts, arguments: tuple[str, ...], said: str
-    ) -> None:
+    def test_wrong_arguments_exit_2_before_any_call(self, sandbox, sts, arguments, said) -> None:
         assert said in sandbox.refuses(2, "exec", *arguments, "--", "true")
         assert not sts.calls
 
-    def test_accounts_without_a_command_exit_2(self, sandbox: Sandbox) -> None:
+    def test_accounts_without_a_command_exit_2(self, sandbox) -> None:
         assert "'--accounts' needs a command" in sandbox.refuses(2, *_arguments(2)[:-1])
 
-    def test_missing_command_exits_127_before_any_call(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_missing_command_exits_127_before_any_call(self, sandbox, sts) -> None:
         assert "'nowhere' not found" in sandbox.refuses(127, *_arguments(2, "nowhere"))
         assert not sts.calls
 
-    def test_command_that_cannot_run_stops_the_batch_with_exit_126(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_command_that_cannot_run_stops_the_batch_with_exit_126(self, sandbox, sts) -> None:
         script = sandbox.home / "broken"
         script.write_text("#!/nowhere\n")
         script.chmod(0o700)
@@ -334,7 +326,7 @@ class TestBefore:
         assert result.status == 126
         assert len(minted(sts)) <= 4
 
-    def test_denied_account_exits_2_before_any_call(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_denied_account_exits_2_before_any_call(self, sandbox, sts) -> None:
         sandbox.configure(
             PROFILES.replace("[profiles.developer]", 'deny_targets = ["100000000001"]\n[profiles.developer]')
         )
@@ -345,9 +337,7 @@ class TestBefore:
     @pytest.mark.parametrize(
         ("key", "flag"), [("confirm", ("--yes",)), ("require_reason", ("--reason", "why"))]
     )
-    def test_approval_by_flag_is_recorded_for_each_account(
-        self, sandbox: Sandbox, sts: LoopbackSts, key: str, flag: tuple[str, ...]
-    ) -> None:
+    def test_approval_by_flag_is_recorded_for_each_account(self, sandbox, sts, key, flag) -> None:
         sandbox.configure(PROFILES.replace("[profiles.audit-root]", f"[profiles.audit-root]\n{key} = true"))
         sandbox.refuses(5, *_arguments(3, "true"))
         assert not sts.calls
@@ -358,7 +348,7 @@ class TestBefore:
         assert said != {(None, None)}
 
 
-def test_dry_run_lists_accounts_and_runs_nothing(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_dry_run_lists_accounts_and_runs_nothing(sandbox, sts) -> None:
     done = sandbox.run(
         *("exec", "audit-root", "--accounts", "payments-prod,100000000000", "--dry-run", "--"),
         *("touch", str(sandbox.home / "done")),
@@ -385,9 +375,7 @@ def _running(sandbox: Sandbox) -> list[int]:
 
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-    def test_signal_reaches_running_commands_and_each_has_its_line(
-        self, sandbox: Sandbox, sts: LoopbackSts, number: signal.Signals
-    ) -> None:
+    def test_signal_reaches_running_commands_and_each_has_its_line(self, sandbox, sts, number) -> None:
         process = sandbox.start(*_arguments(50, "sleep", "100", options=("-j", "3")))
         until(lambda: len(_running(sandbox)) == 3)
         process.send_signal(number)
@@ -395,14 +383,11 @@ class TestStop:
         found = [json.loads(line) for line in stdout.splitlines()]
 
         assert [(line["rc"], line["error"]) for line in found] == [(128 + number, "interrupted")] * 3
-        assert (process.returncode, stderr) == (
-            1,
-            b"credhelper: error: interrupted after 3 of 50 accounts\n",
-        )
+        assert (process.returncode, stderr) == (1, b"credhelper: error: interrupted after 3 of 50 accounts\n")
         assert len(minted(sts)) == 3
         assert _running(sandbox) == []
 
-    def test_interrupted_command_may_end_by_itself(self, sandbox: Sandbox) -> None:
+    def test_interrupted_command_may_end_by_itself(self, sandbox) -> None:
         text = "trap 'echo bye; exit 0' INT; echo ready >&2; while :; do sleep 0.05; done"
         process = sandbox.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
         until(lambda: _running(sandbox))
@@ -412,7 +397,7 @@ class TestStop:
 
         assert {**line, "seconds": 0} == _line("100000000000", stdout="bye\n", stderr="ready\n")
 
-    def test_second_signal_kills_the_commands(self, sandbox: Sandbox) -> None:
+    def test_second_signal_kills_the_commands(self, sandbox) -> None:
         text = "trap '' INT; sleep 100 & echo ready >&2; wait; sleep 100"
         process = sandbox.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
         until(lambda: len(_running(sandbox)) == 2)
@@ -425,7 +410,7 @@ class TestStop:
         assert (line["rc"], line["error"]) == (137, "interrupted")
         assert _running(sandbox) == []
 
-    def test_kill_follows_after_the_grace_or_a_second_signal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_kill_follows_after_the_grace_or_a_second_signal(self, monkeypatch) -> None:
         told: list[int] = []
         stop = batch.Stop(told.append)
         for _ in range(2):
@@ -437,7 +422,7 @@ class TestStop:
         batch.Stop(told.append).now(signal.SIGTERM)
         assert until(lambda: told == [signal.SIGTERM, signal.SIGKILL])
 
-    def test_interrupt_waits_for_calls_under_way(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_interrupt_waits_for_calls_under_way(self, sandbox, sts) -> None:
         sts.mode = faults.slow(1)
         process = sandbox.start(*_arguments(9, "touch", str(sandbox.home / "done"), options=("-j", "2")))
         until(lambda: len(sts.calls) == 2)
@@ -448,7 +433,7 @@ class TestStop:
         assert len(sandbox.audit()) == len(minted(sts)) == 2
         assert not (sandbox.home / "done").exists()
 
-    def test_interrupt_ends_throttled_waits_at_once(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_interrupt_ends_throttled_waits_at_once(self, sandbox, sts) -> None:
         sts.mode = faults.THROTTLED
         process = sandbox.start(*_arguments(9, "true", options=("-j", "4")))
         until(lambda: len(sts.calls) > 4)
@@ -461,9 +446,7 @@ class TestStop:
 
 
 class TestTerminal:
-    def test_confirmation_on_the_terminal_covers_all_accounts(
-        self, sandbox: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_confirmation_on_the_terminal_covers_all_accounts(self, sandbox, sts) -> None:
         sandbox.configure(PROFILES.replace("[profiles.audit-root]", "[profiles.audit-root]\nconfirm = true"))
         terminal = Terminal(sandbox, [PROGRAM, *_arguments(3, "true")], TERM="xterm")
         asked = terminal.sees(r"start this session\? \[y/N\] ").string
@@ -477,7 +460,7 @@ class TestTerminal:
         assert sweep(sandbox, 3, "true").status == 0
         assert "run it on a terminal, or say --yes" in sandbox.refuses(5, *_arguments(4, "true"))
 
-    def test_progress_bar_counts_on_stderr(self, sandbox: Sandbox) -> None:
+    def test_progress_bar_counts_on_stderr(self, sandbox) -> None:
         text = "sleep 0.2; test $CREDHELPER_ACCOUNT != 100000000000"
         status, stdout, shown = _watched(sandbox, *_arguments(10, "sh", "-c", text, options=("-j", "2")))
         said = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame) for frame in re.split(r"[\r\n]+", shown)]
@@ -492,7 +475,7 @@ class TestTerminal:
             "credhelper: hint: in their lines 'rc' is not 0, or 'error' says what went wrong",
         ]
 
-    def test_lines_and_bar_on_one_terminal_do_not_mix(self, sandbox: Sandbox) -> None:
+    def test_lines_and_bar_on_one_terminal_do_not_mix(self, sandbox) -> None:
         status, seen = sandbox.on_a_terminal(*_arguments(5, "sleep", "0.1"), TERM="xterm")
         plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
         found = [line for line in re.split(r"[\r\n]+", plain) if line.startswith("{")]
@@ -500,13 +483,13 @@ class TestTerminal:
         assert status == 0
         assert sorted(json.loads(line)["account"] for line in found) == ids(5)
 
-    def test_dumb_terminal_or_pipe_has_no_bar(self, sandbox: Sandbox) -> None:
+    def test_dumb_terminal_or_pipe_has_no_bar(self, sandbox) -> None:
         status, _, shown = _watched(sandbox, *_arguments(3, "true"), TERM="dumb")
         assert (status, shown) == (0, "")
 
         assert sandbox.run(*_arguments(3, "true"), FORCE_COLOR="1", TTY_COMPATIBLE="1").stderr == ""
 
-    def test_ctrl_c_reaches_the_commands_once(self, sandbox: Sandbox) -> None:
+    def test_ctrl_c_reaches_the_commands_once(self, sandbox) -> None:
         text = "n=0; trap 'n=1; echo got it' INT; while test $n = 0; do sleep 0.05; done; sleep 0.3; exit 9"
         command = [PROGRAM, *_arguments(9, "sh", "-c", text, options=("-j", "2"))]
         terminal = Terminal(sandbox, command, TERM="xterm")

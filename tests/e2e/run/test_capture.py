@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,9 +17,6 @@ from credhelper.run.capture import Captured, Commands
 from credhelper.run.command import NotExecutableError
 
 from sandbox import is_alive, until
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def _sh(commands: Commands, script: str, **environ: str) -> Captured:
@@ -41,7 +37,7 @@ def test_command_leads_a_session_of_its_own() -> None:
     assert _sh(Commands(), 'test "$(cut -d" " -f6 /proc/$$/stat)" = $$').status == 0
 
 
-def test_output_over_the_limit_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_over_the_limit_is_dropped(monkeypatch) -> None:
     monkeypatch.setattr(capture, "OUTPUT_LIMIT", 100_000)
     found = _sh(Commands(), "head -c 300000 /dev/zero; echo done >&2")
 
@@ -49,14 +45,14 @@ def test_output_over_the_limit_is_dropped(monkeypatch: pytest.MonkeyPatch) -> No
     assert not _sh(Commands(), "head -c 100000 /dev/zero").cut
 
 
-def test_program_that_cannot_run_is_not_executable_error(tmp_path: Path) -> None:
+def test_program_that_cannot_run_is_not_executable_error(tmp_path) -> None:
     (tmp_path / "x").write_bytes(b"\0")
     (tmp_path / "x").chmod(0o700)
     with pytest.raises(NotExecutableError, match="'x' cannot be run: exec format error"):
         Commands().run(str(tmp_path / "x"), ["x"], {})
 
 
-def test_background_process_is_waited_for_then_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_background_process_is_waited_for_then_killed(monkeypatch) -> None:
     monkeypatch.setattr(capture, "AFTERWARDS", 0.5)
     found = _sh(Commands(), "(sleep 0.2; echo late) & echo early")
     assert found.stdout == b"early\nlate\n"
@@ -77,7 +73,7 @@ def test_captured_command_leaves_no_descriptor_or_thread() -> None:
 
 
 class TestEnd:
-    def test_signal_reaches_commands_and_their_children(self, tmp_path: Path) -> None:
+    def test_signal_reaches_commands_and_their_children(self, tmp_path) -> None:
         commands = Commands()
         script = f"sleep 300 & echo $! >{tmp_path}/$N; wait"
         with ThreadPoolExecutor(3) as pool:
@@ -91,7 +87,7 @@ class TestEnd:
         with pytest.raises(CredhelperError, match="interrupted"):
             _sh(commands, "true")
 
-    def test_child_that_ignores_the_signal_is_killed(self, tmp_path: Path) -> None:
+    def test_child_that_ignores_the_signal_is_killed(self, tmp_path) -> None:
         commands = Commands()
         ignore = (
             "import signal,time; signal.signal(15, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"

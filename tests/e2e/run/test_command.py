@@ -127,7 +127,7 @@ class TestServedEnvironment:
 
     @pytest.mark.parametrize("where", ["config", "credentials"])
     @pytest.mark.parametrize("key", WINNING)
-    def test_key_in_default_is_refused_without_its_value(self, tmp_path: Path, key: str, where: str) -> None:
+    def test_key_in_default_is_refused_without_its_value(self, tmp_path, key, where) -> None:
         files = _aws_files(tmp_path, **{where: f"[default]\nregion = eu-west-1\n{key} = SECRET\n"})
         with pytest.raises(ConfigError) as caught:
             environment.refuse_default_keys(awsconfig_profiles.read(files))
@@ -136,14 +136,12 @@ class TestServedEnvironment:
         assert caught.value.sentence == f"'{path}': '{key}' in [default] takes precedence over --serve"
         assert "SECRET" not in str(caught.value.hints)
 
-    def test_keys_in_other_profiles_are_accepted(self, tmp_path: Path) -> None:
+    def test_keys_in_other_profiles_are_accepted(self, tmp_path) -> None:
         config = "[default]\nregion = eu-west-1\noutput = json\n[profile a]\naws_access_key_id = AKIA\n"
         environment.refuse_default_keys(awsconfig_profiles.read(_aws_files(tmp_path, config=config)))
 
     @pytest.mark.parametrize("key", [*WINNING, "region", "output"])
-    def test_botocore_prefers_the_same_keys_of_default(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, key: str
-    ) -> None:
+    def test_botocore_prefers_the_same_keys_of_default(self, tmp_path, monkeypatch, key) -> None:
         files = _aws_files(tmp_path, config=f"[default]\n{key} = x\n{MORE.get(key, '')}")
         for name, value in {**files, **ENDPOINT}.items():
             monkeypatch.setenv(name, value)
@@ -189,7 +187,7 @@ BOTH = pytest.mark.parametrize("how", ["attend", "replace"])
 
 
 @pytest.fixture(name="wrapper")
-def _wrapper(tmp_path: Path) -> str:
+def _wrapper(tmp_path) -> str:
     """A program that runs a command: its first argument says how."""
     return _executable(tmp_path / "wrapper.py", PROGRAM)
 
@@ -225,18 +223,18 @@ def _finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 @BOTH
 class TestRun:
     @pytest.mark.parametrize("status", [0, 255])
-    def test_exit_status_and_output_are_the_commands(self, wrapper: str, how: str, status: int) -> None:
+    def test_exit_status_and_output_are_the_commands(self, wrapper, how, status) -> None:
         done = _finish(_start(wrapper, how, "sh", "-c", f"echo out; echo err >&2; exit {status}"))
 
         assert done == (status, "out\n", "err\n")
 
-    def test_missing_program_exits_127(self, wrapper: str, how: str) -> None:
+    def test_missing_program_exits_127(self, wrapper, how) -> None:
         for name in ("no-such-program", "./no-such-program"):
             said = f"credhelper: error: '{name}' not found\n"
 
             assert _finish(_start(wrapper, how, name)) == (127, "", said)
 
-    def test_program_that_cannot_run_exits_126(self, wrapper: str, how: str, tmp_path: Path) -> None:
+    def test_program_that_cannot_run_exits_126(self, wrapper, how, tmp_path) -> None:
         files = {"plain": (0o644, ""), "script": (0o755, "#!/no/such\n"), "noise": (0o755, "\x01\x02")}
         for name, (mode, text) in files.items():
             _executable(tmp_path / name, text, mode)
@@ -250,9 +248,7 @@ class TestRun:
 
             assert (status, said.splitlines()[0]) == (126, f"credhelper: error: '{tmp_path}/{name}' {why}")
 
-    def test_file_on_the_path_that_is_not_executable_exits_126(
-        self, wrapper: str, how: str, tmp_path: Path
-    ) -> None:
+    def test_file_on_the_path_that_is_not_executable_exits_126(self, wrapper, how, tmp_path) -> None:
         (tmp_path / "tool").write_text("")
         environ = {**os.environ, "PATH": f"{tmp_path}:/usr/bin"}
         assert _finish(_start(wrapper, how, "tool", env=environ))[0] == 126
@@ -260,12 +256,12 @@ class TestRun:
         (tmp_path / "true").write_text("")
         assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
 
-    def test_program_is_searched_in_the_commands_path(self, wrapper: str, how: str) -> None:
+    def test_program_is_searched_in_the_commands_path(self, wrapper, how) -> None:
         environ = {name: value for name, value in os.environ.items() if name != "PATH"}
         assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
         assert _finish(_start(wrapper, how, "true", env={**environ, "PATH": "/nowhere"}))[0] == 127
 
-    def test_without_a_command_the_users_shell_runs(self, wrapper: str, how: str, tmp_path: Path) -> None:
+    def test_without_a_command_the_users_shell_runs(self, wrapper, how, tmp_path) -> None:
         environ = {**os.environ, "SHELL": _executable(tmp_path / "myshell", "#!/bin/sh\necho mine $#\n")}
         assert _finish(_start(wrapper, how, env=environ)) == (0, "mine 0\n", "")
 
@@ -273,14 +269,14 @@ class TestRun:
         assert sh.communicate("echo $0; exit 3", timeout=20) == ("/bin/sh\n", "")
         assert sh.returncode == 3
 
-    def test_sigpipe_is_not_ignored_in_the_command(self, wrapper: str, how: str) -> None:
+    def test_sigpipe_is_not_ignored_in_the_command(self, wrapper, how) -> None:
         status, said, _ = _finish(_start(wrapper, how, "sh", "-c", "kill -PIPE $$; echo ignored"))
 
         assert said == ""
         assert status == (141 if how == "attend" else -signal.SIGPIPE)
 
     @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
-    def test_signal_ignored_by_the_caller_stays_ignored(self, wrapper: str, how: str, name: str) -> None:
+    def test_signal_ignored_by_the_caller_stays_ignored(self, wrapper, how, name) -> None:
         ask = f"import signal; print(signal.getsignal(signal.SIG{name}) == signal.SIG_IGN)"
         script = f'trap "" {name}; exec "$0" "$@"'
         words = ["sh", "-c", script, sys.executable, wrapper, how, sys.executable, "-c", ask]
@@ -288,7 +284,7 @@ class TestRun:
 
         assert done.stdout == "True\n"
 
-    def test_inherited_descriptors_reach_the_command(self, wrapper: str, how: str) -> None:
+    def test_inherited_descriptors_reach_the_command(self, wrapper, how) -> None:
         reader, writer = os.pipe()
         os.write(writer, b"handed over")
         os.close(writer)
@@ -299,18 +295,18 @@ class TestRun:
         assert sorted(said.splitlines()) == sorted(["handed over", "0", "1", "2", str(reader)])
 
 
-def test_command_gets_the_environment_given(tmp_path: Path) -> None:
+def test_command_gets_the_environment_given(tmp_path) -> None:
     _executable(tmp_path / "tool", '#!/bin/sh\ntest "$A$HOME" = b\n')
 
     assert run_command.run(["tool"], {"PATH": str(tmp_path), "A": "b"}) == 0
 
 
-def test_replace_keeps_the_process_id(wrapper: str) -> None:
+def test_replace_keeps_the_process_id(wrapper) -> None:
     process = _start(wrapper, "replace", "sh", "-c", "echo $$")
     assert _finish(process)[1] == f"{process.pid}\n"
 
 
-def test_signal_handlers_and_descriptors_are_restored(tmp_path: Path) -> None:
+def test_signal_handlers_and_descriptors_are_restored(tmp_path) -> None:
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     descriptors = len(os.listdir("/proc/self/fd"))
 
@@ -360,20 +356,20 @@ def _counting(seconds: float, *names: str) -> list[str]:
 
 class TestSignals:
     @pytest.mark.parametrize("name", ["INT", "TERM", "HUP", "QUIT", "TSTP", "WINCH", "USR1", "USR2", "CONT"])
-    def test_signal_reaches_the_command_once(self, wrapper: str, name: str) -> None:
+    def test_signal_reaches_the_command_once(self, wrapper, name) -> None:
         process = _ready(wrapper, *_counting(10, name))
         process.send_signal(getattr(signal, f"SIG{name}"))
 
         assert _finish(process) == (41, f"got it\nsaw {name}\n", "")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-    def test_command_killed_by_a_signal_exits_128_plus_signal(self, wrapper: str, number: int) -> None:
+    def test_command_killed_by_a_signal_exits_128_plus_signal(self, wrapper, number) -> None:
         process = _ready(wrapper, "sh", "-c", "echo ready; exec sleep 30")
         process.send_signal(number)
 
         assert _finish(process)[0] == 128 + number
 
-    def test_signal_during_the_start_is_not_lost(self, wrapper: str) -> None:
+    def test_signal_during_the_start_is_not_lost(self, wrapper) -> None:
         for delay in range(5):
             process = _start(wrapper, "attend", "sleep", "30", start_new_session=True)
             until(lambda pid=process.pid: _catches(pid, signal.SIGTERM), 10)
@@ -382,7 +378,7 @@ class TestSignals:
 
             assert _finish(process)[0] == 128 + signal.SIGTERM
 
-    def test_signal_to_another_thread_reaches_the_command(self, tmp_path: Path) -> None:
+    def test_signal_to_another_thread_reaches_the_command(self, tmp_path) -> None:
         threaded = tmp_path / "threaded.py"
         threaded.write_text(
             "import os, signal, sys, threading\nfrom credhelper.run import command as run\n"
@@ -396,7 +392,7 @@ class TestSignals:
 
         assert _finish(process)[:2] == (41, "got it\nsaw TERM\n")
 
-    def test_command_stopped_alone_does_not_stop_this_process(self, wrapper: str) -> None:
+    def test_command_stopped_alone_does_not_stop_this_process(self, wrapper) -> None:
         process = _ready(wrapper, *_counting(1.0))
         (child,) = _children(process.pid)
         os.kill(child, signal.SIGSTOP)
@@ -407,14 +403,14 @@ class TestSignals:
 
         assert _finish(process) == (40, "saw\n", "")
 
-    def test_ending_foreign_child_does_not_end_the_wait(self, wrapper: str) -> None:
+    def test_ending_foreign_child_does_not_end_the_wait(self, wrapper) -> None:
         words = [sys.executable, wrapper, "attend", "sh", "-c", "sleep 0.3; exit 6"]
         script = '(sleep 0.1) & exec "$0" "$@"'
         done = subprocess.run(["sh", "-c", script, *words], timeout=20, check=False)
 
         assert done.returncode == 6
 
-    def test_ignored_sigchld_keeps_the_exit_status(self, wrapper: str) -> None:
+    def test_ignored_sigchld_keeps_the_exit_status(self, wrapper) -> None:
         words = [sys.executable, wrapper, "attend", "sh", "-c", "exit 6"]
         done = subprocess.run(["bash", "-c", 'trap "" CHLD; exec "$0" "$@"', *words], timeout=20, check=False)
 
@@ -437,7 +433,7 @@ def _state(pid: int) -> str:
 
 
 @pytest.fixture(name="terminal")
-def _terminal(tmp_path: Path) -> Iterator[Terminal]:
+def _terminal(tmp_path) -> Iterator[Terminal]:
     """An interactive shell with job control on a terminal."""
     environ = {**os.environ, "PS1": "", "TERM": "dumb", "HISTFILE": "", "HOME": str(tmp_path)}
     shell = [requirements.program("bash"), "--norc", "--noprofile", "--noediting", "-i"]
@@ -459,15 +455,13 @@ def _typed(wrapper: str, *command: str) -> str:
 @pytest.mark.alone
 class TestTerminal:
     @pytest.fixture(name="counter")
-    def _counter(self, tmp_path: Path) -> str:
+    def _counter(self, tmp_path) -> str:
         path = tmp_path / "count.py"
         path.write_text(COUNT)
         return str(path)
 
     @pytest.mark.parametrize(("key", "name"), [("\x03", "INT"), ("\x1c", "QUIT")])
-    def test_interrupt_key_reaches_the_command_once(
-        self, wrapper: str, terminal: Terminal, counter: str, key: str, name: str
-    ) -> None:
+    def test_interrupt_key_reaches_the_command_once(self, wrapper, terminal, counter, key, name) -> None:
         terminal.types(_typed(wrapper, sys.executable, counter, "10", name))
         terminal.sees("ready\r\n")
         for _ in range(6):  # now and then two come at the same moment and count as one
@@ -477,16 +471,14 @@ class TestTerminal:
         assert terminal.sees(r"saw([ A-Z]*)\r\n")[1] == f" {name}" * 6
         assert terminal.sees(r"status=(\d+)")[1] == "46"
 
-    def test_interrupt_key_exits_130(self, wrapper: str, terminal: Terminal) -> None:
+    def test_interrupt_key_exits_130(self, wrapper, terminal) -> None:
         terminal.types(_typed(wrapper, "sh", "-c", "echo ready; exec sleep 30"))
         terminal.sees("ready\r\n")
         terminal.types("\x03")
 
         assert terminal.sees(r"status=(\d+)")[1] == "130"
 
-    def test_suspended_command_returns_the_terminal(
-        self, wrapper: str, terminal: Terminal, tmp_path: Path
-    ) -> None:
+    def test_suspended_command_returns_the_terminal(self, wrapper, terminal, tmp_path) -> None:
         (tmp_path / "loop.py").write_text(LOOP)
         terminal.types(_typed(wrapper, sys.executable, str(tmp_path / "loop.py")))
         terminal.sees("ready\r\n")
@@ -505,7 +497,7 @@ class TestTerminal:
 
         assert terminal.sees(r"again=(\d+)")[1] == "130"
 
-    def test_suspended_inner_shell_stops_this_process_too(self, wrapper: str, terminal: Terminal) -> None:
+    def test_suspended_inner_shell_stops_this_process_too(self, wrapper, terminal) -> None:
         terminal.types(_typed(wrapper, "bash", "--norc", "--noprofile", "--noediting", "-i"))
         terminal.types("echo inner=$((1+1)); suspend\n")
         terminal.sees("inner=2")
@@ -517,7 +509,7 @@ class TestTerminal:
 
         assert terminal.sees(r"again=(\d+)")[1] == "9"
 
-    def test_hangup_ends_the_command(self, wrapper: str, terminal: Terminal) -> None:
+    def test_hangup_ends_the_command(self, wrapper, terminal) -> None:
         terminal.types(_typed(wrapper, "sh", "-c", "echo me=$$; exec sleep 30"))
         pid = int(terminal.sees(r"me=(\d+)")[1])
         os.close(terminal._terminal)

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sandbox import Sandbox
-    from sts import LoopbackSts
 
 URI = "AWS_CONTAINER_CREDENTIALS_FULL_URI"
 TOKEN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
@@ -123,7 +122,7 @@ def serving(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[Serve
 
 
 class TestCommand:
-    def test_served_command_gets_the_server_and_no_keys(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_served_command_gets_the_server_and_no_keys(self, sandbox, sts) -> None:
         stale = {"AWS_ACCESS_KEY_ID": "x", "AWS_PROFILE": "x", f"{TOKEN}_FILE": "/x"}
         with serving(sandbox, "unlock-bucket", environ=stale) as served:
             endpoint = {name: served.environ.pop(name) for name in (URI, TOKEN)}
@@ -147,13 +146,13 @@ class TestCommand:
         assert sts.count() == 1
 
     @pytest.mark.parametrize("status", [0, 7])
-    def test_exit_status_and_streams_are_the_commands(self, sandbox: Sandbox, status: int) -> None:
+    def test_exit_status_and_streams_are_the_commands(self, sandbox, status) -> None:
         process = sandbox.start("exec", "developer", "--serve", "--", "sh", "-c", f"cat; exit {status}")
 
         assert process.communicate(b"in", timeout=60) == (b"in", b"")
         assert process.returncode == status
 
-    def test_key_in_default_exits_2_before_the_mint(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_key_in_default_exits_2_before_the_mint(self, sandbox, sts) -> None:
         sandbox.aws_config(AWS_CONFIG + AWS_CONFIG.replace("profile org-admin", "default"))
         said = sandbox.refuses(2, "exec", "developer", "--serve", "--", "true")
 
@@ -164,7 +163,7 @@ class TestCommand:
         assert sts.calls == []
         assert sandbox.run("exec", "developer", "--", "true").status == 0
 
-    def test_refused_session_does_not_run_the_command(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_refused_session_does_not_run_the_command(self, sandbox, sts) -> None:
         sts.mode = faults.refuse("AccessDenied", "no")
         said = sandbox.refuses(4, "exec", "developer", "--serve", "--", "echo", "started")
 
@@ -172,7 +171,7 @@ class TestCommand:
 
 
 class TestPlace:
-    def test_server_is_on_loopback_while_the_command_runs(self, sandbox: Sandbox) -> None:
+    def test_server_is_on_loopback_while_the_command_runs(self, sandbox) -> None:
         with serving(sandbox, "developer") as first, serving(sandbox, "developer") as second:
             for served in (first, second):
                 lines = subprocess.check_output(
@@ -187,14 +186,14 @@ class TestPlace:
 
         assert not first.is_reachable()
 
-    def test_killed_process_takes_the_server_with_it(self, sandbox: Sandbox) -> None:
+    def test_killed_process_takes_the_server_with_it(self, sandbox) -> None:
         with serving(sandbox, "developer") as served:
             served.process.kill()
             served.process.wait()
 
             assert not served.is_reachable()
 
-    def test_signal_ends_command_and_server(self, sandbox: Sandbox) -> None:
+    def test_signal_ends_command_and_server(self, sandbox) -> None:
         with serving(sandbox, "developer") as served:
             (child,) = (
                 Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
@@ -205,7 +204,7 @@ class TestPlace:
             assert not is_alive(int(child))
             assert not served.is_reachable()
 
-    def test_serving_process_is_not_dumpable(self, sandbox: Sandbox) -> None:
+    def test_serving_process_is_not_dumpable(self, sandbox) -> None:
         group = os.getegid() + 1 if os.geteuid() == 0 else None
         options: dict[str, Any] = {} if group is None else {"group": group, "extra_groups": []}
         with serving(sandbox, "developer", **options) as served:
@@ -218,14 +217,14 @@ class TestPlace:
             assert (closed.st_uid, closed.st_gid) == (0, 0)
             assert ordinary.st_gid == (os.getegid() if group is None else group)
 
-    def test_served_secret_is_in_no_file(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
+    def test_served_secret_is_in_no_file(self, sandbox, sts) -> None:
         sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
         sandbox.environ["CREDHELPER_LOG"] = "debug"
         with serving(sandbox, "developer") as served:
             assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
             assert find_secret([sandbox.home, "/dev/shm"], sts.secret_marker) == []
 
-    def test_served_command_holds_no_agent_connection(self, sandbox: Sandbox) -> None:
+    def test_served_command_holds_no_agent_connection(self, sandbox) -> None:
         with sandbox.use_agent() as directory, serving(sandbox, "developer") as served:
             assert served.key()
             assert connections_in(directory) == 0
@@ -233,12 +232,12 @@ class TestPlace:
 
 class TestRenewal:
     @pytest.fixture(name="hasty")
-    def _hasty(self, sandbox: Sandbox, sts: LoopbackSts) -> Sandbox:
+    def _hasty(self, sandbox, sts) -> Sandbox:
         """A sandbox whose sessions last 2 s and are fresh for one."""
         sts.mode = faults.expires_in(2)
         return sandbox
 
-    def test_boto3_outlives_three_sessions(self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> None:
+    def test_boto3_outlives_three_sessions(self, sandbox, sts, tmp_path) -> None:
         """AssumeRoot's 900 s, three times and more, on a clock that is sped up, in one process of a client.
 
         STS, which has the same clock, never sees a session that has expired, and mints no more than are due.
@@ -266,9 +265,7 @@ class TestRenewal:
         assert process.returncode == 0
         assert 4 <= len(since) <= sts.count() <= 3 * LIFE / 180
 
-    def test_two_served_commands_share_one_renewal(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service, tmp_path: Path
-    ) -> None:
+    def test_two_served_commands_share_one_renewal(self, sandbox, sts, secret_service, tmp_path) -> None:
         sandbox.configure(PROFILES + "[keyring]\ntimeout = 10\n")  # however busy this machine is
         clock = Clock(tmp_path / "clock")
         sandbox.environ |= clock.environ
@@ -282,7 +279,7 @@ class TestRenewal:
 
         assert sts.count() == 2
 
-    def test_edited_configuration_does_not_change_the_call(self, hasty: Sandbox, sts: LoopbackSts) -> None:
+    def test_edited_configuration_does_not_change_the_call(self, hasty, sts) -> None:
         with serving(hasty, "developer") as served:
             first = served.key()
             hasty.configure(PROFILES.replace("role/Developer", "role/Other"))
@@ -294,7 +291,7 @@ class TestRenewal:
             "arn:aws:iam::222233334444:role/Developer"
         }
 
-    def test_refusal_is_400_until_sts_allows_it(self, hasty: Sandbox, sts: LoopbackSts) -> None:
+    def test_refusal_is_400_until_sts_allows_it(self, hasty, sts) -> None:
         with serving(hasty, "developer") as served:
             first = served.key()
             sts.mode = faults.refuse("AccessDenied", "no")
@@ -305,9 +302,7 @@ class TestRenewal:
             sts.mode = faults.NORMAL
             assert served.key() != first
 
-    def test_needed_confirmation_names_login_and_does_not_prompt(
-        self, hasty: Sandbox, sts: LoopbackSts
-    ) -> None:
+    def test_needed_confirmation_names_login_and_does_not_prompt(self, hasty, sts) -> None:
         hasty.configure(PROFILES + "confirm = true\n")
         assert hasty.run("login", "developer", "--yes").status == 0
         dialogs = Dialogs(hasty, "confirm")
@@ -316,13 +311,13 @@ class TestRenewal:
                 noted.unlink()
             status, document = until(lambda: found if (found := served.ask())[0] != 200 else None)
 
-            assert (status, document["code"]) == (400, "HumanNeeded")
+            assert (status, document["code"]) == (400, "Interaction")
             assert "credhelper login developer" in document["message"]
             hasty.run("login", "developer", "--yes")
             assert served.ask()[0] == 200
         assert dialogs.saw == []
 
-    def test_approval_by_flag_covers_renewals(self, hasty: Sandbox, sts: LoopbackSts) -> None:
+    def test_approval_by_flag_covers_renewals(self, hasty, sts) -> None:
         hasty.configure(PROFILES + "confirm = true\nrequire_reason = true\n")
         with serving(hasty, "developer", "--yes", "--reason", "ticket 4711") as served:
             first = served.key()
@@ -333,7 +328,7 @@ class TestRenewal:
         assert {line["reason"] for line in lines} == {"ticket 4711"}
         assert all(line["confirmed_by"].endswith(" by --yes") for line in lines)
 
-    def test_renewal_has_a_deadline_of_its_own(self, hasty: Sandbox, sts: LoopbackSts) -> None:
+    def test_renewal_has_a_deadline_of_its_own(self, hasty, sts) -> None:
         with serving(hasty, "developer", program=[sys.executable, "-c", A_MINUTE_LATER]) as served:
             first = served.key()
             until(lambda: served.key() != first)

@@ -164,7 +164,7 @@ READ_BACK = [
 
 
 @pytest.mark.parametrize(("form", "shell", "script"), READ_BACK)
-def test_shell_reads_values_back(tmp_path: Path, form: str, shell: list[str], script: str) -> None:
+def test_shell_reads_values_back(tmp_path, form, shell, script) -> None:
     values = _carried(form, [PLAIN, *HOSTILE, *LINES, *CONTROLS, *_random_values()])
     environ = _script(tmp_path, shell_formats.render(values, form), shell, script)
 
@@ -181,7 +181,7 @@ def test_shell_reads_values_back(tmp_path: Path, form: str, shell: list[str], sc
         ("fish", "fish --no-config -i"),
     ],
 )
-def test_pasted_assignments_run_nothing(tmp_path: Path, form: str, command: str) -> None:
+def test_pasted_assignments_run_nothing(tmp_path, form, command) -> None:
     values = _carried(form, [PLAIN, *HOSTILE, *LINES, *CONTROLS])
     (tmp_path / "dump.py").write_text(DUMP)
     shell, *options = command.split()
@@ -239,7 +239,7 @@ def test_python_dotenv_reads_values_back() -> None:
     assert len(values) > 100
 
 
-def test_node_reads_values_back(tmp_path: Path) -> None:
+def test_node_reads_values_back(tmp_path) -> None:
     node = requirements.program("node")
     values = _carried("dotenv", [PLAIN, *HOSTILE, *LINES, *_random_values()])
     (tmp_path / ".env").write_text(shell_formats.render(values, "dotenv"), encoding="utf-8")
@@ -284,7 +284,7 @@ def test_json_carries_every_value() -> None:
         ("\x1b\x9b", "$env:A = '' + [char]27 + '' + [char]155 + ''"),
     ],
 )
-def test_powershell_quotes_are_doubled(value: str, line: str) -> None:
+def test_powershell_quotes_are_doubled(value, line) -> None:
     assert shell_formats.render({"A": value}, "powershell") == line + "\n"
 
 
@@ -298,19 +298,19 @@ def test_powershell_quotes_are_doubled(value: str, line: str) -> None:
         ("it's `x` $(y) \\", 'set "A=it\'s `x` $(y) \\"'),
     ],
 )
-def test_cmd_value_is_literal_in_quotes(value: str, line: str) -> None:
+def test_cmd_value_is_literal_in_quotes(value, line) -> None:
     assert shell_formats.render({"A": value}, "cmd") == line + "\n"
 
 
 @pytest.mark.parametrize("form", ["fish", "powershell", "cmd", "docker", "json"])
-def test_value_never_adds_a_line(form: str) -> None:
+def test_value_never_adds_a_line(form) -> None:
     values = _carried(form, [PLAIN, *HOSTILE, *LINES, *CONTROLS])
 
     assert shell_formats.render(values, form).count("\n") == (1 if form == "json" else len(values))
 
 
 @pytest.mark.parametrize("form", shell_formats.FORMS)
-def test_value_that_a_format_cannot_carry_is_an_error(form: str) -> None:
+def test_value_that_a_format_cannot_carry_is_an_error(form) -> None:
     for character in (*REFUSED[form], "\0", "\udc80"):
         with pytest.raises(ConfigError) as caught:
             shell_formats.render({"A": "fine", "AWS_SESSION_TOKEN": f"SECRET{character}"}, form)
@@ -322,7 +322,7 @@ def test_value_that_a_format_cannot_carry_is_an_error(form: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "A B", "A=B", "A;x", "1A", "Ä", "A\n", "-A", "A-B"])
 @pytest.mark.parametrize("form", shell_formats.FORMS)
-def test_bad_variable_name_is_refused(name: str, form: str) -> None:
+def test_bad_variable_name_is_refused(name, form) -> None:
     with pytest.raises(ConfigError, match="is not a name for an environment variable"):
         shell_formats.render({name: "x"}, form)
 

@@ -22,7 +22,7 @@ from credhelper.assume.options import shorthand
         ("Key='it\\'s',Value='\\\\'", {"Key": "it's", "Value": "\\"}),
     ],
 )
-def test_shorthand_is_read(text: str, members: dict[str, str]) -> None:
+def test_shorthand_is_read(text, members) -> None:
     assert shorthand(text) == members
 
 
@@ -40,13 +40,13 @@ def test_shorthand_is_read(text: str, members: dict[str, str]) -> None:
         ),
     ],
 )
-def test_bad_shorthand_is_refused_with_the_right_form(text: str, problem: str) -> None:
+def test_bad_shorthand_is_refused_with_the_right_form(text, problem) -> None:
     with pytest.raises(ValueError, match=problem):
         shorthand(text)
 
 
 @given(st.dictionaries(st.from_regex(r"[A-Za-z0-9]+", fullmatch=True), st.text(), min_size=1))
-def test_any_text_can_be_quoted(members: dict[str, str]) -> None:
+def test_any_text_can_be_quoted(members) -> None:
     quoted = {name: text.replace("\\", "\\\\").replace("'", "\\'") for name, text in members.items()}
 
     assert shorthand(",".join(f"{name}='{text}'" for name, text in quoted.items())) == members

@@ -34,14 +34,8 @@ if TYPE_CHECKING:
 
 
 MFA = {"mfa_serial": "arn:aws:iam::999988887777:mfa/me"}
-
-
-def test_a_cached_session_is_answered_without_loading_the_sts_client(desk) -> None:
-    first = desk.get()
-    loaded = desk.loaded
-
-    assert desk.get() == first
-    assert (len(desk.aws.minted), desk.loaded) == (1, loaded)
+ONE = {"role_arn": ROLE + "One", "source_profile": "dev"}
+TWO = {"role_arn": ROLE + "Two", "source_profile": "dev"}
 
 
 @pytest.fixture(name="desk")
@@ -49,42 +43,41 @@ def _desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     return Desk(tmp_path, Time(), monkeypatch)
 
 
+def test_a_cached_session_is_answered_without_loading_the_sts_client(desk) -> None:
+    first, loaded = desk.get(), desk.loaded
+    assert desk.get() == first
+    assert (len(desk.aws.minted), desk.loaded) == (1, loaded)
+
+
 @pytest.mark.parametrize(
-    ("life", "min_remaining", "last_fresh"),
+    ("life", "own", "last_fresh"),
     [
-        (43200, None, 960),
-        (3600, None, 960),
-        (1800, None, 960),
-        (1799, None, 630),
-        (900, None, 630),
-        (899, None, 630),
-        (700, None, 630),
-        (600, None, 300),
-        (100, None, 50),
-        (3600, 3000, 1800),
+        (43200, {}, 960),
+        (3600, {}, 960),
+        (1800, {}, 960),
+        (1799, {}, 630),
+        (900, {}, 630),
+        (899, {}, 630),
+        (700, {}, 630),
+        (600, {}, 300),
+        (100, {}, 50),
+        (3600, {"min_remaining": 3000}, 1800),
     ],
 )
 def test_a_cached_session_is_handed_out_until_its_floor_and_not_a_second_longer(
-    desk, life: float, min_remaining: int | None, last_fresh: float
+    desk, life: float, own: dict[str, int], last_fresh: float
 ) -> None:
-    if min_remaining is not None:
-        desk.profiles["dev"]["min_remaining"] = min_remaining
+    desk.profiles["dev"] |= own
     desk.aws.life = life
     desk.get()
-    desk.time.passes(life - last_fresh)
-    desk.get()
-
-    assert len(desk.aws.minted) == 1
-
-    desk.time.passes(1)
-    desk.get()
-
-    assert len(desk.aws.minted) == 2
+    for seconds, minted in ((life - last_fresh, 1), (1, 2)):
+        desk.time.passes(seconds)
+        desk.get()
+        assert len(desk.aws.minted) == minted
 
 
 def test_a_session_just_minted_is_handed_out_whatever_its_life(desk) -> None:
     desk.aws.life = 61
-
     assert desk.get().life == 61
 
 
@@ -92,10 +85,8 @@ def test_a_failed_mint_is_answered_with_a_session_that_has_60_s_left(desk) -> No
     first = desk.get()
     desk.time.passes(3600 - 60)
     desk.aws.script.extend([UnreachableError("STS did not answer")] * 2)
-
     assert desk.get() == first
     assert "served from the cache because STS did not answer" in desk.log()
-
     desk.time.passes(1)
     with pytest.raises(UnreachableError, match="STS did not answer"):
         desk.get()
@@ -105,16 +96,10 @@ def test_after_a_failure_no_mint_is_tried_for_30_s_while_a_session_is_servable(d
     first = desk.get()
     desk.time.passes(3600 - 200)
     desk.aws.script.extend([UnreachableError("down"), UnreachableError("down")])
-    desk.get()
-    desk.time.passes(29)
-
-    assert desk.get() == first
-    assert len(desk.aws.script) == 1
-
-    desk.time.passes(2)
-    desk.get()
-
-    assert len(desk.aws.script) == 0
+    for seconds, attempts_left in ((0, 1), (29, 1), (2, 0)):
+        desk.time.passes(seconds)
+        assert desk.get() == first
+        assert len(desk.aws.script) == attempts_left
 
 
 def fail(desk: Desk, error: CredhelperError) -> Clocks:
@@ -129,41 +114,29 @@ def fail(desk: Desk, error: CredhelperError) -> Clocks:
 
 def test_a_caller_that_waited_for_a_failed_mint_gets_the_same_failure(desk) -> None:
     waiting_since = fail(desk, refused())
-
     with pytest.raises(RefusedError, match="not allowed") as caught:
         desk.get(started=waiting_since)
-
     assert caught.value.hints == ("a hint",)
     assert desk.aws.minted == []
 
 
-def test_a_caller_that_comes_after_a_failure_mints(desk) -> None:
-    fail(desk, refused())
+def test_a_caller_that_comes_after_a_failure_mints_and_ends_the_memory_of_it(desk) -> None:
+    waiting_since = fail(desk, refused())
     desk.time.passes(0.1)
-
     assert desk.get().access_key_id == "ASIA1"
+    desk.time.passes(3000)
+    assert desk.get(started=waiting_since).access_key_id == "ASIA2"
 
 
 def test_after_a_caller_that_cannot_prompt_the_next_one_mints(desk) -> None:
     waiting_since = fail(desk, InteractionError("no terminal"))
-
     assert desk.get(started=waiting_since).access_key_id == "ASIA1"
-
-
-def test_a_mint_ends_the_memory_of_a_failure(desk) -> None:
-    waiting_since = fail(desk, refused())
-    desk.time.passes(1)
-    desk.get()
-    desk.time.passes(3000)
-
-    assert desk.get(started=waiting_since).access_key_id == "ASIA2"
 
 
 def test_refresh_mints_although_the_cached_session_is_fresh(desk) -> None:
     desk.get()
     desk.time.passes(1)
     refreshed = desk.get(mode="mint")
-
     assert refreshed.access_key_id == "ASIA2"
     assert desk.get() == refreshed
 
@@ -172,13 +145,11 @@ def test_refresh_joins_a_mint_that_was_under_way(desk) -> None:
     asked = desk.time.read()
     desk.time.passes(2)
     minted = desk.get()
-
     assert desk.get(started=asked, mode="mint") == minted
 
 
 def test_without_cache_nothing_is_read_or_stored(desk) -> None:
     stored = desk.get()
-
     assert desk.get(cache=False).access_key_id == "ASIA2"
     assert desk.get() == stored
 
@@ -188,53 +159,38 @@ def test_a_profile_without_a_keyring_cache_stores_nothing(desk, cache: object) -
     desk.profiles["dev"]["cache"] = cache
     desk.get()
     desk.get()
-
     assert (len(desk.aws.minted), MemoryKeyring.items) == (2, {})
 
 
 def test_without_a_lock_directory_a_session_is_minted(desk) -> None:
     desk.locks_in = None
-
     assert desk.get().access_key_id == "ASIA1"
 
 
-def test_each_call_of_a_chain_is_cached_by_itself(desk) -> None:
-    desk.profiles |= {
-        "one": {"role_arn": ROLE + "One", "source_profile": "dev"},
-        "two": {"role_arn": ROLE + "Two", "source_profile": "dev"},
-    }
-    desk.get("one")
-    desk.get("two")
-
-    assert desk.aws.minted == [("dev", "AKIASOURCE", None), ("one", "ASIA1", None), ("two", "ASIA1", None)]
-
-
-def test_a_cached_session_does_not_need_its_parents(desk) -> None:
-    desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
+def test_each_call_of_a_chain_is_cached_and_does_not_need_its_parent(desk) -> None:
+    desk.profiles |= {"one": ONE, "two": TWO}
     one = desk.get("one")
+    desk.get("two")
+    assert desk.aws.minted == [("dev", "AKIASOURCE", None), ("one", "ASIA1", None), ("two", "ASIA1", None)]
     MemoryKeyring.items.pop(next(item for item in MemoryKeyring.items if desk.call("dev").key in item[0]))
-
     assert desk.get("one") == one
 
 
 @pytest.mark.parametrize("code", ["ExpiredToken", "InvalidClientTokenId"])
 def test_a_cached_parent_that_aws_rejects_is_minted_again_once(desk, code: str) -> None:
-    desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
+    desk.profiles["one"] = ONE
     desk.get()
     desk.time.passes(1)
     desk.aws.script.append(SourceError("dead", code=code))
     desk.get("one")
-
     assert desk.aws.minted[1:] == [("dev", "AKIASOURCE", None), ("one", "ASIA2", None)]
 
 
 def test_an_edited_profile_is_another_call(desk) -> None:
     old = desk.get()
     desk.profiles["dev"]["role_arn"] = ROLE + "New"
-    new = desk.get()
+    assert desk.get() != old
     desk.profiles["dev"]["role_arn"] = ROLE
-
-    assert new != old
     assert desk.get() == old
 
 
@@ -246,7 +202,6 @@ def test_a_wall_clock_that_jumps_mints_at_most_once_more(desk, jump: float) -> N
     for _ in range(5):
         credentials = desk.get()
         desk.time.passes(10)
-
     assert len(desk.aws.minted) <= 2
     assert expiry.remaining(credentials, desk.time.read()) > 60
 
@@ -256,18 +211,16 @@ def test_a_clock_set_back_does_not_lengthen_a_session(desk) -> None:
     desk.time.passes(3601)
     desk.time.wall -= 3600
     desk.get()
-
     assert len(desk.aws.minted) == 2
 
 
 def test_after_a_reboot_the_wall_clock_decides(desk) -> None:
     desk.get()
     desk.time.boot, desk.time.boot_id = 10.0, "second"
-    desk.get()
-    desk.time.wall += 3000
-    desk.get()
-
-    assert len(desk.aws.minted) == 2
+    for seconds, minted in ((0, 1), (3000, 2)):
+        desk.time.wall += seconds
+        desk.get()
+        assert len(desk.aws.minted) == minted
 
 
 def test_skew_of_sts_is_subtracted_and_logged_when_large(desk) -> None:
@@ -275,24 +228,18 @@ def test_skew_of_sts_is_subtracted_and_logged_when_large(desk) -> None:
     desk.get()
     desk.time.passes(3600 - 960)
     desk.get()
-
     assert len(desk.aws.minted) == 1
     assert "clock is 600 s behind AWS's" in desk.log()
 
 
 def test_a_mint_is_recorded_without_secrets(desk) -> None:
     desk.said = UserInput(reason="ticket 4711")
-    desk.profiles["one"] = {"role_arn": ROLE + "One", "source_profile": "dev"}
+    desk.profiles["one"] = ONE
     desk.get("one")
     first, second = desk.record()
-
-    assert (first["outcome"], first["api"], first["access_key_id"]) == ("minted", "AssumeRole", "ASIA1")
-    assert (first["target"], first["account"], first["request_id"]) == (ROLE, "222233334444", "request-1")
-    assert (first["reason"], first["program"], first["program_pid"]) == (
-        "ticket 4711",
-        "terraform",
-        os.getpid(),
-    )
+    expected = {"outcome": "minted", "api": "AssumeRole", "access_key_id": "ASIA1", "request_id": "request-1"}
+    expected |= {"target": ROLE, "account": "222233334444", "reason": "ticket 4711", "program": "terraform"}
+    assert first == {**first, **expected, "program_pid": os.getpid()}
     assert second["source_arn"] == "arn:aws:sts::222233334444:assumed-role/dev/me"
     assert "secret" not in json.dumps([first, second]).replace("secret_access_key", "")
 
@@ -303,28 +250,21 @@ def test_a_refusal_and_a_call_without_an_answer_are_recorded(desk) -> None:
         with pytest.raises(kind):
             desk.get()
         desk.time.passes(1)
-
-    assert [(line["outcome"], line["error"]) for line in desk.record()] == [
-        ("refused", "AccessDenied"),
-        ("failed", None),
-    ]
+    found = [(line["outcome"], line["error"]) for line in desk.record()]
+    assert found == [("refused", "AccessDenied"), ("failed", None)]
 
 
-@pytest.mark.parametrize("required", [True, False])
-def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_required(
-    desk, required: bool
-) -> None:
-    desk.required = required
+def test_an_audit_log_that_cannot_be_written_prevents_a_mint_only_if_it_is_required(desk) -> None:
+    desk.required = True
     (desk.place / "state").mkdir(mode=0o700)
     os.mkfifo(desk.place / "state/audit.jsonl")
-    if required:
-        with pytest.raises(CredhelperError, match="nothing is minted"):
-            desk.get()
-    else:
+    with pytest.raises(CredhelperError, match="nothing is minted"):
         desk.get()
-        assert "the audit log cannot be written" in desk.log()
-
-    assert len(desk.aws.minted) == (not required)
+    assert desk.aws.minted == []
+    desk.required = False
+    desk.time.passes(1)
+    desk.get()
+    assert "the audit log cannot be written" in desk.log()
 
 
 def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk) -> None:
@@ -333,7 +273,6 @@ def test_a_profile_with_confirm_mints_only_after_a_confirmation(desk) -> None:
         desk.get()
     desk.said = UserInput(yes=True)
     desk.get()
-
     assert desk.record()[-1]["confirmed_by"] == "ana by --yes"
 
 
@@ -345,43 +284,30 @@ def test_a_profile_with_require_reason_mints_only_with_a_matching_reason(
 ) -> None:
     desk.profiles["dev"]["require_reason"] = wanted
     desk.said = UserInput(reason=reason)
-
     with pytest.raises(InteractionError, match="reason"):
         desk.get()
-
     desk.said = UserInput(reason="OPS-12: bucket locked")
-
     assert desk.get().access_key_id == "ASIA1"
 
 
 def test_roles_with_one_device_prompt_once_for_an_mfa_code(desk) -> None:
     asked: list[Question] = []
-    desk.ask_code = lambda question: asked.append(question) or "123456"  # type: ignore[func-returns-value]
     desk.profiles = {"a": {"role_arn": ROLE + "A", **MFA}, "b": {"role_arn": ROLE + "B", **MFA}}
+    with pytest.raises(InteractionError, match="needs an MFA code, and no prompt is possible"):
+        desk.get("a")
+    desk.ask_code = lambda question: asked.append(question) or "123456"  # type: ignore[func-returns-value]
     desk.get("a")
     desk.get("b")
-
     assert [question.label for question in asked] == ["MFA code of 'arn:aws:iam::999988887777:mfa/me'"]
     assert asked[0].lines[-1] == "requested by terraform"
-    assert [(name.split(" of ")[0], code) for name, _, code in desk.aws.minted] == [
-        ("MFA session", "123456"),
-        ("a", None),
-        ("b", None),
-    ]
-
-
-def test_without_a_prompt_a_missing_mfa_code_is_an_error(desk) -> None:
-    desk.profiles["dev"] |= MFA
-
-    with pytest.raises(InteractionError, match="needs an MFA code, and no prompt is possible"):
-        desk.get()
+    minted = [(name.split(" of ")[0], code) for name, _, code in desk.aws.minted]
+    assert minted == [("MFA session", "123456"), ("a", None), ("b", None)]
 
 
 def test_a_configuration_error_is_raised_although_the_cache_has_a_session(desk) -> None:
     desk.get()
     desk.time.passes(3000)
     desk.aws.script.append(ConfigError("profiles form a loop"))
-
     with pytest.raises(ConfigError):
         desk.get()
 
@@ -390,20 +316,13 @@ def test_a_damaged_item_is_a_miss(desk) -> None:
     desk.get()
     for item, text in MemoryKeyring.items.items():
         MemoryKeyring.items[item] = text[:-1] + "!"
-
     assert desk.get().access_key_id == "ASIA2"
 
 
 def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk) -> None:
-    minted = desk.get()
-    desk.store.put(
-        desk.call().key,
-        replace(minted, minted=Clocks(EPOCH, 9_999_999.0, "first"), expiration=int(EPOCH) + 100),
-        profile="dev",
-        kind="role",
-    )
+    future = replace(desk.get(), minted=Clocks(EPOCH, 9_999_999.0, "first"), expiration=int(EPOCH) + 100)
+    desk.store.put(desk.call().key, future, profile="dev", kind="role")
     desk.get()
-
     assert len(desk.aws.minted) == 2
 
 
@@ -412,21 +331,13 @@ def test_a_session_minted_in_the_future_is_valid_by_the_wall_clock_only(desk) ->
     [
         ({}, OutOfTimeError, "profile 'dev' needs credentials from the default chain"),
         ({"source_key": "k"}, OutOfTimeError, "profile 'dev' needs a new session"),
-        (
-            {"mfa_session": False, "source_key": "k", **MFA},
-            NoPromptError,
-            "profile 'dev' needs an MFA code",
-        ),
+        ({"mfa_session": False, "source_key": "k", **MFA}, NoPromptError, "profile 'dev' needs an MFA code"),
         ({"confirm": True}, NoPromptError, "profile 'dev' asks for your confirmation"),
     ],
     ids=["source", "STS", "MFA code", "confirmation"],
 )
 def test_a_wait_until_the_deadline_starts_nothing_and_is_named(
-    desk,
-    monkeypatch,
-    profile: dict[str, Any],
-    error: type[CredhelperError],
-    need: str,
+    desk, monkeypatch, profile: dict[str, Any], error: type[CredhelperError], need: str
 ) -> None:
     now = 1000.0
     monkeypatch.setattr("time.monotonic", lambda: now)
