@@ -6,6 +6,7 @@ what to do. `status` is the exit status of the command.
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar, cast
 
 
@@ -108,6 +109,14 @@ def render(error: CredhelperError) -> bytes:
     lines = [f"credhelper: error: {printable(error.sentence)}"]
     lines += [f"credhelper: hint: {printable(hint)}" for hint in error.hints if hint]
     return "".join(line + "\n" for line in lines).encode("ascii")
+
+
+def place_of(error: Exception) -> str:
+    """The type and the line of an unforeseen error, and not its message, which may quote a secret."""
+    import traceback
+
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {os.path.basename(frame.filename)} line {frame.lineno}"
 
 
 def lower_first(text: str) -> str:

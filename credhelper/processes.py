@@ -143,16 +143,17 @@ class CaughtSignals:
 
         self._reader, self._writer = socket.socketpair()
         self._writer.setblocking(False)
-        self._before = {number: signal.signal(number, lambda *_: None) for number in self._numbers}
+        # Before the handlers: a signal that one of them gets must also be a byte.
         self._wakeup = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        self._before = {number: signal.signal(number, lambda *_: None) for number in self._numbers}
         return self._reader
 
     def __exit__(self, *_: object) -> None:
         import signal
 
-        signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._wakeup)
         self._writer.close()
         self._reader.close()
 

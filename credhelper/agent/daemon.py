@@ -127,8 +127,8 @@ def _catch_signals() -> int:
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer)  # before the handlers: a signal that one of them gets must also be a byte
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    signal.set_wakeup_fd(writer)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     return reader

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from credhelper.agent import admin, client
+from credhelper.agent import client
 from credhelper.app import agent_directory
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, open_app
 from credhelper.cli.options import json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.errors import ConfigError, CredhelperError, printable
@@ -56,7 +56,7 @@ def agent_start() -> None:
     """
     app = open_app()
     directory = agent_directory(app.environ)
-    running = admin.AgentAdmin(directory)
+    running = agent_admin(app)
     if found := running.status():
         emit(f"running already, process {found[0]}\n".encode())
         return
@@ -75,7 +75,7 @@ def agent_stop() -> None:
     Examples:
       credhelper agent stop
     """
-    stopped = admin.AgentAdmin(agent_directory(open_app().environ)).stop()
+    stopped = agent_admin(open_app()).stop()
     emit(b"stopped\n" if stopped else b"no agent is running\n")
 
 
@@ -89,7 +89,7 @@ def agent_status(*, as_json: bool) -> None:
       credhelper agent status
       credhelper agent status --json | jq .sessions
     """
-    pid, sessions = admin.AgentAdmin(agent_directory(open_app().environ)).status() or (None, [])
+    pid, sessions = agent_admin(open_app()).status() or (None, [])
     if as_json:
         listed = [{"profile": each.profile, "seconds_left": int(each.seconds)} for each in sessions]
         emit_json({"running": pid is not None, "pid": pid, "sessions": listed})

@@ -15,12 +15,14 @@ from credhelper.assume import request as assume_request
 from credhelper.assume import yaml
 from credhelper.cli import assume_output
 from credhelper.cli.assume_options import COLORS, ApiForm, api_options
-from credhelper.cli.context import started
+from credhelper.cli.context import prompt, started
 from credhelper.cli.options import version_option
 from credhelper.cli.output import JOBS, Batch, emit, print_results, refuse_terminal
 from credhelper.config.aws_names import TASKS
 from credhelper.config.keys import API, ROLE, ROOT
 from credhelper.errors import ConfigError
+from credhelper.prompts import PROMPT_SECONDS
+from credhelper.prompts.question import Question
 from credhelper.run.accounts import LIMIT
 from credhelper.run.batch import BatchRun
 from credhelper.sessions.consent import UserInput
@@ -161,7 +163,8 @@ def _request(kind: Kind, options: Mapping[str, Any]) -> assume_request.OneOff:
         if not options["cli_auto_prompt"]:
             hint = f"one of {', '.join(TASKS)}" if key.name == "task_policy_arn" else key.meaning
             raise ConfigError(f"'{key.option}' is missing", hint)
-        parameters[key.name] = assume_options.parse(key, [_prompt(key, kind)])
+        question = Question("reason", API[kind], (key.meaning,), key.option)
+        parameters[key.name] = assume_options.parse(key, [prompt(question, PROMPT_SECONDS)])
     settings = {name: options[name] for name in assume_options.SETTINGS if options[name] is not None}
     for name in ("read_timeout", "connect_timeout"):
         if name in settings:
@@ -186,12 +189,3 @@ def _given(keys: tuple[Key, ...], options: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters among the options, in the API's shape."""
     given = [(key, options[key.name]) for key in keys if options[key.name] not in (None, ())]
     return {key.name: assume_options.parse(key, text if key.is_list else [text]) for key, text in given}
-
-
-def _prompt(key: Key, kind: Kind) -> str:
-    """Prompt for a missing parameter."""
-    from credhelper.prompts import Question, ask
-
-    question = Question("reason", API[kind], (key.meaning,), key.option)
-    choice = os.environ.get("CREDHELPER_PROMPT") or "auto"
-    return ask(question, command=None, choice=choice, environ=os.environ).text

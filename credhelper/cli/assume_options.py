@@ -37,7 +37,7 @@ class ApiForm(click.Command):
                 raise click.UsageError(
                     f"'{option}' is given twice: write its values one after the other", ctx
                 )
-            if not ctx.resilient_parsing and _stands_alone(option, args):
+            if not ctx.resilient_parsing and _has_no_value(option, args):
                 # click would take the next option for its value; completion must not fail here
                 raise click.UsageError(f"'{option}' has no value", ctx)
         return super().parse_args(ctx, _spread(args, lists))
@@ -47,7 +47,7 @@ def _is_list(option: click.Parameter) -> bool:
     return isinstance(option, click.Option) and option.multiple
 
 
-def _stands_alone(option: str, arguments: list[str]) -> bool:
+def _has_no_value(option: str, arguments: list[str]) -> bool:
     """Whether the option has no value."""
     if option not in arguments:
         return False

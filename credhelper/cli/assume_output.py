@@ -1,7 +1,7 @@
-"""The response of the API to AssumeRoot and AssumeRole, as the cache remembers it, and as programs print it.
+"""The responses of AssumeRoot and AssumeRole in the output formats of the AWS CLI.
 
-`json`, `yaml`, `yaml-stream` and `text` are what the AWS CLI prints, with Expiration written as in the
-envelope (`Z`, as v1 of the AWS CLI writes it, and v2 `+00:00`). A table is one of ours.
+`json`, `yaml`, `yaml-stream` and `text` are as in the AWS CLI. Expiration ends with `Z` as in its version 1;
+version 2 writes `+00:00`. A `table` is laid out differently.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from credhelper.credentials import Credentials
 
 FORMS: Final = ("response", "json", "yaml", "yaml-stream", "text", "table")
-"""What --output may say; `response` is the same as `json`, and says that it is no envelope."""
+"""The values of --output; `response` is the same as `json`."""
 
 _SECRETS: Final = {
     "Credentials": {
@@ -42,11 +42,11 @@ SAMPLES: Final[dict[Kind, dict[str, Any]]] = {
         **_TOKEN,
     },
 }
-"""The shape of each response, with the names of its members in the place of their values."""
+"""A sample of each response, with names of members as values."""
 
 
 def of(credentials: Credentials) -> dict[str, Any]:
-    """The response that the credentials came with; what STS left out is not in it."""
+    """The response of STS that the credentials came from."""
     secrets = {
         "AccessKeyId": credentials.access_key_id,
         "SecretAccessKey": credentials.secret_access_key,
@@ -57,9 +57,9 @@ def of(credentials: Credentials) -> dict[str, Any]:
 
 
 class Query:
-    """A JMESPath expression for a kind's response, tried on its sample before anything is asked of AWS.
+    """A JMESPath expression, tried on a sample response before AWS is called.
 
-    Raises ConfigError where it is none, or finds what cannot be printed. All of jmespath's errors are
+    Raises ConfigError if it is invalid, or selects what cannot be printed. All errors of jmespath are
     ValueErrors.
     """
 
@@ -73,10 +73,7 @@ class Query:
             raise ConfigError(f"'--query' cannot be used: {_one_line(error)}") from None
 
     def of(self, document: Any) -> Any:
-        """What the expression finds in the document. Raises CredhelperError, without jmespath's own words.
-
-        They quote the value that did not fit, which may be a secret. It is no ConfigError: STS was asked.
-        """
+        """What the expression selects. Raises CredhelperError, without jmespath's text: it has secrets."""
         try:
             found = self._expression.search(document)
             _check_printable(found)
@@ -86,7 +83,7 @@ class Query:
 
 
 def _check_printable(found: Any) -> None:
-    """Raise ValueError for what JSON does not have: an expression (`&a`), or a number that is not finite."""
+    """Raise ValueError for what JSON cannot represent: an expression (`&a`), or an infinite number."""
     try:
         json.dumps(found, allow_nan=False)
     except TypeError:
@@ -100,7 +97,7 @@ def _one_line(error: Exception) -> str:
 
 
 def rendered(value: Any, form: str, *, color: bool | None = None) -> bytes:
-    """The response, or what a query found in it, in one of FORMS. Raises ConfigError."""
+    """A response, or a part of one, in one of FORMS. Raises ConfigError."""
     if form == "text":
         return "".join(line + "\n" for line in _text(value)).encode()
     if form == "table":
@@ -113,7 +110,7 @@ def rendered(value: Any, form: str, *, color: bool | None = None) -> bytes:
 
 
 def _text(value: Any, name: str = "", columns: list[str] | None = None) -> Iterator[str]:
-    """The lines of the AWS CLI's text: scalars by their names' order behind a tab, structures below them."""
+    """The lines of the format `text`: scalars in the order of their names, then nested structures."""
     if isinstance(value, dict):
         keys = sorted(key for key in value if not _is_nested(value[key])) if columns is None else columns
         if keys:
@@ -147,7 +144,7 @@ def _is_nested(value: Any) -> bool:
 
 
 def _cell(value: Any) -> str:
-    """A value as the AWS CLI writes it, and no character of it moves a cursor; never cut off."""
+    """A value as the AWS CLI writes it, with control characters escaped; never cut off."""
     text = str(value)
     return printable(text, 8 * len(text) + 8)
 
@@ -161,7 +158,7 @@ def _table(value: Any, *, color: bool | None) -> str:
 
 
 def _flat(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Every scalar with the path that leads to it, written as JMESPath."""
+    """Every scalar with its path, as JMESPath."""
     if isinstance(value, dict):
         for name, each in value.items():
             yield from _flat(each, f"{path}.{name}".lstrip("."))

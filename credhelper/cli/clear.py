@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from credhelper import expiry
-from credhelper.agent import admin
-from credhelper.app import agent_directory
-from credhelper.cache.index import Item
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, cached_sessions, open_app
 from credhelper.cli.options import complete_profile
 from credhelper.cli.output import emit
 from credhelper.credentials import utc
@@ -19,6 +16,8 @@ from credhelper.errors import ConfigError, CredhelperError
 
 if TYPE_CHECKING:
     from credhelper.app import App
+    from credhelper.cache.index import Item
+    from credhelper.cli.context import CachedSession
 
 
 @click.command("clear")
@@ -45,63 +44,56 @@ def clear(names: tuple[str, ...], *, everything: bool) -> None:
 
 def _clear(app: App, names: tuple[str, ...]) -> str:
     """Delete the sessions of these profiles, or (no names) all; returns the report."""
-    agent, stored = admin.AgentAdmin(agent_directory(app.environ)), app.store.items()
-    stuck, items = None, [*stored]
+    agent, now, stuck = agent_admin(app), expiry.read_clocks().wall, None
     try:
-        items += _only_in_agent(agent, {item.key for item in stored})
+        _, remembered = agent.status() or (None, [])
     except CredhelperError as error:
-        stuck = error  # raised below: the keyring is cleared first
-    keys = _keys(app, names, items) if names and items else set()
-    chosen = [item for item in items if not names or item.key in keys or _is_labelled(item, names)]
+        stuck, remembered = error, []  # raised below: the keyring is cleared first
+    sessions = cached_sessions(app.store, remembered, now)
+    keys = _keys(app, names, sessions) if names and sessions else set()
+    chosen = [each for each in sessions if not names or each.key in keys or _is_labelled(each, names)]
     for name in names:
-        if not any(_is_labelled(item, (name,)) for item in items):
-            _check_known(app, name)
+        if not any(_is_labelled(each, (name,)) for each in sessions):
+            app.config.check_known(name)
     if stuck is None:
-        agent.clear({*names, *keys, *(item.key for item in chosen)} if names else ())
-    cleared = keys | {item.key for item in chosen}
+        agent.clear({*names, *keys, *(each.key for each in chosen)} if names else ())
+    cleared = keys | {each.key for each in chosen}
     # Read again: the keyring may have got a session minted in the meantime.
     stored = [i for i in app.store.items() if not names or i.key in cleared or _is_labelled(i, names)]
     left = app.store.forget(stored)
-    chosen += [item for item in stored if item.key not in cleared]
     if stuck is not None:
         raise stuck
+    forgotten: list[CachedSession | Item] = [*chosen, *(item for item in stored if item.key not in cleared)]
     if left:
         raise CredhelperError(
-            f"the keyring did not delete {len(left)} of {len(chosen)} items",
+            f"the keyring did not delete {len(left)} of {len(forgotten)} items",
             f"unlock it and run the command again; its error is in '{app.places.log}'",
         )
-    now = expiry.read_clocks().wall
-    return "".join(map(_report, (item for item in chosen if item.expires > now))) or "nothing was cached\n"
+    return "".join(_report(each) for each in forgotten if each.expires > now) or "nothing was cached\n"
 
 
-def _only_in_agent(agent: admin.AgentAdmin, stored: set[str]) -> list[Item]:
-    status, now = agent.status(), expiry.read_clocks().wall
-    remembered = [each for each in (status[1] if status else ()) if each.key not in stored]
-    return [Item(each.key, each.profile, "", round(now + each.seconds), 0) for each in remembered]
-
-
-def _is_labelled(item: Item, names: tuple[str, ...]) -> bool:
+def _is_labelled(item: CachedSession | Item, names: tuple[str, ...]) -> bool:
     """Whether it was minted for one of the names; PROFILE includes every PROFILE@TARGET."""
     return any(item.profile == name or item.profile.startswith(f"{name}@") for name in names)
 
 
-def _keys(app: App, names: tuple[str, ...], items: list[Item]) -> set[str]:
+def _keys(app: App, names: tuple[str, ...], sessions: list[CachedSession]) -> set[str]:
     """The KEYs of the profiles, on every account that has a cached session.
 
     Another profile that makes the same call may have minted the session, so labels are not enough.
     """
     found = set()
     planner = None
-    for name in (*names, *(f"{name}@{target}" for name in names for target in _targets(app, items))):
+    for name in (*names, *(f"{name}@{target}" for name in names for target in _targets(app, sessions))):
         with contextlib.suppress(CredhelperError):  # no longer in the file, or without a source
             planner = planner or app.planner()
             found.add(planner.call(app.config.profile(name)).key)
     return found
 
 
-def _targets(app: App, items: list[Item]) -> set[str]:
+def _targets(app: App, sessions: list[CachedSession]) -> set[str]:
     """The accounts that a session may be cached for: from labels, [accounts] and profiles."""
-    targets = {item.profile.partition("@")[2] for item in items}
+    targets = {each.profile.partition("@")[2] for each in sessions}
     with contextlib.suppress(ConfigError):
         targets |= set(app.config.accounts)
         for table in app.config.table("profiles").values():
@@ -110,12 +102,7 @@ def _targets(app: App, items: list[Item]) -> set[str]:
     return targets - {""}
 
 
-def _check_known(app: App, name: str) -> None:
-    if name.partition("@")[0] not in app.config.names:
-        app.config.profile(name)
-
-
-def _report(item: Item) -> str:
+def _report(item: CachedSession | Item) -> str:
     return (
         f"{item.profile}: forgotten here; AWS cannot revoke the session, it works until {utc(item.expires)}\n"
     )

@@ -149,22 +149,18 @@ def _call(app: App, found: Resolution) -> Document | None:
     if call is None:
         names = parameters.NameContext(caller.user(app.environ), caller.host(app.environ), lambda _: REASON)
         region = profile.get("sts_region") or profile.get("region")
-        sent = parameters.of(profile, region or FALLBACK_REGION["aws"], names)
-        return {
-            "api": API[profile.kind],
-            "parameters": provenance.without_assertions(sent),
-            "region": region,
-            "endpoint": None,
-            "key": None,
-        }
-    from credhelper.aws.sts import Sts
+        sent, endpoint = parameters.of(profile, region or FALLBACK_REGION["aws"], names), None
+    else:
+        from credhelper.aws.sts import Sts
 
+        sent, region = dict(call.parameters), call.endpoint.region
+        endpoint = provenance.without_password(Sts(app.environ).address(call))
     return {
-        "api": call.api,
-        "parameters": provenance.without_assertions(call.parameters),
-        "region": call.endpoint.region,
-        "endpoint": provenance.without_password(Sts(app.environ).address(call)),
-        "key": call.key if found.is_complete else None,
+        "api": API[profile.kind],
+        "parameters": provenance.without_assertions(sent),
+        "region": region,
+        "endpoint": endpoint,
+        "key": call.key if call and found.is_complete else None,
     }
 
 
@@ -180,14 +176,15 @@ def _task(profile: Profile) -> Document | None:
     if profile.kind != ROOT:
         return None
     policy = short_task(profile.get("task_policy_arn"))
-    task = TASKS.get(policy)
-    return {
-        "policy": policy,
-        "words": task.purpose if task else None,
-        "actions": list(task.actions) if task else None,
-        "bounds": task.bounds if task else None,
-        "feature": task.feature if task else None,
-    }
+    about = dict.fromkeys(("words", "actions", "bounds", "feature"))
+    if task := TASKS.get(policy):
+        about = {
+            "words": task.purpose,
+            "actions": [*task.actions],
+            "bounds": task.bounds,
+            "feature": task.feature,
+        }
+    return {"policy": policy, **about}
 
 
 def _prompts(app: App, found: Resolution) -> list[Document]:

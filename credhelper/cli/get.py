@@ -87,6 +87,6 @@ def renewal(environ: Mapping[str, str], arguments: list[str]) -> wire.PendingReq
         if connection is None:
             return None
         word, lease, _ = connection.ask(b"renew %s\n" % key)
-    except (OSError, ValueError):  # it has gone, or somebody else is at it
+    except (OSError, ValueError):  # the agent has exited, or another process renews it
         return None
     return wire.PendingRequest(connection, lease, key) if word == "mint" else None

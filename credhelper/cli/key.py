@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper import prompts
 from credhelper.access_keys import manage, parse
-from credhelper.cli.context import open_app
+from credhelper.cli.context import open_app, prompt
 from credhelper.cli.options import complete_saved_key, json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.credentials import AccessKey, utc
@@ -130,7 +129,8 @@ def key_remove(name: str, *, yes: bool) -> None:
             "AWS shows a secret once: it cannot be had again",
         )
         title = f"the saved key '{name}' is to be removed"
-        _ask(Question("confirm", title, lines, "remove it?", hint="--yes removes it without asking"))
+        question = Question("confirm", title, lines, "remove it?", hint="--yes removes it without asking")
+        prompt(question, PROMPT_SECONDS)
     emit(manage.remove(app, saved).encode())
 
 
@@ -167,15 +167,11 @@ def key_rotate(name: str, *, mfa_serial: str | None, wait: float, region: str | 
 def _prompt_for_key(name: str, access_key_id: str | None) -> AccessKey:
     if access_key_id is None:
         title = f"a key is to be saved as '{name}'"
-        access_key_id = parse.check_id(_ask(Question("reason", title, (), "access key id")))
-    secret = _ask(Question("secret", f"the secret of {access_key_id} is needed", (), "secret access key"))
+        question = Question("reason", title, (), "access key id")
+        access_key_id = parse.check_id(prompt(question, PROMPT_SECONDS))
+    title = f"the secret of {access_key_id} is needed"
+    secret = prompt(Question("secret", title, (), "secret access key"), PROMPT_SECONDS)
     return AccessKey(access_key_id, parse.check_secret(secret))
-
-
-def _ask(question: Question) -> str:
-    choice = os.environ.get("CREDHELPER_PROMPT") or "auto"
-    answer = prompts.ask(question, command=None, choice=choice, environ=os.environ, seconds=PROMPT_SECONDS)
-    return answer.text
 
 
 def _stdin() -> bytes:

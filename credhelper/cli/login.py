@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from credhelper import expiry
-from credhelper.agent import admin
-from credhelper.app import agent_directory
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, cached_sessions, open_app
 from credhelper.cli.options import (
     complete_profile,
     consent_flags,
@@ -92,8 +90,6 @@ def _until(seconds: float) -> str:
 def _cached(app: App) -> dict[str, float]:
     """The seconds left of each cached session, by its KEY."""
     now = expiry.read_clocks().wall
-    found = {item.key: item.expires - now for item in app.store.items()}
-    status = admin.AgentAdmin(agent_directory(app.environ)).status()
-    for each in status[1] if status else ():
-        found.setdefault(each.key, each.seconds)
+    _, remembered = agent_admin(app).status() or (None, [])
+    found = {each.key: each.expires - now for each in cached_sessions(app.store, remembered, now)}
     return {key: left for key, left in found.items() if left > 0}

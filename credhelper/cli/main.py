@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper import app, paths
+from credhelper import app
 from credhelper.agent import client
-from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, help_option, version_option
-from credhelper.errors import ConfigError, CredhelperError, render
+from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, files, help_option, version_option
+from credhelper.errors import ConfigError, CredhelperError, lower_first, place_of, render
 
 if TYPE_CHECKING:
     from credhelper.wire import PendingRequest
 
-VERBS: Final = {
+COMMAND_MODULES: Final = {
     "get": "get",
     "setup": "setup",
     "login": "login",
@@ -67,7 +67,8 @@ def main(arguments: list[str], began: float | None = None, pending: PendingReque
     except CredhelperError as error:
         return _fail(error, start)
     except Exception as error:  # noqa: BLE001 - a traceback may quote secrets
-        return _fail(_internal(error), start)
+        bug = CredhelperError(f"internal error: {place_of(error)}", "this is a bug: please report it")
+        return _fail(bug, start)
 
 
 def _fail(error: CredhelperError, start: app.Invocation) -> int:
@@ -99,31 +100,10 @@ def _run(arguments: list[str], start: app.Invocation) -> int:
 
 
 def _as_sentence(message: str) -> str:
-    text = " ".join(message.split()).rstrip(".").replace('"', "'")
-    return text[:1].lower() + text[1:]
+    return lower_first(" ".join(message.split()).rstrip(".").replace('"', "'"))
 
 
-def _internal(error: Exception) -> CredhelperError:
-    """A bug: where it is, and not its message, which may quote a secret."""
-    import traceback
-
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(frame.filename)} line {frame.lineno}"
-    return CredhelperError(
-        f"internal error: {type(error).__name__} in {place}", "this is a bug: please report it"
-    )
-
-
-def files(places: paths.Places) -> list[tuple[str, str]]:
-    """The paths of this user's files, and what each holds."""
-    return [
-        (places.config, "the profiles; CREDHELPER_CONFIG names another file"),
-        (places.audit, "the audit log: sessions minted and refused"),
-        (places.log, "non-fatal errors"),
-    ]
-
-
-class _Commands(click.Group):
+class _LazyGroup(click.Group):
     """The commands, each imported when it runs."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -137,24 +117,23 @@ class _Commands(click.Group):
         with formatter.section("Environment"):
             formatter.write_dl(list(ENVIRONMENT.items()))
         with formatter.section("Files"):
-            formatter.write_dl(files(paths.find(os.environ)))
+            formatter.write_dl(files(os.environ))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        for heading, verbs in SECTIONS.items():
-            found = [(verb, self.get_command(ctx, verb)) for verb in verbs]
-            if any(command for _, command in found):
-                with formatter.section(heading):
-                    formatter.write_dl([(verb, each.get_short_help_str(130)) for verb, each in found if each])
+        for heading, names in SECTIONS.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
+            with formatter.section(heading):
+                formatter.write_dl([(name, each.get_short_help_str(130)) for name, each in commands if each])
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click passes it
-        return list(VERBS)
+        return list(COMMAND_MODULES)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
-        module = VERBS.get(cmd_name) or HIDDEN.get(cmd_name)
+        module = COMMAND_MODULES.get(cmd_name) or HIDDEN.get(cmd_name)
         if module is None:
             return None
-        verbs = importlib.import_module(f"credhelper.cli.{module}")
-        found: click.Command = getattr(verbs, cmd_name.replace("-", "_"))
+        commands = importlib.import_module(f"credhelper.cli.{module}")
+        found: click.Command = getattr(commands, cmd_name.replace("-", "_"))
         for each in (found, *getattr(found, "commands", {}).values()):
             if each.epilog is None:
                 each.epilog = EXIT_STATUSES
@@ -163,7 +142,7 @@ class _Commands(click.Group):
 
 
 @click.group(
-    cls=_Commands,
+    cls=_LazyGroup,
     context_settings={"max_content_width": 100},
     epilog=EXIT_STATUSES,
 )

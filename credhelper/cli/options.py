@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from credhelper import __version__
+from credhelper import __version__, paths
 from credhelper.cli.context import open_app
 from credhelper.cli.output import emit
 from credhelper.config import keys
@@ -46,6 +46,16 @@ ENVIRONMENT: Final = {
     "CREDHELPER_LOG": "debug: log more details, never a secret",
 }
 """credhelper's own environment variables."""
+
+
+def files(environ: Mapping[str, str]) -> list[tuple[str, str]]:
+    """credhelper's files, with their content."""
+    places = paths.find(environ)
+    return [
+        (places.config, "the profiles; CREDHELPER_CONFIG names another file"),
+        (places.audit, "the audit log: sessions minted and refused"),
+        (places.log, "non-fatal errors"),
+    ]
 
 
 def _show_help(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:  # noqa: FBT001 - click's form

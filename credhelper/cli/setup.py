@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from credhelper.app import App
     from credhelper.awsconfig.block import Entry
     from credhelper.awsconfig.plan import Plan
+    from credhelper.cache.locks import FileLocks
     from credhelper.doctor import Finding
 
 LOCK_SECONDS: Final = 5.0
@@ -84,7 +85,7 @@ def _write(app: App, options: SetupOptions) -> str:
     config, environ = app.config, app.environ
     asked = asked_for(config, options, lambda name: _targets(app, options, name))
     program = command.stable_program(_directories(), lambda path: command.answers_version(path, environ))
-    with _locked(app, options):
+    with _locked(app.locks, options):
         file = config_file.read(profiles.config_path(environ))
         credentials = config_file.read(profiles.credentials_path(environ))
         plan = planned(config, options, asked, block.block_entries(file), program)
@@ -106,7 +107,7 @@ def _write(app: App, options: SetupOptions) -> str:
 
 def _remove(app: App, options: SetupOptions) -> str:
     """Remove profiles from the block, or the block; returns the report. Raises CredhelperError."""
-    with _locked(app, options):
+    with _locked(app.locks, options):
         file = config_file.read(profiles.config_path(app.environ))
         before = block.block_entries(file)
         removed = chosen(before, options, file.path) if options.names else before
@@ -120,9 +121,9 @@ def _remove(app: App, options: SetupOptions) -> str:
     return _lines(f"removed from '{file.path}':", *_listed("removed", removed), *_about_backup(backup))
 
 
-def _locked(app: App, options: SetupOptions) -> AbstractContextManager[object]:
+def _locked(locks: FileLocks, options: SetupOptions) -> AbstractContextManager[object]:
     """Keep other setups away from the file; a dry run needs no lock."""
-    return contextlib.nullcontext() if options.dry_run else app.locks.hold("setup", LOCK_SECONDS)
+    return contextlib.nullcontext() if options.dry_run else locks.hold("setup", LOCK_SECONDS)
 
 
 def _write_template(path: str, options: SetupOptions) -> str:
@@ -152,7 +153,6 @@ def _targets(app: App, options: SetupOptions, name: str) -> list[str]:
     """The aliases (or ids) of the accounts that --accounts selects for a profile. Raises CredhelperError."""
     config = app.config
     profile = config.open_profile(name)
-
     picked = BatchRun(app, lambda: app.planner().call(profile)).accounts(profile, options.accounts, ())
     return [config.account_name(each.id) or each.id for each in picked]
 

@@ -7,17 +7,15 @@ and takes the requester of a session from the audit log.
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from credhelper import expiry
-from credhelper.agent import admin
-from credhelper.app import agent_directory
 from credhelper.cli import tables
-from credhelper.cli.context import open_app
+from credhelper.cli.context import agent_admin, cached_sessions, open_app
 from credhelper.cli.options import json_flag
 from credhelper.cli.output import emit, emit_json
 from credhelper.config.aws_names import short_task
@@ -28,7 +26,11 @@ from credhelper.errors import ConfigError, CredhelperError, printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from credhelper.agent.admin import AgentAdmin, Remembered
     from credhelper.app import App
+    from credhelper.audit import Audit
+    from credhelper.cache.store import Store
+    from credhelper.cli.context import CachedSession
     from credhelper.config.profiles import Profile
     from credhelper.sessions.calls import CallPlanner, StsCall
 
@@ -73,17 +75,6 @@ def status(*, as_json: bool) -> None:
 
 
 @dataclass(frozen=True)
-class CachedSession:
-    """A session in the keyring or the agent: its call's KEY, its profile, its expiry (epoch)."""
-
-    key: str
-    label: str
-    kind: str
-    expires: float
-    places: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class ProfileState:
     """A profile with its call, or with the problem that prevents one."""
 
@@ -101,10 +92,10 @@ class ProfileState:
 def _document(app: App) -> Document:
     """What `status --json` prints."""
     now = expiry.read_clocks().wall
-    agent, remembered = _agent(app)
-    cached = _cached(app, remembered, now)
+    agent, remembered = _agent(agent_admin(app))
+    cached = _cached(app.store, remembered, now)
     states = list(_states(app, cached.values()))
-    audit = _audit_lines(app, cached)
+    audit = _audit_lines(app.audit, cached)
     used = {key for state in states for key in state.keys}
     broken = app.loaded if isinstance(app.loaded, ConfigError) else None
     rows: list[Document] = []
@@ -116,7 +107,7 @@ def _document(app: App) -> Document:
     for session in cached.values():
         if session.key not in shown:
             in_use = session.key in used if broken is None else None
-            rows.append({**_row(ProfileState(session.label), session, audit, now), "in_use": in_use})
+            rows.append({**_row(ProfileState(session.profile), session, audit, now), "in_use": in_use})
     return {
         "config": {
             "path": app.places.config,
@@ -125,38 +116,33 @@ def _document(app: App) -> Document:
         },
         "profiles": rows,
         "agent": agent,
-        "keyring": _keyring(app),
+        "keyring": _keyring(app.store),
     }
 
 
-def _agent(app: App) -> tuple[Document, list[admin.Remembered]]:
+def _agent(agent: AgentAdmin) -> tuple[Document, list[Remembered]]:
     try:
-        found = admin.AgentAdmin(agent_directory(app.environ)).status()
+        found = agent.status()
     except CredhelperError as error:
         return {"running": True, "pid": None, "problem": printable(error.sentence)}, []
     pid, remembered = found or (None, [])
     return {"running": pid is not None, "pid": pid, "problem": None}, remembered
 
 
-def _keyring(app: App) -> Document:
+def _keyring(store: Store) -> Document:
     try:
-        found = app.store.status()
+        found = store.status()
     except CredhelperError as error:
         return {"backend": None, "state": "absent", "problem": printable(error.sentence)}
     return {"backend": found.backend, "state": found.state, "problem": printable(found.why) or None}
 
 
-def _cached(app: App, remembered: Iterable[admin.Remembered], now: float) -> dict[str, CachedSession]:
+def _cached(store: Store, remembered: Iterable[Remembered], now: float) -> dict[str, CachedSession]:
     """Every session that has not expired, by KEY."""
-    found = {
-        item.key: CachedSession(item.key, item.profile, item.kind, item.expires, ("keyring",))
-        for item in app.store.items()
-        if item.expires > now
-    }
-    for each in remembered:
-        session = found.get(each.key) or CachedSession(each.key, each.profile, "", now + each.seconds, ())
-        if "agent" not in session.places and each.seconds > 0:
-            found[each.key] = replace(session, places=("agent", *session.places))
+    found: dict[str, CachedSession] = {}
+    for session in cached_sessions(store, remembered, now):
+        if session.expires > now:
+            found.setdefault(session.key, session)
     return found
 
 
@@ -171,7 +157,7 @@ def _states(app: App, cached: Iterable[CachedSession]) -> Iterator[ProfileState]
         planner = error
     labels: dict[str, list[str]] = defaultdict(list)
     for session in cached:
-        labels[session.label.partition("@")[0]].append(session.label)
+        labels[session.profile.partition("@")[0]].append(session.profile)
     for name in app.config.names:
         for each in dict.fromkeys((name, *sorted(labels.get(name, ())))):
             yield _state(app, planner, each)
@@ -199,13 +185,13 @@ def _sessions_of(
         return [cached[state.call.key]] if state.call.key in cached else []
     if state.problem is None:  # a profile without a target has no session
         return []
-    return [each for each in cached.values() if each.label == state.name and each.key not in used]
+    return [each for each in cached.values() if each.profile == state.name and each.key not in used]
 
 
-def _audit_lines(app: App, cached: Mapping[str, CachedSession]) -> AuditLines:
+def _audit_lines(audit: Audit, cached: Mapping[str, CachedSession]) -> AuditLines:
     """The audit line of each session, by KEY: of several mints of a call, the one with the same expiry."""
     found: dict[str, tuple[float, Mapping[str, object]]] = {}
-    for line in app.audit.lines(cached) if cached else ():
+    for line in audit.lines(cached) if cached else ():
         session, expires = cached.get(str(line.get("key"))), _timestamp(line.get("expires"))
         if session is None or expires is None or line.get("outcome") != "minted":
             continue

@@ -1,6 +1,6 @@
-"""Tables and progress for people: as wide as the terminal, coloured only there. NO_COLOR counts.
+"""Tables and a progress bar: as wide as the terminal, and coloured only there, unless NO_COLOR is set.
 
-FORCE_COLOR, which CI systems set, does not: what a program reads has no colours.
+FORCE_COLOR, which CI systems set, is ignored: output for programs has no colours.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NARROWEST: Final = 80
 WIDE: Final = 120
 WORD_WIDTH: Final = 8
 WIDEST_SHARE: Final = 40
-"""Characters beyond which a longer cell gets no more of the room."""
+"""The longest cell that widens its column."""
 PIPE_WIDTH: Final = 1000
-"""Nothing is folded for a program that looks for a name."""
+"""Output for programs is not folded."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Row:
 
 
 def pairs(*lines: tuple[str, object]) -> str:
-    """A line each of a word and what there is to say to it; None and '' have no line."""
-    said = [(word, printable(str(text))) for word, text in lines if text not in (None, "")]
+    """Lines of a label and a text; a text of None or '' has no line."""
+    shown = [(word, printable(str(text))) for word, text in lines if text not in (None, "")]
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(min_width=WORD_WIDTH, no_wrap=True)
     table.add_column(overflow="fold", no_wrap=not _on_terminal())
-    for word, text in said:
+    for word, text in shown:
         table.add_row(word, Text(text))
-    return _print(table) if said else ""
+    return _print(table) if shown else ""
 
 
 def render(
@@ -54,10 +54,10 @@ def render(
     longest: int | None = None,
     color: bool | None = None,
 ) -> str:
-    """The rows under their headings; a column has so many characters, or its share of what is left.
+    """A table; `columns` maps headings to fixed widths, or to None for a share of the remaining width.
 
-    Whatever a cell quotes, it becomes printable ASCII here; one of more than `longest` characters is cut off.
-    `color` stands for what the terminal, or a pipe, would have said.
+    Cells become printable ASCII here, cut off after `longest` characters. `color` overrides the default:
+    colours on a terminal only.
     """
     fitted = _on_terminal()
     limit = {} if longest is None else {"limit": longest}
@@ -79,7 +79,7 @@ def render(
 
 
 def is_wide() -> bool:
-    """Whether there is room for columns that 80 characters have none for."""
+    """Whether optional columns fit: on wide terminals, and in pipes."""
     return not _on_terminal() or Console().width >= WIDE
 
 
@@ -97,7 +97,7 @@ def _print(table: Table, *, more: int = 0, color: bool | None = None) -> str:
 
 
 class Bar:
-    """A progress bar on stderr, for as long as the block lasts; nothing at all where it is not `shown`."""
+    """A progress bar on stderr for the duration of a `with` block, if it is `shown`."""
 
     def __init__(self, title: str, total: int, *, shown: bool) -> None:
         from rich import progress
@@ -127,7 +127,7 @@ class Bar:
 
     @contextlib.contextmanager
     def aside(self, *, hidden: bool) -> Iterator[None]:
-        """Hide it for the block, where something else is written to the same terminal."""
+        """Hide the bar in the block, while other output goes to the same terminal."""
         if not hidden:
             yield
             return
@@ -138,9 +138,9 @@ class Bar:
             self._progress.start()
 
     def update(self, done: int, failed: int) -> None:
-        """Say how many are done, and how many of them have failed."""
+        """Show how many are done, and how many of them have failed."""
         self._progress.update(self._task, completed=done, failed=f"{failed} failed " if failed else "")
 
     def stopping(self) -> None:
-        """Say, from any thread, that it is coming to an end."""
+        """Show that the batch is ending early; called from any thread."""
         self._progress.update(self._task, stopping="stopping ")

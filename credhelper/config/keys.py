@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
 from credhelper.config.aws_names import MFA_SERIAL, POLICY, POLICY_ARN, REGION, ROLE_ARN, STS_NAME, URL
@@ -112,93 +113,68 @@ class Key:
         return self.default.get(kind) if isinstance(self.default, Mapping) else self.default
 
 
+_root: Final = partial(Key, kinds=(ROOT,), api=True)
+_role: Final = partial(Key, kinds=(ROLE,), api=True)
+"""Parameters of AssumeRoot, or of AssumeRole, alone."""
+
 KEYS: Final[tuple[Key, ...]] = (
     # AssumeRoot
-    Key(
+    _root(
         "target_principal",
         "text",
         "the member account: an alias from [accounts], an account id, or arn:aws:iam::ID:root",
-        (ROOT,),
-        api=True,
         limits=(None, 2048),
     ),
-    Key(
+    _root(
         "task_policy_arn",
         "text",
         "the root task: an ARN, or the short name of one of AWS's five root-task policies",
-        (ROOT,),
-        api=True,
         limits=(None, 2048),
         members=("arn",),
     ),
     # AssumeRole
-    Key("role_arn", "text", "the role to assume", (ROLE,), api=True, limits=(20, 2048), pattern=ROLE_ARN),
-    Key(
+    _role("role_arn", "text", "the role to assume", limits=(20, 2048), pattern=ROLE_ARN),
+    _role(
         "role_session_name",
         "text",
         "the name of the session in CloudTrail",
-        (ROLE,),
-        api=True,
         limits=(2, 64),
         pattern=STS_NAME,
         default="{user}@{host}",
         placeholders=True,
     ),
-    Key("policy", "text", "a session policy, as JSON", (ROLE,), api=True, limits=(1, None), pattern=POLICY),
-    Key(
+    _role("policy", "text", "a session policy, as JSON", limits=(1, None), pattern=POLICY),
+    _role(
         "policy_arns",
         "texts",
         "managed policies that limit the session",
-        (ROLE,),
-        api=True,
         limits=(1, None),
         pattern=POLICY_ARN,
         members=("arn",),
     ),
-    Key(
-        "tags",
-        "table",
-        "session tags",
-        (ROLE,),
-        api=True,
-        limits=(None, 50),
-        placeholders=True,
-        members=("Key", "Value"),
+    _role("tags", "table", "session tags", limits=(None, 50), placeholders=True, members=("Key", "Value")),
+    _role(
+        "transitive_tag_keys", "texts", "tags that chained roles keep", limits=(None, 50), pattern=r".{1,128}"
     ),
-    Key(
-        "transitive_tag_keys",
-        "texts",
-        "tags that chained roles keep",
-        (ROLE,),
-        api=True,
-        limits=(None, 50),
-        pattern=r".{1,128}",
-    ),
-    Key(
+    _role(
         "external_id",
         "text",
         "the external id that the role's trust policy asks for",
-        (ROLE,),
-        api=True,
         limits=(2, 1224),
         pattern=r"[\w+=,.@:/-]*",
     ),
-    Key(
+    _role(
         "source_identity",
         "text",
         "who uses the session; it stays visible through chained roles",
-        (ROLE,),
-        api=True,
         limits=(2, 256),
         pattern=STS_NAME,
         placeholders=True,
     ),
-    Key(
+    _role(
         "provided_contexts",
         "tables",
         "trusted context assertions, as tables of ProviderArn and ContextAssertion",
-        (ROLE,),
-        api=True,
         limits=(1, 5),
         members=("ProviderArn", "ContextAssertion"),
     ),
@@ -292,12 +268,10 @@ KEYS: Final[tuple[Key, ...]] = (
 
 BY_NAME: Final[dict[str, Key]] = {key.name: key for key in KEYS}
 
-TOKEN_CODE: Final = Key(
+TOKEN_CODE: Final = _role(
     "token_code",
     "text",
     "the code that the MFA device shows now: sent once, without a prompt",
-    (ROLE,),
-    api=True,
     pattern=r"[0-9]{6}",
 )
 """A parameter of the command line alone: no file holds a code."""

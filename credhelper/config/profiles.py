@@ -175,6 +175,11 @@ class Config:
             raise self.error_at("profiles", name, "must be a table")
         return self._assemble(name, tables[name], flags)
 
+    def check_known(self, asked: str) -> None:
+        """Raise ConfigError if there is no such profile; an invalid one is known."""
+        if asked.partition("@")[0] not in self.names:
+            self.without_target(asked)
+
     def open_profile(self, name: str, flags: Mapping[str, Any] = MappingProxyType({})) -> Profile:
         """The AssumeRoot profile of that name, for `with_target`. Raises ConfigError."""
         if "@" in name:

@@ -46,8 +46,7 @@ def examine(app: App, names: Iterable[str], *, probe: bool = False) -> list[Find
     """All checks, for these profiles or (no names) for every one. Raises ConfigError for an unknown name."""
     examination = _examination(app, names, SECONDS, probe=probe)
     for name in () if isinstance(app.loaded, ConfigError) else examination.names:
-        if name.partition("@")[0] not in app.config.names:
-            app.config.profile(name)
+        app.config.check_known(name)
     return run_checks(examination, (_MACHINE, _AWS, (*_PROFILES, *_NETWORK)))
 
 

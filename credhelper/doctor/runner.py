@@ -5,15 +5,13 @@ A check that fails, or that has not finished at the deadline, is a finding itsel
 
 from __future__ import annotations
 
-import os
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from credhelper.config.keys import ROOT
 from credhelper.deadline import Deadline, LateError, Running
 from credhelper.doctor.findings import Finding, from_error, problem
-from credhelper.errors import ConfigError, CredhelperError, UnreachableError
+from credhelper.errors import ConfigError, CredhelperError, UnreachableError, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -82,7 +80,8 @@ class _GroupRun:
             except LateError:
                 self._found.append(_late(name))
             except Exception as error:  # noqa: BLE001 - a broken check must not hide the others
-                self._found.append(_broken(name, error))
+                sentence = f"this check failed: {place_of(error)}"
+                self._found.append(problem(name, sentence, "please report it: a bug"))
 
     def findings(self) -> list[Finding]:
         """The findings when all checks have finished, or at the deadline."""
@@ -101,13 +100,6 @@ def run_checks(examination: Examination, groups: Sequence[CheckGroup]) -> list[F
 
 def _late(check: str) -> Finding:
     return problem(check, "this check did not finish in time", "check one profile: 'credhelper doctor NAME'")
-
-
-def _broken(check: str, error: Exception) -> Finding:
-    """A bug in a check: where it is, and not its message, which may quote a secret."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{os.path.basename(frame.filename)} line {frame.lineno}"
-    return problem(check, f"this check failed: {type(error).__name__} in {place}", "please report it: a bug")
 
 
 @dataclass(frozen=True)
@@ -178,24 +170,21 @@ class SourceIdentity:
 
     def ask(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """The response to a request. Raises CredhelperError."""
-        return self._unless_silent(
-            service,
-            lambda seconds: self.services.ask(self.access_key, service, operation, seconds, **parameters),
-        )
+        return self._unless_silent(self.services.ask, service, operation, parameters)
 
     def pages(self, service: str, operation: str, **parameters: Any) -> list[dict[str, Any]]:
         """All pages of a response. Raises CredhelperError."""
-        return self._unless_silent(
-            service,
-            lambda seconds: self.services.pages(self.access_key, service, operation, seconds, **parameters),
-        )
+        return self._unless_silent(self.services.pages, service, operation, parameters)
 
-    def _unless_silent(self, service: str, request: Callable[[float], Response]) -> Response:
+    def _unless_silent(
+        self, request: Callable[..., Response], service: str, operation: str, parameters: dict[str, Any]
+    ) -> Response:
         """The response, unless the service has been silent once: nothing waits for it a second time."""
         if service in self.silent:
             raise self.silent[service]
         try:
-            return request(self.examination.seconds(ASK_SECONDS))
+            seconds = self.examination.seconds(ASK_SECONDS)
+            return request(self.access_key, service, operation, seconds, **parameters)
         except UnreachableError as error:
             self.silent[service] = error
             raise

@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from credhelper.deadline import Deadline, LateError
 
@@ -20,19 +20,6 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 0.05
 CANCEL: Final = "\x03\x1a\x1b"
 """Ctrl-C, Ctrl-Z and Escape, as the console gives them key by key."""
-
-
-class Msvcrt(Protocol):
-    """The part of msvcrt in use, which reads CONIN$ and writes CONOUT$ whatever stdin and stdout are."""
-
-    def kbhit(self) -> bool:
-        """Whether a key was pressed."""
-
-    def getwch(self) -> str:
-        """The next key, without echo."""
-
-    def putwch(self, character: str, /) -> None:
-        """Show a character."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +36,8 @@ class Console:
     def ask(self, question: Question, seconds: float) -> str | None:
         """The answer as typed. Raises CancelledError, LateError."""
         deadline = Deadline(seconds)
-        keys = cast("Msvcrt", importlib.import_module("msvcrt"))
+        # msvcrt reads CONIN$ and writes CONOUT$ whatever stdin and stdout are.
+        keys = importlib.import_module("msvcrt")
         while keys.kbhit():  # keys from before the question do not answer it
             keys.getwch()
         _show(keys, question.on_a_terminal)
@@ -85,12 +73,12 @@ def _opened() -> Iterator[tuple[int, int] | None]:
             os.close(descriptor)
 
 
-def _show(keys: Msvcrt, text: str) -> None:
+def _show(keys: Any, text: str) -> None:
     for character in text.replace("\n", "\r\n"):
         keys.putwch(character)
 
 
-def _read_line(keys: Msvcrt, deadline: Deadline, *, echo: bool) -> str | None:
+def _read_line(keys: Any, deadline: Deadline, *, echo: bool) -> str | None:
     """The line as typed; None for a cancellation."""
     line = ""
     while True:
@@ -99,7 +87,7 @@ def _read_line(keys: Msvcrt, deadline: Deadline, *, echo: bool) -> str | None:
                 raise LateError
             time.sleep(deadline.left(POLL_SECONDS))
             continue
-        key = keys.getwch()
+        key: str = keys.getwch()
         if key in CANCEL:
             return None
         if key in "\r\n":

@@ -58,7 +58,7 @@ class Osascript:
         texts = [question.heading, question.in_a_dialog, str(whole_seconds(seconds))]
         ran = run([program, "-e", _script(question), *texts], self.environ, seconds)
         if ran.status == 0:
-            return ran.stdout.decode("utf-8", "replace").removesuffix("\n")
+            return ran.line
         if LATE in ran.stderr:
             raise LateError
         if CANCELLED in ran.stderr:

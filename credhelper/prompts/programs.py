@@ -30,6 +30,11 @@ class Ran:
     stdout: bytes = field(repr=False)
     stderr: bytes = field(default=b"", repr=False)
 
+    @property
+    def line(self) -> str:
+        """The output as the line that was typed."""
+        return self.stdout.decode("utf-8", "replace").removesuffix("\n")
+
 
 def find(name: str, environ: Mapping[str, str]) -> str | None:
     """The absolute path of a program, or None: relative entries of PATH are ignored."""

@@ -38,16 +38,12 @@ class Zenity:
             return None
         ran = run([program, *_options(question, seconds)], _environ(self.environ), seconds)
         if ran.status == 0:
-            return "yes" if question.kind == "confirm" else _line(ran.stdout)
+            return "yes" if question.kind == "confirm" else ran.line
         if ran.status == LATE:
             raise LateError
         if ran.status == CANCELLED and not NO_DISPLAY.search(ran.stderr):
             raise question.cancelled()
         return None
-
-
-def _line(printed: bytes) -> str:
-    return printed.decode("utf-8", "replace").removesuffix("\n")
 
 
 def _options(question: Question, seconds: float) -> Iterator[str]:

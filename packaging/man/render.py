@@ -1,7 +1,7 @@
-"""The man page, made from the same words as --help: `make man` writes credhelper.1 anew.
+"""Writes the man page from --help: `make man` updates credhelper.1.
 
-click-man would write a page for each verb, all of them with the forty flags of a profile, and passes text on
-to roff as it is: a line that begins with a dot is lost. Here these flags stand once, and text is escaped.
+click-man writes a page for each command, all of them with the forty flags of a profile, and does not escape
+text: roff drops a line that begins with a dot. This page lists these flags once.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from credhelper import __version__, paths
+from credhelper import __version__
 from credhelper.cli import main
-from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM
+from credhelper.cli.options import ENVIRONMENT, EXIT_STATUSES, PROGRAM, files
 from credhelper.config import keys
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def page() -> str:
 
 
 def _date() -> str:
-    """Of this version, so that the page is the same whenever it is made."""
+    """The date of this version, so that the page does not depend on the day it is written."""
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     found = re.search(rf"^## \[{re.escape(__version__)}\] - (\S+)", changes, re.MULTILINE)
     return found[1] if found else ""
@@ -60,8 +60,8 @@ def _tagline() -> str:
 
 
 def _files() -> Iterator[tuple[str, str]]:
-    """Where they are on Linux."""
-    for path, meaning in main.files(paths.find({})):
+    """The files, with their paths on Linux."""
+    for path, meaning in files({}):
         name = Path(path).name
         place = "~/.config" if name == "config.toml" else "~/.local/state"
         yield f"{place}/{PROGRAM}/{name}", meaning
@@ -72,7 +72,7 @@ def _section(heading: str, lines: list[str]) -> list[str]:
 
 
 def _command(parent: click.Context, verb: str, command: click.Command) -> Iterator[str]:
-    """A verb: how it is called, what it does, its flags; then its own verbs."""
+    """A command: usage, description and flags; then its subcommands."""
     ctx = click.Context(command, info_name=verb, parent=parent)
     yield rf".SS {_escape(ctx.command_path)} {_synopsis(ctx)}".rstrip()
     yield from _prose(command.help or "")
@@ -85,14 +85,14 @@ def _command(parent: click.Context, verb: str, command: click.Command) -> Iterat
 
 
 def _own(command: click.Command) -> list[click.Parameter]:
-    """The flags but --help and those of a profile, which stand elsewhere."""
+    """The flags of a command, without --help and the flags of a profile."""
     elsewhere = ("help", *(keys.BY_NAME if _takes_profile_flags(command) else ()))
     options = [option for option in command.params if isinstance(option, click.Option)]
     return [option for option in options if option.name not in elsewhere]
 
 
 def _takes_profile_flags(command: click.Command) -> bool:
-    """Whether it has all of them; an API form has some of the same names, and another meaning for them."""
+    """Whether it has all of them; assume-root and assume-role use some of the names for other flags."""
     return set(keys.BY_NAME) <= {option.name for option in command.params}
 
 
@@ -102,7 +102,7 @@ def _synopsis(ctx: click.Context) -> str:
 
 
 def _keys(ctx: click.Context) -> list[str]:
-    """The flags of a profile, once for all verbs that have them."""
+    """The flags of a profile, once for all commands that take them."""
     get = main.program.get_command(ctx, "get")
     options = [option for option in (get.params if get else ()) if option.name in keys.BY_NAME]
     said = _prose("Every key of a profile in config.toml is also a flag of the commands that use a profile.")
@@ -128,12 +128,12 @@ def _prose(text: str) -> list[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    """Lines of a bearable length: roff fills them anew."""
+    """Short lines; roff fills them again."""
     return [_escape(line) for line in textwrap.wrap(text, 72, break_long_words=False, break_on_hyphens=False)]
 
 
 def _escape(text: str) -> str:
-    """Text that roff takes for nothing else."""
+    """Text without roff syntax."""
     escaped = text.replace("\\", r"\(rs").replace("-", r"\-").replace("'", r"\(aq")
     escaped = escaped.replace("~", r"\(ti").replace("^", r"\(ha").replace("`", r"\(ga")
     return rf"\&{escaped}" if escaped[:1] in (".", "'") else escaped

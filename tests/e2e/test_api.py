@@ -11,9 +11,10 @@ import sys
 import threading
 import typing
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import boto3
 import pytest
@@ -31,14 +32,9 @@ import requirements
 import sts_faults as faults
 from clocks import Clock
 from installing import build_wheel, installed_venv
-from sandbox import PROFILES, Sandbox, agents_in
+from sandbox import PROFILES, agents_in
 from sts import SOURCE_SECRET
 from terminal import Terminal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from sts import LoopbackSts
 
 MORE = """
 [profiles.careful]
@@ -56,7 +52,7 @@ source_profile = "nowhere"
 
 
 @pytest.fixture(name="sandbox")
-def _sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
+def _sandbox(sandbox, monkeypatch):
     """The sandbox, whose environment this process uses."""
     sandbox.configure(PROFILES + MORE)
     for name, value in sandbox.environ.items():
@@ -65,57 +61,50 @@ def _sandbox(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Sandbox:
     return sandbox
 
 
-def at_once(count: int, work: Callable[[], Any]) -> list[Any]:
-    """The results of threads that start at the same moment."""
-    outcomes: list[Any] = []
+def at_once(count, work):
+    """The results or errors of threads that start at the same moment."""
     barrier = threading.Barrier(count)
 
-    def run() -> None:
+    def run(_):
         barrier.wait()
         try:
-            outcomes.append(work())
+            return work()
         except credhelper.CredhelperError as error:
-            outcomes.append(error)
+            return error
 
-    runners = [threading.Thread(target=run) for _ in range(count)]
-    for runner in runners:
-        runner.start()
-    for runner in runners:
-        runner.join()
-    return outcomes
+    with ThreadPoolExecutor(count) as pool:
+        return [*pool.map(run, range(count))]
 
 
-def host(sandbox: Sandbox, text: str, **environ: str) -> str:
+def host(sandbox, text):
     """The output of a program that imports credhelper; its stderr must be empty."""
     command = [sys.executable, "-W", "error", "-c", text]
     done = subprocess.run(
-        command, env={**sandbox.environ, **environ}, capture_output=True, text=True, check=False, timeout=60
+        command, env=sandbox.environ, capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, ""), done
     return done.stdout
 
 
 class TestGet:
-    def test_the_command_and_the_program_share_the_keyring(self, sandbox, sts, secret_service) -> None:
+    def test_the_command_and_the_program_share_the_keyring(self, sandbox, sts, secret_service):
         os.environ["DBUS_SESSION_BUS_ADDRESS"] = sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
         envelope = sandbox.get("unlock-bucket")
         credentials = credhelper.get("unlock-bucket")
-
         assert json.loads(credentials.envelope()) == envelope
         assert credentials.access_key_id == envelope["AccessKeyId"]
         assert sts.count() == 1
 
-    def test_the_command_and_the_program_share_a_running_agent(self, sandbox, sts, monkeypatch) -> None:
+    def test_the_command_and_the_program_share_a_running_agent(self, sandbox, sts, monkeypatch):
         with sandbox.use_agent():
             for name, value in sandbox.environ.items():
                 monkeypatch.setenv(name, value)
             envelope = sandbox.get("developer")
-
             assert credhelper.get("developer").access_key_id == envelope["AccessKeyId"]
             assert in_process._by_process == {}
         assert sts.count() == 1
 
-    def test_overrides_are_keys_of_a_profile_and_none_is_not_given(self, sandbox, sts) -> None:
+    def test_overrides_are_keys_of_a_profile_and_none_is_not_given(self, sandbox, sts):
         credentials = credhelper.get(
             "developer",
             duration_seconds=900,
@@ -126,7 +115,6 @@ class TestGet:
             reason="4711",
         )
         (call,) = sts.calls
-
         assert credentials.life == pytest.approx(900, abs=2)
         assert call.parameters == {
             "RoleArn": "arn:aws:iam::222233334444:role/Developer",
@@ -136,33 +124,26 @@ class TestGet:
             "Tags": [{"Key": "team", "Value": "blue"}],
         }
 
-    def test_a_name_may_have_a_target(self, sandbox, sts) -> None:
-        assert credhelper.get("audit-root@payments-prod").account_id == "111122223333"
-
-    def test_without_keyring_and_agent_the_process_remembers_each_session(self, sandbox, sts) -> None:
+    def test_without_keyring_and_agent_the_process_remembers_each_session(self, sandbox, sts):
         first = credhelper.get("hop")
-
         assert [credhelper.get("hop") for _ in range(5)] == [first] * 5
         credhelper.get("developer")
         assert sts.count() == 2
+        assert credhelper.get("audit-root@payments-prod").account_id == "111122223333"
 
-    def test_without_a_cache_each_request_mints(self, sandbox, sts) -> None:
+    def test_without_a_cache_each_request_mints(self, sandbox, sts):
         keys = {credhelper.get("developer", cache=False).access_key_id for _ in range(3)}
-
         assert len(keys) == sts.count() == 3
 
-    def test_no_repr_shows_a_secret(self, sandbox, sts) -> None:
+    def test_no_repr_shows_a_secret(self, sandbox, sts):
         credentials = credhelper.get("developer")
-
         assert credentials.secret_access_key.startswith(sts.secret_marker)
-        for shown in (repr(credentials), str(credentials), repr(credhelper.session("developer"))):
-            assert sts.secret_marker not in shown
+        assert sts.secret_marker not in f"{credentials!r}{credentials!s}{credhelper.session('developer')!r}"
 
-    def test_the_audit_log_names_the_program_reason_and_confirmation(self, sandbox, monkeypatch) -> None:
+    def test_the_audit_log_names_the_program_reason_and_confirmation(self, sandbox, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["/opt/deploy.py"])
         credhelper.get("careful", reason="ticket 4711", yes=True)
         (line,) = sandbox.audit()
-
         assert (line["program"], line["program_pid"]) == ("deploy.py", os.getpid())
         assert line["reason"] == "ticket 4711"
         assert line["confirmed_by"].endswith(" by --yes")
@@ -180,24 +161,20 @@ class TestErrors:
             ("developer", credhelper.UnreachableError, faults.HTML_200),
         ],
     )
-    def test_an_error_has_the_command_s_sentence_hints_and_status(
-        self, sandbox, sts, name: str, kind: type[credhelper.CredhelperError], mode: Any
-    ) -> None:
+    def test_an_error_has_the_command_s_sentence_hints_and_status(self, sandbox, sts, name, kind, mode):
         sts.mode = mode
         said = sandbox.refuses(kind.status, "get", name)
         with pytest.raises(credhelper.CredhelperError) as caught:
             credhelper.get(name)
-
         assert isinstance(caught.value, kind)
         assert render(caught.value).decode() == said
         assert str(caught.value) in said
         assert str(caught.value).isascii()
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes")
-    def test_a_traceback_has_the_hints_once(self, sandbox) -> None:
+    def test_a_traceback_has_the_hints_once(self, sandbox):
         with pytest.raises(credhelper.ConfigError) as caught:
             credhelper.session("develper")
-
         assert caught.value.__notes__ == ["hint: did you mean 'developer'"]
 
     @pytest.mark.parametrize(
@@ -219,97 +196,83 @@ class TestErrors:
         ],
     )
     @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
-    def test_an_invalid_override_is_an_error_before_any_request(
-        self, sandbox, sts, front: Any, overrides: Any, said: str, hints: Any
-    ) -> None:
+    def test_invalid_override_is_an_error_before_a_request(self, sandbox, sts, front, overrides, said, hints):
         with pytest.raises(credhelper.ConfigError) as caught:
             front("developer", **overrides)
-
         assert (str(caught.value), caught.value.hints) == (said, hints)
         assert sts.calls == []
 
     @pytest.mark.parametrize(("name", "kind"), [(None, "None"), (5, "a number"), (b"x", "bytes")])
     @pytest.mark.parametrize("front", [credhelper.get, credhelper.session])
-    def test_a_name_that_is_no_string_is_an_error(self, sandbox, front: Any, name: Any, kind: str) -> None:
+    def test_a_name_that_is_no_string_is_an_error(self, sandbox, front, name, kind):
         with pytest.raises(credhelper.ConfigError) as caught:
             front(name)
-
         assert str(caught.value) == f"the name of a profile must be a string, not {kind}"
 
 
 class TestMemory:
-    def test_an_expired_session_is_dropped_by_the_next_request(self, sandbox, sts) -> None:
+    def test_an_expired_session_is_dropped_by_the_next_request(self, sandbox, sts):
         credhelper.get("developer")
         shared = in_process._by_process[os.getpid()]
         assert len(shared.memory) == 1
         now = clocks.read()
         shared.memory._clock = lambda: clocks.Now(now.wall + 3600, None, now.steady + 3600)
         credhelper.get("unlock-bucket")
-
         assert len(shared.memory) == 0
         assert not shared.memory.is_busy
 
-    def test_the_child_of_a_fork_begins_with_an_empty_memory(self, sandbox, sts) -> None:
+    def test_the_child_of_a_fork_begins_with_an_empty_memory(self, sandbox, sts):
         parents = in_process._by_process[os.getpid() + 1] = in_process._Shared()
         with parents.lock:
             credhelper.get("developer")
-
         assert list(in_process._by_process) == [os.getpid()]
 
 
 class TestThreads:
     @pytest.mark.parametrize("profile", ["developer", "unlock-bucket", "hop"])
-    def test_threads_mint_each_call_of_a_chain_once(self, sandbox, sts, profile: str) -> None:
+    def test_threads_mint_each_call_of_a_chain_once(self, sandbox, sts, profile):
         sts.script.append(faults.slow(0.5))
         answers = at_once(16, lambda: credhelper.get(profile))
-
         assert {answer.access_key_id for answer in answers} == {sts.issued[-1]["AccessKeyId"]}
         assert sts.count() == (2 if profile == "hop" else 1)
 
-    def test_threads_mint_and_store_once(self, sandbox, sts, secret_service) -> None:
+    def test_threads_mint_and_store_once(self, sandbox, sts, secret_service):
         os.environ["DBUS_SESSION_BUS_ADDRESS"] = sandbox.environ["DBUS_SESSION_BUS_ADDRESS"]
         at_once(16, lambda: credhelper.get("developer"))
-
         assert sandbox.get("developer")["AccessKeyId"] == sts.issued[0]["AccessKeyId"]
         assert sts.count() == 1
 
-    def test_threads_with_a_session_each_share_one_mint(self, sandbox, sts) -> None:
+    def test_threads_with_a_session_each_share_one_mint(self, sandbox, sts):
         sts.script.append(faults.slow(0.5))
         arns = at_once(16, lambda: credhelper.session("developer").client("sts").get_caller_identity()["Arn"])
-
         assert len(set(arns)) == 1
         assert sts.count() == 1
 
-    def test_threads_with_one_uncached_session_mint_once(self, sandbox, sts) -> None:
+    def test_threads_with_one_uncached_session_mint_once(self, sandbox, sts):
         client = credhelper.session("developer", cache=False).client("sts")
         at_once(16, client.get_caller_identity)
-
         assert sts.count() == 1
 
     @pytest.mark.parametrize("locks", [True, False], ids=["locks", "no place for locks"])
-    def test_threads_share_one_refusal_and_a_later_request_asks_again(
-        self, sandbox, sts, locks: bool, monkeypatch
-    ) -> None:
+    def test_threads_share_one_refusal_and_a_later_request_asks_again(self, sandbox, sts, locks, monkeypatch):
         if not locks:
             monkeypatch.setattr("credhelper.wire.runtime_directory", lambda _: None)
             monkeypatch.setattr("credhelper.app._lock_directory", lambda *_: None)
         sts.mode = faults.Mode("slow", error=("AccessDenied", "no", 403), delay=0.5)
         answers = at_once(16, lambda: credhelper.get("developer"))
-
         assert {type(answer) for answer in answers} == {credhelper.RefusedError}
         assert sts.count() == 1
         sts.mode = faults.NORMAL
         assert credhelper.get("developer").account_id == "222233334444"
 
-    def test_after_an_interruption_the_next_request_does_not_wait(self, sandbox, sts, monkeypatch) -> None:
-        def interrupted(*_: object) -> None:
+    def test_after_an_interruption_the_next_request_does_not_wait(self, sandbox, sts, monkeypatch):
+        def interrupted(*_):
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
             patch.setattr(SessionProvider, "_read_or_mint", interrupted)
             with pytest.raises(KeyboardInterrupt):
                 credhelper.get("developer")
-
         assert not any(shared.memory.is_busy for shared in in_process._by_process.values())
         credhelper.get("developer")
 
@@ -327,13 +290,10 @@ STARTING = ("subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.e
 
 
 class TestSession:
-    def test_region_and_account_are_the_profile_s_and_aws_profile_has_no_effect(
-        self, sandbox, sts, monkeypatch
-    ) -> None:
+    def test_region_and_account_are_the_profile_s_despite_aws_profile(self, sandbox, sts, monkeypatch):
         monkeypatch.setenv("AWS_PROFILE", "nowhere")
         session = credhelper.session("unlock-bucket")
         credentials = session.get_credentials()
-
         assert isinstance(session, boto3.Session)
         assert session.region_name == "eu-west-1"
         assert credhelper.session("unlock-bucket", region="eu-central-1").region_name == "eu-central-1"
@@ -344,11 +304,11 @@ class TestSession:
         assert session.client("sts").get_caller_identity()["Arn"] == "arn:aws:iam::111122223333:root"
         assert sts.count() == 1
 
-    def test_thirty_calls_mint_once_and_start_no_process(self, sandbox, sts) -> None:
+    def test_thirty_calls_mint_once_and_start_no_process(self, sandbox, sts):
         assert host(sandbox, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
         assert sts.count() == 1
 
-    def test_thirty_calls_start_no_agent_where_a_command_does(self, sandbox, sts) -> None:
+    def test_thirty_calls_start_no_agent_where_a_command_does(self, sandbox, sts):
         with sandbox.use_agent() as runtime:
             assert sandbox.environ["CREDHELPER_AGENT"] == "auto"
             assert host(sandbox, THIRTY_CALLS.format(events=STARTING)) == "1 0\n"
@@ -357,13 +317,12 @@ class TestSession:
             sandbox.get("developer")
             assert len(agents_in(runtime)) == 1
 
-    def test_the_request_that_needs_credentials_raises_and_the_next_asks_again(self, sandbox, sts) -> None:
+    def test_the_request_that_needs_credentials_raises_and_the_next_asks_again(self, sandbox, sts):
         client = credhelper.session("developer").client("sts")
         sts.mode = faults.refuse("AccessDenied", "no")
         with pytest.raises(credhelper.RefusedError, match="not allowed: sts:AssumeRole"):
             client.get_caller_identity()
         sts.mode = faults.NORMAL
-
         assert "Developer" in client.get_caller_identity()["Arn"]
 
 
@@ -381,27 +340,9 @@ for line in sys.stdin:
 """
 
 
-class Program:
-    """A program with sessions, whose clock is set from here; STS's goes with it."""
-
-    def __init__(self, process: subprocess.Popen[str], clock: Clock, sts: LoopbackSts) -> None:
-        self._process = process
-        self._clock = clock
-        self._sts = sts
-
-    def uses(self, profile: str, *, at: int) -> str:
-        """The key that signed five requests `at` seconds after the start, or the error."""
-        self._sts.clock_offset = at
-        self._clock.jump(at)
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{profile}\n")
-        self._process.stdin.flush()
-        return self._process.stdout.readline().strip()
-
-
-@pytest.fixture(name="program")
-def _program(sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Program]:
+@pytest.fixture
+def uses(sandbox, sts, tmp_path):
+    """The key that signed five requests of a program `at` seconds after its start, or its error."""
     requirements.faketime()
     sts.clock_skew_minutes = 10
     clock = Clock(tmp_path / "clock")
@@ -410,76 +351,73 @@ def _program(sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path) -> Iterator[Pro
         env={**sandbox.environ, **clock.environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # botocore says there what it could not renew
+        stderr=subprocess.DEVNULL,  # botocore reports there what it cannot renew
         text=True,
     ) as process:
-        yield Program(process, clock, sts)
+
+        def uses(profile, at):
+            sts.clock_offset = at
+            clock.jump(at)
+            process.stdin.write(f"{profile}\n")
+            process.stdin.flush()
+            return process.stdout.readline().strip()
+
+        yield uses
 
 
 class TestTime:
-    def test_a_session_of_an_hour_is_renewed_20_minutes_before_its_end(self, program, sts) -> None:
-        first = program.uses("developer", at=0)
-        assert program.uses("developer", at=2300) == first
-        second = program.uses("developer", at=2500)
-        assert second != first
-        third = program.uses("developer", at=2500 + 8 * 3600)
-        assert third == sts.issued[2]["AccessKeyId"]
-        assert sts.count() == 3
+    def test_a_session_of_an_hour_is_renewed_20_minutes_before_its_end(self, uses, sts):
+        keys = [uses("developer", at=at) for at in (0, 2300, 2500, 2500 + 8 * 3600)]
+        first, second, third = (issued["AccessKeyId"] for issued in sts.issued)
+        assert keys == [first, first, second, third]
 
-    def test_a_root_session_is_renewed_every_210_s_and_not_at_every_request(self, program, sts) -> None:
-        keys = [program.uses("unlock-bucket", at=at) for at in range(0, 900, 60)]
-
+    def test_a_root_session_is_renewed_every_210_s_and_not_at_every_request(self, uses, sts):
+        keys = [uses("unlock-bucket", at=at) for at in range(0, 900, 60)]
         assert len(set(keys)) == sts.count() == 4
 
-    def test_during_an_outage_the_session_serves_and_sts_is_tried_every_30_s(self, program, sts) -> None:
-        first = program.uses("unlock-bucket", at=0)
+    def test_during_an_outage_the_session_serves_and_sts_is_tried_every_30_s(self, uses, sts):
+        first = uses("unlock-bucket", at=0)
         sts.mode = faults.refuse("ServiceUnavailable", "down", 503)
         tried = sts.count()
-        assert {program.uses("unlock-bucket", at=at) for at in (250, 252, 254)} == {first}
+        assert {uses("unlock-bucket", at=at) for at in (250, 252, 254)} == {first}
         attempts = sts.count() - tried
-        assert program.uses("unlock-bucket", at=290) == first
+        assert uses("unlock-bucket", at=290) == first
         assert sts.count() - tried == 2 * attempts
-        assert program.uses("unlock-bucket", at=790) == first
-        assert program.uses("unlock-bucket", at=850) == "UnreachableError"
+        assert uses("unlock-bucket", at=790) == first
+        assert uses("unlock-bucket", at=850) == "UnreachableError"
         sts.mode = faults.NORMAL
-        assert program.uses("unlock-bucket", at=860) == sts.issued[1]["AccessKeyId"]
+        assert uses("unlock-bucket", at=860) == sts.issued[1]["AccessKeyId"]
 
 
 class TestRenewal:
-    def supply(
-        self, credentials: credhelper.Credentials, wishes: list[str], *more: credhelper.Credentials
-    ) -> Any:
-        """These credentials, and the ones after them; each 900 s long."""
-        given = iter([credentials, *more])
+    def supply(self, wishes, *credentials):
+        """A session that gets these credentials in turn, the last ones again and again."""
+        given = iter(credentials)
 
-        def answer(mode: str) -> Any:
+        def answer(mode):
             wishes.append(mode)
-            found = next(given, [credentials, *more][-1])
-            now = expiry.read_clocks()
-            return found, expiry.thresholds(found, now, None, ahead=True, failed=False)
+            found = next(given, credentials[-1])
+            return found, expiry.thresholds(found, expiry.read_clocks(), None, ahead=True, failed=False)
 
         return boto3_session.open_session(answer, None).get_credentials()
 
-    def test_a_session_that_cannot_be_renewed_is_not_tried_at_every_request(self, sandbox) -> None:
+    def test_a_session_that_cannot_be_renewed_is_not_tried_at_every_request(self, sandbox):
         wishes: list[str] = []
-        credentials = self.supply(minted(400), wishes)
+        credentials = self.supply(wishes, minted(400))
         for _ in range(20):
             credentials.get_frozen_credentials()
-
         assert wishes == ["get"]
 
-    def test_the_clock_since_boot_ends_a_session_although_the_wall_clock_was_set_back(self, sandbox) -> None:
+    def test_the_clock_since_boot_ends_a_session_although_the_wall_clock_was_set_back(self, sandbox):
         wishes: list[str] = []
-        over = replace(minted(3600), life=10.0)
-        credentials = self.supply(over, wishes, minted(900))
+        credentials = self.supply(wishes, replace(minted(3600), life=10.0), minted(900))
         with pytest.raises(RuntimeError, match="still expired"):
             credentials.get_frozen_credentials()
         credentials.get_frozen_credentials()
-
         assert wishes == ["get", "get"]
 
 
-def minted(left: float) -> credhelper.Credentials:
+def minted(left):
     """Credentials of 900 s with `left` seconds remaining."""
     now = expiry.read_clocks()
     age = 900 - left
@@ -597,15 +535,14 @@ credhelper.sesion  # wrong
 
 
 class TestPrograms:
-    def test_nothing_of_the_program_changes_and_nothing_is_printed(self, sandbox, sts, tmp_path) -> None:
+    def test_nothing_of_the_program_changes_and_nothing_is_printed(self, sandbox, sts, tmp_path):
         assert host(sandbox, SURROUNDINGS.format(log=tmp_path / "log")) == ""
-
         log = (tmp_path / "log").read_text()
         for secret in (sts.secret_marker, SOURCE_SECRET, *(keys["SessionToken"] for keys in sts.issued)):
             assert secret not in log
         assert re.findall("DEBUG:botocore.parsers:(.*)", log) == ["and what botocore logs for it"]
 
-    def test_the_program_s_debug_log_has_its_own_responses_only(self, sandbox, sts, caplog) -> None:
+    def test_the_program_s_debug_log_has_its_own_responses_only(self, sandbox, sts, caplog):
         caplog.set_level(logging.DEBUG)
         caplog.set_level(logging.DEBUG, "botocore.parsers")
         sts.script.append(faults.slow(0.5))
@@ -615,23 +552,17 @@ class TestPrograms:
         ours.start()
         theirs.get_caller_identity()
         ours.join()
-
         answers = [record for record in caplog.records if record.getMessage().startswith("Response body")]
         assert len(answers) == 1
         assert "GetCallerIdentityResponse" in answers[0].getMessage()
         assert sts.secret_marker not in caplog.text
 
-    def test_a_fork_during_a_mint_does_not_block_the_child(self, sandbox, sts) -> None:
+    @pytest.mark.parametrize("program", [FORKS, RENEWS_AND_FORKS], ids=["mint", "renewal"])
+    def test_a_fork_during_a_mint_or_renewal_does_not_block_the_child(self, sandbox, sts, program):
         sts.script.extend([faults.NORMAL, faults.slow(1)])
+        assert host(sandbox, program) == "both have it\n"
 
-        assert host(sandbox, FORKS) == "both have it\n"
-
-    def test_a_fork_during_a_renewal_does_not_block_the_child(self, sandbox, sts) -> None:
-        sts.script.extend([faults.NORMAL, faults.slow(1)])
-
-        assert host(sandbox, RENEWS_AND_FORKS) == "both have it\n"
-
-    def test_botocore_s_debug_log_stays_empty(self, sandbox, sts) -> None:
+    def test_botocore_s_debug_log_stays_empty(self, sandbox, sts):
         assert host(sandbox, LOGS_ALL.format(libraries=LIBRARIES)) == ""
         assert sts.count() == 2
 
@@ -646,53 +577,44 @@ EXAMPLES = [
 
 class TestDocuments:
     @pytest.mark.parametrize("example", EXAMPLES)
-    def test_the_examples_of_the_documents_run(self, sandbox, example: str) -> None:
+    def test_the_examples_of_the_documents_run(self, sandbox, example):
         host(sandbox, example)
 
-    def test_all_examples_are_found(self) -> None:
+    def test_all_examples_are_found(self):
         assert len(EXAMPLES) == 4
 
-    def test_the_table_of_exceptions_matches_the_classes(self) -> None:
+    def test_the_table_of_exceptions_matches_the_classes(self):
         text = (ROOT / "docs/python.md").read_text()
         table = dict(re.findall(r"^\| `(\w+Error)` \|.*\| (\d) \|$", text, re.MULTILINE))
-
         assert table == {kind.__name__: str(status) for status, kind in BY_STATUS.items()}
 
 
 class TestPrompts:
-    def test_threads_prompt_once_with_the_program_s_name_and_keep_its_signals(self, sandbox, sts) -> None:
-        terminal = Terminal(
-            sandbox, [sys.executable, "-c", f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"]
-        )
+    def test_threads_prompt_once_with_the_program_s_name_and_keep_its_signals(self, sandbox, sts):
+        program = f"import sys; sys.argv = ['deploy.py']\n{ASKS_A_PERSON}"
+        terminal = Terminal(sandbox, [sys.executable, "-c", program])
         assert "requested by deploy.py" in terminal.sees(r"(?s)asks for your confirmation.*\?").group()
         terminal.types("yes\n")
         status, shown = terminal.leaves()
-
         assert status == 0, shown
         assert shown.count("assumed-role/Careful") == 16
         assert sts.count() == 1
 
 
 class TestTypes:
-    def test_mypy_accepts_a_right_client_and_finds_the_wrong_lines(self, tmp_path) -> None:
+    def test_mypy_accepts_a_right_client_and_finds_the_wrong_lines(self, tmp_path):
         venv = installed_venv(build_wheel(tmp_path), tmp_path / "venv")
         client = tmp_path / "client.py"
         client.write_text(CLIENT)
         flags = ["--strict", "--no-error-summary", "--python-executable", str(venv / "bin/python")]
-        done = subprocess.run(
-            [sys.executable, "-m", "mypy", *flags, client.name],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        command = [sys.executable, "-m", "mypy", *flags, client.name]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         wrong = [number for number, line in enumerate(CLIENT.splitlines(), 1) if "# wrong" in line]
-
         assert re.findall(r"^client\.py:(\d+): error: ", done.stdout, re.MULTILINE) == [str(n) for n in wrong]
         assert 'did you mean "role_arn"' in done.stdout
         assert 'Revealed type is "boto3.session.Session"' in done.stdout
 
-    def test_the_overrides_match_the_table_of_keys(self) -> None:
+    def test_the_overrides_match_the_table_of_keys(self):
         python = {
             "text": str,
             "number": int,
@@ -706,32 +628,23 @@ class TestTypes:
         known["credential_source"] = Literal["Environment", "Ec2InstanceMetadata", "EcsContainer"]
         known["cache"] = bool | Literal["memory"]
         known |= {"reason": str, "yes": bool}
-
-        assert typing.get_type_hints(credhelper.Overrides) == {
-            name: kind | None for name, kind in known.items()
-        }
+        hints = {name: kind | None for name, kind in known.items()}
+        assert typing.get_type_hints(credhelper.Overrides) == hints
 
     @pytest.mark.skipif(sys.version_info < (3, 11), reason="typing has no Unpack")
-    def test_type_hints_are_there_at_run_time(self) -> None:
+    def test_type_hints_are_there_at_run_time(self):
         hints = typing.get_type_hints(credhelper.get)
-
         assert hints["return"] is credhelper.Credentials
         assert hints["overrides"] == typing.Unpack[credhelper.Overrides]
 
-    def test_the_package_has_its_public_names_and_no_others(self) -> None:
+    def test_the_package_has_its_public_names_and_no_others(self):
         assert set(credhelper.__all__) <= set(dir(credhelper))
         for name in credhelper.__all__:
             assert getattr(credhelper, name).__name__ == name
         with pytest.raises(AttributeError, match="module 'credhelper' has no attribute 'sesion'"):
             credhelper.sesion  # noqa: B018 - it is looked up
 
-    def test_importing_the_package_loads_nothing_else(self, sandbox) -> None:
-        shown = host(
-            sandbox, "import sys; before = {*sys.modules}; import credhelper; print({*sys.modules} - before)"
-        )
-
-        assert shown == "{'credhelper'}\n"
-        assert (
-            host(sandbox, "import credhelper, sys; credhelper.get; print('boto3' in sys.modules)")
-            == "False\n"
-        )
+    def test_importing_the_package_loads_nothing_else(self, sandbox):
+        loaded = "import sys; before = {*sys.modules}; import credhelper; print({*sys.modules} - before); "
+        shown = host(sandbox, f"{loaded}credhelper.get; print('boto3' in sys.modules)")
+        assert shown == "{'credhelper'}\nFalse\n"

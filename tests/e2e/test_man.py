@@ -48,13 +48,11 @@ def _shown() -> str:
     return re.sub(r".\x08", "", done.stdout)
 
 
-def test_it_is_up_to_date(render: ModuleType) -> None:
-    """`make man` would write it as it is."""
+def test_page_is_what_make_man_writes(render: ModuleType) -> None:
     assert PAGE.read_text(encoding="utf-8") == render.page(), "run 'make man'"
 
 
-def test_roff_finds_no_fault(shown: str) -> None:
-    """Neither groff with all of its warnings, nor mandoc."""
+def test_groff_and_mandoc_find_no_fault(shown: str) -> None:
     for command in (
         ["groff", "-man", "-ww", "-z", "-Tascii"],
         [requirements.program("mandoc"), "-Tlint", "-Wwarning"],
@@ -63,8 +61,7 @@ def test_roff_finds_no_fault(shown: str) -> None:
         assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_everything_is_in_it(shown: str) -> None:
-    """Every verb, flag, exit status and variable."""
+def test_page_has_every_command_flag_exit_status_and_variable(shown: str) -> None:
     ctx = click.Context(main.program)
     for verb in main.program.list_commands(ctx):
         command = main.program.get_command(ctx, verb)
@@ -78,8 +75,7 @@ def test_everything_is_in_it(shown: str) -> None:
     assert all(name in shown for name in ENVIRONMENT)
 
 
-def test_the_flags_of_a_profile_occur_once(shown: str) -> None:
-    """And every verb that has them says so; those of the API forms are their own."""
+def test_profile_flags_are_listed_once(shown: str) -> None:
     assert shown.count("--confirm-for") == 1
     assert "credhelper assume-role [OPTIONS]\n" in shown
     assert "credhelper get [OPTIONS] NAME [PROFILE FLAGS]" in shown
@@ -88,8 +84,7 @@ def test_the_flags_of_a_profile_occur_once(shown: str) -> None:
 @pytest.mark.parametrize(
     "text", [".dot", "'quote", "a\\fBb", "--flag", "it's `x` ~ ^", "a\n\n\b\nExamples:\n  .kept 'as' \\it is"]
 )
-def test_text_is_text(render: ModuleType, text: str) -> None:
-    """Whatever help says is shown, character for character."""
+def test_roff_syntax_in_help_is_text(render: ModuleType, text: str) -> None:
     page = "\n".join([".TH X 1", ".SH Y", *render._prose(text)]) + "\n"
     done = subprocess.run(
         [requirements.program("groff"), "-man", "-Tascii", "-P-cbou"],
@@ -103,9 +98,8 @@ def test_text_is_text(render: ModuleType, text: str) -> None:
     assert set(filter(None, map(str.strip, text.replace("\b", "").splitlines()))) <= set(lines)
 
 
-def test_the_environment_is_that_of_the_readme() -> None:
-    """--help, the man page and the README name the same variables."""
+def test_variables_are_those_of_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
 
-    told = {"CREDHELPER_PROFILE", "CREDHELPER_ACCOUNT"}  # to commands, and not read
+    told = {"CREDHELPER_PROFILE", "CREDHELPER_ACCOUNT"}  # set for commands, not read
     assert set(ENVIRONMENT) == set(re.findall(r"CREDHELPER_[A-Z]+", readme)) - told

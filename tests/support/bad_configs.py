@@ -11,6 +11,7 @@ HERE: Final = "# <-- here"
 ACCOUNTS: Final = '[accounts]\npayments-prod = "111122223333"\n'
 ROLE: Final = 'role_arn = "arn:aws:iam::222233334444:role/Developer"'
 TASK: Final = 'task_policy_arn = "S3UnlockBucketPolicy"'
+X: Final = f"[profiles.x]\n{ROLE}\n"
 CHINA: Final = 'region = "cn-north-1"'
 FIFTY_ONE: Final = ", ".join(f'k{number} = ""' for number in range(51))
 DEVICE: Final = 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"'
@@ -36,6 +37,10 @@ class Bad:
         """The line that the sentence has to name."""
         before, found, _ = self.content.partition(HERE.encode())
         return before.count(b"\n") + 1 if found else None
+
+
+def bad(name: str, text: str | bytes, *words: str, asked: str = "x") -> Bad:
+    return Bad(name, text, words, asked)
 
 
 def profile(name: str, lines: tuple[str, ...], *words: str, asked: str = "x", schema: bool = True) -> Bad:
@@ -67,25 +72,18 @@ def in_x(key: str, *words: str) -> tuple[str, ...]:
 KEYS: Final = (
     role("unknown key", "colour = 1", "is not a known key"),
     role("misspelt key", 'external_ids = "abc"', "did you mean 'external_id'"),
-    Bad(
+    bad(
         "name with a dot, not quoted",
-        f"[profiles.x]\n{ROLE}\n[profiles.x.admin] {HERE}\n{ROLE}\n",
-        in_x("admin", "is not a known key", '[profiles."a.b"]'),
+        f"{X}[profiles.x.admin] {HERE}\n{ROLE}\n",
+        "'admin' in [profiles.x] is not a known key",
+        '[profiles."a.b"]',
     ),
-    Bad("key of [keyring]", f"[keyring]\ntimeouts = 3 {HERE}\n", ("'timeouts' in [keyring] is not a known",)),
-    Bad(
-        "key of [agent]",
-        f'[agent]\nmode = "on" {HERE}\n',
-        ("'mode' in [agent] must be one of 'auto', 'off'",),
-    ),
-    Bad(
-        "key of [audit]", f"[audit]\nrequired = 1 {HERE}\n", ("'required' in [audit] must be true or false",)
-    ),
-    Bad("backend", f'[keyring]\nbackend = "a b" {HERE}\n', ("'backend' in [keyring] has a value", "'a b'")),
-    Bad("unknown table", f"[profils.x] {HERE}\n{ROLE}\n", ("'profils' is not a known table", "'profiles'")),
-    Bad(
-        "key outside tables", f'source_profile = "me" {HERE}\n', (": 'source_profile' is not a known table",)
-    ),
+    bad("key of [keyring]", f"[keyring]\ntimeouts = 3 {HERE}\n", "'timeouts' in [keyring] is not a known"),
+    bad("key of [agent]", f'[agent]\nmode = "on" {HERE}\n', "'mode' in [agent] must be one of 'auto', 'off'"),
+    bad("key of [audit]", f"[audit]\nrequired = 1 {HERE}\n", "'required' in [audit] must be true or false"),
+    bad("backend", f'[keyring]\nbackend = "a b" {HERE}\n', "'backend' in [keyring] has a value", "'a b'"),
+    bad("unknown table", f"[profils.x] {HERE}\n{ROLE}\n", "'profils' is not a known table", "'profiles'"),
+    bad("key outside tables", f'source_profile = "me" {HERE}\n', ": 'source_profile' is not a known table"),
     role("number for text", "external_id = 12", "must be a string, not a number"),
     role("date for text", "region = 2026-11-22", "must be a string, not a date or time"),
     role("table for text", "region = { a = 1 }", "must be a string, not a table"),
@@ -151,46 +149,30 @@ KEYS: Final = (
     ),
     role("placeholder in tag", 'tags = { a = "{}" }', "placeholder '{}'", schema=False),
     role("session name", 'role_session_name = "a b"', "'a b'", schema=False),
-    Bad(
-        "[defaults] role",
-        f"[defaults]\n{ROLE} {HERE}\n[profiles.x]\n{ROLE}\n",
-        ("'role_arn' in [defaults] is",),
-    ),
-    Bad(
-        "[defaults] key",
-        f"[defaults]\nregions = 1 {HERE}\n[profiles.x]\n{ROLE}\n",
-        ("did you mean 'region'",),
-    ),
-    Bad("profile is a number", f"[profiles]\nx = 1 {HERE}\n", ("'x' in [profiles] must be a table",)),
-    Bad("profiles is a number", f"profiles = 1 {HERE}\n", ("'profiles' must be a table: [profiles]",)),
-    Bad("array of profiles", f"[[profiles]] {HERE}\n{ROLE}\n", ("'profiles' must be a table: [profiles]",)),
-    Bad(
+    bad("[defaults] role", f"[defaults]\n{ROLE} {HERE}\n{X}", "'role_arn' in [defaults] is"),
+    bad("[defaults] key", f"[defaults]\nregions = 1 {HERE}\n{X}", "did you mean 'region'"),
+    bad("profile is a number", f"[profiles]\nx = 1 {HERE}\n", "'x' in [profiles] must be a table"),
+    bad("profiles is a number", f"profiles = 1 {HERE}\n", "'profiles' must be a table: [profiles]"),
+    bad("array of profiles", f"[[profiles]] {HERE}\n{ROLE}\n", "'profiles' must be a table: [profiles]"),
+    bad(
         "name with @",
         f'[profiles."a@b"] {HERE}\n{ROLE}\n',
-        ("'a@b' in [profiles] is not a profile name",),
-        "a@b",
+        "'a@b' in [profiles] is not a profile name",
+        asked="a@b",
     ),
-    Bad(
+    bad(
         "name with space",
         f'[profiles."a b"] {HERE}\n{ROLE}\n',
-        ("'a b' in [profiles] is not a profile",),
-        "a b",
+        "'a b' in [profiles] is not a profile",
+        asked="a b",
     ),
-    Bad(
-        "account id",
-        f'[accounts]\na = "123" {HERE}\n[profiles.x]\n{ROLE}\n',
-        ("'a' in [accounts] must be an",),
-    ),
-    Bad("account number", f"[accounts]\na = 111122223333 {HERE}\n[profiles.x]\n{ROLE}\n", ("in quotes",)),
-    Bad(
-        "account name",
-        f'[accounts]\n"a b" = "111122223333" {HERE}\n[profiles.x]\n{ROLE}\n',
-        ("is not a name",),
-    ),
-    Bad(
+    bad("account id", f'[accounts]\na = "123" {HERE}\n{X}', "'a' in [accounts] must be an"),
+    bad("account number", f"[accounts]\na = 111122223333 {HERE}\n{X}", "in quotes"),
+    bad("account name", f'[accounts]\n"a b" = "111122223333" {HERE}\n{X}', "is not a name"),
+    bad(
         "id as account name",
-        f'[accounts]\n999999999999 = "111122223333" {HERE}\n[profiles.x]\n{ROLE}\n',
-        ("'999999999999' in [accounts] is not a name for an account",),
+        f'[accounts]\n999999999999 = "111122223333" {HERE}\n{X}',
+        "'999999999999' in [accounts] is not a name for an account",
     ),
 )
 """One key is at fault."""
@@ -201,10 +183,11 @@ TOGETHER: Final = (
         (ROLE, 'source_profile = "me"', 'credential_source = "Environment"'),
         "is a second source next to 'source_profile'",
     ),
-    Bad(
+    bad(
         "no kind",
         f'[profiles.a]\n{ROLE}\n[profiles.x] {HERE}\nregion = "eu-west-1"\n',
-        ("[profiles.x] does not select an STS call", "set 'role_arn'"),
+        "[profiles.x] does not select an STS call",
+        "set 'role_arn'",
     ),
     profile("two kinds", (TASK, ROLE), "and 'task_policy_arn' exclude each other"),
     profile(
@@ -223,20 +206,20 @@ TOGETHER: Final = (
     session(
         "session too short", "duration_seconds = 899", "must be 900 to 129600 seconds for GetSessionToken"
     ),
-    Bad(
+    bad(
         "inherited too long",
-        f"[defaults]\nduration_seconds = 43201 {HERE}\n[profiles.x]\n{ROLE}\n",
-        ("'duration_seconds' in [defaults] must be 900 to 43200",),
+        f"[defaults]\nduration_seconds = 43201 {HERE}\n{X}",
+        "'duration_seconds' in [defaults] must be 900 to 43200",
     ),
-    Bad(
+    bad(
         "partition of role",
         f'[profiles.x]\nregion = "cn-north-1"\n{ROLE} {HERE}\n',
-        in_x("role_arn", "partition of region 'cn-north-1' (aws-cn)"),
+        "'role_arn' in [profiles.x] is not in the partition of region 'cn-north-1' (aws-cn)",
     ),
-    Bad(
+    bad(
         "partition of STS",
         f'[profiles.x]\nsts_region = "us-gov-west-1"\n{ROLE} {HERE}\n',
-        in_x("role_arn", "partition of region 'us-gov-west-1'"),
+        "'role_arn' in [profiles.x] is not in the partition of region 'us-gov-west-1'",
     ),
     profile(
         "partition of task",
@@ -257,10 +240,10 @@ TOGETHER: Final = (
         (TASK, 'region = "eu-west-1"', 'target_principal = "arn:aws-cn:iam::111122223333:root"'),
         "is not in the partition",
     ),
-    Bad(
+    bad(
         "partition of device",
         f"[defaults]\n{DEVICE} {HERE}\n[profiles.x]\n{ROLE.replace('aws', 'aws-cn')}\n{CHINA}\n",
-        ("'mfa_serial' in [defaults] is not in the partition",),
+        "'mfa_serial' in [defaults] is not in the partition",
     ),
     root(
         "unknown alias",
@@ -295,39 +278,44 @@ TOGETHER: Final = (
 """Keys that are right one by one and wrong together: more than the schema can say."""
 
 ASKED: Final = (
-    Bad("no profiles", "", ("no profile 'x' in", "the file has no profiles yet")),
-    Bad("no such profile", f"[profiles.a]\n{ROLE}\n", ("no profile 'x' in", "known profiles: a")),
-    Bad("misspelt profile", f"[profiles.developer]\n{ROLE}\n", ("did you mean 'developer'",), "developper"),
-    Bad("target of a role", f"[profiles.x]\n{ROLE}\n", ("'x' takes no target",), "x@111122223333"),
-    Bad(
+    bad("no profiles", "", "no profile 'x' in", "the file has no profiles yet"),
+    bad("no such profile", f"[profiles.a]\n{ROLE}\n", "no profile 'x' in", "known profiles: a"),
+    bad(
+        "misspelt profile", f"[profiles.developer]\n{ROLE}\n", "did you mean 'developer'", asked="developper"
+    ),
+    bad("target of a role", X, "'x' takes no target", asked="x@111122223333"),
+    bad(
         "second target",
         f'[profiles.x]\n{TASK}\ntarget_principal = "111122223333"\n',
-        ("profile 'x' has a target of its own, so '@444455556666' cannot be added",),
-        "x@444455556666",
+        "profile 'x' has a target of its own, so '@444455556666' cannot be added",
+        asked="x@444455556666",
     ),
-    Bad("no target", f"[profiles.x]\n{TASK}\n", ("profile 'x' needs a target account", "'x@ACCOUNT'")),
-    Bad(
-        "unknown target", f"{ACCOUNTS}[profiles.x]\n{TASK}\n", ("target 'payments' is neither",), "x@payments"
+    bad("no target", f"[profiles.x]\n{TASK}\n", "profile 'x' needs a target account", "'x@ACCOUNT'"),
+    bad(
+        "unknown target",
+        f"{ACCOUNTS}[profiles.x]\n{TASK}\n",
+        "target 'payments' is neither",
+        asked="x@payments",
     ),
-    Bad("short account id", f"[profiles.x]\n{TASK}\n", ("target '123' is neither an account id",), "x@123"),
+    bad(
+        "short account id", f"[profiles.x]\n{TASK}\n", "target '123' is neither an account id", asked="x@123"
+    ),
 )
 """The file is right, and the question is wrong."""
 
 FILES: Final = (
-    Bad("bad TOML", f"[profiles.x]\n{ROLE}\nregion = eu-west-1\n", ("is not valid TOML", "line 3")),
-    Bad(
-        "duplicate key", f"[profiles.x]\n{ROLE}\n{ROLE}\n", ("is not valid TOML: cannot overwrite", "line 3")
-    ),
-    Bad("duplicate table", f"[profiles.x]\n{ROLE}\n[profiles.x]\n", ("is not valid TOML: cannot declare",)),
-    Bad("bare control character", f'[profiles.x]\n{ROLE}\ndescription = "\x1b[2J"\n', ("is not valid TOML",)),
-    Bad("surrogate", r'description = "\ud800"', ("is not valid TOML",)),
-    Bad("no date", "a = 2026-02-30\n", ("is not valid TOML",)),
-    Bad("bad UTF-8", b'# a comment\nregion = "\xff"\n', ("line 2: not valid UTF-8",)),
-    Bad("UTF-16", f"[profiles.x]\n{ROLE}\n".encode("utf-16"), ("line 1: not valid UTF-8",)),
-    Bad("deep nesting", f"a = {'[' * 5000}{']' * 5000}\n", ("is nested too deeply",)),
-    Bad("deep tables", f"a = {'{a=' * 5000}1{'}' * 5000}\n", ("is nested too deeply",)),
-    Bad("long number", f"a = {'9' * 5000}\n", ("is not valid TOML",)),
-    Bad("too large", b"#" * (4 * 1024 * 1024 + 1), ("is larger than 4 MiB",)),
+    bad("bad TOML", f"{X}region = eu-west-1\n", "is not valid TOML", "line 3"),
+    bad("duplicate key", f"{X}{ROLE}\n", "is not valid TOML: cannot overwrite", "line 3"),
+    bad("duplicate table", f"{X}[profiles.x]\n", "is not valid TOML: cannot declare"),
+    bad("bare control character", f'{X}description = "\x1b[2J"\n', "is not valid TOML"),
+    bad("surrogate", r'description = "\ud800"', "is not valid TOML"),
+    bad("no date", "a = 2026-02-30\n", "is not valid TOML"),
+    bad("bad UTF-8", b'# a comment\nregion = "\xff"\n', "line 2: not valid UTF-8"),
+    bad("UTF-16", X.encode("utf-16"), "line 1: not valid UTF-8"),
+    bad("deep nesting", f"a = {'[' * 5000}{']' * 5000}\n", "is nested too deeply"),
+    bad("deep tables", f"a = {'{a=' * 5000}1{'}' * 5000}\n", "is nested too deeply"),
+    bad("long number", f"a = {'9' * 5000}\n", "is not valid TOML"),
+    bad("too large", b"#" * (4 * 1024 * 1024 + 1), "is larger than 4 MiB"),
 )
 """The file is at fault as a whole."""
 

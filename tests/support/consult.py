@@ -65,3 +65,8 @@ def consult(sandbox: Sandbox, *arguments: str, **environ: str) -> Diagnosis:
         assert "internal" not in each["sentence"]
         assert "this check failed" not in each["sentence"], each
     return diagnosis
+
+
+def sentence(sandbox: Sandbox, level: str, check: str, *arguments: str, **environ: str) -> str:
+    """The sentence of the only finding of this level and check."""
+    return str(consult(sandbox, *arguments, **environ).only(level, check)["sentence"])

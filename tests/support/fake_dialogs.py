@@ -25,13 +25,8 @@ NOT_CONFIRMED = 83886194
 TIMEOUT = 83886142
 NO_TERMINAL = 83918950  # from a pinentry that is made for terminals
 
-ASSUAN_TEXTS = {
-    "SETTITLE": "title",
-    "SETDESC": "text",
-    "SETPROMPT": "prompt",
-    "SETOK": "ok",
-    "SETCANCEL": "cancel",
-}
+ASSUAN_TEXTS = {"SETTITLE": "title", "SETDESC": "text", "SETPROMPT": "prompt", "SETOK": "ok"}
+ASSUAN_TEXTS["SETCANCEL"] = "cancel"
 
 GENERAL = ["title=", "timeout=", "text=", "ok-label=", "cancel-label="]
 ZENITY_OPTIONS = {
@@ -56,14 +51,12 @@ def show(**saw: object) -> str:
 
 
 def end(status: int, complaint: str = "") -> NoReturn:
-    """End with a status, and perhaps a line on stderr."""
     if complaint:
         sys.stderr.write(complaint + "\n")
     sys.exit(status)
 
 
 def pinentry(_arguments: list[str]) -> None:
-    """Assuan on stdin and stdout."""
     from urllib.parse import unquote
 
     shown: dict[str, object] = {}
@@ -86,13 +79,11 @@ def pinentry(_arguments: list[str]) -> None:
 
 
 def say(*lines: str) -> None:
-    """Lines of Assuan."""
     sys.stdout.write("".join(line + "\n" for line in lines))
     sys.stdout.flush()
 
 
 def pinentry_dialog(shown: dict[str, object], seconds: float, *, confirm: bool) -> list[str]:
-    """The reply to GETPIN or CONFIRM."""
     from urllib.parse import quote
 
     act = show(**shown, hidden=not confirm, confirm=confirm, default="no", seconds=seconds)
@@ -170,21 +161,17 @@ def osascript(arguments: list[str]) -> NoReturn:
 
     options, operands = getopt.getopt(arguments, "e:il:s:")
     script = "\n".join(value for name, value in options if name == "-e")
-    variables = {
-        found[1]: operands[int(found[2]) - 1]
-        for found in re.finditer(
-            r"set (\w+) to \(?item (\d) of argv\)?(?: as integer)?$", script, re.MULTILINE
-        )
-    }
+    items = re.findall(r"(?m)set (\w+) to \(?item (\d) of argv\)?(?: as integer)?$", script)
+    variables = {name: operands[int(number) - 1] for name, number in items}
     dialog = re.search(
-        r"display dialog (?P<text>\w+) with title (?P<title>\w+)(?P<entry> default answer \"\")?"
+        r"(?m)display dialog (?P<text>\w+) with title (?P<title>\w+)(?P<entry> default answer \"\")?"
         r" buttons \{\"\w+\", \"\w+\"\} default button \"(?P<default>\w+)\" cancel button \"\w+\""
         r"( with icon caution)? giving up after (?P<seconds>\w+)(?P<hidden> with hidden answer)?$",
         script,
-        re.MULTILINE,
     )
     if not script.startswith("on run argv\n") or dialog is None:
         end(1, "0:10: syntax error: A identifier can't go after this identifier. (-2740)")
+    seconds = float(variables[dialog["seconds"]])
     act = show(
         title=variables[dialog["title"]],
         text=variables[dialog["text"]],
@@ -192,12 +179,12 @@ def osascript(arguments: list[str]) -> NoReturn:
         confirm=dialog["entry"] is None,
         default=dialog["default"].lower(),
         script=script,
-        seconds=float(variables[dialog["seconds"]]),
+        seconds=seconds,
     )
     if act == "broken":
         end(1, "195:302: execution error: No user interaction allowed. (-1713)")
     if act in ("is away", "gives up"):
-        time.sleep(float(variables[dialog["seconds"]]) if act == "is away" else 0)
+        time.sleep(seconds if act == "is away" else 0)
         end(1, "195:302: execution error: An error of type -1712 has occurred. (-1712)")
     if act == "no":
         end(1, "195:302: execution error: User canceled. (-128)")

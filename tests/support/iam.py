@@ -40,7 +40,6 @@ _ERROR = (
 
 
 def backend() -> IAMBackend:
-    """moto's memory."""
     return iam_backends[ACCOUNT]["aws"]
 
 
@@ -81,7 +80,6 @@ class LoopbackIam:
     sts: LoopbackSts = field(init=False)
 
     def __enter__(self) -> LoopbackIam:  # noqa: PYI034 - Python 3.10 has no Self
-        """Serve until the end of the block."""
         self._moto = DomainDispatcherApplication(create_backend_app)
         self._known: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -95,7 +93,6 @@ class LoopbackIam:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop."""
         self._stack.close()
 
     def user(self, name: str) -> AccessKey:
@@ -111,15 +108,12 @@ class LoopbackIam:
         return AccessKey(made.access_key_id, made.secret_access_key)
 
     def keys(self, user: str) -> dict[str, str]:
-        """A user's keys: status by id."""
         return {key.access_key_id: key.status for key in backend().list_access_keys(user)}
 
     def key(self, key_id: str) -> SavedAccessKey:
-        """moto's own record of a key, to be changed at will."""
         return backend().access_keys[key_id]
 
     def works(self, key: AccessKey | None) -> bool:
-        """Whether such a key signs requests."""
         record = backend().access_keys.get(key.access_key_id) if key else None
         found = record and (record.status, record.secret_access_key)
         return key is not None and found == ("Active", key.secret_access_key)

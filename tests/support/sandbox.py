@@ -178,6 +178,14 @@ class Sandbox:
         os.close(terminal)
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
 
+    def on_a_full_disk(self, *arguments: str) -> tuple[int, str]:
+        """Run the program with a full disk as stdout: its exit status and stderr."""
+        with open("/dev/full", "wb") as full:
+            done = subprocess.run(
+                [PROGRAM, *arguments], env=self.environ, stdout=full, stderr=-1, check=False
+            )
+        return done.returncode, done.stderr.decode()
+
     def run_unchecked(self, *arguments: str, **environ: str) -> Result:
         """Run the program without the usual checks."""
         process = self.start(*arguments, **environ)
@@ -201,6 +209,12 @@ class Sandbox:
         result = self.run("get", name, *flags, **environ)
         assert result.status == 0, result.stderr
         return result.envelope
+
+    def prints(self, *arguments: str, **environ: str) -> str:
+        """The stdout of a run that must succeed."""
+        result = self.run(*arguments, **environ)
+        assert result.status == 0, result.stderr
+        return result.stdout.decode()
 
     def refuses(self, status: int, *arguments: str, **environ: str) -> str:
         """The stderr of a run that must end with `status`."""

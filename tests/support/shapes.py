@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jsonschema
+
+if TYPE_CHECKING:
+    from sandbox import Sandbox
 
 DOCUMENT = Path(__file__).parents[2] / "docs/json.md"
 
@@ -36,6 +40,14 @@ def schema(command: str) -> dict[str, Any]:
 def check(command: str, document: object) -> None:
     """Fail where a document is not of the shape that is documented for the command."""
     jsonschema.validate(document, schema(command))
+
+
+def told(sandbox: Sandbox, command: str, *arguments: str, **environ: str) -> Any:
+    """What `credhelper COMMAND --json` prints, of the documented shape."""
+    words = command.removesuffix(" NAME").split()
+    document = json.loads(sandbox.prints(*words, "--json", *arguments, **environ))
+    check(command, document)
+    return document
 
 
 def _reach(root: dict[str, Any], path: str) -> dict[str, Any]:

@@ -65,21 +65,18 @@ _WRONG_SIGNATURE = (
 _CHAINED_TOO_LONG = (
     "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by role chaining."
 )
+_FAILED = "failed to satisfy constraint"
 _ROLE_ARN = re.compile(r"arn:(aws[a-z-]*):iam::(\d{12}):role/(?:.*/)?([^/]+)")
 _TARGET_PRINCIPAL = re.compile(r"(?:arn:(aws[a-z-]*):iam::)?(\d{12})(?::root)?")
 
 
 class ServiceError(Exception):
-    """A refusal by STS."""
-
     def __init__(self, code: str, message: str, status: int = 403) -> None:
-        """Keep what the XML error holds."""
         super().__init__(message)
         self.code, self.message, self.status = code, message, status
 
 
 def refused(code: str, message: str, status: int = 403) -> NoReturn:
-    """Refuse a request."""
     raise ServiceError(code, message, status)
 
 
@@ -119,9 +116,6 @@ class Call:
     outcome: str
 
 
-# The query protocol and the model's constraints ------------------------------------------------------------
-
-
 def take(shape: Shape, name: str, form: dict[str, str]) -> Any:
     """Move a member out of a form (`Tags.member.1.Key=`) into nested values; None when it was not sent."""
     if isinstance(shape, StructureShape):
@@ -139,9 +133,8 @@ def take(shape: Shape, name: str, form: dict[str, str]) -> Any:
 
 
 def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
-    """Name every constraint of the model that a value breaks, in the words of STS."""
     for constraint in broken_constraints(shape, value):
-        yield f"Value '{value}' at '{path}' failed to satisfy constraint: {constraint}"
+        yield f"Value '{value}' at '{path}' {_FAILED}: {constraint}"
     if isinstance(shape, ListShape):
         for number, item in enumerate(value, 1):
             yield from violations(shape.member, item, f"{path}.{number}.member")
@@ -151,11 +144,10 @@ def violations(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
             if name in value:
                 yield from violations(member, value[name], at)
             elif name in shape.required_members:
-                yield f"Value null at '{at}' failed to satisfy constraint: Member must not be null"
+                yield f"Value null at '{at}' {_FAILED}: Member must not be null"
 
 
 def broken_constraints(shape: Shape, value: Any) -> Iterator[str]:
-    """Judge one value by its own shape: type, range, length, pattern."""
     is_integer = shape.type_name == "integer"
     if is_integer and not isinstance(value, int):
         yield "Member must be an integer"
@@ -174,8 +166,8 @@ def broken_constraints(shape: Shape, value: Any) -> Iterator[str]:
 def translated(pattern: str) -> re.Pattern[str]:
     r"""Read a Java pattern: \w and \d are ASCII there, and Python's re lacks the Unicode categories \p{}."""
     flags = 0 if r"\p" in pattern else re.ASCII
-    letters, numbers, spaces = r"\w", r"\d", " \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
-    for category, members in (("L", letters), ("N", numbers), ("Z", spaces)):
+    spaces = " \u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+    for category, members in (("L", r"\w"), ("N", r"\d"), ("Z", spaces)):
         pattern = pattern.replace(rf"\p{{{category}}}", members)
     try:
         return re.compile(pattern, flags)
@@ -184,15 +176,11 @@ def translated(pattern: str) -> re.Pattern[str]:
 
 
 def xml(value: Any) -> str:
-    """Write nested values as elements."""
     if isinstance(value, Mapping):
         return "".join(f"<{name}>{xml(inner)}</{name}>" for name, inner in value.items())
     if isinstance(value, list):
         return "".join(f"<member>{xml(item)}</member>" for item in value)
     return html.escape(str(value), quote=False)
-
-
-# Signatures ------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -205,7 +193,6 @@ class Request:
     service: str = "sts"
 
     def header(self, name: str) -> str:
-        """Return a header, empty when it was not sent."""
         return self.headers.get(name) or ""
 
     def authorization(self) -> dict[str, str]:
@@ -216,7 +203,6 @@ class Request:
         return match.groupdict()
 
     def signature(self, secret: str) -> str:
-        """Compute the signature this request would have from this secret."""
         parts = self.authorization()
         headers = {name: self.header(name) for name in parts["signed_headers"].split(";")}
         request = AWSRequest("POST", f"http://{self.header('Host')}{self.path}", headers, self.body)
@@ -233,9 +219,6 @@ class Request:
             and self.header("X-Amz-Date").startswith(parts["day"])
             and hmac.compare_digest(self.signature(secret), parts["signature"])
         )
-
-
-# The server ------------------------------------------------------------------------------------------------
 
 
 @dataclass(eq=False, repr=False, kw_only=True)
@@ -263,13 +246,11 @@ class LoopbackSts:
     url: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
-        """Start with no session minted and no code used."""
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._used_codes: set[tuple[str, str]] = set()
 
     def __enter__(self) -> LoopbackSts:  # noqa: PYI034 - Python 3.10 has no Self
-        """Serve until the end of the block."""
         self._server = _Server(self)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -293,7 +274,6 @@ class LoopbackSts:
                 record.clear()
 
     def now(self) -> float:
-        """Return the server's clock in seconds since 1970."""
         return time.time() + self.clock_offset
 
     def answer(self, request: Request) -> tuple[Mode, Reply]:
@@ -325,7 +305,6 @@ class LoopbackSts:
         return self.mode if self.mode.every_action else NORMAL
 
     def _verified(self, request: Request) -> Session:
-        """Return the session that signed a request."""
         if not request.header("Authorization"):
             refused("MissingAuthenticationToken", "Request is missing Authentication Token")
         key_id = request.authorization()["access_key_id"]
@@ -383,12 +362,8 @@ class LoopbackSts:
         key_id = f"ASIA{base64.b32encode(secrets.token_bytes(10)).decode()}"
         self._sessions[key_id] = session
         expiration = f"{datetime.fromtimestamp(session.expires_at, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
-        credentials = {
-            "AccessKeyId": key_id,
-            "SecretAccessKey": session.secret,
-            "SessionToken": session.token or "",
-            "Expiration": expiration,
-        }
+        credentials = {"AccessKeyId": key_id, "SecretAccessKey": session.secret, "Expiration": expiration}
+        credentials["SessionToken"] = session.token or ""
         self.issued.append(credentials)
         return credentials
 
@@ -446,13 +421,11 @@ def _is_global(request: Request) -> bool:
 def _validate(shape: Shape | None, parameters: dict[str, Any], unknown: dict[str, str]) -> None:
     found = list(violations(shape, parameters)) if shape else []
     found += [
-        f"Value '{text}' at '{name}' failed to satisfy constraint: Member must be in the model"
-        for name, text in unknown.items()
+        f"Value '{text}' at '{name}' {_FAILED}: Member must be in the model" for name, text in unknown.items()
     ]
     if found:
-        plural = "s" if len(found) > 1 else ""
-        message = f"{len(found)} validation error{plural} detected: {'; '.join(found)}"
-        refused("ValidationError", message, 400)
+        errors = "1 validation error" if len(found) == 1 else f"{len(found)} validation errors"
+        refused("ValidationError", f"{errors} detected: {'; '.join(found)}", 400)
 
 
 def _result_reply(action: str, result: Result) -> Reply:
@@ -478,7 +451,6 @@ def _noise(start: str, size: int) -> str:
 
 
 def _unique_id(prefix: str, arn: str) -> str:
-    """Return the same IAM unique id for the same ARN."""
     return prefix + base64.b32encode(hashlib.sha256(arn.encode()).digest()).decode()[:17]
 
 
@@ -538,7 +510,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Serve in the foreground."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with LoopbackSts() as sts:
         sys.stdout.write(f"{sts.url}\n")

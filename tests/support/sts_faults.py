@@ -147,12 +147,10 @@ PORTAL = Reply(200, b"<!DOCTYPE html><html><body><h1>Sign in to the Wi-Fi</h1></
 
 
 def slow(seconds: float) -> Mode:
-    """Answer normally after some seconds."""
     return Mode("slow", delay=seconds)
 
 
 def refuse(code: str, message: str, status: int = 403) -> Mode:
-    """Answer STS's XML error of this code and message."""
     return Mode("refuse", error=(code, message, status))
 
 
@@ -176,45 +174,30 @@ def expires_in(seconds: float) -> Mode:
     return Mode("expires_in", lifetime=seconds)
 
 
-NORMAL = Mode("OK")
-"""STS as it should be."""
-THROTTLED = refuse("Throttling", "Rate exceeded", 400)
-"""The request rate of the account is exceeded."""
-HTML_200 = Mode("html_200", reply=PORTAL)
-"""A captive portal answers its page in place of STS."""
+NORMAL = Mode("OK")  # STS as it should be
+THROTTLED = refuse("Throttling", "Rate exceeded", 400)  # the request rate of the account is exceeded
+HTML_200 = Mode("html_200", reply=PORTAL)  # a captive portal answers its page in place of STS
+# A captive portal redirects to its page, which this server has
 HTML_302 = Mode("html_302", reply=replace(PORTAL, status=302, headers={"Location": "/portal"}))
-"""A captive portal redirects to its page, which this server has."""
-EMPTY_200 = Mode("empty_200", reply=Reply(200, b""))
-"""A success without a body."""
+EMPTY_200 = Mode("empty_200", reply=Reply(200, b""))  # a success without a body
+# A success whose body is noise (the same noise every time)
 GARBAGE = Mode("garbage", reply=Reply(200, hashlib.shake_128(b"garbage").digest(512)))
-"""A success whose body is noise (the same noise every time)."""
 NO_CREDENTIALS = Mode("no_credentials", edit=_without_credentials)
-"""A well-formed answer that lacks Credentials."""
 MISSING_FIELDS = Mode("missing_fields", edit=_credentials(SessionToken=None))
-"""Credentials that lack SessionToken."""
-EXPIRED = Mode("expired", lifetime=-3600)
-"""Credentials that expired an hour ago."""
+EXPIRED = Mode("expired", lifetime=-3600)  # credentials that expired an hour ago
 ABSURD_EXPIRATION = Mode("absurd_expiration", edit=_credentials(Expiration="9999-12-31T23:59:59Z"))
-"""Credentials that claim to last until the year 9999."""
 BAD_EXPIRATION = Mode("bad_expiration", edit=_credentials(Expiration="NaN"))
-"""Credentials whose Expiration is no time."""
+# An error message with every control XML can carry: newline, the 8-bit CSI, DEL, U+2028, U+202E
 CONTROL_CHARS = refuse("AccessDenied", "denied\n\x9b31mred \x7f\u2028next\u202eesrever")
-"""An error message with every control XML can carry: newline, the 8-bit CSI, DEL, U+2028, U+202E."""
+# An error message with a raw ESC and BEL, which no conforming XML parser accepts
 RAW_ESCAPE = refuse("AccessDenied", "denied\x1b[31mred\n\x07\u2028next\x7f")
-"""An error message with a raw ESC and BEL, which no conforming XML parser accepts."""
-CUT_XML = Mode("cut_xml", send=_cut_xml)
-"""Half of the XML, framed as if it were all."""
+CUT_XML = Mode("cut_xml", send=_cut_xml)  # half of the XML, framed as if it were all
+# Half of the promised Content-Length, then the end of the connection
 CUT_BODY = Mode("cut_body", send=_cut_body)
-"""Half of the promised Content-Length, then the end of the connection."""
-HUGE = Mode("huge", send=_huge)
-"""A session token of 50 MiB, announced by Content-Length."""
+HUGE = Mode("huge", send=_huge)  # a session token of 50 MiB, announced by Content-Length
+# A session token of 50 MiB whose length nothing announces
 HUGE_CHUNKED = Mode("huge_chunked", send=_huge_chunked)
-"""A session token of 50 MiB whose length nothing announces."""
-HANG = Mode("hang", send=_hang)
-"""Credentials are minted, the answer never comes."""
-RESET = Mode("reset", send=_reset)
-"""Credentials are minted, the connection is reset (RST)."""
-DRIP = Mode("drip", send=_drip)
-"""The body at a byte in 50 ms."""
-DRIP_HEADERS = Mode("drip_headers", send=_drip_headers)
-"""The headers at a byte in 50 ms."""
+HANG = Mode("hang", send=_hang)  # credentials are minted, the answer never comes
+RESET = Mode("reset", send=_reset)  # credentials are minted, the connection is reset (RST)
+DRIP = Mode("drip", send=_drip)  # the body at a byte in 50 ms
+DRIP_HEADERS = Mode("drip_headers", send=_drip_headers)  # the headers at a byte in 50 ms

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 
 NOBODY = 65534
-posix = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
-pytestmark = posix
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="owners and modes are POSIX's")
 
 
 @pytest.fixture
@@ -35,7 +34,6 @@ def foreign(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
 
 
 def mode(path: Path) -> int:
-    """The permission bits."""
     return stat.S_IMODE(path.lstat().st_mode)
 
 
@@ -67,10 +65,10 @@ class TestOwnership:
         assert paths.may_write_in(str(tmp_path))
         assert paths.may_write_in(str(tmp_path / "a/b/c"))
 
-    def test_directory_of_another_user_is_neither_read_nor_written(self, tmp_path, foreign) -> None:
+    def test_directory_of_another_user_is_neither_read_written_nor_rotated(self, tmp_path, foreign) -> None:
         home = tmp_path / "home"
         home.mkdir()
-        (home / "log").write_text("theirs\n")
+        (home / "log").write_text("theirs\n" + "x" * paths.LOG_LIMIT)
         foreign(home / "log")
         foreign(home)
         for path in (home / "log", home / "state/credhelper/log"):
@@ -79,8 +77,9 @@ class TestOwnership:
             with pytest.raises(PermissionError, match="belongs to another user"):
                 paths.replace_private(str(path), "line\n")
             assert paths.read_lines(str(path)) == []
+        paths.rotate(str(home / "log"))
         assert [path.name for path in home.iterdir()] == ["log"]
-        assert (home / "log").read_text() == "theirs\n"
+        assert (home / "log").read_text() == "theirs\n" + "x" * paths.LOG_LIMIT
 
     def test_file_of_another_user_is_neither_read_nor_written(self, tmp_path, foreign) -> None:
         file = tmp_path / "log"
@@ -91,30 +90,13 @@ class TestOwnership:
         assert paths.read_lines(str(file)) == []
         assert file.read_text() == "theirs\n"
 
-    def test_log_of_another_user_is_not_rotated(self, tmp_path, foreign) -> None:
-        home = tmp_path / "home"
-        home.mkdir()
-        (home / "log").write_bytes(bytes(paths.LOG_LIMIT + 1))
-        foreign(home / "log")
-        foreign(home)
-        paths.rotate(str(home / "log"))
-        assert [path.name for path in home.iterdir()] == ["log"]
-
-    def test_link_of_another_user_is_not_followed(self, tmp_path, foreign) -> None:
-        (tmp_path / "ours").mkdir()
-        link = tmp_path / "link"
-        link.symlink_to(tmp_path / "ours")
-        foreign(link)
-        assert not paths.may_write_in(str(link))
-
-    def test_link_to_a_directory_of_another_user_is_not_followed(self, tmp_path, foreign) -> None:
-        theirs = tmp_path / "theirs"
-        theirs.mkdir()
-        link = tmp_path / "link"
-        link.symlink_to(theirs)
-        assert paths.may_write_in(str(link))
-        foreign(theirs)
-        assert not paths.may_write_in(str(link))
+    @pytest.mark.parametrize("theirs", ["link", "directory"])
+    def test_link_of_another_user_or_to_their_directory_is_not_followed(self, tmp_path, foreign, theirs):
+        (tmp_path / "directory").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "directory")
+        assert paths.may_write_in(str(tmp_path / "link"))
+        foreign(tmp_path / theirs)
+        assert not paths.may_write_in(str(tmp_path / "link"))
 
     def test_dangling_link_is_no_directory(self, tmp_path: Path) -> None:
         (tmp_path / "link").symlink_to(tmp_path / "nowhere")
@@ -134,7 +116,8 @@ class TestFiles:
         assert [mode(tmp_path / path) for path in ("a", "a/b")] == [0o700] * 2
         assert [mode(tmp_path / path) for path in ("a/b/log", "a/items")] == [0o600] * 2
 
-    def test_reading_a_missing_file_creates_nothing(self, tmp_path: Path) -> None:
+    def test_reading_or_rotating_a_missing_file_creates_nothing(self, tmp_path: Path) -> None:
+        paths.rotate(str(tmp_path / "log"))
         assert paths.read_lines(str(tmp_path / "a/log")) == []
         assert list(tmp_path.iterdir()) == []
 
@@ -201,7 +184,3 @@ class TestRotation:
             assert not log.exists()
             assert old.read_bytes()[:1] == first
         assert [path.name for path in tmp_path.iterdir()] == ["log.1"]
-
-    def test_missing_log_is_not_rotated(self, tmp_path: Path) -> None:
-        paths.rotate(str(tmp_path / "log"))
-        assert list(tmp_path.iterdir()) == []

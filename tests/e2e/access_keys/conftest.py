@@ -6,7 +6,6 @@ import shutil
 import signal
 import time
 import uuid
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,21 +16,16 @@ from iam import LoopbackIam
 from sandbox import HAS_SECRET_SERVICE
 from saved_keys import PROFILES, KeySandbox, empty_keyring
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from credhelper.credentials import AccessKey
-
 
 @pytest.fixture(scope="module")
-def shared_iam() -> Iterator[LoopbackIam]:
+def shared_iam():
     """One server for all tests."""
     with LoopbackIam() as server:
         yield server
 
 
 @pytest.fixture
-def iam(shared_iam: LoopbackIam) -> LoopbackIam:
+def iam(shared_iam):
     """An IAM and its STS, without faults."""
     shared_iam.faults.clear()
     shared_iam.calls.clear()
@@ -40,7 +34,7 @@ def iam(shared_iam: LoopbackIam) -> LoopbackIam:
     return shared_iam
 
 
-def configured(sandbox: KeySandbox, iam: LoopbackIam) -> KeySandbox:
+def configured(sandbox, iam):
     """The sandbox with profiles, endpoints, and a new user."""
     sandbox.configure(PROFILES, endpoint=iam.sts.url)
     sandbox.environ["AWS_ENDPOINT_URL_IAM"] = iam.url
@@ -50,13 +44,13 @@ def configured(sandbox: KeySandbox, iam: LoopbackIam) -> KeySandbox:
 
 
 @pytest.fixture
-def bare(tmp_path_factory: pytest.TempPathFactory, iam: LoopbackIam) -> KeySandbox:
+def bare(tmp_path_factory, iam):
     """A sandbox without a keyring."""
     return configured(KeySandbox(tmp_path_factory.mktemp("bare") / "home"), iam)
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeySandbox]:
+def machine(tmp_path_factory):
     """A sandbox with a Secret Service, one for all tests: it takes longer to start than most tests."""
     if not HAS_SECRET_SERVICE:
         requirements.missing("gnome-keyring")
@@ -66,7 +60,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeySandbox]:
 
 
 @pytest.fixture
-def desk(machine: KeySandbox, iam: LoopbackIam, monkeypatch: pytest.MonkeyPatch) -> Iterator[KeySandbox]:
+def desk(machine, iam, monkeypatch):
     """A sandbox with an empty keyring, no state and no cached sessions; it may stop its Secret Service."""
     environ = dict(machine.environ)
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", environ["DBUS_SESSION_BUS_ADDRESS"])
@@ -79,7 +73,7 @@ def desk(machine: KeySandbox, iam: LoopbackIam, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def saved(desk: KeySandbox) -> AccessKey:
+def saved(desk):
     """The user's key, saved as 'ci' as `key add --no-check` saves it."""
     desk.store().index.add(SavedKey("ci", desk.key.access_key_id, None, None, int(time.time())))
     desk.store().save_key("ci", desk.key)

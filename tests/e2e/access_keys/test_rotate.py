@@ -20,13 +20,19 @@ from credhelper.cache.store import successor
 import rotating
 from iam import ACCOUNT, LOST, backend
 from sandbox import Sandbox, until
-from saved_keys import PROFILES, REMOVE, ROTATE, KeySandbox
+from saved_keys import PROFILES, REMOVE, ROTATE
 
 pytestmark = pytest.mark.usefixtures("saved")
 DEVICE = f"arn:aws:iam::{ACCOUNT}:mfa/me"
 
 
-def test_new_key_deletes_the_old_one_after_it_has_proven_to_work(desk: KeySandbox) -> None:
+def rotated(desk, *flags):
+    """The key after a rotation that succeeds."""
+    desk.succeeds(*ROTATE, *flags)
+    return desk.check_sound()
+
+
+def test_new_key_deletes_the_old_one_after_it_has_proven_to_work(desk):
     output = desk.succeeds(*ROTATE)
     new = desk.check_sound()
     assert output.startswith(f"rotated 'ci': {new.access_key_id} has replaced {desk.key.access_key_id}")
@@ -42,11 +48,11 @@ def test_new_key_deletes_the_old_one_after_it_has_proven_to_work(desk: KeySandbo
     desk.check_modes()
 
 
-def test_killed_after_any_step_the_saved_key_works_and_the_next_run_finishes(desk: KeySandbox) -> None:
+def test_killed_after_any_step_the_saved_key_works_and_the_next_run_finishes(desk):
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     runs = subprocess.Popen([sys.executable, rotating.__file__, "ci"], env=desk.environ, text=True, **pipes)  # type: ignore[call-overload]
 
-    def run(step: int) -> tuple[list[str], int]:
+    def run(step):
         runs.stdin.write(f"{step}\n")
         runs.stdin.flush()
         ran = json.loads(runs.stdout.readline())
@@ -63,8 +69,7 @@ def test_killed_after_any_step_the_saved_key_works_and_the_next_run_finishes(des
     assert runs.communicate() == ("", "")
 
 
-def test_killed_while_the_keyring_replaces_the_key_the_successor_serves(desk: KeySandbox) -> None:
-    """macOS replaces an item by deleting and adding it."""
+def test_killed_while_macos_deletes_and_adds_the_item_the_successor_serves(desk):
     desk.iam.faults["UpdateAccessKey"] = ["AccessDenied"]
     desk.refuses(4, *ROTATE)
     desk.store().delete_key("ci")
@@ -75,15 +80,12 @@ def test_killed_while_the_keyring_replaces_the_key_the_successor_serves(desk: Ke
     desk.check_sound()
 
 
-def test_aws_that_is_slow_to_know_the_key_is_asked_again(desk: KeySandbox) -> None:
+def test_aws_that_is_slow_to_know_the_key_is_asked_again(desk):
     desk.iam.lag = 2
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
-def test_aws_that_is_too_slow_keeps_the_old_key_and_the_next_run_takes_the_new_one(
-    desk: KeySandbox,
-) -> None:
+def test_aws_that_is_too_slow_keeps_the_old_key_and_the_next_run_takes_the_new_one(desk):
     desk.iam.lag = 2
     error = desk.refuses(6, *ROTATE, "--wait", "0")
     assert "the new key of 'ci' does not work yet: AWS does not know the access key 'AKIA" in error
@@ -107,9 +109,7 @@ def test_aws_that_is_too_slow_keeps_the_old_key_and_the_next_run_takes_the_new_o
         ("DeleteAccessKey", "'ci' is '{0}' and works"),
     ],
 )
-def test_refusal_of_iam_names_the_saved_key_and_the_next_run_finishes(
-    desk: KeySandbox, action: str, state: str
-) -> None:
+def test_refusal_of_iam_names_the_saved_key_and_the_next_run_finishes(desk, action, state):
     switched = "works" in state
     desk.iam.faults[action] = ["AccessDenied"]
     error = desk.refuses(4, *ROTATE)
@@ -120,21 +120,19 @@ def test_refusal_of_iam_names_the_saved_key_and_the_next_run_finishes(
     assert bool(desk.store().index.rotations()) is switched
     for text in (f"AWS refused 'iam:{action}' (AccessDenied): ", state, "--mfa-serial ARN"):
         assert text.format(now.access_key_id) in error
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
 @pytest.mark.parametrize("action", ["CreateAccessKey", "UpdateAccessKey", "DeleteAccessKey"])
-def test_lost_answer_is_made_up_for_by_a_retry_or_the_next_run(desk: KeySandbox, action: str) -> None:
+def test_lost_answer_is_made_up_for_by_a_retry_or_the_next_run(desk, action):
     desk.iam.faults[action] = [LOST]
     done = desk.run(*ROTATE)
     assert (done.status == 0) is (action != "CreateAccessKey"), done.stderr
     assert desk.iam.works(desk.saved())
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
-def test_second_key_of_the_user_stops_the_rotation_before_it_begins(desk: KeySandbox) -> None:
+def test_second_key_of_the_user_stops_the_rotation_before_it_begins(desk):
     other = desk.iam.make_key(desk.user).access_key_id
     error = desk.refuses(4, *ROTATE)
     assert f"user '{desk.user}' has another access key, '{other}', and AWS allows no third one" in error
@@ -144,7 +142,7 @@ def test_second_key_of_the_user_stops_the_rotation_before_it_begins(desk: KeySan
 
 
 @pytest.mark.parametrize("reason", ["used", "made later"])
-def test_key_that_no_lost_answer_explains_is_not_deleted(desk: KeySandbox, reason: str) -> None:
+def test_key_that_no_lost_answer_explains_is_not_deleted(desk, reason):
     desk.iam.faults["CreateAccessKey"] = ["ServiceUnavailable"]
     desk.store().index.add(Rotation("ci", desk.key.access_key_id, int(time.time())))
     other = desk.iam.key(desk.iam.make_key(desk.user).access_key_id)
@@ -156,16 +154,15 @@ def test_key_that_no_lost_answer_explains_is_not_deleted(desk: KeySandbox, reaso
     assert len(desk.iam.keys(desk.user)) == 2
 
 
-def test_lost_key_is_found_by_its_date_without_permission_to_see_its_use(desk: KeySandbox) -> None:
+def test_lost_key_is_found_by_its_date_without_permission_to_see_its_use(desk):
     desk.iam.faults["CreateAccessKey"] = [LOST]
     desk.refuses(4, *ROTATE)
     desk.iam.faults["GetAccessKeyLastUsed"] = ["AccessDenied"]
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
 @pytest.mark.parametrize("change", ["deactivated", "deleted"])
-def test_waiting_key_that_is_gone_is_replaced_by_another_one(desk: KeySandbox, change: str) -> None:
+def test_waiting_key_that_is_gone_is_replaced_by_another_one(desk, change):
     desk.iam.lag = 100
     desk.refuses(6, *ROTATE, "--wait", "0")
     waiting = desk.saved(successor("ci"))
@@ -175,34 +172,31 @@ def test_waiting_key_that_is_gone_is_replaced_by_another_one(desk: KeySandbox, c
     else:
         desk.iam.key(waiting.access_key_id).status = "Inactive"
     desk.iam.lag = 0
-    desk.succeeds(*ROTATE, "--wait", "0.3")
-    assert desk.check_sound() != waiting
+    assert rotated(desk, "--wait", "0.3") != waiting
 
 
-def test_deleted_old_key_stops_a_new_rotation_but_not_an_unfinished_one(desk: KeySandbox) -> None:
+def test_deleted_old_key_stops_a_new_rotation_but_not_an_unfinished_one(desk):
     desk.iam.lag = 1
     desk.refuses(6, *ROTATE, "--wait", "0")
     backend().delete_access_key(desk.key.access_key_id, desk.user)
-    desk.succeeds(*ROTATE)
-    new = desk.check_sound()
+    new = rotated(desk)
     backend().delete_access_key(new.access_key_id, desk.user)
     error = desk.refuses(3, *ROTATE)
     assert "AWS does not know the access key that signed 'iam:ListAccessKeys'" in error
     assert desk.saved() == new
 
 
-def test_key_that_the_keyring_does_not_take_is_deleted_at_once(desk: KeySandbox) -> None:
+def test_key_that_the_keyring_does_not_take_is_deleted_at_once(desk):
     Sandbox.configure(desk, PROFILES)
     desk.iam.faults["CreateAccessKey"] = [partial(desk.service.signal, signal.SIGSTOP)]
     error = desk.refuses(1, *ROTATE)
     desk.service.signal(signal.SIGCONT)
     assert "the keyring cannot be used: " in error
     assert desk.iam.keys(desk.user) == {desk.key.access_key_id: "Active"}
-    desk.succeeds(*ROTATE)
-    desk.check_sound()
+    rotated(desk)
 
 
-def test_second_command_on_the_same_key_is_refused(desk: KeySandbox) -> None:
+def test_second_command_on_the_same_key_is_refused(desk):
     go_on = threading.Event()
     desk.iam.faults["CreateAccessKey"] = [go_on.wait]
     first = desk.start(*ROTATE)
@@ -214,7 +208,7 @@ def test_second_command_on_the_same_key_is_refused(desk: KeySandbox) -> None:
     desk.check_sound()
 
 
-def test_mfa_serial_signs_with_a_session_whose_code_is_asked_once_a_run(desk: KeySandbox) -> None:
+def test_mfa_serial_signs_with_a_session_whose_code_is_asked_once_a_run(desk):
     desk.iam.demands_mfa = True
     codes = iter(["111111", "222222"])
     desk.iam.sts.mfa_codes[DEVICE] = lambda code: code == next(codes)
@@ -229,21 +223,21 @@ def test_mfa_serial_signs_with_a_session_whose_code_is_asked_once_a_run(desk: Ke
     assert "'--mfa-serial' " in desk.refuses(2, *ROTATE, "--mfa-serial", "me")
 
 
-def test_call_whose_key_was_rotated_meanwhile_is_signed_by_the_new_one(desk: KeySandbox) -> None:
+def test_call_whose_key_was_rotated_meanwhile_is_signed_by_the_new_one(desk):
     new = desk.iam.make_key(desk.user)
 
-    def rotated() -> None:
+    def rotate_meanwhile():
         desk.store().save_key("ci", new)
         desk.iam.key(desk.key.access_key_id).status = "Inactive"
 
-    desk.iam.on_use[desk.key.access_key_id] = rotated
+    desk.iam.on_use[desk.key.access_key_id] = rotate_meanwhile
     desk.get("deploy")
     assert desk.iam.sts.calls[-1].access_key_id == new.access_key_id
     desk.iam.key(new.access_key_id).status = "Inactive"
     assert "saved key 'ci'" in desk.refuses(3, "get", "deploy", "--no-cache")
 
 
-def test_without_index_or_keyring_no_key_is_made(desk: KeySandbox) -> None:
+def test_without_index_or_keyring_no_key_is_made(desk):
     assert "the keyring cannot be used" in desk.refuses(1, *ROTATE, CREDHELPER_KEYRING="none")
     assert desk.iam.calls == []
     (desk.state / "items.jsonl").unlink()

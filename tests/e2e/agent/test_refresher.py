@@ -230,7 +230,9 @@ class TestFaults:
         answered(sandbox)
         until(lambda: sts.calls)
 
-        assert {answered(sandbox) for _ in range(10)} == {PLANTED}
+        answers = [answered(sandbox) for _ in range(10)]
+        assert answers[0] == PLANTED
+        assert set(answers) <= {PLANTED, *(issued["AccessKeyId"] for issued in sts.issued)}
         refreshed(sandbox, sts)
 
     def test_stopped_past_fresh_the_older_one_serves(self, sandbox: Sandbox, sts: LoopbackSts) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import re
 import shlex
@@ -68,28 +66,16 @@ REFERENCES = {
 
 
 @pytest.fixture(name="machine")
-def _machine(sandbox, sts, monkeypatch, tmp_path) -> Sandbox:
-    """The sandbox as the environment of this process, with the variables that the lines use."""
-    elsewhere = tmp_path / "elsewhere"
+def _machine(in_process, sts, monkeypatch, tmp_path) -> Sandbox:
+    """The sandbox as this process's environment, with the variables that the lines use."""
+    elsewhere, bundle = tmp_path / "elsewhere", tmp_path / "bundle.pem"
     elsewhere.write_text(AWS_CONFIG.replace("profile org-admin", "elsewhere"), encoding="utf-8")
-    bundle = tmp_path / "bundle.pem"
     bundle.write_text("", encoding="utf-8")
     sts.source_identity = "Alice"
-    given = {
-        "STS": sts.url,
-        "KEY": SOURCE_KEY_ID,
-        "SECRET": SOURCE_SECRET,
-        "ELSEWHERE": str(elsewhere),
-        "BUNDLE": str(bundle),
-    }
-    for name, value in {**sandbox.environ, **given}.items():
+    given = {"STS": sts.url, "KEY": SOURCE_KEY_ID, "SECRET": SOURCE_SECRET}
+    for name, value in {**given, "ELSEWHERE": str(elsewhere), "BUNDLE": str(bundle)}.items():
         monkeypatch.setenv(name, value)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
-        monkeypatch.setenv(name, "")  # --credential-stdin sets them, and they are gone after the test
-        monkeypatch.delenv(name)
-    keys = json.dumps({"AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET})
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(keys.encode())))
-    return sandbox
+    return in_process
 
 
 @pytest.mark.parametrize("line", TAKEN)
@@ -129,14 +115,12 @@ def test_row_shows_its_own_option() -> None:
 @pytest.mark.parametrize("of", REFERENCES)
 def test_option_in_the_reference_has_a_row(of) -> None:
     rows = [line.strip("|").split(" | ") for line in PAGE.splitlines() if line.startswith("| `")]
-    listed = {
-        name for names, of_them, *_ in rows if of in of_them for name in re.findall(r"`([^`]+)`", names)
-    }
+    listed = {name for names, there, *_ in rows if of in there for name in re.findall(r"`([^`]+)`", names)}
 
     assert set(REFERENCES[of].split()) - listed == set()
 
 
-def test_option_of_the_program_has_a_row() -> None:
+def test_option_parameter_and_response_member_of_the_program_has_a_row() -> None:
     listed = {name for names, _, _ in ROWS for name in names}
     ours = {"--credential-stdin", "--refresh", "--no-cache", "--show", "--reason", "--yes", "--help"}
     later = {BY_NAME["minimum_session_token_size"].option}  # of the API, and not in those references yet
@@ -145,12 +129,6 @@ def test_option_of_the_program_has_a_row() -> None:
         options = {name for param in command.params for name in param.opts}
 
         assert options - ours - later <= listed
-
-
-def test_boto3_parameter_and_response_member_has_a_row() -> None:
-    listed = {name for names, _, _ in ROWS for name in names}
-
-    assert {"TargetPrincipal", "TaskPolicyArn", "DurationSeconds"} <= listed & set(
-        assume_options.skeleton(ROOT)
-    )
+    parameters = {"TargetPrincipal", "TaskPolicyArn", "DurationSeconds"}
+    assert parameters <= listed & set(assume_options.skeleton(ROOT))
     assert set(assume_output.SAMPLES[ROOT]["Credentials"]) | {"Credentials", "SourceIdentity"} <= listed

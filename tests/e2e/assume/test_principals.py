@@ -6,13 +6,12 @@ import json
 import random
 import signal
 import subprocess
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import sts_faults as faults
-from sandbox import PROFILES, STDERR
+from sandbox import PROFILES, STDERR, until
 from secrets_scan import find_secret
 
 if TYPE_CHECKING:
@@ -49,10 +48,8 @@ def test_throttled_300_principals_are_each_minted_once_and_kept_nowhere(sandbox,
     for line in lines:
         credentials = issued[line["AccessKeyId"]]
         assert line["AccountId"] == line["TargetPrincipal"]
-        assert (line["SecretAccessKey"], line["SessionToken"]) == (
-            credentials["SecretAccessKey"],
-            credentials["SessionToken"],
-        )
+        for name in ("SecretAccessKey", "SessionToken"):
+            assert line[name] == credentials[name]
     assert len({line["AccessKeyId"] for line in lines}) == 300
     assert sorted(line["account"] for line in sandbox.audit()) == IDS
     assert not (sandbox.state / "items.jsonl").exists()
@@ -119,10 +116,9 @@ def test_mistake_with_principals_exits_2_before_any_call(sandbox, sts, principal
 
 
 def test_missing_source_exits_3_before_any_call(sandbox, sts) -> None:
-    lines, said = answers(sandbox, IDS, "--profile", "nobody", status=3)
-
+    lines, shown = answers(sandbox, IDS, "--profile", "nobody", status=3)
     assert (lines, sts.calls) == ([], [])
-    assert "source_profile 'nobody'" in said
+    assert "source_profile 'nobody'" in shown
 
 
 def test_required_reason_is_recorded_for_each_principal(sandbox, sts) -> None:
@@ -140,8 +136,7 @@ def test_interrupt_prints_all_that_was_minted(sandbox, sts) -> None:
     process.stdin.write("".join(f"{each}\n" for each in IDS).encode())
     process.stdin.close()
     process.stdin = None
-    while not sts.calls:
-        time.sleep(0.02)
+    until(lambda: sts.calls)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=30)
     lines = stdout.splitlines()
@@ -153,14 +148,9 @@ def test_interrupt_prints_all_that_was_minted(sandbox, sts) -> None:
 
 def test_closed_stdout_stops_the_batch(sandbox, sts) -> None:
     sts.mode = faults.slow(0.1)
-    done = subprocess.run(
-        f"seq 100000000000 100000000299 | credhelper {' '.join(LINE)} | head -1",
-        shell=True,
-        env=sandbox.environ,
-        capture_output=True,
-        check=False,
-        timeout=60,
-    )
+    line = f"seq 100000000000 100000000299 | credhelper {' '.join(LINE)} | head -1"
+    shell = ["sh", "-c", line]
+    done = subprocess.run(shell, env=sandbox.environ, capture_output=True, check=False, timeout=60)
 
     assert done.stdout.count(b"\n") == 1
     assert b"cannot write the answer to stdout: broken pipe" in done.stderr

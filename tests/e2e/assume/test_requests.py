@@ -131,14 +131,9 @@ def _machine(tmp_path) -> Sandbox:
     machine = Sandbox(tmp_path / "home")
     machine.aws_config(AWS_CONFIG + OTHER)
     machine.environ |= {"AWS_PROFILE": "org-admin", "AWS_DEFAULT_REGION": "eu-west-1"}
-    tags = json.dumps([{"Key": "From", "Value": "file"}])
-    for name, content in (
-        ("policy.json", POLICY),
-        ("tags.json", tags),
-        ("request.json", REQUEST),
-        ("request.yaml", YAML),
-        ("task.json", json.dumps({"arn": TASK})),
-    ):
+    files = {"policy.json": POLICY, "tags.json": json.dumps([{"Key": "From", "Value": "file"}])}
+    files |= {"request.json": REQUEST, "request.yaml": YAML, "task.json": json.dumps({"arn": TASK})}
+    for name, content in files.items():
         (machine.home / name).write_text(content, encoding="utf-8")
     return machine
 
@@ -150,20 +145,13 @@ def _sent(server: LoopbackSts, before: int) -> list[tuple[Any, ...]]:
 
 def _by_the_aws_cli(machine: Sandbox, python: str, lines: list[list[str]]) -> Iterator[Any]:
     """What the AWS CLI sends for each line."""
+    environ = {**machine.environ, "PYTHONWARNINGS": "ignore"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    command = [python, "-c", DRIVER]
     with (
         LoopbackSts(keys=_keys()) as server,
-        subprocess.Popen(
-            [python, "-c", DRIVER],
-            env={**machine.environ, "PYTHONWARNINGS": "ignore"},
-            cwd=machine.home,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        ) as driver,
+        subprocess.Popen(command, env=environ, cwd=machine.home, text=True, **pipes) as driver,
     ):
-        assert driver.stdin is not None
-        assert driver.stdout is not None
         for line in lines:
             before = len(server.calls)
             driver.stdin.write(json.dumps(["sts", *line, "--endpoint-url", server.url]) + "\n")
@@ -172,18 +160,13 @@ def _by_the_aws_cli(machine: Sandbox, python: str, lines: list[list[str]]) -> It
             yield _sent(server, before)
 
 
-def _by_ours(machine: Sandbox, lines: list[list[str]]) -> Iterator[Any]:
+def _by_credhelper(machine: Sandbox, lines: list[list[str]]) -> Iterator[Any]:
     """What credhelper sends for each line."""
+    options = {"env": machine.environ, "cwd": machine.home, "capture_output": True}
     with LoopbackSts(keys=_keys()) as server:
         for line in lines:
             before = len(server.calls)
-            subprocess.run(
-                [PROGRAM, *line, "--endpoint-url", server.url],
-                env=machine.environ,
-                cwd=machine.home,
-                capture_output=True,
-                check=False,
-            )
+            subprocess.run([PROGRAM, *line, "--endpoint-url", server.url], check=False, **options)
             yield _sent(server, before)
 
 
@@ -195,7 +178,7 @@ def _compare(machine: Sandbox, python: str, lines: list[list[str]]) -> None:
     """Both send one request a line, and the same one."""
     with ThreadPoolExecutor() as pool:  # two cores: one for each program
         theirs = pool.submit(lambda: list(_by_the_aws_cli(machine, python, lines)))
-        ours = pool.submit(lambda: list(_by_ours(machine, lines)))
+        ours = pool.submit(lambda: list(_by_credhelper(machine, lines)))
     different = [
         (line, sent, expected)
         for line, sent, expected in zip(lines, ours.result(), theirs.result(), strict=True)
@@ -208,11 +191,9 @@ def _compare(machine: Sandbox, python: str, lines: list[list[str]]) -> None:
 def test_requests_equal_those_of_aws_cli_v2(machine) -> None:
     requirements.program("/usr/bin/aws")
     assert len(ROLES) > 30
-
     _compare(machine, "/usr/bin/python3", [["assume-role", *line] for line in ROLES])
 
 
 def test_requests_equal_those_of_aws_cli_v1(machine) -> None:
     requirements.program(str(V1))
-
     _compare(machine, str(V1), VERSION_1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import pytest
 
 from credhelper.aws import errors
@@ -13,10 +11,6 @@ from credhelper.errors import CredhelperError, RefusedError, SourceError, Unreac
 import sts_faults as faults
 from calls import Desk
 from sts import SOURCE_KEY_ID
-
-if TYPE_CHECKING:
-    from sandbox import Sandbox
-    from sts import LoopbackSts
 
 ADMIN = "arn:aws:sts::999988887777:assumed-role/Admin/alice"
 NOT_ALLOWED = f"User: {ADMIN} is not authorized to perform: "
@@ -35,15 +29,15 @@ mfa_serial = "arn:aws:iam::999988887777:mfa/me"
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(sandbox, monkeypatch):
     """Calls made in this process, with retries that do not wait."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     sandbox.configure(sandbox.config.read_text() + SESSION_PROFILE)
     return Desk(sandbox, monkeypatch)
 
 
-def failure(desk: Desk, name: str, **more: Any) -> CredhelperError:
-    """The error of a mint, all of it printable."""
+def failure(desk, name, **more):
+    """The error of a mint, which is printable."""
     with pytest.raises(CredhelperError) as caught:
         desk.mint(name, code="123456" if name == SESSION else None, **more)
     for text in (caught.value.sentence, *caught.value.hints):
@@ -122,8 +116,8 @@ CASES = [
 
 @pytest.mark.parametrize(("name", "code", "message", "sentence", "hints"), CASES)
 def test_refusal_names_what_is_not_allowed_who_asked_and_what_to_do(
-    desk: Desk, sts: LoopbackSts, name: str, code: str, message: str, sentence: str, hints: tuple[str, ...]
-) -> None:
+    desk, sts, name, code, message, sentence, hints
+):
     sts.mode = faults.refuse(code, message.replace("{reason}", ""))
     error = failure(desk, name)
     assert sentence in error.sentence
@@ -147,14 +141,8 @@ SOURCES = [
 @pytest.mark.parametrize(("code", "message", "kind", "sentence"), SOURCES)
 @pytest.mark.parametrize("name", [ROOT, ROLE, SESSION])
 def test_bad_source_is_exit_3_and_a_failing_service_exit_6_for_every_call(
-    desk: Desk,
-    sts: LoopbackSts,
-    name: str,
-    code: str,
-    message: str,
-    kind: type[CredhelperError],
-    sentence: str,
-) -> None:
+    desk, sts, name, code, message, kind, sentence
+):
     sts.mode = faults.refuse(code, message, 400)
     error = failure(desk, name)
     assert sentence in error.sentence
@@ -164,15 +152,10 @@ def test_bad_source_is_exit_3_and_a_failing_service_exit_6_for_every_call(
 # Refused by the loopback STS of itself
 
 
-def test_deactivated_key_is_named_with_its_source(desk: Desk, sts: LoopbackSts) -> None:
+def test_deactivated_key_or_wrong_secret_is_a_source_error(desk):
     error = failure(desk, ROLE, access_key=AccessKey("AKIAGONE", "x"))
-    assert (type(error), error.code) == (SourceError, "InvalidClientTokenId")
-    assert error.sentence == (
-        "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
-    )
-
-
-def test_wrong_secret_is_a_source_error(desk: Desk) -> None:
+    unknown = "AWS does not know the access key of AWS profile 'org-admin': it was deleted or deactivated"
+    assert (type(error), error.code, error.sentence) == (SourceError, "InvalidClientTokenId", unknown)
     error = failure(desk, ROLE, access_key=AccessKey(SOURCE_KEY_ID, "x"))
     assert type(error) is SourceError
     assert "the secret access key of AWS profile 'org-admin' does not belong to its" in error.sentence
@@ -181,21 +164,19 @@ def test_wrong_secret_is_a_source_error(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("offset", "said"), [(3600, "it is 60 min behind AWS's"), (-3600, "it is 60 min ahead of AWS's")]
 )
-def test_wrong_clock_is_reported_with_size_and_direction(
-    desk: Desk, sts: LoopbackSts, offset: float, said: str
-) -> None:
+def test_wrong_clock_is_reported_with_size_and_direction(desk, sts, offset, said):
     sts.clock_offset = offset
     assert failure(desk, ROLE).sentence == f"this machine's clock is wrong: {said}"
 
 
-def test_chained_role_for_over_an_hour_names_the_setting(desk: Desk, sts: LoopbackSts) -> None:
+def test_chained_role_for_over_an_hour_names_the_setting(desk, sts):
     first = desk.mint(ROLE).credentials.access_key
     error = failure(desk, ROLE, access_key=first, duration_seconds=7200)
     assert "lasts at most 1 hour, and 7200 s were asked for" in error.sentence
     assert error.hints == ("set duration_seconds = 3600 in this profile",)
 
 
-def test_expired_source_session_is_reported(desk: Desk, sts: LoopbackSts) -> None:
+def test_expired_source_session_is_reported(desk, sts):
     sts.script.append(faults.expires_in(120))
     first = desk.mint(ROLE).credentials.access_key
     sts.clock_offset = 130
@@ -203,27 +184,23 @@ def test_expired_source_session_is_reported(desk: Desk, sts: LoopbackSts) -> Non
     assert "the source credentials have expired" in failure(desk, ROLE, access_key=first).sentence
 
 
-def test_used_mfa_code_is_reported(desk: Desk, sts: LoopbackSts) -> None:
+def test_used_mfa_code_is_reported(desk):
     desk.mint(SESSION, code="123456")
     assert "AWS did not accept the MFA code" in failure(desk, SESSION).sentence
 
 
-def test_expired_sso_source_names_the_login_command(desk: Desk, sts: LoopbackSts) -> None:
+def test_expired_source_is_named_as_a_profile_or_with_its_login_command(desk, sts):
+    sts.mode = faults.refuse("ExpiredToken", "expired")
+    error = failure(desk, ROLE, source_profile="unlock-bucket")
+    assert error.sentence == "the source credentials have expired: profile 'unlock-bucket'"
     desk.sandbox.aws_config(
         "[profile org-admin]\nsso_start_url = https://x/start\nsso_region = eu-west-1\n"
         "sso_account_id = 111122223333\nsso_role_name = Admin\n"
     )
-    sts.mode = faults.refuse("ExpiredToken", "expired")
     assert failure(desk, ROLE).hints == ("run 'aws sso login --profile org-admin'",)
 
 
-def test_source_that_is_a_profile_is_named(desk: Desk, sts: LoopbackSts) -> None:
-    sts.mode = faults.refuse("ExpiredToken", "expired")
-    error = failure(desk, ROLE, source_profile="unlock-bucket")
-    assert error.sentence == "the source credentials have expired: profile 'unlock-bucket'"
-
-
-def test_no_row_of_the_table_hides_a_later_one() -> None:
+def test_no_row_of_the_table_hides_a_later_one():
     for number, row in enumerate(errors.TABLE):
         for earlier in errors.TABLE[:number]:
             hides = earlier.message == "" and earlier.code == row.code and set(row.apis) <= set(earlier.apis)
@@ -234,5 +211,5 @@ def test_no_row_of_the_table_hides_a_later_one() -> None:
     ("seconds", "spelt"),
     [(30, "30 s behind"), (-30, "30 s ahead of"), (7200, "120 min behind"), (-180, "3 min ahead of")],
 )
-def test_skew_is_spelt_in_seconds_or_minutes(seconds: float, spelt: str) -> None:
+def test_skew_is_spelt_in_seconds_or_minutes(seconds, spelt):
     assert errors.spell_skew(seconds) == spelt

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from calls import Desk
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from credhelper.credentials import Credentials
-
-    from sandbox import Sandbox
+from moto_aws import moto_aws
 
 PROFILES = """
 [defaults]
@@ -36,23 +28,20 @@ duration_seconds = 900
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
+def moto():
     """moto's server."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with moto_aws() as url:
+        yield url
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, moto: str) -> Desk:
+def desk(sandbox, monkeypatch, moto):
     """A sandbox whose STS is moto's."""
     sandbox.configure(PROFILES, endpoint=moto)
     return Desk(sandbox, monkeypatch)
 
 
-def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
+def identity(moto, credentials):
     """The identity of these credentials, according to moto."""
     client = botocore.session.Session().create_client(
         "sts",
@@ -66,21 +55,17 @@ def identity(desk: Desk, moto: str, credentials: Credentials) -> dict[str, str]:
     return found
 
 
-def test_moto_knows_the_role_session(desk: Desk, moto: str) -> None:
+def test_moto_knows_the_role_session_and_serves_the_program(desk, moto):
     credentials = desk.mint("developer").credentials
     arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk"
     assert (credentials.account_id, credentials.arn) == ("222233334444", arn)
     assert 1790 < credentials.expiration - time.time() <= 1801
-    assert identity(desk, moto, credentials)["Arn"] == arn
+    assert identity(moto, credentials)["Arn"] == arn
+    assert desk.sandbox.get("developer")["AccountId"] == "222233334444"
 
 
-def test_moto_knows_the_user_session(desk: Desk, moto: str) -> None:
+def test_moto_knows_the_user_session(desk, moto):
     credentials = desk.mint("mfa", code="123456").credentials
     assert credentials.account_id == "123456789012"
     assert 890 < credentials.expiration - time.time() <= 901
-    assert identity(desk, moto, credentials)["Account"] == "123456789012"
-
-
-def test_moto_knows_the_programs_envelope(sandbox: Sandbox, moto: str) -> None:
-    sandbox.configure(PROFILES, endpoint=moto)
-    assert sandbox.get("developer")["AccountId"] == "222233334444"
+    assert identity(moto, credentials)["Account"] == "123456789012"

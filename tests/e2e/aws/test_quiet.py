@@ -10,29 +10,22 @@ import pytest
 from credhelper.aws.transport import LIBRARIES, quiet
 
 
-@pytest.fixture(name="shown", autouse=True)
-def _shown(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """A program that logs everything."""
+@pytest.fixture(autouse=True)
+def shown(caplog):
+    """The records of a program that logs everything, when a module of botocore has made its logger."""
     caplog.set_level(logging.DEBUG)
+    logging.getLogger("botocore.part")
     return caplog
 
 
-@pytest.fixture(autouse=True)
-def _imported() -> None:
-    """A module of botocore has been imported, which makes its logger."""
-    logging.getLogger("botocore.part")
-
-
-def say(name: str) -> None:
+def say(name):
     """Log something of each of two levels."""
     logging.getLogger(name).debug("an answer")
     logging.getLogger(name).info("a step")
 
 
 @pytest.mark.parametrize("name", [f"{library}.part" for library in LIBRARIES])
-def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(
-    shown: pytest.LogCaptureFixture, name: str
-) -> None:
+def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(shown, name):
     logging.getLogger(name)
     quiet(lambda: say(name))()
     assert shown.messages == ["a step"]
@@ -40,9 +33,9 @@ def test_debug_records_of_aws_libraries_are_dropped_only_within_the_call(
     assert shown.messages == ["a step", "an answer", "a step"]
 
 
-def test_decorated_function_keeps_name_arguments_and_result(shown: pytest.LogCaptureFixture) -> None:
+def test_decorated_function_keeps_name_arguments_and_result(shown):
     @quiet
-    def add(one: int, *, two: int) -> int:
+    def add(one, *, two):
         say("botocore.part")
         return one + two
 
@@ -50,8 +43,8 @@ def test_decorated_function_keeps_name_arguments_and_result(shown: pytest.LogCap
     assert shown.messages == ["a step"]
 
 
-def test_other_threads_and_loggers_are_not_affected(shown: pytest.LogCaptureFixture) -> None:
-    def work() -> None:
+def test_other_threads_and_loggers_are_not_affected(shown):
+    def work():
         other = threading.Thread(target=say, args=("botocore.part",))
         other.start()
         other.join()
@@ -62,10 +55,8 @@ def test_other_threads_and_loggers_are_not_affected(shown: pytest.LogCaptureFixt
     assert shown.messages == ["an answer", "a step", "a step", "an answer", "a step"]
 
 
-def test_nested_or_failing_calls_restore_the_logging_and_add_one_filter(
-    shown: pytest.LogCaptureFixture,
-) -> None:
-    def fail() -> None:
+def test_nested_or_failing_calls_restore_the_logging_and_add_one_filter(shown):
+    def fail():
         quiet(lambda: say("botocore.part"))()
         say("botocore.part")
         raise ValueError

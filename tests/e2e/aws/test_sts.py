@@ -9,7 +9,6 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,20 +28,15 @@ from credhelper.prompts import Answer
 
 import sts_faults as faults
 from calls import SOURCE_KEYS, Desk
+from sandbox import AWS_CONFIG
 from sts import SOURCE_SECRET
-
-if TYPE_CHECKING:
-    from credhelper.prompts import Question
-
-    from sandbox import Sandbox
-    from sts import LoopbackSts
 
 SLACK = 6.0  # seconds beyond the deadline that a busy machine may need; without one it would be 15 and more
 REFUSED, UNREACHABLE = RefusedError, UnreachableError
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Desk:
+def desk(sandbox, monkeypatch):
     """Calls made in this process, with retries that do not wait."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.01)
     return Desk(sandbox, monkeypatch)
@@ -53,11 +47,10 @@ FAULTS: list[tuple[faults.Mode, type[CredhelperError], str, int]] = [
     (faults.refuse("RequestLimitExceeded", "slow down", 503), UNREACHABLE, "STS is throttling", 3),
     (faults.status_xml(500), UNREACHABLE, "STS in 'eu-west-1' is failing: ServiceFailure", 3),
     (faults.status_xml(503), UNREACHABLE, "STS in 'eu-west-1' is failing: ServiceUnavailable", 3),
-    (faults.status_plain(429), UNREACHABLE, "status 429 with something else", 3),
-    (faults.status_plain(500), UNREACHABLE, "status 500 with something else", 3),
-    (faults.status_plain(502), UNREACHABLE, "status 502 with something else", 3),
-    (faults.status_plain(503), UNREACHABLE, "status 503 with something else", 3),
-    (faults.status_plain(504), UNREACHABLE, "status 504 with something else", 3),
+    *(
+        (faults.status_plain(status), UNREACHABLE, f"status {status} with something else", 3)
+        for status in (429, 500, 502, 503, 504)
+    ),
     (faults.RESET, UNREACHABLE, "closed the connection without an answer", 3),
     (faults.CUT_BODY, UNREACHABLE, "the connection broke off before the end of its answer", 3),
     (faults.status_plain(403), UNREACHABLE, "something else instead of STS's answer (status 403)", 1),
@@ -81,8 +74,8 @@ FAULTS: list[tuple[faults.Mode, type[CredhelperError], str, int]] = [
 ]
 
 
-def failure(desk: Desk, **more: Any) -> CredhelperError:
-    """The error of a mint, after a look at what holds for every one of them."""
+def failure(desk, **more):
+    """The error of a mint, printable and without secrets."""
     with pytest.raises(CredhelperError) as caught:
         desk.mint("developer", **more)
     error = caught.value
@@ -96,9 +89,7 @@ def failure(desk: Desk, **more: Any) -> CredhelperError:
 @pytest.mark.parametrize(
     ("mode", "kind", "said", "calls"), FAULTS, ids=lambda value: getattr(value, "name", None)
 )
-def test_broken_answer_is_one_sentence_and_only_transient_ones_are_retried(
-    desk: Desk, sts: LoopbackSts, mode: faults.Mode, kind: type[CredhelperError], said: str, calls: int
-) -> None:
+def test_broken_answer_is_one_sentence_and_only_transient_ones_retry(desk, sts, mode, kind, said, calls):
     sts.mode = mode
     error = failure(desk)
     assert type(error) is kind
@@ -107,9 +98,7 @@ def test_broken_answer_is_one_sentence_and_only_transient_ones_are_retried(
 
 
 @pytest.mark.parametrize("mode", [faults.DRIP, faults.DRIP_HEADERS, faults.HANG, faults.slow(30)])
-def test_slow_answer_ends_at_the_deadline_of_the_whole_call(
-    desk: Desk, sts: LoopbackSts, mode: faults.Mode
-) -> None:
+def test_slow_answer_ends_at_the_deadline_of_the_whole_call(desk, sts, mode):
     desk.monkeypatch.setattr(aws_sts, "STS_SECONDS", 1.0)
     desk.call("developer")  # the first client loads botocore's model
     sts.mode, started = mode, time.monotonic()
@@ -119,13 +108,13 @@ def test_slow_answer_ends_at_the_deadline_of_the_whole_call(
     assert "did not answer within 1 s" in error.sentence
 
 
-def test_shorter_deadline_of_the_caller_counts(desk: Desk, sts: LoopbackSts) -> None:
+def test_shorter_deadline_of_the_caller_counts(desk, sts):
     sts.mode, started = faults.HANG, time.monotonic()
     assert "within 1 s" in failure(desk, seconds=1).sentence
     assert time.monotonic() - started < 1 + SLACK
 
 
-def test_nothing_is_sent_after_the_deadline(desk: Desk, sts: LoopbackSts) -> None:
+def test_nothing_is_sent_after_the_deadline(desk, sts):
     failure(desk, seconds=0)
     desk.monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.4)
     sts.mode = faults.THROTTLED
@@ -136,25 +125,25 @@ def test_nothing_is_sent_after_the_deadline(desk: Desk, sts: LoopbackSts) -> Non
 
 
 @pytest.mark.parametrize("mode", [faults.THROTTLED, faults.RESET, faults.status_plain(503), faults.CUT_BODY])
-def test_transient_failure_costs_one_retry(desk: Desk, sts: LoopbackSts, mode: faults.Mode) -> None:
+def test_transient_failure_costs_one_retry(desk, sts, mode):
     sts.script.append(mode)
     assert desk.mint("developer").credentials.access_key_id == sts.issued[-1]["AccessKeyId"]
     assert sts.count() == 2
 
 
-def resident() -> int:
+def resident():
     """Bytes of this process in memory now."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs /proc")
 @pytest.mark.parametrize("mode", [faults.HUGE, faults.HUGE_CHUNKED], ids=["sized", "chunked"])
-def test_answer_of_50_mib_is_not_held_in_memory(desk: Desk, sts: LoopbackSts, mode: faults.Mode) -> None:
+def test_answer_of_50_mib_is_not_held_in_memory(desk, sts, mode):
     desk.mint("developer")
     sts.mode, before, most = mode, resident(), [0]
     done = threading.Event()
 
-    def watch() -> None:
+    def watch():
         while not done.wait(0.002):
             most[0] = max(most[0], resident())
 
@@ -166,7 +155,7 @@ def test_answer_of_50_mib_is_not_held_in_memory(desk: Desk, sts: LoopbackSts, mo
     assert most[0] - before < 20 * 2**20
 
 
-def test_port_without_a_server_is_reported_with_what_to_check(desk: Desk) -> None:
+def test_port_without_a_server_is_reported_with_what_to_check(desk):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         desk.setenv(AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{unused.getsockname()[1]}")
@@ -175,19 +164,19 @@ def test_port_without_a_server_is_reported_with_what_to_check(desk: Desk) -> Non
     assert error.hints == ("check the network, 'region' and 'endpoint_url'",)
 
 
-def test_port_without_tls_is_reported_with_the_setting_for_proxies(desk: Desk, sts: LoopbackSts) -> None:
+def test_port_without_tls_is_reported_with_the_setting_for_proxies(desk, sts):
     desk.setenv(AWS_ENDPOINT_URL_STS=sts.url.replace("http:", "https:"))
     error = failure(desk)
     assert error.sentence.startswith("the TLS connection to STS at 'https://127.0.0.1:")
     assert "'ca_bundle'" in error.hints[0]
 
 
-def test_unreachable_proxy_is_named_without_its_password(desk: Desk) -> None:
+def test_unreachable_proxy_is_named_without_its_password(desk):
     desk.setenv(HTTPS_PROXY="http://me:hunter2@127.0.0.1:9")
     del desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
-    error = failure(desk)
-    assert "proxy" in error.sentence
-    assert "hunter2" not in error.sentence
+    sentence = failure(desk).sentence
+    assert "proxy" in sentence
+    assert "hunter2" not in sentence
 
 
 @pytest.mark.parametrize(
@@ -200,9 +189,7 @@ def test_unreachable_proxy_is_named_without_its_password(desk: Desk) -> None:
     ],
     ids=["id", "secret", "token", "empty"],
 )
-def test_key_with_a_control_character_is_neither_sent_nor_quoted(
-    desk: Desk, sts: LoopbackSts, access_key: AccessKey
-) -> None:
+def test_key_with_a_control_character_is_neither_sent_nor_quoted(desk, sts, access_key):
     error = failure(desk, access_key=access_key)
     assert type(error) is SourceError
     assert "of AWS profile 'org-admin' is empty or has a control character" in error.sentence
@@ -210,21 +197,21 @@ def test_key_with_a_control_character_is_neither_sent_nor_quoted(
     assert sts.count() == 0
 
 
-def test_header_that_http_client_refuses_is_not_quoted(desk: Desk) -> None:
-    desk.call("developer")
+def test_header_that_http_client_refuses_is_not_quoted(desk):
     desk.monkeypatch.setattr(aws_sts, "_check_key", lambda *_: None)
     error = failure(desk, access_key=AccessKey("AKIA", "x", "MARKERSECRET\nX: 1"))
     assert error.sentence.startswith("no answer from STS")
 
 
-def test_no_secret_is_logged(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_secret_is_logged(desk, caplog):
     caplog.set_level(logging.DEBUG)
     desk.mint("developer")
     assert "MARKERSECRET" not in caplog.text
     assert SOURCE_SECRET not in caplog.text
 
 
-# What is sent
+CONTEXT_PROVIDER = "arn:aws:iam::aws:contextProvider/IdentityCenter"
+DEVICE = "arn:aws:iam::999988887777:mfa/me"
 
 ROLE_PROFILE = """\
 [profiles.full]
@@ -247,9 +234,7 @@ ContextAssertion = "assertion"
 """
 
 
-def test_every_parameter_of_assume_role_arrives_with_placeholders_filled_in(
-    desk: Desk, sts: LoopbackSts
-) -> None:
+def test_every_parameter_of_assume_role_arrives_with_placeholders_filled_in(desk, sts):
     desk.sandbox.configure(ROLE_PROFILE)
     desk.person = type(desk.person)("alice", "desk 7", lambda _: "ticket 4711")
     minted = desk.mint("full")
@@ -262,28 +247,20 @@ def test_every_parameter_of_assume_role_arrives_with_placeholders_filled_in(
             {"arn": "arn:aws:iam::aws:policy/job-function/Billing"},
         ],
         "DurationSeconds": 1800,
-        "Tags": [
-            {"Key": "team", "Value": "payments"},
-            {"Key": "who", "Value": "alice because ticket 4711"},
-        ],
+        "Tags": [{"Key": "team", "Value": "payments"}, {"Key": "who", "Value": "alice because ticket 4711"}],
         "TransitiveTagKeys": ["team"],
         "ExternalId": "4711",
         "SourceIdentity": "alice+ticket-4711",
-        "ProvidedContexts": [
-            {
-                "ProviderArn": "arn:aws:iam::aws:contextProvider/IdentityCenter",
-                "ContextAssertion": "assertion",
-            }
-        ],
+        "ProvidedContexts": [{"ProviderArn": CONTEXT_PROVIDER, "ContextAssertion": "assertion"}],
         "MinimumSessionTokenSize": 2048,
     }
     assert len(minted.credentials.session_token) == 2048
-    assert minted.credentials.source_identity == "alice+ticket-4711"
-    assert minted.credentials.arn == "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk-7"
-    assert minted.credentials.account_id == "222233334444"
+    found = (minted.credentials.source_identity, minted.credentials.arn, minted.credentials.account_id)
+    arn = "arn:aws:sts::222233334444:assumed-role/Developer/alice@desk-7"
+    assert found == ("alice+ticket-4711", arn, "222233334444")
 
 
-def test_every_parameter_of_assume_root_arrives_with_ids_and_arns(desk: Desk, sts: LoopbackSts) -> None:
+def test_every_parameter_of_assume_root_arrives_with_ids_and_arns(desk, sts):
     sts.source_identity = "alice"
     minted = desk.mint("unlock-bucket", minimum_session_token_size=1024, duration_seconds=600)
     assert sts.calls[0].parameters == {
@@ -297,36 +274,31 @@ def test_every_parameter_of_assume_root_arrives_with_ids_and_arns(desk: Desk, st
     assert 590 < credentials.life <= 601
 
 
-def test_every_parameter_of_get_session_token_arrives(desk: Desk, sts: LoopbackSts) -> None:
-    device = "arn:aws:iam::999988887777:mfa/me"
-    desk.sandbox.configure(
-        f'[profiles.s]\nsource_profile = "org-admin"\nmfa_serial = "{device}"\nduration_seconds = 900\n'
-        "minimum_session_token_size = 800\n"
-    )
-    desk.mint("s", code="123456")
+def test_every_parameter_of_get_session_token_arrives(desk, sts):
+    desk.sandbox.configure(f'[profiles.s]\nsource_profile = "org-admin"\nmfa_serial = "{DEVICE}"\n')
+    desk.mint("s", code="123456", duration_seconds=900, minimum_session_token_size=800)
     assert sts.calls[0].action == "GetSessionToken"
     assert sts.calls[0].parameters == {
         "DurationSeconds": 900,
-        "SerialNumber": device,
+        "SerialNumber": DEVICE,
         "TokenCode": "123456",
         "MinimumSessionTokenSize": 800,
     }
 
 
-def test_mfa_code_is_sent_once_for_the_session_and_not_for_the_role(desk: Desk, sts: LoopbackSts) -> None:
-    device = "arn:aws:iam::999988887777:mfa/me"
+def test_mfa_code_is_sent_once_for_the_session_and_not_for_the_role(desk, sts):
     desk.monkeypatch.setenv("HOME", str(desk.sandbox.home))
     environ = {**desk.sandbox.environ, "CREDHELPER_KEYRING": "none"}
     app = open_app(environ, Invocation(time.monotonic()))
     asked: list[str] = []
 
-    def answer(question: Question, **_: Any) -> Answer:
+    def answer(question, **_):
         asked.append(question.label)
         return Answer("654321", "test")
 
     desk.monkeypatch.setattr("credhelper.prompts.ask", answer)
-    app.provider(sts=desk.aws()).get(desk.call("developer", mfa_serial=device))
-    assert asked == [f"MFA code of '{device}'"]
+    app.provider(sts=desk.aws()).get(desk.call("developer", mfa_serial=DEVICE))
+    assert asked == [f"MFA code of '{DEVICE}'"]
     assert [(call.action, call.parameters.get("TokenCode")) for call in sts.calls] == [
         ("GetSessionToken", "654321"),
         ("AssumeRole", None),
@@ -334,7 +306,7 @@ def test_mfa_code_is_sent_once_for_the_session_and_not_for_the_role(desk: Desk, 
     assert sts.calls[1].access_key_id == sts.issued[0]["AccessKeyId"]
 
 
-def test_minted_session_has_what_sts_issued_and_its_clock(desk: Desk, sts: LoopbackSts) -> None:
+def test_minted_session_has_what_sts_issued_and_its_clock(desk, sts):
     sts.clock_offset = 120
     minted = desk.mint("developer")
     credentials, issued = minted.credentials, sts.issued[0]
@@ -345,7 +317,7 @@ def test_minted_session_has_what_sts_issued_and_its_clock(desk: Desk, sts: Loopb
     assert re.fullmatch("[0-9a-f-]{36}", minted.request_id or "")
 
 
-def test_user_agent_names_credhelper(desk: Desk) -> None:
+def test_user_agent_names_credhelper(desk):
     assert "credhelper/" in desk.client("developer").meta.config.user_agent
 
 
@@ -365,29 +337,25 @@ def test_user_agent_names_credhelper(desk: Desk) -> None:
     ],
 )
 @pytest.mark.parametrize("legacy", ["environment", "config"])
-def test_assume_root_goes_to_the_regional_endpoint_despite_legacy_settings(
-    desk: Desk, region: str, flags: dict[str, bool], url: str, legacy: str
-) -> None:
+def test_assume_root_goes_to_the_regional_endpoint_despite_legacy_settings(desk, region, flags, url, legacy):
     del desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
     if legacy == "environment":
         desk.setenv(AWS_STS_REGIONAL_ENDPOINTS="legacy")
     else:
-        desk.sandbox.aws_config(
-            "[profile org-admin]\nsts_regional_endpoints = legacy\naws_access_key_id = A\n"
-        )
+        desk.sandbox.aws_config(f"{AWS_CONFIG}sts_regional_endpoints = legacy\n")
     client = desk.client("audit-root@payments-prod", region=region, **flags)
     assert client.meta.endpoint_url == url
     assert client.meta.region_name == region
 
 
-def test_configured_endpoint_is_used_unless_sdks_ignore_it(desk: Desk) -> None:
+def test_configured_endpoint_is_used_unless_sdks_ignore_it(desk):
     desk.setenv(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="true")
     assert desk.client("developer").meta.endpoint_url == "https://sts.eu-west-1.amazonaws.com"
     desk.setenv(AWS_IGNORE_CONFIGURED_ENDPOINT_URLS="")
     assert desk.client("developer").meta.endpoint_url == desk.sandbox.environ["AWS_ENDPOINT_URL_STS"]
 
 
-def test_ca_bundle_is_used_and_a_missing_one_is_an_error(desk: Desk, tmp_path: Path) -> None:
+def test_ca_bundle_is_used_and_a_missing_one_is_an_error(desk, tmp_path):
     bundle = tmp_path / "ca.pem"
     with pytest.raises(ConfigError, match=r"'--ca-bundle' names no file: '.*ca\.pem'"):
         desk.mint("developer", ca_bundle=str(bundle))
@@ -396,12 +364,12 @@ def test_ca_bundle_is_used_and_a_missing_one_is_an_error(desk: Desk, tmp_path: P
     assert client._endpoint.http_session._verify == str(bundle)
 
 
-def test_timeouts_of_the_profile_apply_to_one_attempt(desk: Desk) -> None:
+def test_timeouts_of_the_profile_apply_to_one_attempt(desk):
     config = desk.client("developer", connect_timeout=2, read_timeout=4).meta.config
     assert (config.connect_timeout, config.read_timeout) == (2, 4)
 
 
-def test_endpoint_that_botocore_refuses_is_a_configuration_error(desk: Desk) -> None:
+def test_endpoint_that_botocore_refuses_is_a_configuration_error(desk):
     desk.setenv(AWS_ENDPOINT_URL_STS="not a url")
     with pytest.raises(ConfigError, match="botocore does not accept the endpoint's configuration"):
         desk.mint("developer")
@@ -423,9 +391,7 @@ PROGRAM_FAULTS = [
     [case[:3] for case in PROGRAM_FAULTS],
     ids=[case[0].name for case in PROGRAM_FAULTS],
 )
-def test_broken_answer_ends_the_program_with_its_status_and_no_stdout(
-    sandbox: Sandbox, sts: LoopbackSts, mode: faults.Mode, kind: type[CredhelperError], said: str
-) -> None:
+def test_broken_answer_ends_the_program_with_its_status_and_no_stdout(sandbox, sts, mode, kind, said):
     sts.mode = mode
     stderr = sandbox.refuses(kind.status, "get", "developer")
     assert said in stderr
@@ -433,19 +399,18 @@ def test_broken_answer_ends_the_program_with_its_status_and_no_stdout(
     assert "MARKERSECRET" not in sandbox.log()
 
 
-def test_client_is_shared_for_one_key_and_old_ones_are_dropped(desk: Desk) -> None:
+def test_client_is_shared_for_one_key_and_old_ones_are_dropped(desk):
     aws, call = desk.aws(), desk.call("unlock-bucket")
     with ThreadPoolExecutor(8) as pool:
         found = set(pool.map(lambda _: aws._client(call, SOURCE_KEYS), range(32)))
     assert len(found) == 1
-
     for number in range(20):
         aws._client(call, AccessKey(f"ASIA{number}", "x", "x"))
     assert len(aws._clients) == aws_sts.CLIENTS
     assert aws._client(call, SOURCE_KEYS) not in found
 
 
-def test_late_call_does_not_delay_others_on_the_same_client(desk: Desk, sts: LoopbackSts) -> None:
+def test_late_call_does_not_delay_others_on_the_same_client(desk, sts):
     aws, call = desk.aws(), desk.call("developer")
     sts.script.append(faults.slow(3))
     with ThreadPoolExecutor(2) as pool:

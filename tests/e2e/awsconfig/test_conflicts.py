@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
 
 import pytest
 from botocore.exceptions import BotoCoreError
@@ -13,16 +12,10 @@ from credhelper.awsconfig.ini import IniFile
 
 from blocks import ENVELOPE, resolved, script
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-
-CREDENTIALS = IniFile("~/.aws/credentials", b"", exists=False)
 PROCESS = "[profile p]\ncredential_process = {}\n"
 
 
-def conflicts_of(config: str, credentials: str = "", **environ: str) -> list[str]:
+def conflicts_of(config, credentials="", **environ):
     """The sentences about profile p of two files."""
     files = (IniFile("~/.aws/config", config.encode()), IniFile("~/.aws/credentials", credentials.encode()))
     found = conflicts.find_conflicts(*files, {"p"}, environ)
@@ -32,16 +25,16 @@ def conflicts_of(config: str, credentials: str = "", **environ: str) -> list[str
 
 
 @pytest.fixture
-def process(tmp_path: Path) -> str:
+def process(tmp_path):
     """A profile p that runs a program."""
     return PROCESS.format(script(tmp_path / "process", f"echo '{json.dumps(ENVELOPE)}'"))
 
 
 @pytest.fixture
-def wins(config: Path) -> Callable[..., object]:
+def wins(config):
     """What botocore takes, of two files and an environment; an error where it takes nothing."""
 
-    def wins(text: str, credentials: str = "", *, named: bool = True) -> object:
+    def wins(text, credentials="", *, named=True):
         config.write_text(text)
         config.with_name("credentials").write_text(credentials)
         try:
@@ -52,32 +45,23 @@ def wins(config: Path) -> Callable[..., object]:
     return wins
 
 
-def test_plain_profile_has_no_conflict(process: str, wins: Callable[..., object]) -> None:
+def test_plain_profile_has_no_conflict(process, wins):
     text = f"{process}region = eu-west-1\noutput = json\n# role_arn = x\n[profile q]\nrole_arn = x\n[r]\n"
     assert wins(text, "[q]\naws_access_key_id = x\n") == ("custom-process", "AKIAPROCESS")
     assert conflicts_of(text, "[q]\naws_access_key_id = x\n") == []
 
 
-def test_static_keys_win_from_the_credentials_file_and_in_most_sdks_from_the_config(
-    process: str, wins: Callable[..., object]
-) -> None:
-    key, keys = (
-        "'aws_access_key_id' of profile 'p'",
-        "aws_access_key_id = AKIASTATIC\naws_secret_access_key = x\n",
-    )
+def test_static_keys_win_from_the_credentials_file_and_in_most_sdks_from_the_config(process, wins):
+    keys = "aws_access_key_id = AKIASTATIC\naws_secret_access_key = x\n"
+    wins_over = "'aws_access_key_id' of profile 'p' wins over credhelper in"
     assert wins(process, f"[p]\n{keys}") == ("shared-credentials-file", "AKIASTATIC")
-    assert conflicts_of(process, f"[p]\n{keys}") == [
-        f"'~/.aws/credentials' line 2: {key} wins over credhelper in every SDK"
-    ]
+    assert conflicts_of(process, f"[p]\n{keys}") == [f"'~/.aws/credentials' line 2: {wins_over} every SDK"]
     assert wins(process + keys) == ("custom-process", "AKIAPROCESS")
-    assert conflicts_of(process + keys) == [
-        f"'~/.aws/config' line 3: {key} wins over credhelper in most SDKs, not in boto3 and the AWS CLI"
-    ]
+    most = "most SDKs, not in boto3 and the AWS CLI"
+    assert conflicts_of(process + keys) == [f"'~/.aws/config' line 3: {wins_over} {most}"]
 
 
-def test_command_of_the_credentials_file_wins(
-    tmp_path: Path, process: str, wins: Callable[..., object]
-) -> None:
+def test_command_of_the_credentials_file_wins(tmp_path, process, wins):
     other = script(tmp_path / "other", f"echo '{json.dumps({**ENVELOPE, 'AccessKeyId': 'AKIAOTHER'})}'")
     credentials = f"[p]\nCredential_Process : {other}\n"
     assert wins(process, credentials) == ("custom-process", "AKIAOTHER")
@@ -88,11 +72,7 @@ def test_command_of_the_credentials_file_wins(
 @pytest.mark.parametrize(
     ("keys", "outcome", "message"),
     [
-        (
-            "role_arn = arn:aws:iam::1:role/x",
-            "PartialCredentialsError",
-            "'role_arn' of profile 'p' is used",
-        ),
+        ("role_arn = arn:aws:iam::1:role/x", "PartialCredentialsError", "'role_arn' of profile 'p' is used"),
         (
             "role_arn = arn:aws:iam::1:role/x\nsource_profile = p",
             "InfiniteLoopConfigError",
@@ -116,9 +96,7 @@ def test_command_of_the_credentials_file_wins(
     ],
 )
 @pytest.mark.parametrize("place", ["config", "credentials"])
-def test_role_sso_login_or_web_identity_is_a_conflict(
-    process: str, wins: Callable[..., object], place: str, keys: str, outcome: object, message: str
-) -> None:
+def test_role_sso_login_or_web_identity_is_a_conflict(process, wins, place, keys, outcome, message):
     files = (process + keys, "") if place == "config" else (process, f"[p]\n{keys}\n")
     assert wins(*files) != ("custom-process", "AKIAPROCESS")
     assert outcome in (None, wins(*files))
@@ -126,9 +104,7 @@ def test_role_sso_login_or_web_identity_is_a_conflict(
     assert any(f"line {3 if place == 'config' else 2}: {message}" in each for each in found), found
 
 
-def test_keys_in_the_environment_win_if_aws_profile_names_the_profile(
-    process: str, wins: Callable[..., object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_in_the_environment_win_if_aws_profile_names_the_profile(process, wins, monkeypatch):
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "AKIAENV")
     assert wins(process, named=False) == ("env", "AKIAENV")
@@ -138,9 +114,7 @@ def test_keys_in_the_environment_win_if_aws_profile_names_the_profile(
     assert message == f"AWS_ACCESS_KEY_ID is set, and wins over credhelper {where}"
 
 
-def test_web_identity_in_the_environment_wins(
-    process: str, wins: Callable[..., object], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_web_identity_in_the_environment_wins(process, wins, monkeypatch):
     monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/x")
     monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::1:role/x")
     assert wins(process, named=False) == ("assume-role-with-web-identity", None)
@@ -148,18 +122,18 @@ def test_web_identity_in_the_environment_wins(
     assert message.startswith("AWS_WEB_IDENTITY_TOKEN_FILE is set")
 
 
-def test_section_without_profile_wins_in_older_sdks(process: str) -> None:
+def test_section_without_profile_wins_in_older_sdks(process):
     assert conflicts_of(process + "[p]\nregion = x\n") == [
         "'~/.aws/config' line 3: [p] without 'profile' wins over credhelper in older SDKs, such as Go v1"
     ]
 
 
-def test_name_with_an_equals_sign_is_a_conflict() -> None:
-    (found,) = conflicts.find_conflicts(IniFile("", b""), CREDENTIALS, {"a=b"}, {})
+def test_name_with_an_equals_sign_is_a_conflict():
+    (found,) = conflicts.find_conflicts(IniFile("", b""), IniFile("", b"", exists=False), {"a=b"}, {})
     assert found.sentence == "the SDKs for JavaScript, Rust and C++ cannot find profile 'a=b': it has a '='"
 
 
-def test_no_sentence_quotes_a_value() -> None:
+def test_no_sentence_quotes_a_value():
     keys = "aws_access_key_id = SECRET\naws_secret_access_key = SECRET\nrole_arn = SECRET\n"
     found = conflicts_of(PROCESS.format("SECRET") + keys, f"[p]\n{keys}", AWS_ACCESS_KEY_ID="SECRET")
     assert len(found) == 5

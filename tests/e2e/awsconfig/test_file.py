@@ -5,7 +5,6 @@ from __future__ import annotations
 import stat
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -15,11 +14,8 @@ from credhelper.awsconfig.ini import IniFile
 import requirements
 from blocks import ENTRIES, PROFILES, write
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def test_file_is_unchanged_when_killed_before_the_rename(config: Path) -> None:
+def test_file_is_unchanged_when_killed_before_the_rename(config):
     write(config, b"[default]\n")
     config.chmod(0o600)
     code = (
@@ -35,20 +31,13 @@ def test_file_is_unchanged_when_killed_before_the_rename(config: Path) -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_keys_that_aws_configure_adds_below_the_block_belong_to_it(config: Path, profile: str) -> None:
+def test_keys_that_aws_configure_adds_below_the_block_belong_to_it(config, profile):
     above = b"[profile a]\nregion = eu-west-1\n"
     ours = block.with_block(IniFile("config", above), ENTRIES)
     write(config, ours)
     environ = {"AWS_CONFIG_FILE": str(config), "HOME": str(config.parent), "PATH": "/usr/bin:/bin"}
-    command = [
-        requirements.program("/usr/bin/aws"),
-        "configure",
-        "set",
-        "s3.addressing_style",
-        "path",
-        "--profile",
-        profile,
-    ]
+    aws = requirements.program("/usr/bin/aws")
+    command = [aws, "configure", "set", "s3.addressing_style", "path", "--profile", profile]
     subprocess.run(command, env=environ, check=True)
     below = b"\n# the new one\n[profile b]\nregion = eu-west-1\n"
     file = IniFile("config", config.read_bytes() + below)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import crashing
+import sts_faults
 from sandbox import PROFILES
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 SCRIPT = str(Path(crashing.__file__))
 
 
-def _crash(sandbox: Sandbox, when: str, step: str) -> None:
-    command = [sys.executable, SCRIPT, when, step, "get", "developer"]
+def _crash(sandbox: Sandbox, when: str, step: str, *flags: str) -> None:
+    command = [sys.executable, SCRIPT, when, step, "get", "developer", *flags]
     done = subprocess.run(command, env=sandbox.environ, capture_output=True, timeout=60, check=False)
     assert done.returncode == -9, done
 
@@ -50,13 +51,9 @@ def test_kill_before_or_after_any_step_costs_at_most_one_more_mint(sandbox, sts,
 
 def test_kill_during_a_refresh_keeps_the_cached_session(sandbox, sts, secret_service) -> None:
     cached = sandbox.get("developer")
-    for when, step in (
-        ("before", "credhelper.cache.keyring:OsKeyring.set"),
-        ("after", "credhelper.aws.sts:Sts.mint"),
-    ):
-        command = [sys.executable, SCRIPT, when, step, "get", "developer", "--refresh"]
-        subprocess.run(command, env=sandbox.environ, capture_output=True, timeout=60, check=False)
-
+    steps = (("before", "credhelper.cache.keyring:OsKeyring.set"), ("after", "credhelper.aws.sts:Sts.mint"))
+    for when, step in steps:
+        _crash(sandbox, when, step, "--refresh")
         assert sandbox.get("developer") == cached
 
 
@@ -78,9 +75,7 @@ def test_kills_at_random_moments_cost_at_most_one_mint_each(sandbox, sts, secret
 
 
 def test_kill_of_the_minter_lets_one_waiter_mint(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-    import sts_faults as faults
-
-    sts.script.append(faults.slow(5))
+    sts.script.append(sts_faults.slow(5))
     minter = sandbox.start("get", "developer")
     while not sts.calls:
         time.sleep(0.02)

@@ -39,9 +39,15 @@ MACOS = "keyring.backends.macOS.Keyring"
 
 
 def credentials(token_size: int = 900) -> Credentials:
-    """Credentials with a session token of that many characters."""
     token = ("0123456789abcdef" * (token_size // 16 + 1))[:token_size]
     return Credentials("ASIAEXAMPLE", "SECRET", token, 2_000_000_000, 900.0, 0.5, Clocks(1.0, 2.0, "boot"))
+
+
+@pytest.fixture
+def session_bus(sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bus of an unlocked Secret Service, for code in this process."""
+    assert secret_service.daemon is not None
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", sandbox.environ["DBUS_SESSION_BUS_ADDRESS"])
 
 
 class KeyringContract:
@@ -49,38 +55,27 @@ class KeyringContract:
 
     @pytest.fixture
     def store(self, keyring: OsKeyring, tmp_path: Path) -> Store:
-        """A store over it."""
         log = Log(str(tmp_path / "log"))
         return Store(keyring, Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log), log)
 
-    def test_item_is_created_replaced_and_deleted(self, keyring: OsKeyring) -> None:
+    def test_item_is_created_replaced_and_deleted_by_itself(self, keyring: OsKeyring) -> None:
         keyring.set("credhelper:A", "one")
         assert keyring.get("credhelper:A") == "one"
+        keyring.set("credhelper:B", "b")
         keyring.set("credhelper:A", "another")
         assert keyring.get("credhelper:A") == "another"
         keyring.delete("credhelper:A")
-        assert keyring.get("credhelper:A") is None
+        assert (keyring.get("credhelper:A"), keyring.get("credhelper:B")) == (None, "b")
 
     def test_missing_item_is_none_and_can_be_deleted(self, keyring: OsKeyring) -> None:
         assert keyring.get("credhelper:none") is None
         keyring.delete("credhelper:none")
         assert keyring.gone is None
 
-    def test_two_items_are_independent(self, keyring: OsKeyring) -> None:
-        keyring.set("credhelper:A", "a")
-        keyring.set("credhelper:B", "b")
-        keyring.set("credhelper:A", "A")
-        keyring.delete("credhelper:A")
-        assert (keyring.get("credhelper:A"), keyring.get("credhelper:B")) == (None, "b")
-
-    def test_text_outside_ascii_and_the_first_plane_is_kept(self, keyring: OsKeyring) -> None:
-        keyring.set("credhelper:A", "Zürich 東京 \N{KEY}")
-        assert keyring.get("credhelper:A") == "Zürich 東京 \N{KEY}"
-
-    def test_item_of_the_stated_size_is_kept(self, keyring: OsKeyring) -> None:
-        text = "x" * (keyring.part_size or 200_000)
-        keyring.set("credhelper:A", text)
-        assert keyring.get("credhelper:A") == text
+    def test_text_outside_ascii_and_of_the_stated_size_is_kept(self, keyring: OsKeyring) -> None:
+        for text in ("Zürich 東京 \N{KEY}", "x" * (keyring.part_size or 200_000)):
+            keyring.set("credhelper:A", text)
+            assert keyring.get("credhelper:A") == text
 
     @pytest.mark.parametrize("size", [1_000, 200_000])
     def test_credentials_of_any_size_are_kept(self, store: Store, size: int) -> None:
@@ -138,8 +133,8 @@ class KeyringContract:
         assert (store.get("K"), store.get("L")) == (credentials(), None)
 
     def test_parts_of_an_older_longer_value_are_ignored(self, keyring: OsKeyring, store: Store) -> None:
-        keyring.set("credhelper:K.1", "left over")
-        keyring.set("credhelper:K.2", "left over")
+        for part in (1, 2):
+            keyring.set(f"credhelper:K.{part}", "left over")
         store.put("K", credentials(10), profile="p", kind="AssumeRole")
         assert store.get("K") == credentials(10)
 
@@ -148,12 +143,7 @@ class TestSecretService(KeyringContract):
     """The real gnome-keyring, by keyring's Secret Service backend."""
 
     @pytest.fixture
-    def keyring(
-        self, sandbox: Sandbox, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
-    ) -> OsKeyring:
-        assert secret_service.daemon is not None
-        name = "DBUS_SESSION_BUS_ADDRESS"
-        monkeypatch.setenv(name, sandbox.environ[name])
+    def keyring(self, session_bus) -> OsKeyring:
         return OsKeyring("auto" if sys.platform == "linux" else SERVICE, os.environ)
 
 
@@ -279,7 +269,7 @@ class TestKeychain(KeyringContract):
 
 
 class Scripted:
-    """A backend that does as it is told, and counts how often it is asked."""
+    """A backend that answers as the test says, and counts how often it is asked."""
 
     priority = 1
 
@@ -287,26 +277,18 @@ class Scripted:
         self.asked = 0
         self._answer = answer
 
-    def get_password(self, service: str, username: str) -> str | None:
+    def get_password(self, *_: str) -> str | None:
         self.asked += 1
         return self._answer()
 
-    def set_password(self, service: str, username: str, password: str) -> None:
-        self.get_password(service, username)
-
-    def delete_password(self, service: str, username: str) -> None:
-        self.get_password(service, username)
+    set_password = delete_password = get_password
 
 
 @pytest.fixture
 def never() -> Iterator[Callable[[], str | None]]:
     """An answer that does not come before the test is over."""
     over = threading.Event()
-
-    def wait() -> None:
-        over.wait(60)
-
-    yield wait
+    yield lambda: over.wait(60) and None
     over.set()
 
 
@@ -334,226 +316,204 @@ def seconds(keyring: OsKeyring) -> float:
     return time.monotonic() - started
 
 
-class TestDeadline:
-    """A call has 2 s, and a person 25 s where they have been asked to unlock."""
-
-    @pytest.mark.parametrize("environ", [{}, {"DISPLAY": ":0"}, {"WAYLAND_DISPLAY": "wayland-0"}])
-    def test_call_without_an_answer_is_the_last_one(self, never, environ, monkeypatch) -> None:
-        monkeypatch.setattr(cache_keyring, "_collection_is_locked", never)
-        keyring, backend = scripted(never, environ)
-        assert 0.35 < seconds(keyring) < 1.5
-        assert seconds(keyring) < 0.1
-        assert (backend.asked, keyring.gone) == (1, "the keyring did not answer within 0.4 s")
-
-    def test_locked_collection_with_a_display_gets_more_time(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cache_keyring, "_collection_is_locked", lambda: True)
-        keyring, _ = scripted(lambda: time.sleep(1.0) or "unlocked", {"DISPLAY": ":0"})
-        assert keyring.get("credhelper:A") == "unlocked"
-        assert cache_keyring.UNLOCK_SECONDS == 25
-
-    def test_unlock_dialog_without_an_answer_is_the_last_one(self, never, monkeypatch) -> None:
-        monkeypatch.setattr(cache_keyring, "_collection_is_locked", lambda: True)
-        monkeypatch.setattr(cache_keyring, "UNLOCK_SECONDS", 0.6)
-        keyring, backend = scripted(never, {"DISPLAY": ":0"})
-        assert 0.6 < seconds(keyring) < 2
-        assert seconds(keyring) < 0.1
-        assert backend.asked == 1
-
-    @pytest.mark.parametrize("locked", [lambda: False, raises(OSError("no bus"))])
-    def test_unlocked_or_unknown_collection_gets_no_more_time(self, never, locked, monkeypatch) -> None:
-        monkeypatch.setattr(cache_keyring, "_collection_is_locked", locked)
-        keyring, _ = scripted(never, {"DISPLAY": ":0"})
-        assert seconds(keyring) < 1.5
-
-    def test_locked_collection_without_a_display_gets_no_more_time(self, never, monkeypatch) -> None:
-        monkeypatch.setattr(cache_keyring, "_collection_is_locked", lambda: True)
-        keyring, _ = scripted(never, {})
-        assert seconds(keyring) < 1.5
-
-    def test_collection_says_that_it_is_not_locked(self, sandbox, secret_service, monkeypatch) -> None:
-        assert secret_service.daemon is not None
-        name = "DBUS_SESSION_BUS_ADDRESS"
-        monkeypatch.setenv(name, sandbox.environ[name])
-        assert cache_keyring._collection_is_locked() is False
+@pytest.mark.parametrize(
+    ("environ", "locked"),
+    [
+        ({}, None),
+        ({}, lambda: True),
+        ({"DISPLAY": ":0"}, None),
+        ({"DISPLAY": ":0"}, lambda: False),
+        ({"DISPLAY": ":0"}, raises(OSError("no bus"))),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, None),
+    ],
+)
+def test_call_without_an_answer_is_the_last_one(never, environ, locked, monkeypatch) -> None:
+    monkeypatch.setattr(cache_keyring, "_collection_is_locked", locked or never)
+    keyring, backend = scripted(never, environ)
+    assert 0.35 < seconds(keyring) < 1.5
+    assert seconds(keyring) < 0.1
+    assert (backend.asked, keyring.gone) == (1, "the keyring did not answer within 0.4 s")
 
 
-class TestErrors:
-    """Backends raise errors of all kinds, and none of them is ours to pass on."""
-
-    @pytest.mark.parametrize("error", [KeyringLocked("Failed to unlock"), InitError("Prompt dismissed")])
-    def test_declined_unlock_is_not_asked_for_again(self, error: Exception) -> None:
-        keyring, backend = scripted(raises(error), {})
-        assert seconds(keyring) + seconds(keyring) < 1
-        assert (backend.asked, keyring.gone) == (1, f"the keyring said: {type(error).__name__}: {error}")
-
-    @pytest.mark.parametrize(
-        "error", [PasswordSetError("full"), ValueError("odd"), OSError(5, "Input/output error")]
-    )
-    def test_any_error_is_no_keyring_until_the_next_call(self, error: Exception) -> None:
-        keyring, backend = scripted(raises(error), {})
-        assert seconds(keyring) + seconds(keyring) < 1
-        assert (backend.asked, keyring.gone) == (2, None)
-
-    def test_missing_secret_service_is_replaced_by_the_next_backend(self) -> None:
-        exceptions = pytest.importorskip("secretstorage.exceptions")
-        absent = exceptions.SecretServiceNotAvailableException("no bus")
-        keyring, _ = scripted(raises(absent), {})
-        assert seconds(keyring) < 1
-        assert keyring.gone == "the keyring said: SecretServiceNotAvailableException: no bus"
-
-    def test_refused_deletion_is_an_error_while_the_item_exists(self) -> None:
-        backend = Scripted(lambda: "still here")
-        cancelled = raises(PasswordDeleteError("cancelled"))
-        backend.delete_password = lambda *_: cancelled()  # type: ignore[method-assign, assignment]
-        keyring = OsKeyring(SERVICE, os.environ)
-        keyring._backend = backend
-        with pytest.raises(NoKeyringError, match="cancelled"):
-            keyring.delete("credhelper:A")
+def test_locked_collection_with_a_display_gets_more_time(never, monkeypatch) -> None:
+    monkeypatch.setattr(cache_keyring, "_collection_is_locked", lambda: True)
+    keyring, _ = scripted(lambda: time.sleep(1.0) or "unlocked", {"DISPLAY": ":0"})
+    assert keyring.get("credhelper:A") == "unlocked"
+    assert cache_keyring.UNLOCK_SECONDS == 25
+    monkeypatch.setattr(cache_keyring, "UNLOCK_SECONDS", 0.6)
+    keyring, backend = scripted(never, {"DISPLAY": ":0"})
+    assert 0.6 < seconds(keyring) < 2
+    assert seconds(keyring) < 0.1
+    assert backend.asked == 1
 
 
-class TestChoice:
-    """Which keyring it is: pinned by class, never discovered."""
-
-    @pytest.mark.parametrize(
-        ("platform", "names"),
-        [
-            ("darwin", [MACOS]),
-            ("win32", [WINDOWS]),
-            (
-                "linux",
-                [SERVICE, "keyring.backends.libsecret.Keyring", "keyring.backends.kwallet.DBusKeyring"],
-            ),
-            ("freebsd14", []),
-        ],
-    )
-    def test_auto_has_a_list_for_each_system(self, platform, names, monkeypatch) -> None:
-        with monkeypatch.context() as patch:
-            patch.setattr(sys, "platform", platform)
-            keyring = OsKeyring("auto", os.environ)
-        assert [f"{one.module}.{one.name}" for one in keyring._candidates] == names
-        assert (keyring.gone is None) == bool(names)
-
-    def test_none_uses_no_keyring(self) -> None:
-        keyring = OsKeyring("none", {})
-        assert seconds(keyring) < 0.1
-        assert keyring.part_size is None
-
-    @pytest.mark.parametrize(
-        "choice", ["no.such.Module", "keyring.backends.Nothing", "os.path", "builtins.dict", "builtins.int"]
-    )
-    def test_class_that_is_no_backend_is_a_config_error(self, choice: str) -> None:
-        with pytest.raises(ConfigError, match=f"keyring backend '{choice}' cannot be loaded"):
-            OsKeyring(choice, {}).get("credhelper:A")
-
-    def test_pinned_backend_of_another_system_is_no_keyring(self) -> None:
-        keyring = OsKeyring(WINDOWS, {})
-        assert seconds(keyring) < 5
-        assert keyring.gone is not None
-
-    @pytest.mark.parametrize("choice", ["nonsense", "a b.c", ".Keyring", "__import__('os').x"])
-    def test_invalid_environment_value_is_refused(self, sandbox: Sandbox, choice: str) -> None:
-        said = sandbox.refuses(2, "get", "developer", CREDHELPER_KEYRING=choice)
-        assert "CREDHELPER_KEYRING must be auto, none or module.Class" in said
-
-    def test_missing_class_in_the_environment_is_named(self, sandbox: Sandbox) -> None:
-        said = sandbox.refuses(2, "get", "developer", CREDHELPER_KEYRING="no.such.Keyring")
-        assert "keyring backend 'no.such.Keyring' cannot be loaded" in said
-
-    def test_class_by_name_is_used(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        with lend(str(sandbox.home / "lent")) as environ:
-            sandbox.environ |= environ
-            assert sandbox.get("developer") == sandbox.get("developer")
-        assert sts.count() == 1
-
-    @pytest.mark.parametrize("how", ["environment", "configuration"])
-    def test_none_in_the_environment_mints_each_time(self, sandbox, sts, secret_service, how) -> None:
-        assert secret_service.daemon is not None
-        if how == "environment":
-            sandbox.environ["CREDHELPER_KEYRING"] = "none"
-        else:
-            sandbox.configure(PROFILES + '[keyring]\nbackend = "none"\n')
-        sandbox.get("developer")
-        sandbox.get("developer")
-        assert sts.count() == 2
+@pytest.mark.parametrize("error", [KeyringLocked("Failed to unlock"), InitError("Prompt dismissed")])
+def test_declined_unlock_is_not_asked_for_again(error: Exception) -> None:
+    keyring, backend = scripted(raises(error), {})
+    assert seconds(keyring) + seconds(keyring) < 1
+    assert (backend.asked, keyring.gone) == (1, f"the keyring said: {type(error).__name__}: {error}")
 
 
-class TestFailures:
-    """The program and the real Secret Service: whatever happens to it, an answer comes soon."""
+@pytest.mark.parametrize("error", [PasswordSetError("full"), ValueError("odd"), OSError(5, "I/O error")])
+def test_any_error_is_no_keyring_until_the_next_call(error: Exception) -> None:
+    keyring, backend = scripted(raises(error), {})
+    assert seconds(keyring) + seconds(keyring) < 1
+    assert (backend.asked, keyring.gone) == (2, None)
 
-    @pytest.mark.skipif(
-        not HAS_SECRET_SERVICE and not os.environ.get("CI"), reason="gnome-keyring and dbus are not installed"
-    )
-    def test_locked_collection_without_a_display_is_no_keyring(self, sandbox, sts) -> None:
-        with sandbox.secret_service(None):
-            self.answers_by_minting(sandbox, sts)
-        assert "KeyringLocked" in sandbox.log() or "InitError" in sandbox.log()
 
-    @pytest.mark.parametrize("address", ["", "unix:path=/nonexistent/bus", "nonsense"])
-    def test_missing_session_bus_is_no_keyring(self, sandbox, sts, address) -> None:
-        sandbox.environ["DBUS_SESSION_BUS_ADDRESS"] = address
-        self.answers_by_minting(sandbox, sts)
-        assert ("the keyring said: " if address else "DBUS_SESSION_BUS_ADDRESS is not set") in sandbox.log()
+def test_missing_secret_service_is_replaced_by_the_next_backend() -> None:
+    exceptions = pytest.importorskip("secretstorage.exceptions")
+    absent = exceptions.SecretServiceNotAvailableException("no bus")
+    keyring, _ = scripted(raises(absent), {})
+    assert seconds(keyring) < 1
+    assert keyring.gone == "the keyring said: SecretServiceNotAvailableException: no bus"
 
-    def test_killed_bus_is_no_keyring(self, sandbox, sts, secret_service) -> None:
-        sandbox.get("developer")
-        secret_service.kill_bus()
-        sts.reset()
-        self.answers_by_minting(sandbox, sts)
 
-    def test_daemon_that_restarts_locked_is_no_keyring(self, sandbox, sts, secret_service) -> None:
-        secret_service.signal(signal.SIGKILL)
-        self.answers_by_minting(sandbox, sts)
+def test_refused_deletion_is_an_error_while_the_item_exists() -> None:
+    keyring, backend = scripted(lambda: "still here", {})
+    cancelled = raises(PasswordDeleteError("cancelled"))
+    backend.delete_password = lambda *_: cancelled()  # type: ignore[method-assign, assignment]
+    with pytest.raises(NoKeyringError, match="cancelled"):
+        keyring.delete("credhelper:A")
 
-    @pytest.mark.parametrize("display", [{}, {"DISPLAY": ":99"}], ids=["no display", "display"])
-    def test_stopped_daemon_costs_one_timeout(self, sandbox, sts, secret_service, display) -> None:
-        sandbox.environ |= display
-        secret_service.signal(signal.SIGSTOP)
-        self.answers_by_minting(sandbox, sts)
-        assert sandbox.log().count("the keyring did not answer within 2 s") == 1
 
-    def test_timeout_in_the_config_is_the_time_of_a_call(self, sandbox, sts, secret_service) -> None:
+@pytest.mark.parametrize(
+    ("platform", "names"),
+    [
+        ("darwin", [MACOS]),
+        ("win32", [WINDOWS]),
+        ("linux", [SERVICE, "keyring.backends.libsecret.Keyring", "keyring.backends.kwallet.DBusKeyring"]),
+        ("freebsd14", []),
+    ],
+)
+def test_auto_has_a_list_for_each_system(platform, names, monkeypatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "platform", platform)
+        keyring = OsKeyring("auto", os.environ)
+    assert [f"{one.module}.{one.name}" for one in keyring._candidates] == names
+    assert (keyring.gone is None) == bool(names)
+
+
+def test_none_uses_no_keyring() -> None:
+    keyring = OsKeyring("none", {})
+    assert seconds(keyring) < 0.1
+    assert keyring.part_size is None
+
+
+@pytest.mark.parametrize(
+    "choice", ["no.such.Module", "keyring.backends.Nothing", "os.path", "builtins.dict", "builtins.int"]
+)
+def test_class_that_is_no_backend_is_a_config_error(choice: str) -> None:
+    with pytest.raises(ConfigError, match=f"keyring backend '{choice}' cannot be loaded"):
+        OsKeyring(choice, {}).get("credhelper:A")
+
+
+def test_pinned_backend_of_another_system_is_no_keyring() -> None:
+    keyring = OsKeyring(WINDOWS, {})
+    assert seconds(keyring) < 5
+    assert keyring.gone is not None
+
+
+@pytest.mark.parametrize("choice", ["nonsense", "a b.c", ".Keyring", "__import__('os').x", "no.such.Keyring"])
+def test_invalid_environment_value_is_refused(sandbox: Sandbox, choice: str) -> None:
+    said = sandbox.refuses(2, "get", "developer", CREDHELPER_KEYRING=choice)
+    missing = f"keyring backend '{choice}' cannot be loaded"
+    invalid = "CREDHELPER_KEYRING must be auto, none or module.Class"
+    assert (missing if choice == "no.such.Keyring" else invalid) in said
+
+
+def test_class_by_name_is_used(sandbox: Sandbox, sts: LoopbackSts) -> None:
+    with lend(str(sandbox.home / "lent")) as environ:
+        sandbox.environ |= environ
+        assert sandbox.get("developer") == sandbox.get("developer")
+    assert sts.count() == 1
+
+
+@pytest.mark.parametrize("how", ["environment", "configuration"])
+@pytest.mark.usefixtures("secret_service")
+def test_none_in_the_environment_or_configuration_mints_each_time(sandbox, sts, how) -> None:
+    if how == "environment":
+        sandbox.environ["CREDHELPER_KEYRING"] = "none"
+    else:
+        sandbox.configure(PROFILES + '[keyring]\nbackend = "none"\n')
+    sandbox.get("developer")
+    sandbox.get("developer")
+    assert sts.count() == 2
+
+
+def answers_by_minting(sandbox: Sandbox, sts: LoopbackSts) -> None:
+    started = time.monotonic()
+    sandbox.get("developer")
+    assert time.monotonic() - started < 24  # an unlock dialog would have had 25
+    assert sts.count() == 1
+    sandbox.check_modes()
+
+
+@pytest.mark.skipif(
+    not HAS_SECRET_SERVICE and not os.environ.get("CI"), reason="gnome-keyring and dbus are not installed"
+)
+def test_locked_collection_without_a_display_is_no_keyring(sandbox, sts) -> None:
+    with sandbox.secret_service(None):
+        answers_by_minting(sandbox, sts)
+    assert "KeyringLocked" in sandbox.log() or "InitError" in sandbox.log()
+
+
+@pytest.mark.parametrize("address", ["", "unix:path=/nonexistent/bus", "nonsense"])
+def test_missing_session_bus_is_no_keyring(sandbox, sts, address) -> None:
+    sandbox.environ["DBUS_SESSION_BUS_ADDRESS"] = address
+    answers_by_minting(sandbox, sts)
+    assert ("the keyring said: " if address else "DBUS_SESSION_BUS_ADDRESS is not set") in sandbox.log()
+
+
+def test_killed_bus_is_no_keyring(sandbox, sts, secret_service) -> None:
+    sandbox.get("developer")
+    secret_service.kill_bus()
+    sts.reset()
+    answers_by_minting(sandbox, sts)
+
+
+def test_daemon_that_restarts_locked_is_no_keyring(sandbox, sts, secret_service) -> None:
+    secret_service.signal(signal.SIGKILL)
+    answers_by_minting(sandbox, sts)
+
+
+@pytest.mark.parametrize(
+    ("display", "timeout"), [({}, 2), ({"DISPLAY": ":99"}, 2), ({}, 1)], ids=["no display", "display", "1 s"]
+)
+def test_stopped_daemon_costs_one_timeout(sandbox, sts, secret_service, display, timeout) -> None:
+    sandbox.environ |= display
+    if timeout == 1:
         sandbox.configure(PROFILES + "[keyring]\ntimeout = 1\n")
-        secret_service.signal(signal.SIGSTOP)
-        self.answers_by_minting(sandbox, sts)
-        assert "the keyring did not answer within 1 s" in sandbox.log()
-
-    @staticmethod
-    def answers_by_minting(sandbox: Sandbox, sts: LoopbackSts) -> None:
-        started = time.monotonic()
-        sandbox.get("developer")
-        assert time.monotonic() - started < 24  # a person would have had 25
-        assert sts.count() == 1
-        sandbox.check_modes()
+    secret_service.signal(signal.SIGSTOP)
+    answers_by_minting(sandbox, sts)
+    assert sandbox.log().count(f"the keyring did not answer within {timeout} s") == 1
 
 
-class TestHushed:
-    """A background refresh opens no dialog: a keyring that might is not used."""
+def test_open_collection_is_used_in_the_background(session_bus) -> None:
+    assert cache_keyring._collection_is_locked() is False
+    keyring = OsKeyring("auto", os.environ, background=True)
+    keyring.set("credhelper:A", "text")
+    assert keyring.get("credhelper:A") == "text"
 
-    def test_open_collection_is_used_in_the_background(self, sandbox, secret_service, monkeypatch) -> None:
-        assert secret_service.daemon is not None
-        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", sandbox.environ["DBUS_SESSION_BUS_ADDRESS"])
-        keyring = OsKeyring("auto", os.environ, background=True)
-        keyring.set("credhelper:A", "text")
-        assert keyring.get("credhelper:A") == "text"
 
-    @pytest.mark.parametrize("locked", [lambda: True, raises(OSError("no bus")), lambda: time.sleep(9)])
-    def test_locked_or_unknown_collection_is_not_used_in_the_background(self, locked, monkeypatch) -> None:
-        monkeypatch.setattr(cache_keyring, "_collection_is_locked", locked)
-        monkeypatch.setattr(sys, "platform", "linux")
-        loaded: list[cache_keyring.Pinned] = []
-        monkeypatch.setattr(OsKeyring, "_load", lambda _, candidate: loaded.append(candidate))
-        keyring = OsKeyring("auto", {"DBUS_SESSION_BUS_ADDRESS": "unix:"}, timeout=0.3, background=True)
-        with pytest.raises(NoKeyringError, match="runs in the background"):
-            keyring.get("credhelper:A")
-        assert loaded == []
+@pytest.mark.parametrize("locked", [lambda: True, raises(OSError("no bus")), lambda: time.sleep(9)])
+def test_locked_or_unknown_collection_is_not_used_in_the_background(locked, monkeypatch) -> None:
+    monkeypatch.setattr(cache_keyring, "_collection_is_locked", locked)
+    monkeypatch.setattr(sys, "platform", "linux")
+    loaded: list[cache_keyring.Pinned] = []
+    monkeypatch.setattr(OsKeyring, "_load", lambda _, candidate: loaded.append(candidate))
+    keyring = OsKeyring("auto", {"DBUS_SESSION_BUS_ADDRESS": "unix:"}, timeout=0.3, background=True)
+    with pytest.raises(NoKeyringError, match="runs in the background"):
+        keyring.get("credhelper:A")
+    assert loaded == []
 
-    def test_named_backend_is_not_used_in_the_background(self) -> None:
-        keyring = OsKeyring("memory_keyring.MemoryKeyring", {}, background=True)
-        assert not keyring.is_there()
 
-    @pytest.mark.parametrize("platform", ["darwin", "win32"])
-    def test_macos_and_windows_are_used_in_the_background(self, platform, monkeypatch) -> None:
-        monkeypatch.setattr(sys, "platform", platform)
-        backend = Scripted(lambda: "text")
-        monkeypatch.setattr(OsKeyring, "_load", lambda *_: backend)
-        assert OsKeyring("auto", {}, background=True).get("credhelper:A") == "text"
+def test_named_backend_is_not_used_in_the_background() -> None:
+    assert not OsKeyring("memory_keyring.MemoryKeyring", {}, background=True).is_there()
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_macos_and_windows_are_used_in_the_background(platform, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(OsKeyring, "_load", lambda *_: Scripted(lambda: "text"))
+    assert OsKeyring("auto", {}, background=True).get("credhelper:A") == "text"

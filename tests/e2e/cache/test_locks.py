@@ -23,19 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-HOLD = """\
+LOCKS = """\
 import sys
 from credhelper.log import Log
 from credhelper.cache.locks import FileLocks
-with FileLocks(sys.argv[1], Log(sys.argv[1] + "/log")).hold("K", 30) as held:
+locks = FileLocks(sys.argv[1], Log(sys.argv[1] + "/log"))
+"""
+HOLD = f"""{LOCKS}
+with locks.hold("K", 30) as held:
     print(held, flush=True)
     sys.stdin.read()
 """
-COUNT = """\
-import os, sys
-from credhelper.log import Log
-from credhelper.cache.locks import FileLocks
-locks = FileLocks(sys.argv[1], Log(sys.argv[1] + "/log"))
+COUNT = f"""{LOCKS}
 for _ in range(25):
     with locks.hold("K", 30) as held:
         assert held
@@ -46,7 +45,6 @@ for _ in range(25):
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A runtime directory."""
     path = tmp_path / "run"
     path.mkdir(mode=0o700)
     return path
@@ -54,7 +52,6 @@ def directory(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def locks(directory: Path, tmp_path: Path) -> FileLocks:
-    """The locks in it."""
     return FileLocks(str(directory), Log(str(tmp_path / "log")))
 
 
@@ -93,12 +90,10 @@ class TestHold:
         with locks.hold("K", 0) as held:
             assert held
 
-    def test_lock_of_another_key_is_free(self, locks: FileLocks, directory: Path) -> None:
-        with holder(directory), locks.hold("L", 0) as held:
-            assert held
-
-    def test_kill_of_the_holder_frees_the_lock_at_once(self, locks: FileLocks, directory: Path) -> None:
+    def test_lock_of_another_key_is_free_and_kill_of_the_holder_frees_its_lock(self, locks, directory):
         with holder(directory) as process:
+            with locks.hold("L", 0) as held:
+                assert held
             process.kill()
             started = time.monotonic()
             with locks.hold("K", 10) as held:
@@ -135,6 +130,10 @@ class TestHold:
         assert list(tmp_path.iterdir()) == []
 
 
+FAILURE = ["RefusedError", "no", [], None, 1.0, 2.0, "boot"]
+BAD_VALUES = [(0, 99), (0, []), (2, 5), (4, "noon"), (5, "noon"), (4, float("nan")), (6, None)]
+
+
 class TestFailures:
     @pytest.mark.parametrize(
         "error",
@@ -150,13 +149,8 @@ class TestFailures:
         locks.states.remember("K", error)
         failure = locks.states.last_failure("K")
         assert failure is not None
-        found = failure.error
-        assert (type(found), found.sentence, found.hints, found.code) == (
-            type(error),
-            error.sentence,
-            error.hints,
-            error.code,
-        )
+        for name in ("__class__", "sentence", "hints", "code"):
+            assert getattr(failure.error, name) == getattr(error, name)
         assert 0 <= expiry.since(before, failure.at) < 5
         assert (directory / "K.failed").stat().st_mode & 0o777 == 0o600
 
@@ -173,22 +167,10 @@ class TestFailures:
     @pytest.mark.parametrize(
         "content",
         [
-            "",
-            "no json",
-            "{}",
-            "5",
-            "[]",
-            "[" * 100_000,
-            "Z\N{LATIN SMALL LETTER U WITH DIAERESIS}rich",
-            json.dumps([4, "no", [], None, 1.0, 2.0]),
-            json.dumps([4, "no", [], None, 1.0, 2.0, "boot", "more"]),
-            json.dumps([99, "no", [], None, 1.0, 2.0, "boot"]),
-            json.dumps([[], "no", [], None, 1.0, 2.0, "boot"]),
-            json.dumps([4, "no", 5, None, 1.0, 2.0, "boot"]),
-            json.dumps([4, "no", [], None, "noon", 2.0, "boot"]),
-            json.dumps([4, "no", [], None, 1.0, "noon", "boot"]),
-            json.dumps([4, "no", [], None, float("nan"), 2.0, "boot"]),
-            json.dumps([4, "no", [], None, 1.0, 2.0, None]),
+            *("", "no json", "{}", "5", "[]", "[" * 100_000, "Z\xfcrich"),
+            json.dumps(FAILURE[:-1]),
+            json.dumps([*FAILURE, "more"]),
+            *(json.dumps([*FAILURE[:at], value, *FAILURE[at + 1 :]]) for at, value in BAD_VALUES),
         ],
     )
     def test_unreadable_file_is_no_failure(self, locks: FileLocks, directory: Path, content: str) -> None:

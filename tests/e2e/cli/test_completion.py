@@ -61,7 +61,7 @@ AFTER = {line: after or line for line, after in LINES}
 
 @pytest.fixture(scope="module", name="desk")
 def _desk(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
-    """A laptop for all of them: nothing here changes it."""
+    """A sandbox for all tests: nothing here changes it."""
     desk = Sandbox(tmp_path_factory.mktemp("desk") / "home")
     desk.configure(CONFIG)
     desk.aws_config(f'{AWS_CONFIG}[profile "org-$(touch owned)"]\nregion = x\n')
@@ -71,17 +71,13 @@ def _desk(tmp_path_factory: pytest.TempPathFactory) -> Sandbox:
 
 
 class Terminal:
-    """A shell that somebody types into."""
+    """An interactive shell on a terminal."""
 
-    def __init__(self, desk: Sandbox, *command: str) -> None:
-        self.pid, self._terminal = pty.fork()
-        if self.pid == 0:
-            os.chdir(desk.home)
-            os.execve(command[0], command, desk.environ)
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
         self._mark = 0
 
     def type(self, keys: str) -> None:
-        """Press keys."""
         os.write(self._terminal, keys.encode())
 
     def read(self, until: str, seconds: float = 30) -> str:
@@ -99,25 +95,38 @@ class Terminal:
         self.type(f"{line}; echo do''ne{self._mark}\r")
         self.read(f"done{self._mark}\r*\n")
 
-    def close(self) -> None:
-        os.close(self._terminal)
-        os.waitpid(self.pid, 0)
-
 
 @contextmanager
 def terminal(desk: Sandbox, *command: str) -> Iterator[Terminal]:
     """A shell, ended at the end."""
-    shell = Terminal(desk, *command)
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.chdir(desk.home)
+        os.execve(command[0], command, desk.environ)
     try:
-        yield shell
+        yield Terminal(descriptor)
     finally:
-        shell.close()
+        os.close(descriptor)
+        os.waitpid(pid, 0)
 
 
 def completed(shell: Terminal, line: str) -> str:
     """The line as it is after Tab; Ctrl-X Ctrl-Y makes the shell say what it has."""
     shell.type(f"{line}\t\x18\x19")
     return shell.read(r"<<(?s:.*?)>>").rpartition("<<")[2][:-2]
+
+
+def run_script(desk: Sandbox, program: str, *words: str) -> str:
+    """What a shell prints that runs a script; nothing goes to stderr."""
+    command, environ = [requirements.program(program), *words], desk.environ
+    done = subprocess.run(command, env=environ, cwd=desk.home, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    return done.stdout
+
+
+def complete(desk: Sandbox, *words: str) -> str:
+    """What zsh is told for a line that ends with the last of these words."""
+    return desk.prints("complete", "zsh", "--", "credhelper", *words)
 
 
 class TestBash:
@@ -131,12 +140,10 @@ class TestBash:
             shell.run("""bind -x '"\\C-x\\C-y": reveal'; bind 'set bell-style none'""")
             yield shell
 
-    def test_tab(self, shell: Terminal) -> None:
-        """The line after the key; nothing else is printed."""
+    def test_tab_completes_the_line(self, shell: Terminal) -> None:
         assert {line: completed(shell, line) for line, _ in LINES} == AFTER
 
-    def test_an_old_bash(self, desk: Sandbox) -> None:
-        """3.2, which macOS has, knows neither nosort nor compopt: it completes, and prints nothing."""
+    def test_bash_3_completes_and_prints_nothing(self, desk: Sandbox) -> None:
         script = (
             "compopt() { return 127; }\n"
             'complete() { case "$*" in *nosort*) return 2 ;; *) builtin complete "$@" ;; esac; }\n'
@@ -144,16 +151,8 @@ class TestBash:
             "COMP_LINE='credhelper get aud' COMP_POINT=18\n"
             '_credhelper credhelper aud get; echo "${COMPREPLY[*]}"; complete -p credhelper-get'
         )
-        done = subprocess.run(
-            [requirements.program("bash"), "-c", script],
-            env=desk.environ,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-
-        assert done.stdout == "audit-root@\ncomplete -F _credhelper credhelper-get\n"
-        assert done.stderr == ""
+        said = run_script(desk, "bash", "-c", script)
+        assert said == "audit-root@\ncomplete -F _credhelper credhelper-get\n"
 
 
 class TestZsh:
@@ -172,12 +171,10 @@ class TestZsh:
             )
             yield shell
 
-    def test_tab(self, shell: Terminal) -> None:
-        """The line after the key."""
+    def test_tab_completes_the_line(self, shell: Terminal) -> None:
         assert {line: completed(shell, line) for line, _ in LINES} == AFTER
 
-    def test_descriptions(self, shell: Terminal) -> None:
-        """What a profile is stands beside its name; whatever it says, it is text."""
+    def test_description_of_a_profile_is_text(self, shell: Terminal) -> None:
         shell.type("credhelper get \t")
         shown = shell.read("evil +-- .*\n")
         shell.type("\x15")
@@ -186,43 +183,32 @@ class TestZsh:
         assert re.search(r"evil +-- \$\(touch owned\) `touch owned` %F\{red\};\\ \\x1b\[2J\\x09", shown)
         assert "\x1b[2J" not in shown
 
-    def test_sourced(self, desk: Sandbox) -> None:
+    def test_script_sourced_after_compinit_works(self, desk: Sandbox) -> None:
         """`source <(credhelper completion zsh)` behind compinit does, too."""
         script = (
             "autoload -Uz compinit; compinit -u -D; source <(credhelper completion zsh); "
             "print $_comps[credhelper-get]"
         )
-        done = subprocess.run(
-            [requirements.program("zsh"), "-f", "-c", script],
-            env=desk.environ,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-
-        assert (done.stdout, done.stderr) == ("_credhelper\n", "")
+        assert run_script(desk, "zsh", "-f", "-c", script) == "_credhelper\n"
 
 
 class TestFish:
     """`fish`, with the script where it looks for it."""
 
-    def test_tab(self, desk: Sandbox) -> None:
-        """The one word that fits, and what it is; fish itself leaves the space out behind an '@'."""
+    def test_tab_completes_the_line(self, desk: Sandbox) -> None:
+        """fish itself adds no space after an @."""
         place = desk.home / ".config/fish/completions"
         place.mkdir(parents=True)
         for name in ("credhelper", "credhelper-get"):
             (place / f"{name}.fish").write_bytes(desk.run("completion", "fish").stdout)
         lines = [line for line, _ in LINES if '"' not in line] + ["credhelper get "]
         script = "".join(f"echo '<<{line}>>'; complete -C '{line}';" for line in lines)
-        command, environ = [requirements.program("fish"), "-c", script], desk.environ
-        done = subprocess.run(command, env=environ, cwd=desk.home, capture_output=True, text=True, check=True)
-        parts = re.split(r"<<(.*)>>\n", done.stdout)[1:]
+        parts = re.split(r"<<(.*)>>\n", run_script(desk, "fish", "-c", script))[1:]
         said = {
             line: dict(row.split("\t") if "\t" in row else (row, "") for row in rows.splitlines())
             for line, rows in zip(parts[::2], parts[1::2], strict=True)
         }
 
-        assert done.stderr == ""
         names = said.pop("credhelper get ")
         for line, words in said.items():
             assert list(words) == ([] if AFTER[line] == line else [AFTER[line].split()[-1]]), line
@@ -235,37 +221,30 @@ class TestTheAnswers:
     """What the shells are told."""
 
     @pytest.mark.parametrize("text", ["[profiles\n", "\xff\xfe", "profiles = 5\naccounts = []\n", None])
-    def test_a_configuration_that_cannot_be_read(self, tmp_path: Path, text: str | None) -> None:
-        """No names, no error: verbs and flags are completed all the same."""
+    def test_unreadable_configuration_completes_commands_only(self, tmp_path: Path, text: str | None) -> None:
         sandbox = Sandbox(tmp_path / "home")
         if text is not None:
             sandbox.configure("")
             sandbox.config.write_bytes(text.encode("latin-1"))
 
-        assert sandbox.run("complete", "zsh", "--", "credhelper", "get", "").stdout == b""
-        assert sandbox.run("complete", "zsh", "--", "credhelper", "stat").stdout.startswith(
-            b"plain\tstatus\t"
-        )
+        assert complete(sandbox, "get", "") == ""
+        assert complete(sandbox, "stat").startswith("plain\tstatus\t")
 
     @pytest.mark.parametrize(
         "words", [[], [""], ["credhelper", "get", "--", ""], ["--", "-x"], ["no", "such", "x"]]
     )
-    def test_a_line_that_makes_no_sense(self, desk: Sandbox, words: list[str]) -> None:
-        """Whatever is typed, it ends well and says nothing on stderr."""
+    def test_invalid_line_ends_without_an_error(self, desk: Sandbox, words: list[str]) -> None:
         assert desk.run("complete", "fish", "--", *words).status == 0
 
-    def test_nothing_runs(self, desk: Sandbox) -> None:
-        """--help and --version on a line that is being completed are not obeyed; names run nothing."""
+    def test_help_version_and_names_are_not_run(self, desk: Sandbox) -> None:
         for words in (["--version", "get", ""], ["get", "--help", "dev"]):
-            said = desk.run("complete", "zsh", "--", "credhelper", *words).stdout
-            assert said.count(b"\t") == 2 * said.count(b"\n") > 0
+            said = complete(desk, *words)
+            assert said.count("\t") == 2 * said.count("\n") > 0
         assert not list(desk.home.rglob("owned"))
 
-    def test_only_characters_that_no_shell_gives_a_meaning_to(self, desk: Sandbox) -> None:
-        """A profile of the AWS files may be called anything."""
-        environ = {"HOME": str(desk.home), "CREDHELPER_CONFIG": str(desk.config)} | {
-            "AWS_CONFIG_FILE": str(desk.home / ".aws/config")
-        }
+    def test_candidates_have_no_character_with_a_meaning_for_shells(self, desk: Sandbox) -> None:
+        aws_config = str(desk.home / ".aws/config")
+        environ = {"CREDHELPER_CONFIG": str(desk.config), "AWS_CONFIG_FILE": aws_config}
         words = [
             *completers.sources(environ, ""),
             *completers.profiles(environ, "", bare=True),
@@ -275,67 +254,50 @@ class TestTheAnswers:
         assert "org-admin" in {word.value for word in words}
         assert all(re.fullmatch(r"[A-Za-z0-9._+=@-]+", word.value) for word in words)
 
-    def test_a_list_of_accounts(self, desk: Sandbox) -> None:
-        """Behind a comma the next one is completed."""
-        environ = {"CREDHELPER_CONFIG": str(desk.config)}
-
-        assert [word.value for word in completers.accounts(environ, "111122223333,pay")] == [
-            "111122223333,payments-prod"
-        ]
-
     @pytest.mark.parametrize(
-        "verb",
-        sorted({"get", "login", "exec", "env", "setup", "explain", "clear", "doctor"} & set(main.VERBS)),
+        "command", ["get", "login", "exec", "env", "setup", "explain", "clear", "doctor"]
     )
-    def test_every_verb_that_takes_a_profile_completes_its_name(self, desk: Sandbox, verb: str) -> None:
-        """None has been forgotten."""
-        said = desk.run("complete", "zsh", "--", "credhelper", verb, "dev").stdout
+    def test_every_command_with_a_profile_completes_its_name(self, desk: Sandbox, command: str) -> None:
+        assert complete(desk, command, "dev") == "plain\tdeveloper\trole/Developer\n"
 
-        assert said == b"plain\tdeveloper\trole/Developer\n"
-
-    @pytest.mark.parametrize(
-        "words", [["key", "remove"], ["key", "rotate"], ["get", "developer", "--source-key"]]
-    )
-    def test_saved_keys(self, tmp_path: Path, words: list[str]) -> None:
-        """Their names come from the index; no keyring is opened."""
+    @pytest.mark.parametrize("words", ["key remove m", "key rotate m", "get developer --source-key m"])
+    def test_saved_keys_come_from_the_index(self, tmp_path: Path, words: str) -> None:
         sandbox = Sandbox(tmp_path / "home")
         sandbox.configure(CONFIG)
         sandbox.list_saved_key("me", "AKIAME")
 
-        said = sandbox.run("complete", "zsh", "--", "credhelper", *words, "m").stdout
-        assert said == b"plain\tme\tAKIAME\n"
+        assert complete(sandbox, *words.split()) == "plain\tme\tAKIAME\n"
 
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (["exec", "audit-root", "--accounts", "pay"], "plain\tpayments-prod\t111122223333"),
-            (["exec", "developer", "--", "ec"], "file\t\t"),
-            (["assume-root", "--target-principal", "pay"], "plain\tpayments-prod\t111122223333"),
-            (
-                ["assume-root", "--task-policy-arn", "S3"],
-                "plain\tS3UnlockBucketPolicy\tdelete a bucket policy",
-            ),
-            (["get", "developer", "--cache", "f"], "plain\tfalse\t"),
-            (["setup", "audit-roo"], "plain\taudit-root\tIAMAuditRootUserCredentials"),
+            ("exec audit-root --accounts pay", "plain\tpayments-prod\t111122223333"),
+            ("exec audit-root --accounts 111122223333,pay", "plain\t111122223333,payments-prod\t1111"),
+            ("exec developer -- ec", "file\t\t"),
+            ("assume-root --target-principal pay", "plain\tpayments-prod\t111122223333"),
+            ("assume-root --task-policy-arn S3", "plain\tS3UnlockBucketPolicy\tdelete a bucket policy"),
+            ("get developer --cache f", "plain\tfalse\t"),
+            ("setup audit-roo", "plain\taudit-root\tIAMAuditRootUserCredentials"),
         ],
     )
-    def test_values(self, desk: Sandbox, words: list[str], said: str) -> None:
-        """Of options; and behind '--' there are files."""
-        assert desk.run("complete", "zsh", "--", "credhelper", *words).stdout.decode().startswith(said)
+    def test_values_of_options_and_files_after_dashes(self, desk: Sandbox, words: str, said: str) -> None:
+        assert complete(desk, *words.split()).startswith(said)
 
-    def test_ten_thousand_profiles(self, tmp_path: Path) -> None:
-        """They are all there, and nobody waits for them."""
+    def test_ten_thousand_profiles_take_a_few_times_as_long_as_one(self, tmp_path: Path) -> None:
         sandbox = Sandbox(tmp_path / "home")
-        sandbox.configure("".join(f'[profiles.p{number}]\nrole_arn = "x"\n' for number in range(10_000)))
-        began = time.monotonic()
-        said = sandbox.run("complete", "zsh", "--", "credhelper", "get", "p99").stdout
+        seconds = []
+        for count in (1, 10_000):
+            sandbox.configure("".join(f'[profiles.p{number}]\nrole_arn = "x"\n' for number in range(count)))
+            before = os.times()
+            said = complete(sandbox, "get", "p99")
+            after = os.times()
+            seconds.append(after.children_user - before.children_user)
 
-        assert said.count(b"\n") == 111
-        assert time.monotonic() - began < 10
+        assert said.count("\n") == 111
+        assert seconds[1] < 10 * seconds[0]
 
 
-def test_the_scripts(desk: Sandbox) -> None:
-    """`completion` prints them as they are; each shell that is there finds no fault in its own."""
+def test_completion_prints_a_script_without_syntax_errors(desk: Sandbox) -> None:
     for shell in ("bash", "zsh", "fish"):
         script = SCRIPTS / f"credhelper.{shell}"
         assert desk.run("completion", shell).stdout == script.read_bytes()
@@ -345,8 +307,7 @@ def test_the_scripts(desk: Sandbox) -> None:
     assert "missing argument 'SHELL'. Choose from: bash, zsh, fish\n" in desk.refuses(2, "completion")
 
 
-def test_every_verb_has_its_place_in_the_help() -> None:
-    """In a section, once; the hidden ones in none."""
+def test_every_command_is_in_one_section_of_the_help() -> None:
     ctx = click.Context(main.program)
     grouped = [verb for verbs in main.SECTIONS.values() for verb in verbs]
     text = main.program.get_help(ctx)

@@ -1,4 +1,4 @@
-"""`credhelper env`: what it prints is read back by the shells themselves, and by nobody's scrollback."""
+"""`credhelper env`: its output is read back by the shells themselves, and is not shown on a terminal."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ import pytest
 from credhelper.run import shell_formats
 
 import requirements
-import sts_faults as faults
-from sandbox import PROGRAM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,16 +21,6 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
     from sts import LoopbackSts
 
-NAMES = [
-    "AWS_ACCESS_KEY_ID",
-    "AWS_SECRET_ACCESS_KEY",
-    "AWS_SESSION_TOKEN",
-    "AWS_CREDENTIAL_EXPIRATION",
-    "CREDHELPER_PROFILE",
-    "CREDHELPER_ACCOUNT",
-    "AWS_REGION",
-    "AWS_DEFAULT_REGION",
-]
 HOSTILE = "'\"$(touch pwned)`touch pwned`\\; touch pwned #\u2019; %PATH% !x ={a,b}*~"
 DUMP = "import json, os; print(json.dumps(dict(os.environ)))"
 
@@ -53,25 +41,23 @@ def _meant(sts: LoopbackSts) -> dict[str, str]:
 
 
 def _printed(sandbox: Sandbox, *arguments: str, **environ: str) -> str:
-    result = sandbox.run("env", *arguments, **environ)
-    assert result.status == 0, result.stderr
-    return result.stdout.decode()
+    return sandbox.prints("env", *arguments, **environ)
 
 
-def _after(sandbox: Sandbox, shell: str, script: str, directory: Path) -> dict[str, str | None]:
-    """What a program finds in its environment that a shell starts after this script."""
+def _has_session(sandbox: Sandbox, sts: LoopbackSts, shell: str, script: str) -> bool:
+    """Whether a program that a shell starts after this script has the session in its environment."""
     program, *options = shell.split()
     done = subprocess.run(
         [requirements.program(program), *options, "-c", f"{script}; exec {sys.executable} -c '{DUMP}'"],
         env=sandbox.environ,
-        cwd=directory,
+        cwd=sandbox.home,
         capture_output=True,
         timeout=60,
         check=True,
     )
     assert done.stderr == b""
-    environ = json.loads(done.stdout)
-    return {name: environ.get(name) for name in NAMES}
+    assert not list(sandbox.home.glob("pwned"))
+    return json.loads(done.stdout).items() >= _meant(sts).items()
 
 
 class TestFormats:
@@ -85,14 +71,12 @@ class TestFormats:
             ("fish --no-config", "credhelper env developer --format fish | source"),
         ],
     )
-    def test_a_shell_takes_the_session_over(
-        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, shell: str, script: str
+    def test_shell_evaluates_the_example_of_the_help(
+        self, sandbox: Sandbox, sts: LoopbackSts, shell: str, script: str
     ) -> None:
-        """As it stands in the help, with everything in the secrets that a shell could make something of."""
         sts.secret_marker = HOSTILE
 
-        assert _after(sandbox, shell, script, tmp_path) == _meant(sts)
-        assert not list(tmp_path.glob("pwned"))
+        assert _has_session(sandbox, sts, shell, script)
 
     @pytest.mark.parametrize(
         ("form", "shells"),
@@ -102,97 +86,64 @@ class TestFormats:
             ("dotenv", ["dash"]),
         ],
     )
-    def test_every_shell_reads_the_same(
-        self, sandbox: Sandbox, sts: LoopbackSts, tmp_path: Path, form: str, shells: list[str]
+    def test_sourced_file_has_the_session_in_every_shell(
+        self, sandbox: Sandbox, sts: LoopbackSts, form: str, shells: list[str]
     ) -> None:
-        """Sourced from a file."""
         sts.secret_marker = HOSTILE if form != "dotenv" else "`touch pwned`; touch pwned"
-        (tmp_path / "text").write_text(_printed(sandbox, "developer", "--format", form))
+        (sandbox.home / "text").write_text(_printed(sandbox, "developer", "--format", form))
         script = "set -a; . ./text" if form == "dotenv" else ". ./text"
 
         for shell in shells:
-            assert _after(sandbox, shell, script, tmp_path) == _meant(sts), shell
-        assert not list(tmp_path.glob("pwned"))
+            assert _has_session(sandbox, sts, shell, script), shell
 
-    def test_a_real_client_then_is_who_the_session_says(self, sandbox: Sandbox) -> None:
-        """boto3, in a shell that has taken it over."""
+    def test_boto3_uses_the_session_of_the_shell(self, sandbox: Sandbox) -> None:
         ask = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
         script = f'eval "$(credhelper env unlock-bucket)"; {sys.executable} -c "{ask}"'
         done = subprocess.run(["sh", "-c", script], env=sandbox.environ, capture_output=True, check=True)
 
         assert done.stdout == b"arn:aws:iam::111122223333:root\n"
 
-    def test_dotenv(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """As python-dotenv reads it."""
+    def test_dotenv_docker_and_json_are_read_back(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         text = _printed(sandbox, "developer", "--format", "dotenv")
-
         assert dotenv.dotenv_values(stream=io.StringIO(text)) == _meant(sts)
 
-    def test_docker(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """A name, an equals sign, and the value up to the end of the line."""
         sts.secret_marker = HOSTILE
         lines = _printed(sandbox, "developer", "--format", "docker").splitlines()
-
         assert dict(line.split("=", 1) for line in lines) == _meant(sts)
-
-    def test_json(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """One object, and every value."""
-        sts.secret_marker = HOSTILE
-
         assert json.loads(_printed(sandbox, "developer", "--format", "json")) == _meant(sts)
 
     @pytest.mark.parametrize(("form", "line"), [("powershell", "$env:{} = '{}'"), ("cmd", 'set "{}={}"')])
-    def test_windows(self, sandbox: Sandbox, sts: LoopbackSts, form: str, line: str) -> None:
-        """A line each, quoted as PowerShell and cmd want it."""
+    def test_powershell_and_cmd_quote_each_line(
+        self, sandbox: Sandbox, sts: LoopbackSts, form: str, line: str
+    ) -> None:
         lines = _printed(sandbox, "developer", "--format", form).splitlines()
 
         assert lines == [line.format(*each) for each in _meant(sts).items()]
 
-    @pytest.mark.parametrize(("form", "what"), [("cmd", "one of"), ("dotenv", "one of")])
-    def test_a_value_that_a_format_cannot_carry(
-        self, sandbox: Sandbox, sts: LoopbackSts, form: str, what: str
+    @pytest.mark.parametrize("form", ["cmd", "dotenv"])
+    def test_value_that_a_format_cannot_express_is_refused_without_it(
+        self, sandbox: Sandbox, sts: LoopbackSts, form: str
     ) -> None:
-        """Exit 2, with the variable and without its value; nothing is printed by halves."""
         sts.secret_marker = "%'secret"
         said = sandbox.refuses(2, "env", "developer", "--format", form)
 
-        assert f"the value of 'AWS_SECRET_ACCESS_KEY' has {what}" in said
+        assert "the value of 'AWS_SECRET_ACCESS_KEY' has one of" in said
         assert "hint: --format json carries every value" in said
         assert "secret" not in said
 
-    def test_all_of_them_are_in_the_help(self, sandbox: Sandbox) -> None:
-        """With the one that is taken where nothing is said, whatever $SHELL is."""
-        assert "|".join(shell_formats.FORMS) in sandbox.run("env", "--help").stdout.decode()
-        assert _printed(sandbox, "developer", SHELL="/usr/bin/fish").startswith("export AWS_ACCESS_KEY_ID=")
-
-    def test_an_unknown_one(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Exit 2, with the known ones; nothing is minted."""
+    def test_unknown_format_is_refused_before_the_mint_and_the_default_is_sh(
+        self, sandbox: Sandbox, sts: LoopbackSts
+    ) -> None:
         said = sandbox.refuses(2, "env", "developer", "--format", "csh")
-
         assert "'sh', 'fish', 'powershell', 'cmd', 'dotenv', 'docker', 'json'" in said
         assert sts.calls == []
-
-
-class TestRegion:
-    """The caller's own counts more than the profile's."""
-
-    @pytest.mark.parametrize(
-        ("flags", "environ", "expected"),
-        [
-            ([], {}, "eu-west-1"),
-            ([], {"AWS_DEFAULT_REGION": "us-east-1"}, "us-east-1"),
-            (["--region", "us-west-2"], {"AWS_REGION": "us-east-1"}, "us-west-2"),
-        ],
-    )
-    def test_both_variables_say_the_same(self, sandbox: Sandbox, flags, environ, expected: str) -> None:
-        """And what is said on the command line counts most."""
-        found = json.loads(_printed(sandbox, "developer", "--format", "json", *flags, **environ))
-
-        assert (found["AWS_REGION"], found["AWS_DEFAULT_REGION"]) == (expected, expected)
+        assert "|".join(shell_formats.FORMS) in sandbox.prints("env", "--help")
+        assert _printed(sandbox, "developer", SHELL="/usr/bin/fish").startswith("export AWS_ACCESS_KEY_ID=")
 
     @pytest.mark.parametrize("region", ["eu-west-1'; touch pwned; '", "eu-west-1\x1b[31m"])
-    def test_a_hostile_one_of_the_callers(self, sandbox: Sandbox, tmp_path: Path, region: str) -> None:
-        """It is quoted, or refused where it would reach the terminal as it is."""
+    def test_shell_syntax_in_the_callers_region_is_quoted_or_refused(
+        self, sandbox: Sandbox, tmp_path: Path, region: str
+    ) -> None:
         result = sandbox.run("env", "developer", "--sts-region", "eu-west-1", AWS_REGION=region)
         if result.status == 0:
             script = 'eval "$1"; printf %s "$AWS_REGION"'
@@ -206,70 +157,14 @@ class TestRegion:
 
 
 class TestSecrecy:
-    """Where it is printed, and where not."""
+    """Where the secrets are printed, and where not."""
 
-    def test_a_terminal_is_refused(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Exit 2 without --show, and how it is meant; nothing is minted."""
+    def test_terminal_needs_show(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
         status, shown = sandbox.on_a_terminal("env", "developer")
-
         assert status == 2
         assert 'eval "$(credhelper env developer)"' in shown
         assert sts.calls == []
+
         status, shown = sandbox.on_a_terminal("env", "developer", "--show")
         assert status == 0
         assert f"export AWS_SESSION_TOKEN='{sts.issued[0]['SessionToken']}'" in shown
-
-    def test_a_full_disk(self, sandbox: Sandbox) -> None:
-        """Exit 1, in one sentence."""
-        with open("/dev/full", "wb") as full:
-            done = subprocess.run(
-                [PROGRAM, "env", "developer"],
-                env=sandbox.environ,
-                stdout=full,
-                stderr=subprocess.PIPE,
-                check=False,
-            )
-
-        assert done.returncode == 1
-        assert (
-            done.stderr == b"credhelper: error: cannot write the answer to stdout: no space left on device\n"
-        )
-
-
-class TestSession:
-    """Where it comes from, and what happens where there is none."""
-
-    def test_it_comes_from_the_cache(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """Shared with `get`; --refresh and --no-cache as there."""
-        first = sandbox.get("developer")["AccessKeyId"]
-
-        assert first in _printed(sandbox, "developer")
-        assert first not in _printed(sandbox, "developer", "--no-cache")
-        assert sandbox.get("developer")["AccessKeyId"] == first
-        assert first not in _printed(sandbox, "developer", "--refresh")
-        assert sandbox.get("developer")["AccessKeyId"] != first
-        assert sts.count() == 3
-
-    @pytest.mark.parametrize(
-        ("status", "name", "mode"),
-        [
-            (2, "develoepr", faults.NORMAL),
-            (2, "audit-root@nobody", faults.NORMAL),
-            (4, "developer", faults.refuse("AccessDenied", "no")),
-        ],
-    )
-    def test_without_one(self, sandbox: Sandbox, sts: LoopbackSts, status: int, name: str, mode) -> None:
-        """The sentences and exit statuses are those of `get`; a shell has nothing to evaluate."""
-        sts.mode = mode
-
-        assert sandbox.refuses(status, "env", name) == sandbox.refuses(status, "get", name)
-
-    def test_an_open_target_with_consent(self, sandbox: Sandbox) -> None:
-        """The profile as it was asked for; the reason is on record."""
-        found = json.loads(
-            _printed(sandbox, "audit-root@payments-prod", "--reason", "ticket 4711", "--format", "json")
-        )
-
-        assert found["CREDHELPER_PROFILE"] == "audit-root@payments-prod"
-        assert found["CREDHELPER_ACCOUNT"] == "111122223333"
-        assert sandbox.audit()[0]["reason"] == "ticket 4711"

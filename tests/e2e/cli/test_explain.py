@@ -1,4 +1,4 @@
-"""`credhelper explain`: the calls that a profile comes to, where its keys stand, what a human is asked."""
+"""`credhelper explain`: the calls of a profile, the origin of its settings, the prompts to expect."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sandbox import Sandbox
     from sts import LoopbackSts
 
+DEVICE = "arn:aws:iam::999988887777:mfa/me"
 MORE = """
 [profiles.full]
 role_arn = "arn:aws:iam::333344445555:role/team/Full"
@@ -89,12 +90,7 @@ def _sandbox(sandbox: Sandbox) -> Sandbox:
 
 
 def told(sandbox: Sandbox, *arguments: str, **environ: str) -> dict[str, Any]:
-    """What `explain --json` says, of the shape that is documented."""
-    result = sandbox.run("explain", "--json", *arguments, **environ)
-    assert result.status == 0, result.stderr
-    document: dict[str, Any] = json.loads(result.stdout)
-    shapes.check("explain NAME", document)
-    return document
+    return shapes.told(sandbox, "explain NAME", *arguments, **environ)
 
 
 def setting(document: dict[str, Any], key: str) -> dict[str, Any]:
@@ -115,8 +111,9 @@ class TestTheCall:
             ["chained"],
         ],
     )
-    def test_is_what_sts_receives(self, sandbox: Sandbox, sts: LoopbackSts, arguments: list[str]) -> None:
-        """The same parameters, region, endpoint and KEY as when it is made."""
+    def test_call_is_what_sts_receives(
+        self, sandbox: Sandbox, sts: LoopbackSts, arguments: list[str]
+    ) -> None:
         found = told(sandbox, *arguments)
         assert sts.calls == []
         sandbox.get(*arguments)
@@ -129,31 +126,25 @@ class TestTheCall:
         assert call["key"] == found["chain"][0]["key"]
         assert (found["problem"], found["source"]["access_key_id"]) == (None, SOURCE_KEY_ID)
 
-    def test_the_endpoint_is_the_regions(self, sandbox: Sandbox) -> None:
-        """As botocore resolves it, FIPS and IPv6 included."""
+    def test_endpoint_is_that_of_the_region_and_fips(self, sandbox: Sandbox) -> None:
         del sandbox.environ["AWS_ENDPOINT_URL_STS"]
-        flags = ("--region", "us-east-1", "--use-fips-endpoint")
+        fips = ("--region", "us-east-1", "--use-fips-endpoint")
+        for flags, host in (((), "sts.eu-west-1"), (fips, "sts-fips.us-east-1")):
+            call = told(sandbox, "developer", *flags)["call"]
+            assert call["endpoint"] == f"https://{host}.amazonaws.com"
 
-        assert told(sandbox, "developer")["call"]["endpoint"] == "https://sts.eu-west-1.amazonaws.com"
-        assert (
-            told(sandbox, "developer", *flags)["call"]["endpoint"]
-            == "https://sts-fips.us-east-1.amazonaws.com"
-        )
-
-    def test_a_chain_down_to_its_source(self, sandbox: Sandbox) -> None:
-        """Each hop with the file and the line that it stands on, and whose credentials sign the last."""
+    def test_chain_names_file_and_line_down_to_its_source(self, sandbox: Sandbox) -> None:
         found = told(sandbox, "chained")
+        places = [*found["chain"], found["source"]]
 
         assert [hop["profile"] for hop in found["chain"]] == ["chained", "AWS profile via-aws"]
-        assert [Path(hop["file"]).read_text().splitlines()[hop["line"] - 1] for hop in found["chain"]] == [
+        assert [Path(each["file"]).read_text().splitlines()[each["line"] - 1] for each in places] == [
             "[profiles.chained]",
             "[profile via-aws]",
+            "[profile org-admin]",
         ]
-        source = found["source"]
-        assert Path(source["file"]).read_text().splitlines()[source["line"] - 1] == "[profile org-admin]"
 
-    def test_an_open_target(self, sandbox: Sandbox) -> None:
-        """Without a target there is no KEY; all the rest is told."""
+    def test_no_target_has_no_key_and_everything_else(self, sandbox: Sandbox) -> None:
         found = told(sandbox, "audit-root")
 
         assert (found["call"]["key"], found["account"], found["problem"]) == (None, None, None)
@@ -161,12 +152,11 @@ class TestTheCall:
         assert found["task"]["policy"] == "IAMAuditRootUserCredentials"
 
 
-class TestWhence:
+class TestOrigins:
     """Where each key comes from."""
 
     @pytest.mark.parametrize("name", ["unlock-bucket", "full", "odd"])
-    def test_lines_are_the_lines(self, sandbox: Sandbox, name: str) -> None:
-        """On the line that is named the key is set, in the table that is named."""
+    def test_line_of_a_setting_is_the_line_in_its_table(self, sandbox: Sandbox, name: str) -> None:
         lines = sandbox.config.read_text().splitlines()
         placed = [each for each in told(sandbox, name, "--reason", "x")["settings"] if each["file"]]
 
@@ -177,33 +167,27 @@ class TestWhence:
             above = next(line for line in reversed(lines[: each["line"]]) if line.startswith("["))
             assert above == f"[{each['in']}]"
 
-    def test_what_is_not_in_the_file(self, sandbox: Sandbox) -> None:
-        """Flags, the target in the name, the environment, and what holds without anybody saying it."""
+    def test_flag_name_variable_and_default_have_no_line(self, sandbox: Sandbox) -> None:
         sandbox.configure(PROFILES.replace('region = "eu-west-1"\n', ""))
         found = told(
             sandbox, "audit-root@payments-prod", "--duration-seconds", "300", AWS_REGION="eu-north-1"
         )
 
-        assert setting(found, "duration_seconds") == {
-            "key": "duration_seconds",
-            "value": 300,
-            "from": "flag",
-            "file": None,
-            "line": None,
-            "in": None,
-        }
-        assert setting(found, "target_principal")["from"] == "name"
-        assert (setting(found, "region")["value"], setting(found, "region")["in"]) == (
-            "eu-north-1",
-            "AWS_REGION",
-        )
-        assert setting(found, "endpoint_url")["in"] == "AWS_ENDPOINT_URL_STS"
-        assert setting(found, "source_profile")["from"] == "defaults"
-        assert setting(found, "cache")["from"] == "built-in"
+        nowhere = {"file": None, "line": None, "in": None}
+        duration = {"key": "duration_seconds", "value": 300, "from": "flag", **nowhere}
+        assert setting(found, "duration_seconds") == duration
+        for key, member, value in (
+            ("target_principal", "from", "name"),
+            ("region", "value", "eu-north-1"),
+            ("region", "in", "AWS_REGION"),
+            ("endpoint_url", "in", "AWS_ENDPOINT_URL_STS"),
+            ("source_profile", "from", "defaults"),
+            ("cache", "from", "built-in"),
+        ):
+            assert setting(found, key)[member] == value
 
     @pytest.mark.parametrize("name", ["coded", "unlock-bucket"])
-    def test_defaults_are_those_of_the_documentation(self, sandbox: Sandbox, name: str) -> None:
-        """Each that the table of keys names is told, with the value that it names."""
+    def test_defaults_are_those_of_the_table_of_keys(self, sandbox: Sandbox, name: str) -> None:
         settings = told(sandbox, name)["settings"]
         for each in settings:
             about = keys.BY_NAME[each["key"]].help.partition("(default ")[2]
@@ -215,18 +199,19 @@ class TestWhence:
         }
 
 
-class TestTheHuman:
-    """What a mint asks for, and whether the next one does."""
+class TestPrompts:
+    """What a mint prompts for, and whether the next one does."""
 
-    def test_nobody(self, sandbox: Sandbox) -> None:
-        """Most profiles ask for nothing."""
+    def test_prompts_of_a_session_without_any_and_of_a_root_session(self, sandbox: Sandbox) -> None:
         assert told(sandbox, "developer")["human"] == []
-        assert re.search("^prompt +none$", sandbox.run("explain", "developer").stdout.decode(), re.MULTILINE)
+        assert re.search("^prompt +none$", sandbox.prints("explain", "developer"), re.MULTILINE)
+        (asked,) = told(sandbox, "unlock-bucket")["human"]
+        assert (asked["what"], asked["now"]) == ("renewal", False)
+        assert "3600 s" in asked["sentence"]
 
-    def test_a_code_and_a_yes(self, sandbox: Sandbox) -> None:
-        """The code is for the session that roles share; a yes that still lasts is not asked for again."""
+    def test_mfa_code_and_confirmation_and_whether_the_next_mint_needs_them(self, sandbox: Sandbox) -> None:
         code, yes = sorted(told(sandbox, "coded")["human"], key=lambda each: each["what"] != "mfa")
-        assert (code["profile"], code["now"]) == ("MFA session of arn:aws:iam::999988887777:mfa/me", True)
+        assert (code["profile"], code["now"]) == (f"MFA session of {DEVICE}", True)
         assert "from 'printf'" in code["sentence"]
         assert (yes["profile"], yes["now"]) == ("coded", True)
 
@@ -234,13 +219,10 @@ class TestTheHuman:
         assert [each["now"] for each in told(sandbox, "coded")["human"] if each["what"] == "confirm"] == [
             False
         ]
-        assert (
-            "a confirmation, valid for 900 s, already given (coded)"
-            in sandbox.run("explain", "coded").stdout.decode()
-        )
+        already = "a confirmation, valid for 900 s, already given (coded)"
+        assert already in sandbox.prints("explain", "coded")
 
-    def test_a_reason(self, sandbox: Sandbox) -> None:
-        """Also where it is only a part of a name; given ahead of time, it is not asked for."""
+    def test_reason_is_a_prompt_unless_given(self, sandbox: Sandbox) -> None:
         sandbox.refuses(3, "get", "full", "--reason", "x", "--source-profile", "nobody")
         assert told(sandbox, "full", "--source-profile", "nobody")["problem"]["exit_status"] == 3
         (asked,) = told(sandbox, "full")["human"]
@@ -250,19 +232,12 @@ class TestTheHuman:
         (asked,) = told(sandbox, "developer", "--require-reason", "[A-Z]+-[0-9]+", "--reason", "x")["human"]
         assert (asked["now"], "matches '[A-Z]+-[0-9]+'" in asked["sentence"]) == (True, True)
 
-    def test_a_root_session_does_not_renew_itself_for_ever(self, sandbox: Sandbox) -> None:
-        """After an hour somebody has to log in again."""
-        (asked,) = told(sandbox, "unlock-bucket")["human"]
-
-        assert (asked["what"], asked["now"]) == ("renewal", False)
-        assert "3600 s" in asked["sentence"]
-
 
 class TestTasks:
     """The five root tasks in words."""
 
     @pytest.mark.parametrize("policy", sorted(TASKS))
-    def test_actions_are_aws_own(self, policy: str) -> None:
+    def test_actions_are_operations_of_their_service(self, policy: str) -> None:
         """Each is an operation of its service; IAM has another name for S3's ListBuckets."""
         loader = botocore.loaders.Loader()
         for action in TASKS[policy].actions:
@@ -270,26 +245,16 @@ class TestTasks:
             operations = loader.load_service_model(service, "service-2")["operations"]
             assert name.replace("ListAllMyBuckets", "ListBuckets") in operations, action
 
-    def test_in_the_answer(self, sandbox: Sandbox) -> None:
-        """What the policy leaves allowed, on what, and what has to be enabled for it."""
+    def test_task_has_words_actions_and_feature_and_an_unknown_one_its_name(self, sandbox: Sandbox) -> None:
         task = told(sandbox, "unlock-bucket")["task"]
-
         assert task["words"] == "delete a bucket policy that denies all access"
         assert "s3:DeleteBucketPolicy" in task["actions"]
         assert task["feature"] == "RootSessions"
 
-    def test_a_policy_that_is_none_of_the_five(self, sandbox: Sandbox) -> None:
-        """It is named, and nothing is claimed about it."""
         arn = "arn:aws:iam::aws:policy/root-task/SomethingNew"
+        unknown = dict.fromkeys(("words", "actions", "bounds", "feature"))
         task = told(sandbox, "unlock-bucket", "--task-policy-arn", arn)["task"]
-
-        assert task == {
-            "policy": "SomethingNew",
-            "words": None,
-            "actions": None,
-            "bounds": None,
-            "feature": None,
-        }
+        assert task == {"policy": "SomethingNew", **unknown}
 
 
 class TestBroken:
@@ -308,10 +273,9 @@ class TestBroken:
             (["developer", "--source-key", "absent"], 3, "saved key 'absent'"),
         ],
     )
-    def test_the_rest_is_told(
+    def test_problem_is_that_of_get_and_the_settings_are_shown(
         self, sandbox: Sandbox, arguments: list[str], status: int, sentence: str
     ) -> None:
-        """With the sentence, and the exit status, that `get` ends with."""
         found = told(sandbox, *arguments)
         said = sandbox.refuses(status, "get", *arguments)
 
@@ -320,18 +284,15 @@ class TestBroken:
         assert found["problem"]["exit_status"] == status
         assert len(found["settings"]) >= 3
 
-    def test_for_people(self, sandbox: Sandbox) -> None:
-        """The sentence, what to do about it, and how `get` would end."""
-        shown = sandbox.run("explain", "odd").stdout.decode()
+    def test_problem_is_shown_with_hint_and_status(self, sandbox: Sandbox) -> None:
+        shown = sandbox.prints("explain", "odd")
 
-        assert re.search(
-            "^problem +'.*' line [0-9]+: 'role_ar' in .* is not a known key$", shown, re.MULTILINE
-        )
-        assert re.search("^hint +did you mean 'role_arn'$", shown, re.MULTILINE)
+        problem = "^problem +'.*' line [0-9]+: 'role_ar' in .* is not a known key$"
+        for line in (problem, "^hint +did you mean 'role_arn'$"):
+            assert re.search(line, shown, re.MULTILINE), line
         assert "'credhelper get odd' ends with status 2" in shown
 
-    def test_a_region_that_nobody_names(self, sandbox: Sandbox) -> None:
-        """AssumeRoot needs one; what would be sent is told all the same."""
+    def test_missing_region_is_a_problem_with_the_parameters(self, sandbox: Sandbox) -> None:
         sandbox.configure(PROFILES.replace('region = "eu-west-1"\n', ""))
         found = told(sandbox, "unlock-bucket")
 
@@ -339,14 +300,13 @@ class TestBroken:
         assert found["call"]["parameters"]["TargetPrincipal"] == "111122223333"
         assert found["call"]["region"] is None
 
-    def test_nothing_to_explain(self, sandbox: Sandbox) -> None:
-        """An unknown name and a file that is not there are mistakes."""
+    def test_unknown_name_or_missing_file_exits_2(self, sandbox: Sandbox) -> None:
         assert "did you mean 'developer'" in sandbox.refuses(2, "explain", "develper")
         sandbox.config.unlink()
         assert "no configuration file" in sandbox.refuses(2, "explain", "developer")
 
 
-def test_nothing_is_started_and_nothing_sent(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_explain_starts_nothing_and_sends_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
     """Not for a source that is a process, an MFA command or an STS that is there; `get` does all of it."""
     log, site = tmp_path / "events", tmp_path / "site"
     site.mkdir()
@@ -364,8 +324,7 @@ def test_nothing_is_started_and_nothing_sent(sandbox: Sandbox, tmp_path: Path) -
 class TestForPeople:
     """The same to read."""
 
-    def test_on_a_terminal(self, sandbox: Sandbox) -> None:
-        """Within 80 columns; without colours where NO_COLOR is set."""
+    def test_terminal_output_fits_80_columns_without_colour(self, sandbox: Sandbox) -> None:
         for name in ("full", "unlock-bucket"):
             status, shown = sandbox.on_a_terminal("explain", name, "--reason", "x" * 60, NO_COLOR="1")
             plain = re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\r", "")
@@ -373,9 +332,8 @@ class TestForPeople:
             assert "\x1b[3" not in shown
             assert max(map(len, plain.splitlines())) <= 80
 
-    def test_in_a_pipe(self, sandbox: Sandbox) -> None:
-        """A line each, as it would be sent."""
-        shown = sandbox.run("explain", "full", "--reason", "T-1", FORCE_COLOR="1").stdout.decode()
+    def test_pipe_output_has_a_line_each(self, sandbox: Sandbox) -> None:
+        shown = sandbox.prints("explain", "full", "--reason", "T-1", FORCE_COLOR="1")
 
         for line in (
             r"profile   full",
@@ -389,34 +347,25 @@ class TestForPeople:
         ):
             assert re.search(rf"^{line}$", shown, re.MULTILINE), line
 
-    def test_hostile_names(self, sandbox: Sandbox) -> None:
-        """Markup is text, and control characters stay where they are."""
+    def test_markup_and_control_characters_are_text(self, sandbox: Sandbox) -> None:
         evil = "\x1b]0;owned\x07\x9b2J\u202e\ncall      AssumeRoot"
-        sandbox.configure(
-            PROFILES
-            + 'description = "[red]x[/red]"\n'
-            + f"[profiles.evil]\nrole_arn = {json.dumps(evil)}\n{json.dumps(evil)} = 1\n"
-        )
-        shown = sandbox.run("explain", "evil").stdout.decode()
-        assert not re.search(
-            r"[^\x20-\x7e\n]", shown + sandbox.run("explain", "evil", "--json").stdout.decode()
-        )
+        table = f"[profiles.evil]\nrole_arn = {json.dumps(evil)}\n{json.dumps(evil)} = 1\n"
+        sandbox.configure(f'{PROFILES}description = "[red]x[/red]"\n{table}')
+        shown = sandbox.prints("explain", "evil")
+        assert not re.search(r"[^\x20-\x7e\n]", shown + sandbox.prints("explain", "evil", "--json"))
         assert not re.search("^call", shown, re.MULTILINE)
-        assert "[red]x[/red]" in sandbox.run("explain", "developer").stdout.decode()
+        assert "[red]x[/red]" in sandbox.prints("explain", "developer")
 
-    def test_no_secret(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        """Not the arguments of a program, the password in a URL, a signed assertion, or anybody's keys."""
+    def test_program_arguments_passwords_and_assertions_are_hidden(
+        self, sandbox: Sandbox, sts: LoopbackSts
+    ) -> None:
         context = '{ ProviderArn = "arn:aws:iam::aws:contextProvider/x", ContextAssertion = "SIGNED" }'
-        sandbox.configure(
-            PROFILES
-            + f"provided_contexts = [{context}]\n"
-            + 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\nmfa_command = ["oathtool", "-b", "SEED"]\n'
-        )
+        command = f'mfa_serial = "{DEVICE}"\nmfa_command = ["oathtool", "-b", "SEED"]\n'
+        sandbox.configure(f"{PROFILES}provided_contexts = [{context}]\n{command}")
         proxied = sts.url.replace("//", "//me:PASSWORD@")
         for flags in ([], ["--json"], ["--external-id", "x", "--duration-seconds", "1"]):
-            said = sandbox.run("explain", "developer", *flags, AWS_ENDPOINT_URL_STS=proxied).stdout.decode()
+            said = sandbox.prints("explain", "developer", *flags, AWS_ENDPOINT_URL_STS=proxied)
             for secret in ("SIGNED", "SEED", "PASSWORD", "wJalrXUtn"):
                 assert secret not in said
-        assert told(sandbox, "developer")["call"]["parameters"]["ProvidedContexts"][0][
-            "ContextAssertion"
-        ] == ("(6 characters)")
+        (context,) = told(sandbox, "developer")["call"]["parameters"]["ProvidedContexts"]
+        assert context["ContextAssertion"] == "(6 characters)"

@@ -25,30 +25,12 @@ READ_ONLY = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 
 
 def test_root_session_is_the_envelope_that_sdks_read(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    envelope = sandbox.get("unlock-bucket")
-    issued = sts.issued[-1]
-
-    assert set(envelope) == {
-        "Version",
-        "AccessKeyId",
-        "SecretAccessKey",
-        "SessionToken",
-        "Expiration",
-        "AccountId",
-    }
-    assert envelope["AccountId"] == "111122223333"
-    assert envelope["SecretAccessKey"] == issued["SecretAccessKey"]
+    assert sandbox.get("unlock-bucket") == {"Version": 1, "AccountId": "111122223333", **sts.issued[-1]}
     assert sts.calls[-1].parameters == {
         "TargetPrincipal": "111122223333",
         "TaskPolicyArn": {"arn": "arn:aws:iam::aws:policy/root-task/S3UnlockBucketPolicy"},
         "DurationSeconds": 900,
     }
-
-
-def test_second_call_comes_from_the_keyring(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-    assert sandbox.get("developer") == sandbox.get("developer")
-    assert sts.count() == 1
-    sandbox.check_modes()
 
 
 def test_alias_and_id_of_a_target_share_a_session(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
@@ -75,6 +57,7 @@ def test_session_token_of_200_kb_is_cached_whole(sandbox: Sandbox, sts: Loopback
     assert len(minted["SessionToken"]) == 200_000
     assert sandbox.get("developer") == minted
     assert sts.count() == 1
+    sandbox.check_modes()
 
 
 def test_forty_cold_callers_mint_once(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
@@ -114,9 +97,7 @@ def test_session_with_cache_off_or_memory_is_not_in_the_keyring(
     sandbox: Sandbox, sts: LoopbackSts, secret_service, cache: str
 ) -> None:
     sandbox.configure(PROFILES + f"cache = {cache}\n")
-    sandbox.get("developer")
-    sandbox.get("developer")
-
+    assert sandbox.get("developer") != sandbox.get("developer")
     assert sts.count() == 2
     assert not (sandbox.state / "items.jsonl").exists()
 
@@ -138,18 +119,15 @@ def test_flag_overrides_the_file(sandbox: Sandbox, sts: LoopbackSts) -> None:
     }
 
 
-def test_default_session_name_is_user_at_host(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    sandbox.get("developer")
-
-    user, host = sts.calls[-1].parameters["RoleSessionName"].split("@")
-    assert (user, host) == (pwd.getpwuid(os.geteuid()).pw_name, os.uname().nodename.split(".")[0])
-
-
-def test_reason_flag_overrides_the_variable_in_the_audit_log(sandbox: Sandbox, sts: LoopbackSts) -> None:
+def test_reason_flag_overrides_the_variable_and_the_session_name_is_user_at_host(
+    sandbox: Sandbox, sts: LoopbackSts
+) -> None:
     sandbox.get("developer", "--reason", "ticket 1", CREDHELPER_REASON="ticket 2")
     sandbox.get("developer", CREDHELPER_REASON="ticket 2")
 
     assert [line["reason"] for line in sandbox.audit()] == ["ticket 1", "ticket 2"]
+    user, host = sts.calls[-1].parameters["RoleSessionName"].split("@")
+    assert (user, host) == (pwd.getpwuid(os.geteuid()).pw_name, os.uname().nodename.split(".")[0])
 
 
 def test_no_keyring_mints_each_time_and_logs_it(sandbox: Sandbox, sts: LoopbackSts) -> None:
@@ -183,12 +161,8 @@ def test_terminal_needs_show_to_print_secrets(sandbox: Sandbox, sts: LoopbackSts
 def test_full_disk_as_stdout_fails_and_keeps_the_cache(
     sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService
 ) -> None:
-    with open("/dev/full", "wb") as full:
-        command = [PROGRAM, "get", "developer"]
-        done = subprocess.run(command, env=sandbox.environ, stdout=full, stderr=subprocess.PIPE, check=False)
-
-    assert done.returncode == 1
-    assert b"credhelper: error: cannot write the answer to stdout" in done.stderr
+    said = "credhelper: error: cannot write the answer to stdout: no space left on device\n"
+    assert sandbox.on_a_full_disk("get", "developer") == (1, said)
     sandbox.get("developer")
     assert sts.count() == 1
 
@@ -204,47 +178,62 @@ def test_closed_pipe_as_stdout_fails(sandbox: Sandbox) -> None:
     assert said == b"credhelper: error: cannot write the answer to stdout: broken pipe\n"
 
 
-class TestExitStatuses:
-    """Each exit status."""
+def test_1_required_audit_log_that_cannot_be_written(sandbox: Sandbox, sts: LoopbackSts) -> None:
+    sandbox.configure(PROFILES + "[audit]\nrequired = true\n")
+    (sandbox.state / "audit.jsonl").mkdir(parents=True)
 
-    def test_1_required_audit_log_that_cannot_be_written(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        sandbox.configure(PROFILES + "[audit]\nrequired = true\n")
-        (sandbox.state / "audit.jsonl").mkdir(parents=True)
+    assert "nothing is minted" in sandbox.refuses(1, "get", "developer")
+    assert sts.count() == 0
 
-        assert "nothing is minted" in sandbox.refuses(1, "get", "developer")
-        assert sts.count() == 0
 
-    def test_2_wrong_usage_or_unknown_profile(self, sandbox: Sandbox) -> None:
-        for words in ("", "get", "frobnicate", "get a b", "get a --nonsense", "clear"):
-            assert sandbox.refuses(2, *words.split()).startswith("credhelper: error: ")
-        assert "did you mean 'developer'" in sandbox.refuses(2, "get", "develper")
+@pytest.mark.parametrize("words", ["", "get", "frobnicate", "get a b", "get a --nonsense", "clear"])
+def test_2_wrong_usage(sandbox: Sandbox, words: str) -> None:
+    assert sandbox.refuses(2, *words.split()).startswith("credhelper: error: ")
 
-    def test_3_missing_source_profile(self, sandbox: Sandbox) -> None:
-        sandbox.aws_config("[profile other]\nregion = eu-west-1\n")
 
-        assert "'org-admin'" in sandbox.refuses(3, "get", "developer")
+CHAIN = "".join(
+    f'[profiles.p{n}]\nrole_arn = "{ROLE}{n}"\nsource_profile = "p{n + 1}"\n' for n in range(1500)
+)
 
-    def test_4_refused_by_aws(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        sts.mode = faults.refuse(
-            "AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {ROLE}"
-        )
 
-        assert f"not allowed: sts:AssumeRole on '{ROLE}'" in sandbox.refuses(4, "get", "developer")
+@pytest.mark.parametrize(
+    ("status", "name", "change", "sentence"),
+    [
+        (2, "develper", "", "did you mean 'developer'"),
+        (2, "developer@", "", "names no account after the '@'"),
+        (2, "unlock-bucket@", "", "names no account after the '@'"),
+        (2, "audit-root@", "", "names no account after the '@'"),
+        (2, "p0", f'{CHAIN}[profiles.p1500]\nrole_arn = "{ROLE}"\n', "a chain of more than 64"),
+        (2, "developer", {"CREDHELPER_KEYRING": "no.such.Backend"}, "'no.such.Backend' cannot be loaded"),
+        (3, "developer", 'source_profile = "absent"', "'absent'"),
+        (5, "developer", 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"', "needs an MFA code"),
+        (5, "developer", "confirm = true", "asks for your confirmation"),
+        (5, "developer", "require_reason = true", "needs a reason"),
+        (6, "developer", {"AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1"}, "cannot connect to STS"),
+    ],
+)
+def test_2_3_5_6_end_without_a_call(
+    sandbox: Sandbox, sts: LoopbackSts, status: int, name: str, change: str | dict[str, str], sentence: str
+) -> None:
+    """The change is made to the developer's settings or to the environment."""
+    settings, environ = (change, {}) if isinstance(change, str) else ("", change)
+    sandbox.configure(PROFILES + settings)
+    assert sentence in sandbox.refuses(status, "get", name, **environ)
+    assert sts.count() == 0
 
-    def test_5_prompt_that_is_not_possible(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        for setting, said in (
-            ('mfa_serial = "arn:aws:iam::999988887777:mfa/me"', "needs an MFA code"),
-            ("confirm = true", "asks for your confirmation"),
-            ("require_reason = true", "needs a reason"),
-        ):
-            sandbox.configure(f"{PROFILES}{setting}\n")
-            assert said in sandbox.refuses(5, "get", "developer")
-        assert sts.count() == 0
 
-    def test_6_unreachable_sts(self, sandbox: Sandbox, sts: LoopbackSts) -> None:
-        assert "cannot connect to STS" in sandbox.refuses(
-            6, "get", "developer", AWS_ENDPOINT_URL_STS="http://127.0.0.1:1"
-        )
+def test_region_of_another_partition_than_the_arn_is_refused(sandbox: Sandbox, sts: LoopbackSts) -> None:
+    role = ROLE.replace("arn:aws:", "arn:aws-cn:")
+    sandbox.configure(f'[profiles.x]\nrole_arn = "{role}"\nsource_profile = "org-admin"\n')
+    said = sandbox.refuses(2, "get", "x", AWS_REGION="eu-west-1")
+
+    assert "not in the partition of region 'eu-west-1'" in said
+    assert sts.count() == 0
+
+
+def test_4_refused_by_aws(sandbox: Sandbox, sts: LoopbackSts) -> None:
+    sts.mode = faults.refuse("AccessDenied", f"not authorized to perform: sts:AssumeRole on resource: {ROLE}")
+    assert f"not allowed: sts:AssumeRole on '{ROLE}'" in sandbox.refuses(4, "get", "developer")
 
 
 def test_unforeseen_exception_shows_its_place_and_not_its_text(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -261,25 +250,21 @@ def test_unforeseen_exception_shows_its_place_and_not_its_text(sandbox: Sandbox,
     assert "MARKERSECRET" not in said
 
 
-class TestSince:
-    """A caller counts as waiting from the start of its program, not of the shell that became it."""
+def test_second_refresh_in_one_process_mints(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
+    line = f"{PROGRAM} get developer --refresh && sleep 1 && exec {PROGRAM} get developer --refresh"
+    subprocess.run(["sh", "-c", line], env=sandbox.environ, check=True, capture_output=True)
 
-    def test_second_refresh_in_one_process_mints(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
-        line = f"{PROGRAM} get developer --refresh && sleep 1 && exec {PROGRAM} get developer --refresh"
-        subprocess.run(["sh", "-c", line], env=sandbox.environ, check=True, capture_output=True)
+    assert sts.count() == 2
 
-        assert sts.count() == 2
 
-    def test_second_get_in_one_process_does_not_repeat_the_failure(
-        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
-    ) -> None:
-        sts.script.append(faults.refuse("AccessDenied", "no"))
-        line = f"{PROGRAM} get developer 2>/dev/null || exec {PROGRAM} get developer"
-        done = subprocess.run(["sh", "-c", line], env=sandbox.environ, check=True, capture_output=True)
+def test_second_get_in_one_process_does_not_repeat_the_failure(
+    sandbox: Sandbox, sts: LoopbackSts, secret_service
+) -> None:
+    sts.script.append(faults.refuse("AccessDenied", "no"))
+    line = f"{PROGRAM} get developer 2>/dev/null || exec {PROGRAM} get developer"
+    done = subprocess.run(["sh", "-c", line], env=sandbox.environ, check=True, capture_output=True)
 
-        assert b"ASIA" in done.stdout
+    assert b"ASIA" in done.stdout
 
 
 def test_closed_stdout_is_not_replaced_by_a_socket(
@@ -294,45 +279,34 @@ def test_closed_stdout_is_not_replaced_by_a_socket(
     assert b"cannot write the answer to stdout" in done.stderr
 
 
-def in_turn(sts: LoopbackSts, seconds: float) -> bool:
-    """Whether most callers reached STS only `seconds` after the one before."""
+def mint_at_once(sandbox: Sandbox, sts: LoopbackSts, count: int, seconds: float, *flags: str) -> None:
+    """Check that all callers mint, most of them less than `seconds` after the one before."""
+    callers = [sandbox.start("get", "developer", *flags) for _ in range(count)]
+    for caller in callers:
+        sandbox.finish(caller)
     moments = sorted(call.at for call in sts.calls)
-    late = [after - before >= seconds for before, after in pairwise(moments)]
-    return 2 * sum(late) > len(late)
+    assert len(moments) == count
+    assert 2 * sum(after - before >= seconds for before, after in pairwise(moments)) < count
 
 
 @pytest.mark.parametrize("flags", [["--cache", "memory"], []])
 def test_callers_without_a_shared_cache_mint_at_the_same_time(sandbox, sts, flags: list[str]) -> None:
     sts.mode = faults.slow(3)
-    callers = [sandbox.start("get", "developer", *flags, CREDHELPER_KEYRING="none") for _ in range(5)]
-    for caller in callers:
-        sandbox.finish(caller)
-
-    assert len(sts.calls) == 5
-    assert not in_turn(sts, 3)
+    sandbox.environ["CREDHELPER_KEYRING"] = "none"
+    mint_at_once(sandbox, sts, 5, 3, *flags)
 
 
 def test_callers_with_a_locked_keyring_mint_at_the_same_time(sandbox: Sandbox, sts: LoopbackSts) -> None:
+    sts.mode = faults.slow(3)
     with sandbox.secret_service(None):
-        sts.mode = faults.slow(3)
-        callers = [sandbox.start("get", "developer") for _ in range(5)]
-        for caller in callers:
-            sandbox.finish(caller)
-
-    assert len(sts.calls) == 5
-    assert not in_turn(sts, 3)
+        mint_at_once(sandbox, sts, 5, 3)
 
 
 def test_callers_with_a_stopped_keyring_time_out_at_the_same_time(
     sandbox: Sandbox, sts: LoopbackSts, secret_service: SecretService
 ) -> None:
     secret_service.signal(signal.SIGSTOP)
-    callers = [sandbox.start("get", "developer") for _ in range(10)]
-    for caller in callers:
-        sandbox.finish(caller)
-
-    assert len(sts.calls) == 10
-    assert not in_turn(sts, 2)  # the timeout of a keyring operation
+    mint_at_once(sandbox, sts, 10, 2)  # the timeout of a keyring operation
 
 
 def test_keyring_property_variables_are_ignored(sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
@@ -344,40 +318,9 @@ def test_keyring_property_variables_are_ignored(sandbox: Sandbox, sts: LoopbackS
     assert sts.count() == 1
 
 
-def test_unloadable_keyring_backend_is_refused_before_the_mint(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    assert "'no.such.Backend' cannot be loaded" in sandbox.refuses(
-        2, "get", "developer", CREDHELPER_KEYRING="no.such.Backend"
-    )
-    assert sts.count() == 0
-
-
-def test_chain_of_1500_profiles_is_refused(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    hops = "".join(
-        f'[profiles.p{n}]\nrole_arn = "{ROLE}{n}"\nsource_profile = "p{n + 1}"\n' for n in range(1500)
-    )
-    sandbox.configure(hops + f'[profiles.p1500]\nrole_arn = "{ROLE}"\nsource_profile = "org-admin"\n')
-
-    assert "depends on a chain of more than 64" in sandbox.refuses(2, "get", "p0")
-    assert sts.count() == 0
-
-
-def test_region_of_another_partition_than_the_arn_is_refused(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    role = ROLE.replace("arn:aws:", "arn:aws-cn:")
-    sandbox.configure(f'[profiles.x]\nrole_arn = "{role}"\nsource_profile = "org-admin"\n')
-
-    assert "not in the partition of region 'eu-west-1'" in sandbox.refuses(
-        2, "get", "x", AWS_REGION="eu-west-1"
-    )
-    assert sts.count() == 0
-
-
-@pytest.mark.parametrize("name", ["developer@", "unlock-bucket@", "audit-root@"])
-def test_empty_target_is_refused(sandbox: Sandbox, name: str) -> None:
-    assert "names no account after the '@'" in sandbox.refuses(2, "get", name)
-
-
-def test_python_warnings_stay_off_stderr(sandbox: Sandbox) -> None:
-    sandbox.get("developer", PYTHONWARNDEFAULTENCODING="1", PYTHONWARNINGS="always", PYTHONDEVMODE="1")
+def test_python_warnings_and_clicks_completion_variable_are_ignored(sandbox: Sandbox) -> None:
+    warnings = {"PYTHONWARNDEFAULTENCODING": "1", "PYTHONWARNINGS": "always", "PYTHONDEVMODE": "1"}
+    sandbox.get("developer", _CREDHELPER_COMPLETE="bash_source", **warnings)
 
 
 def test_files_opened_to_others_are_closed_by_the_next_write(sandbox: Sandbox, secret_service) -> None:
@@ -409,7 +352,3 @@ def test_full_non_blocking_pipe_gets_the_whole_answer(sandbox: Sandbox, sts: Loo
     with open(reader, "rb") as answer:
         assert answer.read().endswith(b"}\n")
     assert process.wait() == 0
-
-
-def test_clicks_completion_variable_is_ignored(sandbox: Sandbox) -> None:
-    sandbox.get("developer", _CREDHELPER_COMPLETE="bash_source")

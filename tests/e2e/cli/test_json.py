@@ -37,13 +37,11 @@ def _with_json(command: click.Command, name: str) -> Iterator[str]:
             yield from _with_json(found, f"{name} {verb}".strip())
 
 
-def test_every_verb_is_described() -> None:
-    """None is forgotten, and none that is described has gone."""
+def test_every_command_with_json_is_described() -> None:
     assert sorted(name.removesuffix(" NAME") for name in _described()) == sorted(_with_json(main.program, ""))
 
 
-def test_log(sandbox: Sandbox, sts: LoopbackSts) -> None:
-    """Each line: of a session minted, and of one refused."""
+def test_log_lines_have_the_described_shape(sandbox: Sandbox, sts: LoopbackSts) -> None:
     sandbox.get("unlock-bucket", "--reason", "T-1")
     sts.mode = faults.refuse("AccessDenied", "no")
     sandbox.refuses(4, "get", "developer")
@@ -54,35 +52,22 @@ def test_log(sandbox: Sandbox, sts: LoopbackSts) -> None:
         shapes.check("log", json.loads(line))
 
 
-def test_the_agent(sandbox: Sandbox) -> None:
-    """Running with a session, and not running."""
+def test_agent_status_and_key_list_have_the_described_shape(sandbox: Sandbox) -> None:
+    sandbox.list_saved_key("me", "AKIAME")
     with sandbox.use_agent():
         sandbox.get("developer")
-        shapes.check("agent status", json.loads(sandbox.run("agent", "status", "--json").stdout))
-    shapes.check("agent status", json.loads(sandbox.run("agent", "status", "--json").stdout))
+        shapes.told(sandbox, "agent status")
+    shapes.told(sandbox, "agent status")
+    assert len(shapes.told(sandbox, "key list")["keys"]) == 1
 
 
-def test_keys(sandbox: Sandbox) -> None:
-    """A key as the index has it."""
-    line = {"name": "me", "access_key_id": "AKIAME", "account": None, "arn": None, "saved": 1, "kind": "key"}
-    sandbox.state.mkdir(parents=True, mode=0o700)
-    (sandbox.state / "items.jsonl").write_text(json.dumps(line) + "\n")
-    document = json.loads(sandbox.run("key", "list", "--json").stdout)
-
-    shapes.check("key list", document)
-    assert len(document["keys"]) == 1
-
-
-def test_the_doctor(sandbox: Sandbox) -> None:
-    """Whatever it finds."""
+def test_doctor_has_the_described_shape(sandbox: Sandbox) -> None:
     result = sandbox.run_unchecked("doctor", "developer", "--json")
-
     shapes.check("doctor", json.loads(result.stdout))
 
 
 @pytest.mark.parametrize("command", _described())
-def test_the_tables_are_strict(command: str) -> None:
-    """A member too many, and one too few, are noticed."""
+def test_unknown_or_missing_member_is_an_error(command: str) -> None:
     whole = shapes.schema(command)
 
     assert whole["additionalProperties"] is False

@@ -1,4 +1,4 @@
-"""`credhelper status`: every profile, where its session is cached, how long it lasts, and whose it is."""
+"""`credhelper status`: every profile, where its session is cached, how long it lasts, who requested it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from credhelper.cli import status
 
 import requirements
 import shapes
-from sandbox import AWS_CONFIG, PROFILES, PROGRAM, plant
+from sandbox import AWS_CONFIG, PROFILES, plant
 
 if TYPE_CHECKING:
     from sandbox import Sandbox
@@ -42,16 +42,10 @@ CONTROL = re.compile(r"[^\x20-\x7e\n]")
 
 
 def told(sandbox: Sandbox, **environ: str) -> dict[str, Any]:
-    """What `status --json` says, of the shape that is documented."""
-    result = sandbox.run("status", "--json", **environ)
-    assert result.status == 0, result.stderr
-    document: dict[str, Any] = json.loads(result.stdout)
-    shapes.check("status", document)
-    return document
+    return shapes.told(sandbox, "status", **environ)
 
 
 def rows(document: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The rows of a profile."""
     return [row for row in document["profiles"] if row["profile"] == name]
 
 
@@ -62,10 +56,11 @@ def row(document: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 class TestSessions:
-    """What is cached, where, for how long, and whose it is."""
+    """What is cached, where, for how long, and who requested it."""
 
-    def test_agent_and_keyring(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """Each profile says where its session is, what it is, and who asked AWS for it."""
+    def test_session_has_its_places_expiry_and_requester(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
         sandbox.configure(PROFILES + CHAIN)
         with sandbox.use_agent():
             envelope = sandbox.get("reader")
@@ -74,48 +69,56 @@ class TestSessions:
             found = told(sandbox)
             assert sts.calls == []
 
-        reader = row(found, "reader")
-        assert (reader["kind"], reader["api"]) == ("role", "AssumeRole")
-        assert reader["cached"] == ["agent", "keyring"]
-        assert reader["access_key_id"] == envelope["AccessKeyId"]
-        assert reader["expires"] == envelope["Expiration"]
-        assert 3500 < reader["seconds_left"] <= 3600
-        assert reader["source_arn"] == "arn:aws:sts::333344445555:assumed-role/Auditor/alice@desk"
-        assert row(found, "developer")["cached"] == ["agent", "keyring"]
-        unlock = row(found, "unlock-bucket")
-        assert (unlock["account"], unlock["account_name"]) == ("111122223333", "payments-prod")
-        assert unlock["task_policy"] == "S3UnlockBucketPolicy"
-        assert 800 < unlock["seconds_left"] <= 900
-        assert row(found, "audit-root")["target"] is None
-        assert (row(found, "broken")["cached"], row(found, "broken")["in_use"]) == ([], True)
+        for name, expected in {
+            "reader": {
+                "kind": "role",
+                "api": "AssumeRole",
+                "cached": ["agent", "keyring"],
+                "access_key_id": envelope["AccessKeyId"],
+                "expires": envelope["Expiration"],
+                "source_arn": "arn:aws:sts::333344445555:assumed-role/Auditor/alice@desk",
+            },
+            "developer": {"cached": ["agent", "keyring"]},
+            "unlock-bucket": {
+                "account": "111122223333",
+                "account_name": "payments-prod",
+                "task_policy": "S3UnlockBucketPolicy",
+            },
+            "audit-root": {"target": None},
+            "broken": {"cached": [], "in_use": True},
+        }.items():
+            assert row(found, name) == row(found, name) | expected
+        assert 3500 < row(found, "reader")["seconds_left"] <= 3600
+        assert 800 < row(found, "unlock-bucket")["seconds_left"] <= 900
         assert "source_profile 'nobody'" in row(found, "broken")["problem"]
         assert found["agent"]["running"]
-        assert found["keyring"] == {
-            "backend": "keyring.backends.SecretService.Keyring",
-            "state": "open",
-            "problem": None,
-        }
+        backend = "keyring.backends.SecretService.Keyring"
+        assert found["keyring"] == {"backend": backend, "state": "open", "problem": None}
 
-    def test_only_the_agent_has_it(self, sandbox: Sandbox) -> None:
-        """Without a keyring, and with cache = "memory", a session is in the agent; without both, nowhere."""
+    def test_no_keyring_shows_the_agent_alone(self, sandbox: Sandbox) -> None:
         with sandbox.use_agent():
             sandbox.get("developer")
             assert row(told(sandbox), "developer")["cached"] == ["agent"]
         assert row(told(sandbox), "developer")["cached"] == []
 
-    def test_targets_of_an_open_profile(self, sandbox: Sandbox, secret_service) -> None:
-        """Each account that something is cached for has a row of its own; the profile itself has one, too."""
-        for target in ("payments-prod", "222233334444"):
-            sandbox.get(f"audit-root@{target}")
+    def test_each_cached_target_has_a_row_and_profiles_share_a_call(
+        self, sandbox: Sandbox, secret_service
+    ) -> None:
+        """A target has a row of its own; profiles with the same call share a session."""
+        sandbox.configure(PROFILES + PROFILES[PROFILES.index("[profiles.dev") :].replace("developer", "dev2"))
+        for name in ("audit-root@payments-prod", "audit-root@222233334444", "developer"):
+            sandbox.get(name)
         found = told(sandbox)
 
         names = [each["profile"] for each in found["profiles"] if each["profile"].startswith("audit-root")]
         assert names == ["audit-root", "audit-root@222233334444", "audit-root@payments-prod"]
         assert row(found, "audit-root@payments-prod")["cached"] == ["keyring"]
         assert row(found, "audit-root")["cached"] == []
+        assert row(found, "developer")["access_key_id"] == row(found, "dev2")["access_key_id"] is not None
 
-    def test_what_no_profile_comes_to_any_more(self, sandbox: Sandbox, secret_service) -> None:
-        """A session minted with flags, or before an edit, is told from the profile's own."""
+    def test_session_of_flags_or_an_edited_profile_is_not_in_use(
+        self, sandbox: Sandbox, secret_service
+    ) -> None:
         sandbox.get("developer", "--duration-seconds", "1800")
         plain, other = rows(told(sandbox), "developer")
         assert (plain["cached"], plain["in_use"]) == ([], True)
@@ -126,66 +129,52 @@ class TestSessions:
         assert row(found, "dev")["cached"] == []
         assert row(found, "developer")["in_use"] is False
         assert row(found, "developer")["account"] == "222233334444"
-        assert "developer (*)" in sandbox.run("status").stdout.decode()
+        assert "developer (*)" in sandbox.prints("status")
 
-    def test_an_mfa_session_that_roles_share(self, sandbox: Sandbox, secret_service) -> None:
-        """It is in use, and it is no profile's own."""
-        sandbox.configure(
-            PROFILES + 'mfa_serial = "arn:aws:iam::999988887777:mfa/me"\nmfa_command = ["printf", "123456"]\n'
-        )
-        sandbox.get("developer")
-        shared = row(told(sandbox), "MFA session of arn:aws:iam::999988887777:mfa/me")
-
-        assert (shared["kind"], shared["in_use"], shared["cached"]) == ("session", True, ["keyring"])
-
-    def test_a_reason_in_the_name(self, sandbox: Sandbox, secret_service) -> None:
-        """Where the call depends on what a person will say, the label tells whose session it is."""
-        sandbox.configure(PROFILES + 'source_identity = "{reason}"\n')
-        sandbox.get("developer", "--reason", "T-1")
-        found = rows(told(sandbox), "developer")
-
-        assert [each["cached"] for each in found] == [["keyring"]]
-        assert found[0]["source_identity"] == "T-1"
-
-    def test_profiles_that_make_the_same_call(self, sandbox: Sandbox, secret_service) -> None:
-        """They share a session, and both say so, whoever it was minted for."""
-        sandbox.configure(PROFILES + PROFILES[PROFILES.index("[profiles.dev") :].replace("developer", "dev2"))
-        sandbox.get("developer")
-        found = told(sandbox)
-
-        assert row(found, "developer")["access_key_id"] == row(found, "dev2")["access_key_id"] is not None
-
-    def test_the_latest_mint_of_a_call_is_not_always_the_cached_one(
+    def test_shared_mfa_session_is_in_use_and_one_with_a_reason_is_found_by_label(
         self, sandbox: Sandbox, secret_service
     ) -> None:
-        """Of the record's lines about a call, the one counts that expires with the session."""
+        device = "arn:aws:iam::999988887777:mfa/me"
+        code = f'mfa_serial = "{device}"\nmfa_command = ["printf", "123456"]\n'
+        sandbox.configure(f'{PROFILES}{code}source_identity = "{{reason}}"\n')
+        sandbox.get("developer", "--reason", "T-1")
+        found = told(sandbox)
+        shared = row(found, f"MFA session of {device}")
+
+        assert (shared["kind"], shared["in_use"], shared["cached"]) == ("session", True, ["keyring"])
+        assert [(each["cached"], each["source_identity"]) for each in rows(found, "developer")] == [
+            (["keyring"], "T-1")
+        ]
+
+    def test_audit_line_of_the_same_expiry_counts_and_foreign_and_expired_lines_do_not(
+        self, sandbox: Sandbox, secret_service
+    ) -> None:
         envelope = sandbox.get("developer")
         time.sleep(1.1)
         assert sandbox.get("developer", "--no-cache") != envelope
-
         assert row(told(sandbox), "developer")["access_key_id"] == envelope["AccessKeyId"]
 
-    def test_what_has_expired_is_cached_nowhere(self, sandbox: Sandbox, secret_service) -> None:
-        """The index keeps such lines until a sweep."""
-        sandbox.get("developer")
+        for name in ("items.jsonl", "audit.jsonl"):
+            with (sandbox.state / name).open("a") as file:
+                file.write('no json\n[]\n{"time": 5}\n' + '{"key": "' + "0" * 32 + '"}\n')
+        assert row(told(sandbox), "developer")["cached"] == ["keyring"]
+
         index = sandbox.state / "items.jsonl"
         index.write_text(re.sub(r'"expires": \d+', '"expires": 1', index.read_text()))
-
         assert row(told(sandbox), "developer")["cached"] == []
 
 
 class TestAwayOrBroken:
-    """It answers whatever is missing, and never asks anybody for anything."""
+    """status answers whatever is missing, and never prompts."""
 
-    def test_no_keyring(self, sandbox: Sandbox) -> None:
-        """It says why there is none, or that none is wanted; a wrong wish is a mistake."""
+    def test_absent_unused_or_unloadable_keyring_is_reported(self, sandbox: Sandbox) -> None:
         absent = told(sandbox)["keyring"]
         assert (absent["state"], absent["problem"]) == ("absent", "DBUS_SESSION_BUS_ADDRESS is not set")
         assert told(sandbox, CREDHELPER_KEYRING="none")["keyring"]["state"] == "unwanted"
         assert "cannot be loaded" in told(sandbox, CREDHELPER_KEYRING="no.Such")["keyring"]["problem"]
         assert "CREDHELPER_KEYRING must be" in sandbox.refuses(2, "status", CREDHELPER_KEYRING="?")
 
-    def test_a_locked_keyring_stays_locked(self, sandbox: Sandbox) -> None:
+    def test_locked_keyring_stays_locked(self, sandbox: Sandbox) -> None:
         """Neither this nor `explain` opens it, although a desktop is there: saved keys are in the index."""
         sandbox.configure(PROFILES + 'source_key = "me"\n')
         sandbox.list_saved_key("me", "AKIAME")
@@ -208,23 +197,22 @@ class TestAwayOrBroken:
         assert row(found, "developer")["problem"] is None
         assert (explained["source"]["access_key_id"], explained["problem"]) == ("AKIAME", None)
 
-    def test_a_keyring_that_never_answers(self, sandbox: Sandbox, secret_service) -> None:
-        """A stopped Secret Service costs two seconds, once; the index says what should be there."""
+    def test_stopped_keyring_is_silent_and_the_index_answers(self, sandbox: Sandbox, secret_service) -> None:
         sandbox.get("developer")
-        sandbox.configure(
-            PROFILES
-            + '[profiles.saved]\nrole_arn = "arn:aws:iam::222233334444:role/Saved"\nsource_key = "me"\n'
-        )
+        saved = '[profiles.saved]\nrole_arn = "arn:aws:iam::222233334444:role/Saved"\nsource_key = "me"\n'
+        sandbox.configure(PROFILES + saved)
+        began = time.monotonic()
+        told(sandbox)
+        answering = time.monotonic() - began
         secret_service.signal(signal.SIGSTOP)
         began = time.monotonic()
         found = told(sandbox)
 
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < answering + 2 * 2  # one timeout of 2 s, not two
         assert found["keyring"]["state"] == "silent"
         assert row(found, "developer")["cached"] == ["keyring"]
 
-    def test_an_agent_that_does_not_answer(self, sandbox: Sandbox) -> None:
-        """It says so, and what to know of it is the rest."""
+    def test_stopped_agent_is_a_problem(self, sandbox: Sandbox) -> None:
         with sandbox.use_agent():
             sandbox.run("agent", "start")
             pid = told(sandbox)["agent"]["pid"]
@@ -234,8 +222,9 @@ class TestAwayOrBroken:
 
         assert found["agent"] == {"running": True, "pid": None, "problem": "the agent does not answer"}
 
-    def test_without_a_configuration(self, sandbox: Sandbox, secret_service) -> None:
-        """What is cached is listed although the file is gone or broken, and the file's fault is said."""
+    def test_broken_or_missing_configuration_lists_what_is_cached(
+        self, sandbox: Sandbox, secret_service
+    ) -> None:
         sandbox.get("developer")
         sandbox.config.write_text("[profiles\n")
         found = told(sandbox)
@@ -245,39 +234,18 @@ class TestAwayOrBroken:
 
         sandbox.config.unlink()
         assert "no configuration file" in told(sandbox)["config"]["problem"]
-        said = sandbox.run("status").stdout.decode()
+        said = sandbox.prints("status")
         assert re.search(r"^file +no configuration file .*\nhint +", said, re.MULTILINE)
 
-    def test_an_aws_config_that_nobody_can_read(self, sandbox: Sandbox) -> None:
-        """Every profile says so."""
+    def test_invalid_aws_config_is_a_problem_of_every_profile_and_no_profile_is_no_error(
+        self, sandbox: Sandbox
+    ) -> None:
         sandbox.aws_config(AWS_CONFIG + AWS_CONFIG)
-
         assert "a second [profile org-admin]" in row(told(sandbox), "developer")["problem"]
 
-    def test_lines_that_are_not_ours(self, sandbox: Sandbox, secret_service) -> None:
-        """What somebody has written into the index and the record is passed over, or shown as it is."""
-        sandbox.get("developer")
-        for name in ("items.jsonl", "audit.jsonl"):
-            with (sandbox.state / name).open("a") as file:
-                file.write('no json\n[]\n{"time": 5}\n' + '{"key": "' + "0" * 32 + '"}\n')
-
-        assert row(told(sandbox), "developer")["cached"] == ["keyring"]
-
-    def test_no_profiles(self, sandbox: Sandbox) -> None:
-        """An empty file is no error."""
         sandbox.configure("")
-
         assert told(sandbox)["profiles"] == []
-        assert "no profiles in" in sandbox.run("status").stdout.decode()
-
-    def test_a_full_disk(self, sandbox: Sandbox) -> None:
-        """An answer that cannot be written is a failure like any."""
-        with open("/dev/full", "wb") as full:
-            done = subprocess.run(
-                [PROGRAM, "status"], env=sandbox.environ, stdout=full, stderr=-1, check=False
-            )
-
-        assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+        assert "no profiles in" in sandbox.prints("status")
 
 
 class TestForPeople:
@@ -289,8 +257,7 @@ class TestForPeople:
         sandbox.get("reader")
         return sandbox
 
-    def test_on_a_terminal(self, seen: Sandbox) -> None:
-        """80 columns; colours, unless NO_COLOR is set."""
+    def test_terminal_output_fits_80_columns_with_colour(self, seen: Sandbox) -> None:
         status, shown = seen.on_a_terminal("status", TERM="xterm-256color")
         assert status == 0
         assert "\x1b[31m" in shown
@@ -302,32 +269,28 @@ class TestForPeople:
         assert "Auditor/alice@desk" in plain.replace("\n", "")
 
     @pytest.mark.parametrize("environ", [{}, {"FORCE_COLOR": "1", "TTY_COMPATIBLE": "1", "COLUMNS": "40"}])
-    def test_in_a_pipe(self, seen: Sandbox, environ: dict[str, str]) -> None:
-        """No colours and nothing folded, whatever CI systems set."""
-        shown = seen.run("status", **environ).stdout.decode()
+    def test_pipe_output_has_neither_colour_nor_folds(self, seen: Sandbox, environ: dict[str, str]) -> None:
+        shown = seen.prints("status", **environ)
 
         assert not CONTROL.search(shown)
         assert "*" not in shown
-        assert re.search(
-            r"^reader +role Reader in 333344445555 +keyring +59m +Auditor/alice@desk$", shown, re.MULTILINE
-        )
-        assert re.search(
-            r"^unlock-bucket +S3UnlockBucketPolicy on payments-prod +- +- +-$", shown, re.MULTILINE
-        )
-        assert re.search(r"^audit-root +IAMAuditRootUserCredentials on @ACCOUNT +-", shown, re.MULTILINE)
-        assert re.search(r"^problem +broken: source_profile 'nobody'", shown, re.MULTILINE)
-        assert re.search(r"^keyring +Secret Service, usable$", shown, re.MULTILINE)
+        for line in (
+            r"reader +role Reader in 333344445555 +keyring +59m +Auditor/alice@desk",
+            r"unlock-bucket +S3UnlockBucketPolicy on payments-prod +- +- +-",
+            r"audit-root +IAMAuditRootUserCredentials on @ACCOUNT +-.*",
+            r"problem +broken: source_profile 'nobody'.*",
+            r"keyring +Secret Service, usable",
+        ):
+            assert re.search(f"^{line}$", shown, re.MULTILINE), line
 
     @pytest.mark.parametrize(
         ("seconds", "said"),
         [(-1, "0s"), (59, "59s"), (119, "119s"), (120, "2m"), (7140, "119m"), (43199, "11h59m")],
     )
-    def test_spans(self, seconds: float, said: str) -> None:
-        """As short as it can be said."""
+    def test_span_is_short(self, seconds: float, said: str) -> None:
         assert status.span(seconds) == said
 
     def test_every_pinned_keyring_has_a_name(self) -> None:
-        """People know them by other names than their classes."""
         pinned = {f"{each.module}.{each.name}" for group in PINNED.values() for each in group}
 
         assert set(status.KEYRING_NAMES) == pinned
@@ -336,15 +299,20 @@ class TestForPeople:
 class TestHostileNames:
     """What comes from files, the agent and STS moves no cursor and means nothing to a terminal."""
 
-    def test_markup_is_text(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """Brackets are shown as they are."""
+    def test_markup_is_text_and_no_secret_is_printed(
+        self, sandbox: Sandbox, sts: LoopbackSts, secret_service
+    ) -> None:
         sts.source_identity = "[bold]root[/bold]"
-        sandbox.get("unlock-bucket")
+        with sandbox.use_agent():
+            sandbox.get("unlock-bucket")
+            shown = [sandbox.prints("status"), sandbox.prints("status", "--json")]
+            shown.append(sandbox.on_a_terminal("status")[1])
 
-        assert "[bold]root[/bold]" in sandbox.run("status").stdout.decode()
+        assert "[bold]root[/bold]" in shown[0]
+        assert sts.secret_marker not in "".join(shown)
+        sandbox.check_modes()
 
-    def test_control_characters(self, sandbox: Sandbox, secret_service) -> None:
-        """In the record, the configuration and the agent's labels."""
+    def test_control_characters_are_escaped(self, sandbox: Sandbox, secret_service) -> None:
         evil = "\x1b]0;owned\x07\x9b2J\u202e\nagent   running, process 1"
         sandbox.configure(PROFILES + f"[profiles.{json.dumps('x' + evil)}]\nrole_arn = {json.dumps(evil)}\n")
         sandbox.get("developer")
@@ -354,9 +322,9 @@ class TestHostileNames:
         with sandbox.use_agent():
             sandbox.run("agent", "start")
             plant(sandbox, b"0123456789abcdef0123456789abcdef", b"{}", 600)
-            piped = sandbox.run("status").stdout.decode()
+            piped = sandbox.prints("status")
             _, shown = sandbox.on_a_terminal("status", NO_COLOR="1")
-            printed = sandbox.run("status", "--json").stdout.decode()
+            printed = sandbox.prints("status", "--json")
             found = told(sandbox)
 
         assert "planted" in piped
@@ -365,12 +333,3 @@ class TestHostileNames:
         assert not CONTROL.search(re.sub(r"\x1b\[[0-9;]*m", "", shown).replace("\r", ""))
         assert len(re.findall(r"^agent +running, process", piped, re.MULTILINE)) == 1
         assert row(found, "developer")["source_identity"] == evil
-
-    def test_no_secret(self, sandbox: Sandbox, sts: LoopbackSts, secret_service) -> None:
-        """Neither for people nor for programs."""
-        with sandbox.use_agent():
-            sandbox.get("developer")
-            for verb in (["status"], ["status", "--json"]):
-                assert sts.secret_marker.encode() not in sandbox.run(*verb).stdout
-            assert sts.secret_marker not in sandbox.on_a_terminal("status")[1]
-        sandbox.check_modes()

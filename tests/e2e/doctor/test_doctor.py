@@ -22,7 +22,8 @@ from credhelper.doctor.findings import fine
 from credhelper.doctor.runner import Examination, run_checks
 
 import sts_faults as faults
-from consult import Diagnosis, consult
+from blocks import script
+from consult import Diagnosis, consult, sentence
 from disks import as_root, fill
 from sandbox import AWS_CONFIG, PROFILES, PROGRAM, agents_in, until
 
@@ -47,11 +48,6 @@ def _well(sandbox: Sandbox, aws: LoopbackAws) -> Sandbox:
     return sandbox
 
 
-def sentence(sandbox: Sandbox, level: str, check: str, *arguments: str, **environ: str) -> str:
-    """The sentence of the only finding of this level and check."""
-    return consult(sandbox, *arguments, **environ).only(level, check)["sentence"]
-
-
 class TestFit:
     """A machine on which everything works."""
 
@@ -72,7 +68,7 @@ class TestFit:
         assert not (well.state / "items.jsonl").exists()
 
     def test_table_fits_80_columns_and_is_coloured_on_terminals_only(self, well: Sandbox) -> None:
-        piped = well.run("doctor").stdout.decode()
+        piped = well.prints("doctor")
         status, shown = well.on_a_terminal("doctor")
         _, plain = well.on_a_terminal("doctor", NO_COLOR="1")
 
@@ -155,8 +151,6 @@ class TestConfig:
 
         assert any("'unlock-bucket' needs a region" in each for each in found.of("problem", "profile"))
         assert found.only("note", "region")["profile"] == "developer"
-
-    def test_unknown_name_exits_2(self, well: Sandbox) -> None:
         assert "did you mean 'developer'" in well.refuses(2, "doctor", "develpoer")
 
     def test_prompts_and_a_cache_that_needs_the_agent_are_notes(self, well: Sandbox) -> None:
@@ -172,15 +166,14 @@ class TestConfig:
         ]
         assert "every call mints" in found.only("note", "cache")["sentence"]
 
-    def test_missing_reason_in_a_name_is_a_note(self, well: Sandbox) -> None:
+    def test_missing_reason_in_a_name_is_a_note_and_http_to_another_machine_a_problem(
+        self, well: Sandbox
+    ) -> None:
         well.configure(PROFILES + 'source_identity = "{user}-{reason}"\n')
 
         assert consult(well, "developer").of("note", "profile") == ["profile 'developer' needs a reason"]
-        assert consult(well, "developer", "--reason", "x").of("fine", "profile")
-
-    def test_http_endpoint_on_another_machine_is_a_problem(self, well: Sandbox) -> None:
-        found = consult(well, "developer", AWS_ENDPOINT_URL_STS="http://nobody.invalid")
-
+        found = consult(well, "developer", "--reason", "x", AWS_ENDPOINT_URL_STS="http://nobody.invalid")
+        assert found.of("fine", "profile")
         assert "travel unencrypted" in found.of("problem", "endpoint")[0]
 
 
@@ -334,11 +327,6 @@ class TestAgent:
 class TestAwsFiles:
     """~/.aws/config and ~/.aws/credentials, and the commands in them."""
 
-    def test_no_command_that_runs_credhelper_is_a_note(self, well: Sandbox) -> None:
-        well.aws_config(AWS_CONFIG)
-
-        assert "runs credhelper for any profile" in sentence(well, "note", "aws files")
-
     def test_keys_that_override_credhelper(self, well: Sandbox) -> None:
         well.aws_config(AWS_CONFIG + RUNS_CREDHELPER + "sso_account_id = 111122223333\n")
         found = consult(well, "developer", AWS_ACCESS_KEY_ID="AKIA", AWS_SECRET_ACCESS_KEY="x")
@@ -357,9 +345,7 @@ class TestAwsFiles:
         assert len(consult(well, "developer").of("problem", "aws files")) == 1
 
     def test_commands_that_cannot_work_are_problems(self, well: Sandbox, tmp_path: Path) -> None:
-        silent = tmp_path / "credhelper-get"
-        silent.write_text("#!/bin/sh\nexit 1\n")
-        silent.chmod(0o700)
+        silent = script(tmp_path / "credhelper-get", "exit 1")
         lines = {
             "a": "/no/such/credhelper-get developer",
             "b": f'/"{str(silent)[1:]}" developer',
@@ -375,17 +361,22 @@ class TestAwsFiles:
         found = consult(well)
         problems = " ".join(found.of("problem", "commands"))
 
-        assert "there is no program '/no/such/credhelper-get'" in problems
-        assert f"'{silent}', which ~/.aws/config runs, does not answer" in problems
-        assert "AWS profile 'c' runs credhelper for 'develop', which does not exist" in problems
-        assert "target 'nobody' is neither" in problems
+        for said in (
+            "there is no program '/no/such/credhelper-get'",
+            f"'{silent}', which ~/.aws/config runs, does not answer",
+            "AWS profile 'c' runs credhelper for 'develop', which does not exist",
+            "target 'nobody' is neither",
+        ):
+            assert said in problems
         assert len(found.of("problem", "commands")) == 4
         assert found.of("fine", "commands") == [f"'{PROGRAM}' answers"]
 
-    def test_no_aws_cli_is_a_note(self, well: Sandbox) -> None:
-        said = sentence(well, "note", "aws", "developer", PATH=str(Path(PROGRAM).parent))
+    def test_no_aws_cli_and_no_command_that_runs_credhelper_are_notes(self, well: Sandbox) -> None:
+        well.aws_config(AWS_CONFIG)
+        found = consult(well, PATH=str(Path(PROGRAM).parent))
 
-        assert said == "there is no 'aws' on the PATH"
+        assert found.only("note", "aws")["sentence"] == "there is no 'aws' on the PATH"
+        assert "runs credhelper for any profile" in found.only("note", "aws files")["sentence"]
 
 
 class TestAnyFinding:
@@ -396,16 +387,12 @@ class TestAnyFinding:
     ) -> None:
         """Keyring, agent, a command, a source and two services hang at once."""
         for name in ("slow-source", "credhelper-get"):
-            script = well.home / name
-            script.write_text("#!/bin/sh\nexec sleep 60\n")
-            script.chmod(0o700)
+            script(well.home / name, "exec sleep 60")
         slow = f"[profile slow]\ncredential_process = {well.home}/slow-source\n"
         runs = f"[profile x]\ncredential_process = {well.home}/credhelper-get developer\n"
         well.aws_config(AWS_CONFIG + slow + runs)
-        extra = (
-            '[profiles.slow-one]\nrole_arn = "arn:aws:iam::222233334444:role/D"\nsource_profile = "slow"\n'
-        )
-        well.configure(PROFILES + extra)
+        role = 'role_arn = "arn:aws:iam::222233334444:role/D"\nsource_profile = "slow"\n'
+        well.configure(f"{PROFILES}[profiles.slow-one]\n{role}")
         aws.hangs = threading.Event()
         with well.use_agent() as directory:
             well.get("developer")
@@ -415,9 +402,7 @@ class TestAnyFinding:
 
         for check in ("keyring", "agent", "commands", "source"):
             assert found.of("problem", check), str(found)
-        assert any(
-            "did not answer 'iam:ListOrganizationsFeatures'" in each for each in found.of("note", "features")
-        )
+        assert re.search("IAM at '.*' did not answer within 4 s", found.only("note", "features")["sentence"])
         until(lambda: not _sleepers(well))
 
     def test_silent_sts_is_one_problem(self, well: Sandbox, sts: LoopbackSts) -> None:
@@ -428,26 +413,21 @@ class TestAnyFinding:
         assert len(found.of("problem", "endpoint")) == 1
         assert found.of("problem", "source") == []
 
-    def test_failed_check_is_a_problem_without_its_message(self) -> None:
+    def test_failed_or_unfinished_check_is_a_problem_after_its_findings(self) -> None:
         def fails(_: Examination):
             yield fine("first", "seen")
             raise ValueError("hunter2")
 
-        checks = [("first", fails), ("second", lambda _: iter([fine("second", "seen")]))]
-        found = run_checks(Examination(None, (), Deadline(5)), [checks])  # type: ignore[arg-type]
-
-        assert [each.level for each in found] == ["fine", "problem", "fine"]
-        assert "this check failed: ValueError in test_doctor.py" in found[1].sentence
-        assert "hunter2" not in str(found)
-
-    def test_unfinished_check_is_a_problem_after_its_findings(self) -> None:
         def hangs(_: Examination):
             yield fine("slow", "seen")
             time.sleep(30)
 
-        found = run_checks(Examination(None, (), Deadline(0.1)), [[("slow", hangs)]])  # type: ignore[arg-type]
+        groups = [[("first", fails), ("second", lambda _: iter([fine("second", "seen")]))], [("slow", hangs)]]
+        found = run_checks(Examination(None, (), Deadline(0.1)), groups)  # type: ignore[arg-type]
 
-        assert [each.level for each in found] == ["fine", "problem"]
+        assert [each.level for each in found] == ["fine", "problem", "fine", "fine", "problem"]
+        assert "this check failed: ValueError in test_doctor.py" in found[1].sentence
+        assert "hunter2" not in str(found)
 
     def test_control_characters_in_names_are_escaped(self, well: Sandbox) -> None:
         well.configure(f'{PROFILES}[profiles."a\\u001b[2Jb\\u009b"]\nrole_arn = "x\\u202e"\n')

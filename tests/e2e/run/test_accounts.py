@@ -6,19 +6,18 @@ import json
 import os
 import re
 import threading
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import botocore.session
 import pytest
-from moto.server import ThreadedMotoServer
 
 from credhelper.config import profiles
 from credhelper.errors import ConfigError
 from credhelper.run import accounts as run_accounts
 from credhelper.run.accounts import Account
 
+from moto_aws import moto_aws
+from organization import Refusal
 from sts import SOURCE_KEY_ID, SOURCE_SECRET
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ task_policy_arn = "IAMAuditRootUserCredentials"
 source_profile = "org-admin"
 region = "eu-west-1"
 """
-MANAGEMENT = "999988887777"
 ORGANIZATION = [Account(ONE, "Payments of the organization"), Account(THREE, "Third")]
 
 
@@ -68,26 +66,18 @@ class TestNames:
 
         assert found == [Account(THREE), Account(TWO, "web"), Account(ONE, "payments-prod")]
 
-    def test_file_has_one_name_a_line_with_comments(self, pick, tmp_path) -> None:
-        path = tmp_path / "a,b.txt"
-        path.write_bytes(b"\xef\xbb\xbf# production\r\n\r\n  web  # the shop\r\n" + THREE.encode())
-
-        assert _ids(pick(f"@{path}")) == [TWO, THREE]
-
-    def test_file_may_be_a_pipe_or_in_home(self, pick, tmp_path, monkeypatch) -> None:
+    def test_file_or_pipe_has_one_name_a_line_with_comments(self, pick, tmp_path, monkeypatch) -> None:
         monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / "a,b.txt").write_bytes(b"\xef\xbb\xbf# x\r\n\r\n  web  # the shop\r\n" + THREE.encode())
+        (tmp_path / "closing").write_text(f"{THREE} # next week")
         (tmp_path / "ids").write_text("web")
         reader, writer = os.pipe()
         threading.Thread(target=lambda: (os.write(writer, THREE.encode()), os.close(writer))).start()
 
+        assert _ids(pick(f"@{tmp_path}/a,b.txt")) == [TWO, THREE]
         assert _ids(pick(f"@/dev/fd/{reader}", "@~/ids")) == [THREE, TWO]
         os.close(reader)
-
-    def test_exclude_takes_aliases_and_files(self, pick, tmp_path) -> None:
-        path = tmp_path / "closing"
-        path.write_text(f"{THREE} # next week")
-
-        assert _ids(pick(f"{ONE},web,{THREE}", exclude=("web", f"@{path}"))) == [ONE]
+        assert _ids(pick(f"{ONE},web,{THREE}", exclude=("web", f"@{tmp_path}/closing"))) == [ONE]
 
     @pytest.mark.parametrize(
         ("wanted", "exclude", "said"),
@@ -161,101 +151,59 @@ class TestTargets:
 
 
 @pytest.fixture(scope="module")
-def moto() -> Iterator[str]:
-    """moto's server."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+def organization() -> Iterator[Any]:
+    """A client of moto's organization of 106 accounts: more than moto gives in one page."""
+    key = {"aws_access_key_id": SOURCE_KEY_ID, "aws_secret_access_key": SOURCE_SECRET}
+    with moto_aws() as url:
+        session = botocore.session.Session()
+        client = session.create_client("organizations", region_name="us-east-1", endpoint_url=url, **key)
+        client.create_organization(FeatureSet="ALL")
+        for number in range(105):
+            client.create_account(Email=f"a{number}@example.com", AccountName=f"account {number}")
+        yield client
 
 
-@pytest.fixture(scope="module")
-def organization(moto) -> Iterator[Any]:
-    """An organization of 106 accounts: more than moto gives in one page."""
-    client = botocore.session.Session().create_client(
-        "organizations",
-        region_name="us-east-1",
-        endpoint_url=moto,
-        aws_access_key_id=SOURCE_KEY_ID,
-        aws_secret_access_key=SOURCE_SECRET,
-    )
-    client.create_organization(FeatureSet="ALL")
-    for number in range(105):
-        client.create_account(Email=f"a{number}@example.com", AccountName=f"account {number}")
-    return client
-
-
-def _all(organization: Any) -> list[dict[str, Any]]:
+def _members(organization: Any) -> list[dict[str, Any]]:
     pages = organization.get_paginator("list_accounts").paginate()
-    return [account for page in pages for account in page["Accounts"]]
+    return [account for page in pages for account in page["Accounts"] if account["Name"] != "master"]
+
+
+ALL = ("exec", "audit-root", "--accounts", "all")
+URL = "AWS_ENDPOINT_URL_ORGANIZATIONS"
 
 
 class TestOrganization:
-    def test_all_lists_active_members_of_every_page(self, sandbox, organization, moto) -> None:
-        members = [account for account in _all(organization) if account["Name"] != "master"]
-        closed = members[7]["Id"]
+    def test_all_is_active_members_of_every_page_for_exec_and_setup(self, sandbox, organization) -> None:
+        members = _members(organization)
+        closed = members.pop(7)["Id"]
         organization.close_account(AccountId=closed)
-        sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
-        shown = sandbox.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
+        sandbox.environ[URL] = organization.meta.endpoint_url
+        shown = sandbox.run(*ALL, "--dry-run", "--", "true").stdout
+        assert sandbox.run("setup", "audit-root", "--accounts", "all").status == 0
+        written = re.findall(r"\[profile audit-root@(\d+)\]", (sandbox.home / ".aws/config").read_text())
 
-        expected = [
-            {"account": account["Id"], "name": account["Name"]}
-            for account in members
-            if account["Id"] != closed
-        ]
+        expected = [{"account": account["Id"], "name": account["Name"]} for account in members]
         assert len(expected) == 104
         assert [json.loads(line) for line in shown.splitlines()] == expected
+        assert written == [account["Id"] for account in members]
 
-    def test_lines_have_the_names_of_the_organization(self, sandbox, organization, moto, sts) -> None:
-        members = [account for account in _all(organization) if account["Name"] != "master"]
-        picked, left_out = members[:2], ",".join(account["Id"] for account in members[2:])
-        sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
-        done = sandbox.run("exec", "audit-root", "--accounts", "all", "--exclude", left_out, "--", "true")
+    def test_lines_have_the_names_of_the_organization(self, sandbox, organization, sts) -> None:
+        members = _members(organization)
+        left_out = ",".join(account["Id"] for account in members[2:])
+        sandbox.environ[URL] = organization.meta.endpoint_url
+        done = sandbox.run(*ALL, "--exclude", left_out, "--", "true")
 
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        assert sorted(line["name"] for line in lines) == [account["Name"] for account in picked]
+        assert sorted(line["name"] for line in lines) == [account["Name"] for account in members[:2]]
         assert sts.count("AssumeRoot") == 2
 
-    def test_setup_with_all_writes_a_profile_for_each_member(self, sandbox, organization, moto) -> None:
-        sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = moto
-        shown = sandbox.run("exec", "audit-root", "--accounts", "all", "--dry-run", "--", "true").stdout
-        assert sandbox.run("setup", "audit-root", "--accounts", "all").status == 0
-
-        accounts = [json.loads(line)["account"] for line in shown.splitlines()]
-        written = re.findall(r"\[profile audit-root@(\d+)\]", (sandbox.home / ".aws/config").read_text())
-        assert written == accounts
-
     @pytest.mark.parametrize("code", ["AccessDeniedException", "AWSOrganizationsNotInUseException"])
-    def test_refused_list_accounts_exits_4_with_a_hint(self, sandbox, sts, code) -> None:
+    def test_refused_list_accounts_exits_4_with_a_hint(self, sandbox, aws, sts, code) -> None:
         model = botocore.session.Session().get_service_model("organizations").operation_model("ListAccounts")
         assert code in [shape.name for shape in model.error_shapes]
-        with _refusing(code) as url:
-            sandbox.environ["AWS_ENDPOINT_URL_ORGANIZATIONS"] = url
-            said = sandbox.refuses(4, "exec", "audit-root", "--accounts", "all", "--", "true")
+        aws.answers["organizations:ListAccounts"] = Refusal(code)
+        shown = sandbox.refuses(4, *ALL, "--", "true")
 
-        assert f"AWS refused 'organizations:ListAccounts' ({code})" in said
-        assert "name the accounts, or a file with @FILE" in said
+        assert f"AWS refused 'organizations:ListAccounts' ({code})" in shown
+        assert "name the accounts, or a file with @FILE" in shown
         assert not sts.calls
-
-
-@contextmanager
-def _refusing(code: str) -> Iterator[str]:
-    """An Organizations that refuses everything."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.dumps({"__type": code, "Message": "no"}).encode()
-            self.send_response(400)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()

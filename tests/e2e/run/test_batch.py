@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ import sts_faults as faults
 from lent_keyring import lend
 from sandbox import PROFILES, PROGRAM, Sandbox, is_alive, until
 from secrets_scan import find_secret
+from sts import SOURCE_KEY_ID, SOURCE_SECRET
 from terminal import Terminal
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from sts import LoopbackSts
 
 DENIED = faults.refuse("AccessDenied", "User: arn:aws:iam::999988887777:user/me is not authorized")
+ONE, OTHER = "100000000000", "100000000001"
 CHAINED = """
 [defaults]
 region = "eu-west-1"
@@ -76,72 +79,56 @@ def minted(sts: LoopbackSts) -> list[str]:
     ]
 
 
-class TestThreeHundred:
-    @pytest.fixture
-    def script(self, sts) -> None:
-        """Two in a hundred requests are throttled, and three are refused."""
-        modes = [faults.NORMAL] * 291 + [faults.THROTTLED] * 6 + [DENIED] * 3
-        random.Random(4).shuffle(modes)
-        sts.script.extend(modes)
-
-    def test_300_accounts_with_faults_have_one_right_line_each(self, sandbox, sts, script) -> None:
-        text = 'test "$AWS_SECRET_ACCESS_KEY" && echo "$CREDHELPER_PROFILE $CREDHELPER_ACCOUNT $AWS_REGION"'
-        result = sweep(sandbox, 300, "sh", "-c", text)
-        found, right = lines(result), minted(sts)
-        refused = [account for account, line in found.items() if line["rc"] != 0]
-
-        assert result.status == 1
-        assert result.stderr.startswith("credhelper: error: 3 of 300 accounts failed\n")
-        assert set(found) == set(ids(300))
-        assert len(refused) == 3
-        assert sorted([*right, *refused]) == ids(300)
-        for account in set(right):
-            line = {**found[account], "seconds": 0}
-            printed = f"audit-root@{account} {account} eu-west-1\n"
-            assert line == _line(account, stdout=printed)
-            assert found[account]["seconds"] > 0
-        for account in refused:
-            sentence = "not allowed: sts:AssumeRoot on"
-            assert found[account]["rc"] == 4
-            assert found[account]["error"].startswith(sentence)
-            assert found[account]["stderr"].startswith(f"credhelper: error: {sentence}")
-        self._check_record(sandbox, right, refused)
-        assert sts.secret_marker not in result.stdout.decode() + result.stderr
-        assert find_secret([sandbox.home], sts.secret_marker) == []
-        sandbox.check_modes()
-
-    @staticmethod
-    def _check_record(sandbox: Sandbox, right: list[str], refused: list[str]) -> None:
-        record = [(line["outcome"], line["account"]) for line in sandbox.audit()]
-        assert sorted(record) == sorted(
-            [*(("minted", account) for account in right), *(("refused", account) for account in refused)]
-        )
-
-
 def _line(account: str, **more: Any) -> dict[str, Any]:
     usual = {"name": None, "rc": 0, "stdout": "", "stderr": "", "seconds": 0, "error": None}
     return {"account": account, **usual, **more}
 
 
+def test_300_accounts_with_faults_have_one_right_line_each(sandbox, sts) -> None:
+    modes = [faults.NORMAL] * 291 + [faults.THROTTLED] * 6 + [DENIED] * 3
+    random.Random(4).shuffle(modes)
+    sts.script.extend(modes)
+    text = 'test "$AWS_SECRET_ACCESS_KEY" && echo "$CREDHELPER_PROFILE $CREDHELPER_ACCOUNT $AWS_REGION"'
+    result = sweep(sandbox, 300, "sh", "-c", text)
+    found, right = lines(result), minted(sts)
+    refused = [account for account, line in found.items() if line["rc"] != 0]
+    record = [("minted", account) for account in right] + [("refused", account) for account in refused]
+
+    assert result.status == 1
+    assert result.stderr.startswith("credhelper: error: 3 of 300 accounts failed\n")
+    assert sorted(found) == sorted([*right, *refused]) == ids(300)
+    assert len(refused) == 3
+    for account in right:
+        printed = f"audit-root@{account} {account} eu-west-1\n"
+        assert {**found[account], "seconds": 0} == _line(account, stdout=printed)
+        assert found[account]["seconds"] > 0
+    for account in refused:
+        sentence = "not allowed: sts:AssumeRoot on"
+        assert found[account]["rc"] == 4
+        assert found[account]["error"].startswith(sentence)
+        assert found[account]["stderr"].startswith(f"credhelper: error: {sentence}")
+    assert sorted((line["outcome"], line["account"]) for line in sandbox.audit()) == sorted(record)
+    assert sts.secret_marker not in result.stdout.decode() + result.stderr
+    assert find_secret([sandbox.home], sts.secret_marker) == []
+    sandbox.check_modes()
+
+
 class TestLines:
     def test_line_has_the_alias_and_output_as_text(self, sandbox) -> None:
-        done = sandbox.run(
-            "exec", "audit-root", "--accounts", "payments-prod", "--", "printf", r"\377\033[31m\303\251"
-        )
+        command = ("printf", r"\377\033[31m\303\251")
+        done = sandbox.run("exec", "audit-root", "--accounts", "payments-prod", "--", *command)
         line = json.loads(done.stdout)
 
-        assert line["name"] == "payments-prod"
-        assert line["stdout"] == "\\xff\x1b[31m\xe9"
+        assert (line["name"], line["stdout"]) == ("payments-prod", "\\xff\x1b[31m\xe9")
         assert b"\x1b" not in done.stdout
 
     def test_failing_command_keeps_its_status_and_stderr(self, sandbox) -> None:
-        text = 'test $CREDHELPER_ACCOUNT != 100000000001 || kill -9 $$; echo "no good" >&2; exit 3'
+        text = f'test $CREDHELPER_ACCOUNT = {ONE} || kill -9 $$; echo "no good" >&2; exit 3'
         result = sweep(sandbox, 2, "sh", "-c", text)
-        found = lines(result)
+        found = {account: {**line, "seconds": 0} for account, line in lines(result).items()}
 
         assert result.status == 1
-        assert {**found["100000000000"], "seconds": 0} == _line("100000000000", rc=3, stderr="no good\n")
-        assert {**found["100000000001"], "seconds": 0} == _line("100000000001", rc=137)
+        assert found == {ONE: _line(ONE, rc=3, stderr="no good\n"), OTHER: _line(OTHER, rc=137)}
 
     def test_secrets_in_output_are_hidden(self, sandbox, sts) -> None:
         result = sweep(sandbox, 3, "sh", "-c", "env; env >&2")
@@ -153,7 +140,6 @@ class TestLines:
     def test_lines_come_as_commands_end(self, sandbox) -> None:
         text = "test $CREDHELPER_ACCOUNT != 100000000000 || exec sleep 30"
         process = sandbox.start(*_arguments(3, "sh", "-c", text))
-        assert process.stdout is not None
         first = {json.loads(process.stdout.readline())["account"] for _ in range(2)}
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
@@ -161,20 +147,17 @@ class TestLines:
         assert first == {"100000000001", "100000000002"}
 
     def test_closed_stdout_stops_the_commands(self, sandbox, sts) -> None:
-        process = sandbox.start(*_arguments(100, "sh", "-c", "sleep 0.2"))
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.readline()
-        process.stdout.close()
-        with process:
-            said = process.stderr.read()
+        with sandbox.start(*_arguments(100, "sh", "-c", "sleep 0.2")) as process:
+            process.stdout.readline()
+            process.stdout.close()
+            shown = process.stderr.read()
 
-        assert said == b"credhelper: error: cannot write the answer to stdout: broken pipe\n"
+        assert shown == b"credhelper: error: cannot write the answer to stdout: broken pipe\n"
         assert process.returncode == 1
         assert len(minted(sts)) < 50
 
 
-class TestAtATime:
+class TestPace:
     @pytest.mark.parametrize("jobs", [1, 5])
     def test_jobs_is_the_number_at_a_time(self, sandbox, jobs) -> None:
         clock = "cut -d' ' -f1 /proc/uptime"
@@ -186,12 +169,6 @@ class TestAtATime:
         assert max(sum(begins <= moment < ends for begins, ends in spans) for moment, _ in spans) == jobs
         assert jobs > 1 or max(at_once) == 1
 
-    @pytest.mark.parametrize("jobs", ["0", "65", "x"])
-    def test_jobs_out_of_range_exits_2(self, sandbox, jobs) -> None:
-        assert "'--jobs'" in sandbox.refuses(2, *_arguments(2, "true", options=("-j", jobs)))
-
-
-class TestThrottling:
     def test_throttling_slows_all_and_loses_none(self, sandbox, sts) -> None:
         sts.mode = faults.THROTTLED
         process = sandbox.start(*_arguments(16, "true"))
@@ -239,11 +216,10 @@ class TestSource:
         assert len(minted(sts)) == 2
 
     def test_credential_process_runs_once(self, sandbox) -> None:
-        script = sandbox.home / "source"
-        given = json.dumps(_SOURCE_ANSWER)
-        script.write_text(f"#!/bin/sh\necho asked >>{sandbox.home}/asked\nprintf '%s' '{given}'\n")
-        script.chmod(0o700)
-        sandbox.aws_config(f"[profile org-admin]\ncredential_process = {script}\n")
+        keys = {"Version": 1, "AccessKeyId": SOURCE_KEY_ID, "SecretAccessKey": SOURCE_SECRET}
+        script = f"echo asked >>{sandbox.home}/asked\nprintf '%s' '{json.dumps(keys)}'"
+        source = _executable(sandbox, f"#!/bin/sh\n{script}\n")
+        sandbox.aws_config(f"[profile org-admin]\ncredential_process = {source}\n")
         sweep(sandbox, 10, "true")
 
         assert (sandbox.home / "asked").read_text() == "asked\n"
@@ -283,11 +259,11 @@ class TestSource:
         assert not sts.calls
 
 
-_SOURCE_ANSWER = {
-    "Version": 1,
-    "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
-    "SecretAccessKey": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
-}
+def _executable(sandbox: Sandbox, text: str) -> str:
+    path = sandbox.home / "script"
+    path.write_text(text)
+    path.chmod(0o700)
+    return str(path)
 
 
 class TestBefore:
@@ -304,35 +280,25 @@ class TestBefore:
             (("audit-root", "--exclude", "payments-prod"), "'--exclude' goes with '--accounts'"),
             (("audit-root", "-j", "4"), "'--jobs' goes with '--accounts'"),
             (("audit-root", "--dry-run"), "'--dry-run' goes with '--accounts'"),
+            *((("audit-root", "--accounts", ONE, "-j", jobs), "'--jobs'") for jobs in ("0", "65", "x")),
+            (("audit-root", "--accounts", OTHER), "denies the target"),
         ],
     )
     def test_wrong_arguments_exit_2_before_any_call(self, sandbox, sts, arguments, said) -> None:
+        rule = f'deny_targets = ["{OTHER}"]\n[profiles.developer]'
+        sandbox.configure(PROFILES.replace("[profiles.developer]", rule))
         assert said in sandbox.refuses(2, "exec", *arguments, "--", "true")
         assert not sts.calls
 
-    def test_accounts_without_a_command_exit_2(self, sandbox) -> None:
+    def test_missing_command_stops_before_any_call(self, sandbox, sts) -> None:
         assert "'--accounts' needs a command" in sandbox.refuses(2, *_arguments(2)[:-1])
-
-    def test_missing_command_exits_127_before_any_call(self, sandbox, sts) -> None:
         assert "'nowhere' not found" in sandbox.refuses(127, *_arguments(2, "nowhere"))
         assert not sts.calls
 
     def test_command_that_cannot_run_stops_the_batch_with_exit_126(self, sandbox, sts) -> None:
-        script = sandbox.home / "broken"
-        script.write_text("#!/nowhere\n")
-        script.chmod(0o700)
-        result = sweep(sandbox, 100, str(script), options=("-j", "2"))
-
-        assert result.status == 126
+        script = _executable(sandbox, "#!/nowhere\n")
+        assert sweep(sandbox, 100, script, options=("-j", "2")).status == 126
         assert len(minted(sts)) <= 4
-
-    def test_denied_account_exits_2_before_any_call(self, sandbox, sts) -> None:
-        sandbox.configure(
-            PROFILES.replace("[profiles.developer]", 'deny_targets = ["100000000001"]\n[profiles.developer]')
-        )
-
-        assert "denies the target '100000000001'" in sandbox.refuses(2, *_arguments(3, "true"))
-        assert not sts.calls
 
     @pytest.mark.parametrize(
         ("key", "flag"), [("confirm", ("--yes",)), ("require_reason", ("--reason", "why"))]
@@ -341,18 +307,15 @@ class TestBefore:
         sandbox.configure(PROFILES.replace("[profiles.audit-root]", f"[profiles.audit-root]\n{key} = true"))
         sandbox.refuses(5, *_arguments(3, "true"))
         assert not sts.calls
-
         assert sweep(sandbox, 3, "true", options=flag).status == 0
-        said = {(line["confirmed_by"], line["reason"]) for line in sandbox.audit()}
-        assert len(said) == 1
-        assert said != {(None, None)}
+        (given,) = {(line["confirmed_by"], line["reason"]) for line in sandbox.audit()}
+        assert given != (None, None)
 
 
 def test_dry_run_lists_accounts_and_runs_nothing(sandbox, sts) -> None:
-    done = sandbox.run(
-        *("exec", "audit-root", "--accounts", "payments-prod,100000000000", "--dry-run", "--"),
-        *("touch", str(sandbox.home / "done")),
-    )
+    accounts = ("--accounts", "payments-prod,100000000000")
+    touch = ("touch", str(sandbox.home / "done"))
+    done = sandbox.run("exec", "audit-root", *accounts, "--dry-run", "--", *touch)
 
     assert [json.loads(line) for line in done.stdout.splitlines()] == [
         {"account": "111122223333", "name": "payments-prod"},
@@ -364,12 +327,22 @@ def test_dry_run_lists_accounts_and_runs_nothing(sandbox, sts) -> None:
 
 def _running(sandbox: Sandbox) -> list[int]:
     """The processes that have a session of the sweep in their environment."""
-    marker, found = f"HOME={sandbox.home}".encode(), []
-    for name in filter(str.isdecimal, os.listdir("/proc")):
-        with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
-            environ = file.read()
-            if marker in environ and b"CREDHELPER_ACCOUNT=" in environ and is_alive(int(name)):
-                found.append(int(name))
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):
+            environ, pid = path.read_bytes(), int(path.parent.name)
+            if f"HOME={sandbox.home}".encode() in environ and b"CREDHELPER_ACCOUNT=" in environ:
+                found += [pid] * is_alive(pid)
+    return found
+
+
+def _stopped(process: subprocess.Popen[bytes], number: int = signal.SIGINT) -> list[dict[str, Any]]:
+    """The lines of a sweep that this signal ends."""
+    process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    found = [json.loads(line) for line in stdout.splitlines()]
+    assert process.returncode == 1
+    assert stderr.startswith(b"credhelper: error: interrupted after %d of " % len(found))
     return found
 
 
@@ -378,12 +351,9 @@ class TestStop:
     def test_signal_reaches_running_commands_and_each_has_its_line(self, sandbox, sts, number) -> None:
         process = sandbox.start(*_arguments(50, "sleep", "100", options=("-j", "3")))
         until(lambda: len(_running(sandbox)) == 3)
-        process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=60)
-        found = [json.loads(line) for line in stdout.splitlines()]
+        found = _stopped(process, number)
 
         assert [(line["rc"], line["error"]) for line in found] == [(128 + number, "interrupted")] * 3
-        assert (process.returncode, stderr) == (1, b"credhelper: error: interrupted after 3 of 50 accounts\n")
         assert len(minted(sts)) == 3
         assert _running(sandbox) == []
 
@@ -392,10 +362,9 @@ class TestStop:
         process = sandbox.start(*_arguments(2, "sh", "-c", text, options=("-j", "1")))
         until(lambda: _running(sandbox))
         time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        line = json.loads(process.communicate(timeout=60)[0])
+        (line,) = _stopped(process)
 
-        assert {**line, "seconds": 0} == _line("100000000000", stdout="bye\n", stderr="ready\n")
+        assert {**line, "seconds": 0} == _line(ONE, stdout="bye\n", stderr="ready\n")
 
     def test_second_signal_kills_the_commands(self, sandbox) -> None:
         text = "trap '' INT; sleep 100 & echo ready >&2; wait; sleep 100"
@@ -404,8 +373,7 @@ class TestStop:
         process.send_signal(signal.SIGINT)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(0.5)
-        process.send_signal(signal.SIGINT)
-        line = json.loads(process.communicate(timeout=60)[0])
+        (line,) = _stopped(process)
 
         assert (line["rc"], line["error"]) == (137, "interrupted")
         assert _running(sandbox) == []
@@ -426,10 +394,8 @@ class TestStop:
         sts.mode = faults.slow(1)
         process = sandbox.start(*_arguments(9, "touch", str(sandbox.home / "done"), options=("-j", "2")))
         until(lambda: len(sts.calls) == 2)
-        process.send_signal(signal.SIGINT)
-        found = [json.loads(line) for line in process.communicate(timeout=60)[0].splitlines()]
 
-        assert [(line["rc"], line["error"]) for line in found] == [(1, "interrupted")] * 2
+        assert [(line["rc"], line["error"]) for line in _stopped(process)] == [(1, "interrupted")] * 2
         assert len(sandbox.audit()) == len(minted(sts)) == 2
         assert not (sandbox.home / "done").exists()
 
@@ -438,8 +404,7 @@ class TestStop:
         process = sandbox.start(*_arguments(9, "true", options=("-j", "4")))
         until(lambda: len(sts.calls) > 4)
         began = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        _stopped(process)
 
         assert time.monotonic() - began < 8
         assert minted(sts) == []
@@ -463,7 +428,7 @@ class TestTerminal:
     def test_progress_bar_counts_on_stderr(self, sandbox) -> None:
         text = "sleep 0.2; test $CREDHELPER_ACCOUNT != 100000000000"
         status, stdout, shown = _watched(sandbox, *_arguments(10, "sh", "-c", text, options=("-j", "2")))
-        said = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", frame) for frame in re.split(r"[\r\n]+", shown)]
+        said = _without_controls(shown)
         frames = [frame for frame in said if frame.startswith("audit-root")]
 
         assert status == 1
@@ -477,8 +442,7 @@ class TestTerminal:
 
     def test_lines_and_bar_on_one_terminal_do_not_mix(self, sandbox) -> None:
         status, seen = sandbox.on_a_terminal(*_arguments(5, "sleep", "0.1"), TERM="xterm")
-        plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen)
-        found = [line for line in re.split(r"[\r\n]+", plain) if line.startswith("{")]
+        found = [line for line in _without_controls(seen) if line.startswith("{")]
 
         assert status == 0
         assert sorted(json.loads(line)["account"] for line in found) == ids(5)
@@ -504,16 +468,18 @@ class TestTerminal:
         assert _running(sandbox) == []
 
 
+def _without_controls(shown: str) -> list[str]:
+    return re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
+
+
 def _watched(sandbox: Sandbox, *arguments: str, TERM: str = "xterm") -> tuple[int, bytes, str]:  # noqa: N803
     """The program with a terminal as stderr: its status, its stdout, and what was seen."""
     ours, its = pty.openpty()
     environ = {**sandbox.environ, "TERM": TERM, "COLUMNS": "80", "LINES": "24"}
-    with subprocess.Popen(
-        [PROGRAM, *arguments], env=environ, stdin=its, stdout=subprocess.PIPE, stderr=its
-    ) as process:
+    pipes = {"stdin": its, "stdout": subprocess.PIPE, "stderr": its}
+    with subprocess.Popen([PROGRAM, *arguments], env=environ, **pipes) as process:
         os.close(its)
         shown = _read(ours)
-        assert process.stdout is not None
         stdout = process.stdout.read()
     return process.returncode, stdout, shown
 

@@ -23,18 +23,17 @@ def _sh(commands: Commands, script: str, **environ: str) -> Captured:
     return commands.run("/bin/sh", ["sh", "-c", script], {"PATH": "/usr/bin:/bin", **environ})
 
 
-def test_outputs_and_status_are_captured() -> None:
-    found = _sh(Commands(), "echo $A; printf '\\377' >&2; cat; exit 7", A="b")
-
-    assert found == Captured(7, b"b\n", b"\xff", cut=False)
-
-
-def test_killed_command_has_status_128_plus_signal() -> None:
-    assert _sh(Commands(), "kill -9 $$").status == 137
-
-
-def test_command_leads_a_session_of_its_own() -> None:
-    assert _sh(Commands(), 'test "$(cut -d" " -f6 /proc/$$/stat)" = $$').status == 0
+@pytest.mark.parametrize(
+    ("script", "captured"),
+    [
+        ("echo $A; printf '\\377' >&2; cat; exit 7", Captured(7, b"b\n", b"\xff", cut=False)),
+        ("kill -9 $$", Captured(137, b"", b"", cut=False)),
+        ('test "$(cut -d" " -f6 /proc/$$/stat)" = $$', Captured(0, b"", b"", cut=False)),
+    ],
+    ids=["output and status", "killed: 128 plus signal", "leads a session of its own"],
+)
+def test_command_is_captured(script, captured) -> None:
+    assert _sh(Commands(), script, A="b") == captured
 
 
 def test_output_over_the_limit_is_dropped(monkeypatch) -> None:

@@ -29,15 +29,10 @@ from terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 MINTED = Credentials(
-    access_key_id="ASIAEXAMPLE",
-    secret_access_key="secret",
-    session_token="token",
-    expiration=1795332600,
-    life=900.0,
-    skew=0.0,
-    minted=Clocks(1795331700.0),
+    "ASIAEXAMPLE", "secret", "token", expiration=1795332600, life=900.0, skew=0.0, minted=Clocks(1795331700.0)
 )
 EXPORTED = {
     "AWS_ACCESS_KEY_ID": "ASIAEXAMPLE",
@@ -55,10 +50,7 @@ ENDPOINT = {
     "AWS_CONTAINER_AUTHORIZATION_TOKEN": "ours",
 }
 STALE = {
-    "AWS_PROFILE": "x",
-    "AWS_DEFAULT_PROFILE": "x",
-    "AWS_SECURITY_TOKEN": "x",
-    "AWS_ROLE_ARN": "x",
+    **dict.fromkeys(("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SECURITY_TOKEN", "AWS_ROLE_ARN"), "x"),
     "AWS_WEB_IDENTITY_TOKEN_FILE": "x",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/x",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://x",
@@ -66,16 +58,9 @@ STALE = {
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "/x",
 }
 WINNING = [
-    "aws_access_key_id",
-    "role_arn",
-    "web_identity_token_file",
-    "sso_session",
-    "sso_start_url",
-    "sso_account_id",
-    "sso_role_name",
-    "login_session",
-    "credential_process",
-]
+    "aws_access_key_id", "role_arn", "web_identity_token_file", "sso_session", "sso_start_url",
+    "sso_account_id", "sso_role_name", "login_session", "credential_process",
+]  # fmt: skip
 
 
 class TestEnvironment:
@@ -86,15 +71,12 @@ class TestEnvironment:
     def test_callers_other_variables_are_kept(self) -> None:
         own = {"PATH": "/bin", "AWS_PAGER": "less", "AWS_CONFIG_FILE": "/c", "AWS_CA_BUNDLE": "/ca"}
         caller = {**own, **STALE, "AWS_ACCESS_KEY_ID": "AKIA", "AWS_SESSION_TOKEN": "x"}
-
         assert environment.with_session(caller, MINTED, CONTEXT) == {**own, **EXPORTED}
 
     def test_variables_of_an_outer_exec_are_removed(self) -> None:
         caller = {"CREDHELPER_ACCOUNT": "999988887777", "CREDHELPER_PROFILE": "outer"}
         given = environment.with_session(caller, MINTED, Context("inner", None, None))
-
-        assert given["CREDHELPER_PROFILE"] == "inner"
-        assert "CREDHELPER_ACCOUNT" not in given
+        assert (given["CREDHELPER_PROFILE"], given.get("CREDHELPER_ACCOUNT")) == ("inner", None)
 
     @pytest.mark.parametrize(
         ("caller", "profiles", "expected"),
@@ -109,10 +91,9 @@ class TestEnvironment:
         ],
     )
     def test_callers_region_beats_the_profiles(self, caller, profiles, expected) -> None:
-        for given in (
-            environment.with_session(caller, MINTED, Context("p", None, profiles)),
-            environment.with_server(caller, ENDPOINT, Context("p", None, profiles)),
-        ):
+        context = Context("p", None, profiles)
+        session = environment.with_session(caller, MINTED, context)
+        for given in (session, environment.with_server(caller, ENDPOINT, context)):
             assert (given.get("AWS_REGION"), given.get("AWS_DEFAULT_REGION")) == expected
 
 
@@ -199,9 +180,8 @@ def _start(wrapper: str, how: str, *command: str, **options) -> subprocess.Popen
 
 
 def _ready(wrapper: str, *command: str) -> subprocess.Popen[str]:
-    """A command that has said that it is ready, in a session of its own."""
+    """A command that has printed that it is ready, in a session of its own."""
     process = _start(wrapper, "attend", *command, start_new_session=True)
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 
@@ -212,12 +192,18 @@ def _executable(path: Path, text: str, mode: int = 0o755) -> str:
     return str(path)
 
 
-def _finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def _finish(process: subprocess.Popen[str], stdin: str | None = None) -> tuple[int, str, str]:
     try:
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(stdin, timeout=20)
     finally:
         process.kill()
     return process.returncode, stdout, stderr
+
+
+def _under_a_shell(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run the words as bash does that has set something up for them."""
+    command = ["bash", "-c", f'{script} exec "$0" "$@"', sys.executable, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
 @BOTH
@@ -225,63 +211,53 @@ class TestRun:
     @pytest.mark.parametrize("status", [0, 255])
     def test_exit_status_and_output_are_the_commands(self, wrapper, how, status) -> None:
         done = _finish(_start(wrapper, how, "sh", "-c", f"echo out; echo err >&2; exit {status}"))
-
         assert done == (status, "out\n", "err\n")
 
-    def test_missing_program_exits_127(self, wrapper, how) -> None:
-        for name in ("no-such-program", "./no-such-program"):
-            said = f"credhelper: error: '{name}' not found\n"
+    @pytest.mark.parametrize("name", ["no-such-program", "./no-such-program"])
+    def test_missing_program_exits_127(self, wrapper, how, name) -> None:
+        assert _finish(_start(wrapper, how, name)) == (127, "", f"credhelper: error: '{name}' not found\n")
 
-            assert _finish(_start(wrapper, how, name)) == (127, "", said)
+    @pytest.mark.parametrize(
+        ("name", "text", "why"),
+        [
+            ("plain", "", "is not executable"),
+            ("", "", "is not executable"),
+            ("script", "#!/no/such\n", "cannot be run: no such file or directory"),
+            ("noise", "\x01\x02", "cannot be run: exec format error"),
+        ],
+    )
+    def test_program_that_cannot_run_exits_126(self, wrapper, how, tmp_path, name, text, why) -> None:
+        if name:
+            _executable(tmp_path / name, text, 0o755 if text else 0o644)
+        status, _, stderr = _finish(_start(wrapper, how, f"{tmp_path}/{name}"))
 
-    def test_program_that_cannot_run_exits_126(self, wrapper, how, tmp_path) -> None:
-        files = {"plain": (0o644, ""), "script": (0o755, "#!/no/such\n"), "noise": (0o755, "\x01\x02")}
-        for name, (mode, text) in files.items():
-            _executable(tmp_path / name, text, mode)
-        for name, why in (
-            ("plain", "is not executable"),
-            ("", "is not executable"),
-            ("script", "cannot be run: no such file or directory"),
-            ("noise", "cannot be run: exec format error"),
-        ):
-            status, _, said = _finish(_start(wrapper, how, f"{tmp_path}/{name}"))
+        assert (status, stderr.splitlines()[0]) == (126, f"credhelper: error: '{tmp_path}/{name}' {why}")
 
-            assert (status, said.splitlines()[0]) == (126, f"credhelper: error: '{tmp_path}/{name}' {why}")
-
-    def test_file_on_the_path_that_is_not_executable_exits_126(self, wrapper, how, tmp_path) -> None:
-        (tmp_path / "tool").write_text("")
-        environ = {**os.environ, "PATH": f"{tmp_path}:/usr/bin"}
-        assert _finish(_start(wrapper, how, "tool", env=environ))[0] == 126
-
-        (tmp_path / "true").write_text("")
-        assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
-
-    def test_program_is_searched_in_the_commands_path(self, wrapper, how) -> None:
+    def test_program_is_searched_in_the_commands_path(self, wrapper, how, tmp_path) -> None:
         environ = {name: value for name, value in os.environ.items() if name != "PATH"}
-        assert _finish(_start(wrapper, how, "true", env=environ))[0] == 0
-        assert _finish(_start(wrapper, how, "true", env={**environ, "PATH": "/nowhere"}))[0] == 127
+        for name in ("tool", "true"):
+            (tmp_path / name).write_text("")  # not executable
+        both = f"{tmp_path}:/usr/bin"
+        for name, path, status in (
+            *(("tool", {"PATH": both}, 126), ("true", {"PATH": both}, 0)),
+            *(("true", {}, 0), ("true", {"PATH": "/nowhere"}, 127)),
+        ):
+            assert _finish(_start(wrapper, how, name, env={**environ, **path}))[0] == status
 
     def test_without_a_command_the_users_shell_runs(self, wrapper, how, tmp_path) -> None:
         environ = {**os.environ, "SHELL": _executable(tmp_path / "myshell", "#!/bin/sh\necho mine $#\n")}
         assert _finish(_start(wrapper, how, env=environ)) == (0, "mine 0\n", "")
-
         sh = _start(wrapper, how, env={**environ, "SHELL": ""}, stdin=subprocess.PIPE)
-        assert sh.communicate("echo $0; exit 3", timeout=20) == ("/bin/sh\n", "")
-        assert sh.returncode == 3
+        assert _finish(sh, "echo $0; exit 3") == (3, "/bin/sh\n", "")
 
     def test_sigpipe_is_not_ignored_in_the_command(self, wrapper, how) -> None:
-        status, said, _ = _finish(_start(wrapper, how, "sh", "-c", "kill -PIPE $$; echo ignored"))
-
-        assert said == ""
-        assert status == (141 if how == "attend" else -signal.SIGPIPE)
+        status, shown, _ = _finish(_start(wrapper, how, "sh", "-c", "kill -PIPE $$; echo ignored"))
+        assert (status, shown) == (141 if how == "attend" else -signal.SIGPIPE, "")
 
     @pytest.mark.parametrize("name", ["HUP", "INT", "TERM"])
     def test_signal_ignored_by_the_caller_stays_ignored(self, wrapper, how, name) -> None:
         ask = f"import signal; print(signal.getsignal(signal.SIG{name}) == signal.SIG_IGN)"
-        script = f'trap "" {name}; exec "$0" "$@"'
-        words = ["sh", "-c", script, sys.executable, wrapper, how, sys.executable, "-c", ask]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=20, check=False)
-
+        done = _under_a_shell(f'trap "" {name};', wrapper, how, sys.executable, "-c", ask)
         assert done.stdout == "True\n"
 
     def test_inherited_descriptors_reach_the_command(self, wrapper, how) -> None:
@@ -297,7 +273,6 @@ class TestRun:
 
 def test_command_gets_the_environment_given(tmp_path) -> None:
     _executable(tmp_path / "tool", '#!/bin/sh\ntest "$A$HOME" = b\n')
-
     assert run_command.run(["tool"], {"PATH": str(tmp_path), "A": "b"}) == 0
 
 
@@ -307,20 +282,19 @@ def test_replace_keeps_the_process_id(wrapper) -> None:
 
 
 def test_signal_handlers_and_descriptors_are_restored(tmp_path) -> None:
-    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
-    descriptors = len(os.listdir("/proc/self/fd"))
+    def state() -> tuple[list[Any], int]:
+        return [*map(signal.getsignal, signal.valid_signals())], len(os.listdir("/proc/self/fd"))
 
-    assert run_command.run(["sh", "-c", "kill -TERM $PPID; sleep 0.1; exit 5"], dict(os.environ)) in (5, 143)
+    before, environ = state(), dict(os.environ)
+    assert run_command.run(["sh", "-c", "kill -TERM $PPID; sleep 0.1; exit 5"], environ) in (5, 143)
     with pytest.raises(run_command.NotFoundError):
-        run_command.run(["no-such-program"], dict(os.environ))
+        run_command.run(["no-such-program"], environ)
     noise = _executable(tmp_path / "noise", "\x01")
     for replace in (False, True):
         with pytest.raises(run_command.NotExecutableError):
-            run_command.run([noise], dict(os.environ), replace=replace)
-
-    assert {number: signal.getsignal(number) for number in signal.valid_signals()} == handlers
+            run_command.run([noise], environ, replace=replace)
+    assert state() == before
     assert signal.set_wakeup_fd(-1) == -1
-    assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 COUNT = """\
@@ -359,14 +333,12 @@ class TestSignals:
     def test_signal_reaches_the_command_once(self, wrapper, name) -> None:
         process = _ready(wrapper, *_counting(10, name))
         process.send_signal(getattr(signal, f"SIG{name}"))
-
         assert _finish(process) == (41, f"got it\nsaw {name}\n", "")
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     def test_command_killed_by_a_signal_exits_128_plus_signal(self, wrapper, number) -> None:
         process = _ready(wrapper, "sh", "-c", "echo ready; exec sleep 30")
         process.send_signal(number)
-
         assert _finish(process)[0] == 128 + number
 
     def test_signal_during_the_start_is_not_lost(self, wrapper) -> None:
@@ -403,18 +375,9 @@ class TestSignals:
 
         assert _finish(process) == (40, "saw\n", "")
 
-    def test_ending_foreign_child_does_not_end_the_wait(self, wrapper) -> None:
-        words = [sys.executable, wrapper, "attend", "sh", "-c", "sleep 0.3; exit 6"]
-        script = '(sleep 0.1) & exec "$0" "$@"'
-        done = subprocess.run(["sh", "-c", script, *words], timeout=20, check=False)
-
-        assert done.returncode == 6
-
-    def test_ignored_sigchld_keeps_the_exit_status(self, wrapper) -> None:
-        words = [sys.executable, wrapper, "attend", "sh", "-c", "exit 6"]
-        done = subprocess.run(["bash", "-c", 'trap "" CHLD; exec "$0" "$@"', *words], timeout=20, check=False)
-
-        assert done.returncode == 6
+    @pytest.mark.parametrize("script", ["(sleep 0.1) &", 'trap "" CHLD;'])
+    def test_foreign_child_or_ignored_sigchld_keeps_the_exit_status(self, wrapper, script) -> None:
+        assert _under_a_shell(script, wrapper, "attend", "sh", "-c", "sleep 0.3; exit 6").returncode == 6
 
 
 def _catches(pid: int, number: int) -> bool:
@@ -454,20 +417,14 @@ def _typed(wrapper: str, *command: str) -> str:
 
 @pytest.mark.alone
 class TestTerminal:
-    @pytest.fixture(name="counter")
-    def _counter(self, tmp_path) -> str:
-        path = tmp_path / "count.py"
-        path.write_text(COUNT)
-        return str(path)
-
     @pytest.mark.parametrize(("key", "name"), [("\x03", "INT"), ("\x1c", "QUIT")])
-    def test_interrupt_key_reaches_the_command_once(self, wrapper, terminal, counter, key, name) -> None:
-        terminal.types(_typed(wrapper, sys.executable, counter, "10", name))
+    def test_interrupt_key_reaches_the_command_once(self, wrapper, terminal, tmp_path, key, name) -> None:
+        (tmp_path / "count.py").write_text(COUNT)
+        terminal.types(_typed(wrapper, sys.executable, "count.py", "10", name))
         terminal.sees("ready\r\n")
         for _ in range(6):  # now and then two come at the same moment and count as one
             terminal.types(key)
             terminal.sees("got it\r\n")
-
         assert terminal.sees(r"saw([ A-Z]*)\r\n")[1] == f" {name}" * 6
         assert terminal.sees(r"status=(\d+)")[1] == "46"
 
@@ -475,26 +432,21 @@ class TestTerminal:
         terminal.types(_typed(wrapper, "sh", "-c", "echo ready; exec sleep 30"))
         terminal.sees("ready\r\n")
         terminal.types("\x03")
-
         assert terminal.sees(r"status=(\d+)")[1] == "130"
 
     def test_suspended_command_returns_the_terminal(self, wrapper, terminal, tmp_path) -> None:
         (tmp_path / "loop.py").write_text(LOOP)
-        terminal.types(_typed(wrapper, sys.executable, str(tmp_path / "loop.py")))
+        terminal.types(_typed(wrapper, sys.executable, "loop.py"))
         terminal.sees("ready\r\n")
-        terminal.types("\x1a")
-        terminal.sees("Stopped")
-        terminal.types("fg\n")
-        terminal.sees("continued\r\n")
-        terminal.types("\x1a")
-        terminal.sees("Stopped")
-        terminal.types("bg\n")
-        terminal.sees("continued\r\n")
+        for resume in ("fg\n", "bg\n"):
+            terminal.types("\x1a")
+            terminal.sees("Stopped")
+            terminal.types(resume)
+            terminal.sees("continued\r\n")
         terminal.types("fg; echo again=$?\n")
         terminal.sees("wrapper.py")
         time.sleep(0.3)
         terminal.types("\x03")
-
         assert terminal.sees(r"again=(\d+)")[1] == "130"
 
     def test_suspended_inner_shell_stops_this_process_too(self, wrapper, terminal) -> None:
@@ -504,9 +456,7 @@ class TestTerminal:
         terminal.sees("Stopped")
         terminal.types("fg\n")
         terminal.sees("wrapper.py")
-        terminal.types("exit 9\n")
-        terminal.types("echo again=$?\n")
-
+        terminal.types("exit 9\necho again=$?\n")
         assert terminal.sees(r"again=(\d+)")[1] == "9"
 
     def test_hangup_ends_the_command(self, wrapper, terminal) -> None:

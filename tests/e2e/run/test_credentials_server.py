@@ -700,20 +700,18 @@ class Evil(http.server.ThreadingHTTPServer):
 
     def __init__(self, endpoint: CredentialsServer) -> None:
         self.endpoint = endpoint
+        self.page = PAGE % {"port": _port(endpoint), "token": _token(endpoint)}
         self.reports: queue.Queue[dict[str, str]] = queue.Queue()
         self.passed_on: list[bytes] = []
         super().__init__(("127.0.0.2", _port(endpoint)), EvilHandler)
 
 
 class EvilHandler(http.server.BaseHTTPRequestHandler):
-    """One request of the page."""
-
     server: Evil
 
     def do_GET(self) -> None:
         if self.path != "/credentials":
-            page = PAGE % {"port": _port(self.server.endpoint), "token": _token(self.server.endpoint)}
-            self._answer("text/html", page if self.path == "/" else f"control {MARKER}")
+            self._answer(self.server.page if self.path == "/" else f"control {MARKER}")
             return
         text = f"{self.raw_requestline.decode()}{self.headers}"
         request = "\r\n".join([*text.splitlines(), ""]).encode()
@@ -724,11 +722,11 @@ class EvilHandler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.server.reports.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self._answer("text/plain", "")
+        self._answer("")
 
-    def _answer(self, kind: str, text: str) -> None:
+    def _answer(self, text: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", kind)
+        self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(text.encode())
 
@@ -744,10 +742,9 @@ RULES = "--host-resolver-rules=MAP evil.test 127.0.0.2, MAP * ~NOTFOUND, EXCLUDE
 
 
 def test_hostile_page_in_chromium_reads_nothing(endpoint, monkeypatch, tmp_path) -> None:
-    statuses, reply = [], http_server.Connection._reply
-    monkeypatch.setattr(
-        http_server.Connection, "_reply", lambda c, s, d: (statuses.append(s), reply(c, s, d))
-    )
+    connection, statuses = http_server.Connection, []
+    reply = connection._reply
+    monkeypatch.setattr(connection, "_reply", lambda c, s, d: (statuses.append(s), reply(c, s, d)))
     evil = Evil(endpoint)
     threading.Thread(target=evil.serve_forever, daemon=True).start()
     browser = subprocess.Popen(

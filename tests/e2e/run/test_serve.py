@@ -70,13 +70,13 @@ sys.exit(cli.main(sys.argv[1:]))
 
 @dataclass
 class Served:
-    """A command that runs until its standard input closes, and the endpoint that it was given."""
+    """A command that runs until its stdin closes, and the server that it was given."""
 
     process: subprocess.Popen[bytes]
     environ: dict[str, str]
 
     def ask(self) -> tuple[int, dict[str, str]]:
-        """Status and document of an answer."""
+        """Status and document of a response."""
         request = urllib.request.Request(self.environ[URI], headers={"Authorization": self.environ[TOKEN]})
         try:
             with DIRECT.open(request, timeout=10) as answer:
@@ -86,18 +86,30 @@ class Served:
                 return error.code, json.load(error)
 
     def key(self) -> str:
-        """The access key id that is handed out now."""
+        """The access key id that it hands out now."""
         status, document = self.ask()
         assert status == 200, document
         return document["AccessKeyId"]
 
+    def next_key(self, *before: str) -> str:
+        """The first access key id that is not one of these."""
+        return until(lambda: key if (key := self.key()) not in before else None)
+
+    def failure(self) -> tuple[int, str, str]:
+        """Status, code and message of the first response that is an error."""
+        status, document = until(lambda: found if (found := self.ask())[0] != 200 else None)
+        return status, document["code"], document["message"]
+
     @property
     def port(self) -> int:
-        """Where it is on 127.0.0.1."""
         return int(self.environ[URI].split(":")[2].partition("/")[0])
 
+    @property
+    def child(self) -> int:
+        pid = self.process.pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+
     def is_reachable(self) -> bool:
-        """Whether anything listens there."""
         with socket.socket() as connection:
             return connection.connect_ex(("127.0.0.1", self.port)) == 0
 
@@ -107,15 +119,10 @@ def serving(sandbox: Sandbox, *arguments: str, **options: Any) -> Iterator[Serve
     """A command under `exec --serve`, until the end of the block."""
     environ = {**sandbox.environ, **options.pop("environ", {})}
     program = options.pop("program", [PROGRAM])
-    process = subprocess.Popen(
-        [*program, "exec", *arguments, "--serve", "--", sys.executable, "-c", SHOW],
-        env=environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        **options,
-    )
+    command = [*program, "exec", *arguments, "--serve", "--", sys.executable, "-c", SHOW]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen(command, env=environ, **pipes, **options)
     try:
-        assert process.stdout is not None
         yield Served(process, json.loads(process.stdout.readline()))
     finally:
         process.communicate(timeout=20)
@@ -125,25 +132,21 @@ class TestCommand:
     def test_served_command_gets_the_server_and_no_keys(self, sandbox, sts) -> None:
         stale = {"AWS_ACCESS_KEY_ID": "x", "AWS_PROFILE": "x", f"{TOKEN}_FILE": "/x"}
         with serving(sandbox, "unlock-bucket", environ=stale) as served:
-            endpoint = {name: served.environ.pop(name) for name in (URI, TOKEN)}
-            served.environ.pop("LC_CTYPE", None)  # which Python sets
+            status, document = served.ask()
+        for name in (URI, TOKEN):
+            assert served.environ.pop(name)
+        served.environ.pop("LC_CTYPE", None)  # which Python sets
 
-            assert served.environ == {
-                **sandbox.environ,
-                "CREDHELPER_PROFILE": "unlock-bucket",
-                "CREDHELPER_ACCOUNT": "111122223333",
-                "AWS_REGION": "eu-west-1",
-                "AWS_DEFAULT_REGION": "eu-west-1",
-            }
-            served.environ |= endpoint
-            assert served.ask()[1] == {
-                "AccessKeyId": sts.issued[0]["AccessKeyId"],
-                "SecretAccessKey": sts.issued[0]["SecretAccessKey"],
-                "Token": sts.issued[0]["SessionToken"],
-                "Expiration": sts.issued[0]["Expiration"],
-                "AccountId": "111122223333",
-            }
-        assert sts.count() == 1
+        assert served.environ == {
+            **sandbox.environ,
+            "CREDHELPER_PROFILE": "unlock-bucket",
+            "CREDHELPER_ACCOUNT": "111122223333",
+            "AWS_REGION": "eu-west-1",
+            "AWS_DEFAULT_REGION": "eu-west-1",
+        }
+        (issued,) = sts.issued
+        issued["Token"] = issued.pop("SessionToken")
+        assert (status, document) == (200, {**issued, "AccountId": "111122223333"})
 
     @pytest.mark.parametrize("status", [0, 7])
     def test_exit_status_and_streams_are_the_commands(self, sandbox, status) -> None:
@@ -154,12 +157,11 @@ class TestCommand:
 
     def test_key_in_default_exits_2_before_the_mint(self, sandbox, sts) -> None:
         sandbox.aws_config(AWS_CONFIG + AWS_CONFIG.replace("profile org-admin", "default"))
-        said = sandbox.refuses(2, "exec", "developer", "--serve", "--", "true")
+        line = ("exec", "developer", "--serve", "--", "true")
+        path = f"'{sandbox.home}/.aws/config'"
+        message = f"{path}: 'aws_access_key_id' in [default] takes precedence over --serve"
 
-        assert (
-            f"'{sandbox.home}/.aws/config': 'aws_access_key_id' in [default] takes precedence over --serve"
-            in said
-        )
+        assert message in sandbox.refuses(2, *line)
         assert sts.calls == []
         assert sandbox.run("exec", "developer", "--", "true").status == 0
 
@@ -170,63 +172,47 @@ class TestCommand:
         assert said == sandbox.refuses(4, "get", "developer")
 
 
-class TestPlace:
-    def test_server_is_on_loopback_while_the_command_runs(self, sandbox) -> None:
+class TestProcess:
+    def test_server_is_on_loopback_as_long_as_the_process_runs(self, sandbox) -> None:
+        ss = [requirements.program("ss"), "-ltnpH"]
         with serving(sandbox, "developer") as first, serving(sandbox, "developer") as second:
             for served in (first, second):
-                lines = subprocess.check_output(
-                    [requirements.program("ss"), "-ltnpH"], text=True
-                ).splitlines()
+                lines = subprocess.check_output(ss, text=True).splitlines()
                 own = [line.split()[3] for line in lines if f"pid={served.process.pid}," in line]
-
                 assert own == [f"127.0.0.1:{served.port}"]
             assert first.port != second.port
             assert first.environ[TOKEN] != second.environ[TOKEN]
-            assert first.is_reachable()
-
+            second.process.kill()
+            second.process.wait()
+            assert [first.is_reachable(), second.is_reachable()] == [True, False]
         assert not first.is_reachable()
-
-    def test_killed_process_takes_the_server_with_it(self, sandbox) -> None:
-        with serving(sandbox, "developer") as served:
-            served.process.kill()
-            served.process.wait()
-
-            assert not served.is_reachable()
 
     def test_signal_ends_command_and_server(self, sandbox) -> None:
         with serving(sandbox, "developer") as served:
-            (child,) = (
-                Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
-            )
+            child = served.child
             served.process.send_signal(signal.SIGTERM)
 
             assert served.process.wait(20) == 128 + signal.SIGTERM
-            assert not is_alive(int(child))
+            assert not is_alive(child)
             assert not served.is_reachable()
 
     def test_serving_process_is_not_dumpable(self, sandbox) -> None:
         group = os.getegid() + 1 if os.geteuid() == 0 else None
         options: dict[str, Any] = {} if group is None else {"group": group, "extra_groups": []}
         with serving(sandbox, "developer", **options) as served:
-            (child,) = (
-                Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
-            )
-            closed, ordinary = (os.stat(f"/proc/{pid}/environ") for pid in (served.process.pid, child))
+            pids = (served.process.pid, served.child)
+            closed, ordinary = (os.stat(f"/proc/{pid}/environ") for pid in pids)
 
             # The system gives the files of a process that is closed to root.
             assert (closed.st_uid, closed.st_gid) == (0, 0)
             assert ordinary.st_gid == (os.getegid() if group is None else group)
 
-    def test_served_secret_is_in_no_file(self, sandbox, sts) -> None:
+    def test_served_secret_is_in_no_file_and_the_agent_has_no_client(self, sandbox, sts) -> None:
         sts.secret_marker = f"MARKER{uuid.uuid4().hex}"
         sandbox.environ["CREDHELPER_LOG"] = "debug"
-        with serving(sandbox, "developer") as served:
-            assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
-            assert find_secret([sandbox.home, "/dev/shm"], sts.secret_marker) == []
-
-    def test_served_command_holds_no_agent_connection(self, sandbox) -> None:
         with sandbox.use_agent() as directory, serving(sandbox, "developer") as served:
-            assert served.key()
+            assert sts.secret_marker in served.ask()[1]["SecretAccessKey"]
+            assert find_secret([sandbox.home, directory, "/dev/shm"], sts.secret_marker) == []
             assert connections_in(directory) == 0
 
 
@@ -245,8 +231,6 @@ class TestRenewal:
         clock = Clock(tmp_path / "clock")
         sandbox.environ |= clock.environ
         process = sandbox.start("exec", "unlock-bucket", "--serve", "--", sys.executable, "-c", CLIENT)
-        assert process.stdin is not None
-        assert process.stdout is not None
         since: dict[str, int] = {}
         ahead, ends = 0, time.monotonic() + 180
         while ahead < 3 * LIFE + 2 * STEP:
@@ -254,15 +238,14 @@ class TestRenewal:
             sts.clock_offset = ahead + SETTLED
             process.stdin.write(b"\n")
             process.stdin.flush()
-            words = process.stdout.readline().decode().split()
-            assert words[1:] == ["arn:aws:iam::111122223333:root", "True"], process.communicate()
-            since.setdefault(words[0], ahead)
-            if ahead - since[words[0]] < LIFE - TIME_TO_MINT:  # however busy this machine is
+            key, *rest = process.stdout.readline().decode().split()
+            assert rest == ["arn:aws:iam::111122223333:root", "True"], process.communicate()
+            since.setdefault(key, ahead)
+            if ahead - since[key] < LIFE - TIME_TO_MINT:  # however busy this machine is
                 ahead += STEP
             assert time.monotonic() < ends, since
 
-        assert process.communicate(timeout=20) == (b"", b"")
-        assert process.returncode == 0
+        assert (process.communicate(timeout=20), process.returncode) == ((b"", b""), 0)
         assert 4 <= len(since) <= sts.count() <= 3 * LIFE / 180
 
     def test_two_served_commands_share_one_renewal(self, sandbox, sts, secret_service, tmp_path) -> None:
@@ -274,45 +257,42 @@ class TestRenewal:
             first = one.key()
             assert other.key() == first
             clock.jump(LIFE - 500)
-            second = until(lambda: key if (key := one.key()) != first else None)
+            second = one.next_key(first)
             until(lambda: other.key() == second)
-
         assert sts.count() == 2
 
     def test_edited_configuration_does_not_change_the_call(self, hasty, sts) -> None:
         with serving(hasty, "developer") as served:
             first = served.key()
             hasty.configure(PROFILES.replace("role/Developer", "role/Other"))
-            second = until(lambda: key if (key := served.key()) != first else None)
+            second = served.next_key(first)
             hasty.configure("this is no TOML")
-            until(lambda: served.key() not in (first, second))
-
-        assert {call.parameters["RoleArn"] for call in sts.calls} == {
-            "arn:aws:iam::222233334444:role/Developer"
-        }
+            served.next_key(first, second)
+        roles = {call.parameters["RoleArn"] for call in sts.calls}
+        assert roles == {"arn:aws:iam::222233334444:role/Developer"}
 
     def test_refusal_is_400_until_sts_allows_it(self, hasty, sts) -> None:
         with serving(hasty, "developer") as served:
             first = served.key()
             sts.mode = faults.refuse("AccessDenied", "no")
-            status, document = until(lambda: found if (found := served.ask())[0] != 200 else None)
+            *answer, message = served.failure()
 
-            assert (status, document["code"]) == (400, "AccessDenied")
-            assert "not allowed" in document["message"]
+            assert answer == [400, "AccessDenied"]
+            assert "not allowed" in message
             sts.mode = faults.NORMAL
             assert served.key() != first
 
-    def test_needed_confirmation_names_login_and_does_not_prompt(self, hasty, sts) -> None:
+    def test_needed_confirmation_names_login_and_does_not_prompt(self, hasty) -> None:
         hasty.configure(PROFILES + "confirm = true\n")
         assert hasty.run("login", "developer", "--yes").status == 0
         dialogs = Dialogs(hasty, "confirm")
         with serving(hasty, "developer") as served:
-            for noted in hasty.runtime.glob("series-*"):  # that yes has been long ago
+            for noted in hasty.runtime.glob("series-*"):  # that approval is no longer valid
                 noted.unlink()
-            status, document = until(lambda: found if (found := served.ask())[0] != 200 else None)
+            *answer, message = served.failure()
 
-            assert (status, document["code"]) == (400, "Interaction")
-            assert "credhelper login developer" in document["message"]
+            assert answer == [400, "Interaction"]
+            assert "credhelper login developer" in message
             hasty.run("login", "developer", "--yes")
             assert served.ask()[0] == 200
         assert dialogs.saw == []
@@ -320,15 +300,13 @@ class TestRenewal:
     def test_approval_by_flag_covers_renewals(self, hasty, sts) -> None:
         hasty.configure(PROFILES + "confirm = true\nrequire_reason = true\n")
         with serving(hasty, "developer", "--yes", "--reason", "ticket 4711") as served:
-            first = served.key()
-            until(lambda: served.key() != first)
+            served.next_key(served.key())
         lines = hasty.audit()
 
         assert len(lines) == sts.count() >= 2
         assert {line["reason"] for line in lines} == {"ticket 4711"}
         assert all(line["confirmed_by"].endswith(" by --yes") for line in lines)
 
-    def test_renewal_has_a_deadline_of_its_own(self, hasty, sts) -> None:
+    def test_renewal_has_a_deadline_of_its_own(self, hasty) -> None:
         with serving(hasty, "developer", program=[sys.executable, "-c", A_MINUTE_LATER]) as served:
-            first = served.key()
-            until(lambda: served.key() != first)
+            served.next_key(served.key())

@@ -26,80 +26,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+CURLY = "\u2018a\u2019b\u201ac\u201bd"
 PLAIN = "FwoGZXIvYXdzEBYaD/+=abc"
 
 HOSTILE = [
-    "",
-    " ",
-    " leading and trailing ",
-    "-n",
-    "--",
-    "-gx EVIL x",
-    "$(touch pwned)",
-    "`touch pwned`",
-    "${HOME}",
-    "$HOME",
-    "$$",
-    "(touch pwned)",
-    "{a,b}",
-    "~",
-    "~root",
-    "=ls",
-    "==",
-    "*",
-    "/etc/*",
-    "[a-z]?",
-    "a;touch pwned",
-    "a&touch pwned",
-    "a|touch pwned",
-    "a>pwned",
-    "#comment",
-    "a #comment",
-    "!!",
-    "!ls",
-    "%PATH%",
-    "%i",
-    "^",
-    "a^&b",
-    "'",
-    "''",
-    "a''b",
-    "'; touch pwned; '",
-    "\\'; touch pwned; \\'",
-    '"',
-    '"; touch pwned; "',
-    "\\",
-    "\\\\",
-    "a\\",
-    "\\n",
-    "\\x41",
-    "\\u0041",
-    "export A=b",
-    "=",
-    "a=b",
-    "\u2018; touch pwned; \u2019",
-    "\u201a\u201b",
-    "grün",
-    "日本語",
-    "\U0001f511",
-    "\ufeffbom",
-    "\u202etxt",
-    "\u2028",
-    "\uf641",  # where fish keeps bytes that are no characters
-]
+    "", " ", " leading and trailing ", "-n", "--", "-gx EVIL x", "$(touch pwned)", "`touch pwned`",
+    "${HOME}", "$HOME", "$$", "(touch pwned)", "{a,b}", "~", "~root", "=ls", "==", "*", "/etc/*", "[a-z]?",
+    "a;touch pwned", "a&touch pwned", "a|touch pwned", "a>pwned", "#comment", "a #comment", "!!", "!ls",
+    "%PATH%", "%i", "^", "a^&b", "'", "''", "a''b", "'; touch pwned; '", "\\'; touch pwned; \\'", '"',
+    '"; touch pwned; "', "\\", "\\\\", "a\\", "\\n", "\\x41", "\\u0041", "export A=b", "=", "a=b",
+    "\u2018; touch pwned; \u2019", "\u201a\u201b", "grün", "日本語", "\U0001f511", "\ufeffbom", "\u202etxt",
+    "\u2028", "\uf641",
+]  # fmt: skip
+"""U+F641 is where fish keeps bytes that are no characters."""
 LINES = ["\n", "a\n", "\na", "a\nb", "a\ntouch pwned\n", "'\ntouch pwned\n'", "a\n\n\nb", "\\\n", "EOF\n"]
 CONTROLS = [
-    "\t",
-    "a\tb",
-    "\r",
-    "a\r\nb",
-    "\x1b[31m",
-    "\x1b[201~touch pwned\r",
-    "\x03",
-    "\x7f",
-    "\x85",
-    "\x9b2J",
-]
+    "\t", "a\tb", "\r", "a\r\nb", "\x1b[31m", "\x1b[201~touch pwned\r", "\x03", "\x7f", "\x85", "\x9b2J",
+]  # fmt: skip
 
 REFUSED = {  # what a form cannot carry, of all of the above; everything else it must
     "sh": "\t\r\x1b\x03\x7f\x85\x9b",
@@ -134,15 +77,14 @@ def _script(directory: Path, text: str, shell: list[str], script: str) -> dict[s
     """The environment of a program that a shell starts after it has read `text`."""
     (directory / "text").write_text(text, encoding="utf-8")
     (directory / "dump.py").write_text(DUMP)
-    done = subprocess.run(
-        [requirements.program(shell[0]), *shell[1:], "-c", script],
-        cwd=directory,
-        env={"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8"},
-        capture_output=True,
-        timeout=30,
-        check=False,
-    )
+    environ = {"PATH": os.environ["PATH"], "HOME": str(directory), "LANG": "C.UTF-8"}
+    command = [requirements.program(shell[0]), *shell[1:], "-c", script]
+    done = subprocess.run(command, cwd=directory, env=environ, capture_output=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    return _dumped(directory)
+
+
+def _dumped(directory: Path) -> dict[str, str]:
     assert not list(directory.glob("pwned"))
     environ: dict[str, str] = json.loads((directory / "out").read_text())
     return environ
@@ -175,9 +117,7 @@ def test_shell_reads_values_back(tmp_path, form, shell, script) -> None:
 @pytest.mark.parametrize(
     ("form", "command"),
     [
-        ("sh", "bash --norc --noprofile -i"),
-        ("sh", "zsh -f -i"),
-        ("sh", "dash -i"),
+        *(("sh", command) for command in ("bash --norc --noprofile -i", "zsh -f -i", "dash -i")),
         ("fish", "fish --no-config -i"),
     ],
 )
@@ -191,7 +131,8 @@ def test_pasted_assignments_run_nothing(tmp_path, form, command) -> None:
         os.chdir(tmp_path)
         environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "LANG": "C.UTF-8", "TERM": "dumb"}
         os.execve(program, [shell, *options], environ)
-    _wait_for_prompt(terminal)
+    assert select.select([terminal], [], [], 10)[0]  # the prompt
+    time.sleep(0.3)
     text = "echo first\n" + shell_formats.render(values, form) + "python3 dump.py out\nexit\n"
     for line in text.splitlines(keepends=True):  # a terminal takes no more than a page at once
         _type(terminal, line.encode())
@@ -200,15 +141,9 @@ def test_pasted_assignments_run_nothing(tmp_path, form, command) -> None:
     if not ended:
         os.kill(pid, signal.SIGKILL)
     assert os.waitpid(pid, 0)[1] == 0
-    environ = json.loads((tmp_path / "out").read_text())
+    environ = _dumped(tmp_path)
 
     assert {name: environ.get(name) for name in values} == values
-    assert not list(tmp_path.glob("pwned"))
-
-
-def _wait_for_prompt(terminal: int) -> None:
-    assert select.select([terminal], [], [], 10)[0]
-    time.sleep(0.3)
 
 
 def _type(terminal: int, data: bytes) -> None:
@@ -230,28 +165,23 @@ def _has_ended(terminal: int) -> bool:
     return False
 
 
-def test_python_dotenv_reads_values_back() -> None:
+def test_python_dotenv_and_node_read_values_back(tmp_path) -> None:
     values = _carried("dotenv", [PLAIN, *HOSTILE, *LINES, *_random_values()])
     text = shell_formats.render(values, "dotenv")
+    (tmp_path / ".env").write_text(text, encoding="utf-8")
+    program = (
+        "console.log(JSON.stringify(require('util').parseEnv(require('fs').readFileSync('.env','utf8'))))"
+    )
 
     for interpolate in (True, False):
         assert dotenv.dotenv_values(stream=io.StringIO(text), interpolate=interpolate) == values
     assert len(values) > 100
-
-
-def test_node_reads_values_back(tmp_path) -> None:
     node = requirements.program("node")
-    values = _carried("dotenv", [PLAIN, *HOSTILE, *LINES, *_random_values()])
-    (tmp_path / ".env").write_text(shell_formats.render(values, "dotenv"), encoding="utf-8")
-    program = (
-        "console.log(JSON.stringify(require('util').parseEnv(require('fs').readFileSync('.env','utf8'))))"
-    )
     done = subprocess.run(
         [node, "-e", program], cwd=tmp_path, capture_output=True, text=True, timeout=30, check=False
     )
     if "parseEnv is not a function" in done.stderr:
         pytest.skip("this Node is older than 20.12")
-
     assert json.loads(done.stdout) == values
 
 
@@ -273,33 +203,24 @@ def test_json_carries_every_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "line"),
+    ("form", "value", "line"),
     [
-        (PLAIN, f"$env:A = '{PLAIN}'"),
-        ("", "$env:A = ''"),
-        ("it's", "$env:A = 'it''s'"),
-        ("\u2018a\u2019b\u201ac\u201bd", "$env:A = '\u2018\u2018a\u2019\u2019b\u201a\u201ac\u201b\u201bd'"),
-        ('$(x) `n $env:B " # ;', "$env:A = '$(x) `n $env:B \" # ;'"),
-        ("a\nrm x", "$env:A = 'a' + [char]10 + 'rm x'"),
-        ("\x1b\x9b", "$env:A = '' + [char]27 + '' + [char]155 + ''"),
+        ("powershell", PLAIN, f"$env:A = '{PLAIN}'"),
+        ("powershell", "", "$env:A = ''"),
+        ("powershell", "it's", "$env:A = 'it''s'"),
+        ("powershell", CURLY, "$env:A = '\u2018\u2018a\u2019\u2019b\u201a\u201ac\u201b\u201bd'"),
+        ("powershell", '$(x) `n $env:B " # ;', "$env:A = '$(x) `n $env:B \" # ;'"),
+        ("powershell", "a\nrm x", "$env:A = 'a' + [char]10 + 'rm x'"),
+        ("powershell", "\x1b\x9b", "$env:A = '' + [char]27 + '' + [char]155 + ''"),
+        ("cmd", PLAIN, f'set "A={PLAIN}"'),
+        ("cmd", "", 'set "A="'),
+        ("cmd", " a ", 'set "A= a "'),
+        ("cmd", "a&b|c<d>e^f(g)", 'set "A=a&b|c<d>e^f(g)"'),
+        ("cmd", "it's `x` $(y) \\", 'set "A=it\'s `x` $(y) \\"'),
     ],
 )
-def test_powershell_quotes_are_doubled(value, line) -> None:
-    assert shell_formats.render({"A": value}, "powershell") == line + "\n"
-
-
-@pytest.mark.parametrize(
-    ("value", "line"),
-    [
-        (PLAIN, f'set "A={PLAIN}"'),
-        ("", 'set "A="'),
-        (" a ", 'set "A= a "'),
-        ("a&b|c<d>e^f(g)", 'set "A=a&b|c<d>e^f(g)"'),
-        ("it's `x` $(y) \\", 'set "A=it\'s `x` $(y) \\"'),
-    ],
-)
-def test_cmd_value_is_literal_in_quotes(value, line) -> None:
-    assert shell_formats.render({"A": value}, "cmd") == line + "\n"
+def test_powershell_doubles_quotes_and_cmd_value_is_literal(form, value, line) -> None:
+    assert shell_formats.render({"A": value}, form) == line + "\n"
 
 
 @pytest.mark.parametrize("form", ["fish", "powershell", "cmd", "docker", "json"])

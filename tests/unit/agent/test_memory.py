@@ -84,7 +84,6 @@ class Agent:
         return reply
 
     def granted(self, peer: Peer) -> Grant:
-        """The lease that a peer has just been given."""
         ((word, number, _),) = peer.hears()
         grant = self.memory.lease(peer, number)
         assert (word, grant is not None) == ("mint", True)
@@ -97,7 +96,6 @@ class Agent:
         return peer, self.granted(peer)
 
     def waiters(self, count: int, key: bytes = KEY, mode: str = "get") -> list[Peer]:
-        """New peers that wait, in this order."""
         peers = [self.ask(mode, key) for _ in range(count)]
         assert all(peer.hears() == [WAIT] for peer in peers)
         return peers
@@ -125,7 +123,6 @@ class Agent:
         return kept
 
     def end(self, verb: str, grant: Grant) -> None:
-        """End a lease in this way."""
         if verb == "put":
             self.put(grant)
         elif verb == "fail":
@@ -133,17 +130,15 @@ class Agent:
         elif verb == "gone":
             self.memory.gone(grant.holder)
         else:
-            (self.memory.open if verb == "open" else self.memory.drop)(grant)
+            getattr(self.memory, verb)(grant)
 
     def tick(self, after: float = 0.0) -> None:
-        """Let time pass, and tick."""
         self.time.passes(after)
         self.memory.tick()
 
 
 @pytest.fixture
 def agent() -> Agent:
-    """An empty memory."""
     return Agent()
 
 
@@ -158,44 +153,41 @@ def aged(agent: Agent) -> Agent:
 class TestLease:
     def test_the_first_to_ask_gets_it_and_others_wait(self, agent: Agent) -> None:
         peer, grant = agent.holder()
-
         assert (grant.key, agent.memory.holds(peer)) == (KEY, True)
         assert [agent.answer(mode) for mode in ("get", "mint", "renew")] == [WAIT] * 3
+        assert agent.memory.lease(Peer(), grant.number) is None
+        assert [agent.memory.lease(peer, number) for number in (grant.number + 1, 0)] == [None, None]
 
     def test_each_key_has_its_own(self, agent: Agent) -> None:
         peer = Peer()
-        agent.ask(key=b"one", peer=peer)
-        agent.ask(key=b"two", peer=peer)
+        for key in (b"one", b"two"):
+            agent.ask(key=key, peer=peer)
         (_, first, _), (_, second, _) = peer.hears()
-
         assert 0 < first != second > 0
         assert agent.memory.lease(peer, first) is not agent.memory.lease(peer, second)
-
-    def test_the_number_of_another_peers_is_none(self, agent: Agent) -> None:
-        peer, grant = agent.holder()
-
-        assert agent.memory.lease(Peer(), grant.number) is None
-        assert agent.memory.lease(peer, grant.number + 1) is None
-        assert agent.memory.lease(peer, 0) is None
 
     @pytest.mark.parametrize("verb", ["put", "fail", "open", "drop", "gone"])
     def test_its_number_ends_with_the_outcome(self, agent: Agent, verb: str) -> None:
         peer, grant = agent.holder()
         agent.end(verb, grant)
-
         assert agent.memory.lease(peer, grant.number) is None
         assert not agent.memory.is_busy
 
     @pytest.mark.parametrize(("verb", "told"), [("gone", []), ("drop", [OK])])
-    def test_given_up_passes_to_the_first_in_line(self, agent: Agent, verb: str, told: list[Reply]) -> None:
-        """kill -9 of the holder, or a holder that cannot prompt."""
+    def test_given_up_passes_to_the_first_in_line_that_is_there(
+        self, agent: Agent, verb: str, told: list[Reply]
+    ) -> None:
         peer, grant = agent.holder()
-        first, second = agent.waiters(2)
+        absent, first, second = agent.waiters(3)
+        agent.memory.gone(absent)
         agent.end(verb, grant)
-
-        assert (peer.hears(), second.hears()) == (told, [])
-        assert agent.granted(first).number > grant.number
+        assert (peer.hears(), absent.hears(), second.hears()) == (told, [], [])
+        following = agent.granted(first)
+        assert following.number > grant.number
         assert agent.memory.waits(second)
+        agent.memory.drop(following)
+        agent.memory.drop(agent.granted(second))
+        assert not agent.memory.is_busy
 
     def test_a_holder_of_many_passes_each_on(self, agent: Agent) -> None:
         peer = Peer()
@@ -203,68 +195,43 @@ class TestLease:
             agent.ask(key=key, peer=peer)
         (one,), (two,) = agent.waiters(1, b"one"), agent.waiters(1, b"two")
         agent.memory.gone(peer)
-
         assert [reply[0] for reply in (*one.hears(), *two.hears())] == ["mint", "mint"]
         assert agent.answer(key=b"three")[0] == "mint"
-
-    def test_a_waiter_that_is_gone_is_skipped(self, agent: Agent) -> None:
-        _, grant = agent.holder()
-        first, second = agent.waiters(2)
-        agent.memory.gone(first)
-        agent.memory.drop(grant)
-
-        assert (first.hears(), second.hears()[0][0]) == ([], "mint")
 
     def test_newcomer_mints_after_all_callers_left(self, agent: Agent) -> None:
         holder, _ = agent.holder()
         for peer in (*agent.waiters(2), holder):
             agent.memory.gone(peer)
-
         assert not agent.memory.is_busy
         assert agent.answer()[0] == "mint"
 
     def test_during_a_prompt_the_others_are_counted_and_told(self, agent: Agent) -> None:
-        """At once and every second; the next holder prompts for itself."""
         holder, grant = agent.holder()
         early = agent.waiters(2)
         agent.memory.asking(grant)
         late = agent.ask()
         agent.tick()
-
         assert holder.hears() == [("ok", 2, b"")]
         assert late.hears() == [("wait", 1, b"")] * 2
         assert [peer.hears() for peer in early] == [[("wait", 1, b"")]] * 2
-        agent.memory.drop(grant)
+        agent.memory.drop(grant)  # the next holder prompts for itself
         agent.tick()
         assert early[0].hears()[0][0] == "mint"
         assert early[1].hears() == [WAIT]
 
-    def test_dropped_by_all_it_is_gone(self, agent: Agent) -> None:
-        _, grant = agent.holder()
-        (waiter,) = agent.waiters(1)
-        agent.memory.drop(grant)
-        agent.memory.drop(agent.granted(waiter))
-
-        assert not agent.memory.is_busy
-
-    def test_held_for_more_than_a_minute_passes_on(self, agent: Agent) -> None:
+    def test_held_for_more_than_a_minute_passes_on_or_ends(self, agent: Agent) -> None:
         """Its holder is stopped, not at work; a late put has no lease."""
         peer, grant = agent.holder()
         (waiter,) = agent.waiters(1)
         agent.tick(memory.LEASE_SECONDS)
-
         assert waiter.hears() == [WAIT]
         agent.tick(1)
         assert waiter.hears()[0][0] == "mint"
         assert agent.memory.lease(peer, grant.number) is None
-        assert memory.LEASE_SECONDS == 60
-
-    def test_held_for_more_than_a_minute_alone_ends(self, agent: Agent) -> None:
-        agent.holder()
         agent.tick(61)
-
         assert not agent.memory.is_busy
         assert agent.answer()[0] == "mint"
+        assert memory.LEASE_SECONDS == 60
 
 
 class TestOutcome:
@@ -272,7 +239,6 @@ class TestOutcome:
         holder, grant = agent.holder()
         peers = [*agent.waiters(200), *agent.waiters(1, mode="mint"), *agent.waiters(1, mode="renew")]
         agent.put(grant)
-
         assert [peer.hears() for peer in peers] == [[("hit", 0, b"minted")]] * 202
         assert holder.hears() == [("ok", 1, b"")]
         assert agent.answer() == ("hit", 0, b"minted")
@@ -282,7 +248,6 @@ class TestOutcome:
         _, grant = agent.holder()
         (waiter,) = agent.waiters(1)
         agent.put(grant, b"brief", life=20)
-
         assert waiter.hears() == [("hit", 0, b"brief")]
         assert agent.answer()[0] == "mint"
 
@@ -293,7 +258,6 @@ class TestOutcome:
         holder, grant = agent.holder()
         peers = agent.waiters(3)
         agent.end(verb, grant)
-
         assert [peer.hears() for peer in peers] == [[reply]] * 3
         assert holder.hears() == [OK]
         assert not agent.memory.is_busy
@@ -303,14 +267,12 @@ class TestOutcome:
         agent.cache()
         _, grant = agent.holder(mode="mint")
         agent.end("fail", grant)
-
         assert agent.answer() == ("hit", 0, b"first")
 
     def test_open_gives_what_still_serves(self, aged: Agent) -> None:
         _, grant = aged.holder()
         (waiter,) = aged.waiters(1)
         aged.memory.open(grant)
-
         assert waiter.hears() == [("mint", 0, b"first")]
 
     @pytest.mark.parametrize("verb", ["put", "fail", "open", "drop"])
@@ -320,47 +282,40 @@ class TestOutcome:
         _, grant = agent.holder()
         (waiter,) = agent.waiters(1)
         agent.end(verb, grant)
-
         assert (len(waiter.hears()), stranger.hears()) == (1, [])
         assert agent.memory.lease(other.holder, other.number) is other
 
 
 class TestFresh:
     @pytest.mark.parametrize(
-        ("left", "word", "body"),
+        ("left", "mode", "word", "body"),
         [
-            (690, "hit", b"first"),
-            (689.5, "refresh", b"first"),
-            (630, "refresh", b"first"),
-            (629.5, "mint", b"first"),
-            (60, "mint", b"first"),
-            (59.5, "mint", b""),
+            (900, "mint", "mint", b"first"),
+            (690, "get", "hit", b"first"),
+            (690, "renew", "hit", b"first"),
+            (689.9, "renew", "mint", b"first"),
+            (689.5, "get", "refresh", b"first"),
+            (630, "get", "refresh", b"first"),
+            (629.5, "get", "mint", b"first"),
+            (60, "get", "mint", b"first"),
+            (59.5, "get", "mint", b""),
         ],
     )
-    def test_get_at_each_threshold(self, agent: Agent, left: float, word: str, body: bytes) -> None:
+    def test_each_mode_is_answered_at_its_thresholds(
+        self, agent: Agent, left: float, mode: str, word: str, body: bytes
+    ) -> None:
         agent.cache()
         agent.time.passes(900 - left)
+        assert agent.answer(mode) == (word, 2 if word == "mint" else 0, body)
 
-        assert agent.answer()[::2] == (word, body)
-
-    def test_mint_gets_the_lease_and_others_the_cached_one(self, agent: Agent) -> None:
+    def test_during_a_mint_others_get_the_cached_one(self, agent: Agent) -> None:
         agent.cache()
-
-        assert agent.answer("mint") == ("mint", 2, b"first")
+        agent.holder(mode="mint")
         assert agent.answer() == ("hit", 0, b"first")
-
-    def test_renew_gets_the_lease_once_it_is_due(self, agent: Agent) -> None:
-        agent.cache()
-        agent.time.passes(210)
-
-        assert agent.answer("renew") == ("hit", 0, b"first")
-        agent.time.passes(0.1)
-        assert agent.answer("renew") == ("mint", 2, b"first")
 
     def test_a_second_put_replaces_and_overwrites_the_first(self, agent: Agent) -> None:
         old = agent.cache(b"the first")
         agent.cache(b"second")
-
         assert old == bytes(9)
         assert agent.answer() == ("hit", 0, b"second")
         assert (len(agent.memory), agent.memory.size) == (1, SIZE + len(KEY) + 6)
@@ -369,18 +324,13 @@ class TestFresh:
 class TestRefresh:
     @pytest.fixture
     def due(self, agent: Agent) -> Agent:
-        """A memory whose session is due for a refresh."""
         agent.cache()
         agent.time.passes(211)
         return agent
 
-    def test_one_caller_at_a_time_is_asked_for_it(self, due: Agent) -> None:
+    def test_one_caller_is_asked_for_it_and_another_one_after_5_s(self, due: Agent) -> None:
         assert [due.answer()[0] for _ in range(4)] == ["refresh", "hit", "hit", "hit"]
-
-    def test_without_a_refresher_another_one_is_asked_after_5_s(self, due: Agent) -> None:
-        due.ask()
         due.time.passes(memory.TELL_AGAIN)
-
         assert due.answer()[0] == "hit"
         due.time.passes(0.1)
         assert [due.answer()[0] for _ in range(2)] == ["refresh", "hit"]
@@ -388,7 +338,6 @@ class TestRefresh:
 
     def test_during_a_mint_no_caller_is_asked(self, due: Agent) -> None:
         peer, _ = due.holder(mode="renew")
-
         assert due.answer() == ("hit", 0, b"first")
         due.time.passes(20)
         assert due.answer() == ("hit", 0, b"first")
@@ -398,28 +347,30 @@ class TestRefresh:
     def test_a_session_that_needs_a_prompt_is_never_due(self, agent: Agent) -> None:
         agent.cache(thresholds=agent.thresholds(refresh=NEVER))
         agent.time.passes(270)
-
         assert agent.answer() == agent.answer("renew") == ("hit", 0, b"first")
 
     def test_a_new_session_is_due_in_its_own_time(self, due: Agent) -> None:
         due.ask()
         due.cache(b"second")
         due.time.passes(211)
-
         assert due.answer() == ("refresh", 0, b"second")
 
 
 class TestServeAfter:
-    def test_who_waits_for_12_s_gets_what_still_serves(self, aged: Agent) -> None:
-        _, grant = aged.holder()
-        (waiter,) = aged.waiters(1)
-        aged.tick(memory.SERVE_AFTER)
-
-        assert waiter.hears() == [WAIT]
+    def test_who_waits_for_12_s_gets_what_still_serves_and_who_came_later_waits_longer(
+        self, aged: Agent
+    ) -> None:
+        holder, grant = aged.holder()
+        (early,) = aged.waiters(1)
+        aged.time.passes(10)
+        (late,) = aged.waiters(1)
+        aged.tick(memory.SERVE_AFTER - 10)
+        assert (early.hears(), late.hears()) == ([WAIT], [WAIT])
         aged.tick(1)
-        assert waiter.hears() == [("hit", 0, b"first")]
-        assert not aged.memory.waits(waiter)
+        assert (early.hears(), late.hears()) == ([("hit", 0, b"first")], [WAIT])
+        assert (aged.memory.waits(early), aged.memory.holds(holder)) == (False, True)
         assert memory.SERVE_AFTER == 12
+        aged.memory.gone(late)
         aged.memory.drop(grant)
         assert not aged.memory.is_busy
 
@@ -428,18 +379,7 @@ class TestServeAfter:
         agent.holder(mode="mint")
         (waiter,) = agent.waiters(1, mode="mint")
         agent.tick(memory.SERVE_AFTER + 1)
-
         assert waiter.hears() == [WAIT]
-
-    def test_who_came_later_waits_longer(self, aged: Agent) -> None:
-        holder, _ = aged.holder()
-        (early,) = aged.waiters(1)
-        aged.time.passes(10)
-        (late,) = aged.waiters(1)
-        aged.tick(3)
-
-        assert (early.hears()[0][0], late.hears()[0][0]) == ("hit", "wait")
-        assert aged.memory.holds(holder)
 
     @pytest.mark.parametrize("left", [None, 59])
     def test_without_anything_that_serves_waiting_goes_on(self, agent: Agent, left: float | None) -> None:
@@ -450,43 +390,35 @@ class TestServeAfter:
         (waiter,) = agent.waiters(1)
         for _ in range(20):
             agent.tick(1)
-
         assert waiter.hears() == [WAIT] * 20
 
 
 class TestClear:
     @pytest.mark.parametrize(
-        ("word", "left"),
+        ("words", "left"),
         [
-            ("of-1", [b"k2", b"k3"]),
-            ("k2", [b"k1", b"k3"]),
-            ("dev", [b"k2", b"k3"]),
-            ("root", [b"k1"]),
-            ("root@111122223333", [b"k1", b"k3"]),
-            ("111122223333", [b"k1", b"k2", b"k3"]),
-            ("de", [b"k1", b"k2", b"k3"]),
+            (["of-1"], [b"k2", b"k3"]),
+            (["k2"], [b"k1", b"k3"]),
+            (["dev"], [b"k2", b"k3"]),
+            (["root"], [b"k1"]),
+            (["root@111122223333"], [b"k1", b"k3"]),
+            (["111122223333"], [b"k1", b"k2", b"k3"]),
+            (["de"], [b"k1", b"k2", b"k3"]),
+            ([], []),
         ],
     )
-    def test_by_key_source_label_or_label_up_to_at(self, agent: Agent, word: str, left: list[bytes]) -> None:
-        bodies = {
-            b"k1": agent.cache(key=b"k1", of="of-1", label="dev"),
-            b"k2": agent.cache(key=b"k2", of="of-2", label="root@111122223333"),
-            b"k3": agent.cache(key=b"k3", of="of-3", label="root@payments"),
-        }
-        count = agent.memory.clear([word])
-
-        assert (list(agent.memory._entries), count) == (left, 3 - len(left))
+    def test_by_key_source_label_label_up_to_at_or_everything(
+        self, agent: Agent, words: list[str], left: list[bytes]
+    ) -> None:
+        labels = {b"k1": "dev", b"k2": "root@111122223333", b"k3": "root@payments"}
+        bodies = {key: agent.cache(key=key, of=f"of-{key[1:].decode()}", label=labels[key]) for key in labels}
+        assert agent.memory.clear(words) == 3 - len(left)
+        assert list(agent.memory._entries) == left
         assert [key for key, body in bodies.items() if any(body)] == left
-
-    def test_without_a_word_overwrites_everything(self, agent: Agent) -> None:
-        bodies = [agent.cache(key=key) for key in (b"k1", b"k2")]
-
-        assert agent.memory.clear([]) == 2
-        assert [*map(any, bodies), len(agent.memory), agent.memory.size] == [False, False, 0, 0]
+        assert bool(agent.memory.size) == bool(left)
 
     def test_a_key_that_is_no_text_is_cleared_by_its_source(self, agent: Agent) -> None:
         agent.cache(key=b"\xff\0=", of="of-1")
-
         assert agent.memory.clear(["of-1"]) == 1
 
     @pytest.mark.parametrize("words", [[], ["dev"], ["of"], [KEY.decode()], ["else", "dev"]])
@@ -494,7 +426,6 @@ class TestClear:
         holder, grant = agent.holder()
         (waiter,) = agent.waiters(1)
         body = bytearray(b"minted")
-
         assert agent.memory.clear(words) == 0
         agent.memory.put(grant, body, agent.thresholds(), "of", "dev@111122223333")
         assert (waiter.hears(), holder.hears()) == ([("hit", 0, b"minted")], [OK])
@@ -510,7 +441,6 @@ class TestClear:
         agent.put(grant)
         peer.hears()
         agent.put(other, b"envelope")
-
         assert peer.hears() == [OK]
         assert len(agent.memory) == 0
 
@@ -519,7 +449,6 @@ class TestClear:
         agent.memory.clear(["other"])
         agent.memory.clear(["another", "one"])
         agent.put(grant)
-
         assert holder.hears() == [("ok", 1, b"")]
 
     def test_before_a_lease_was_passed_on_leaves_what_is_put(self, agent: Agent) -> None:
@@ -528,41 +457,35 @@ class TestClear:
         agent.memory.clear([])
         agent.memory.gone(first)
         agent.put(agent.granted(second))
-
         assert second.hears() == [("ok", 1, b"")]
 
     def test_leaves_nothing_to_fall_back_on(self, agent: Agent) -> None:
         agent.cache()
         agent.memory.clear(["dev"])
-
         assert agent.answer() == ("mint", 2, b"")
 
 
-class TestSize:
-    def test_above_64_mib_the_oldest_is_overwritten(self, agent: Agent) -> None:
-        body = bytes([7]) * wire.LARGEST_BODY
-        kept = [agent.cache(body, key=b"%04d" % number) for number in range(63)]
+def test_above_64_mib_the_oldest_is_overwritten(agent: Agent) -> None:
+    body = bytes([7]) * wire.LARGEST_BODY
+    kept = [agent.cache(body, key=b"%04d" % number) for number in range(63)]
+    assert (len(agent.memory), agent.memory.size) == (63, 63 * (SIZE + len(body) + 4))
+    agent.cache(body, key=b"0000")  # put again, it is the youngest
+    kept += [agent.cache(body, key=b"more%d" % number) for number in range(2)]
+    assert agent.memory.size <= memory.MOST == 64 * 1024 * 1024
+    assert (len(agent.memory), b"0000" in agent.memory._entries) == (63, True)
+    assert [index for index, each in enumerate(kept) if not any(each)] == [0, 1, 2]
 
-        assert (len(agent.memory), agent.memory.size) == (63, 63 * (SIZE + len(body) + 4))
-        agent.cache(body, key=b"0000")  # put again, it is the youngest
-        kept += [agent.cache(body, key=b"more%d" % number) for number in range(2)]
-        assert agent.memory.size <= memory.MOST == 64 * 1024 * 1024
-        assert (len(agent.memory), b"0000" in agent.memory._entries) == (63, True)
-        assert [index for index, each in enumerate(kept) if not any(each)] == [0, 1, 2]
 
-    def test_keys_count(self, agent: Agent) -> None:
-        agent.cache(b"12345", key=b"k" * 1000)
-
-        assert agent.memory.size == SIZE + 1005
+def test_keys_count_for_the_size(agent: Agent) -> None:
+    agent.cache(b"12345", key=b"k" * 1000)
+    assert agent.memory.size == SIZE + 1005
 
 
 class TestExpiry:
     def test_below_servable_an_entry_is_overwritten(self, agent: Agent) -> None:
         kept = agent.cache()
         agent.time.passes(840)
-
-        assert agent.memory.expire() == 0
-        assert len(agent.memory) == 1
+        assert (agent.memory.expire(), len(agent.memory)) == (0, 1)
         agent.time.passes(0.1)
         assert agent.memory.expire() is None
         assert (bytes(kept), len(agent.memory), agent.memory.size) == (bytes(5), 0, 0)
@@ -571,7 +494,6 @@ class TestExpiry:
         assert agent.memory.expire() is None
         agent.cache(key=b"late", thresholds=agent.thresholds(3600))
         agent.cache(key=b"soon")
-
         assert agent.memory.expire() == 840
         agent.time.passes(841)
         assert agent.memory.expire() == 3540 - 841
@@ -582,9 +504,7 @@ class TestExpiry:
         agent.cache()
         agent.time.passes(841)
         agent.time.wall -= 600
-
-        assert agent.memory.expire() == 599
-        assert len(agent.memory) == 1
+        assert (agent.memory.expire(), len(agent.memory)) == (599, 1)
 
 
 class TestClocks:
@@ -599,12 +519,10 @@ class TestClocks:
         self, agent: Agent, wall: float, boot: float | None, left: float
     ) -> None:
         now = Now(agent.time.wall + wall, None if boot is None else 5_000.0 + boot, 0.0)
-
         assert agent.thresholds().left(now) == left
 
     def test_without_a_clock_since_boot_the_wall_clock_decides(self, agent: Agent) -> None:
         agent.time.boot = None
-
         assert agent.thresholds().left(Now(agent.time.wall + 100, 99_999.0, 0.0)) == 800
 
     @pytest.mark.parametrize(("wall", "boot"), [(3600, 0), (8 * 3600, 8 * 3600)], ids=["set", "asleep"])
@@ -613,13 +531,11 @@ class TestClocks:
         agent.cache()
         agent.time.wall += wall
         agent.time.boot = 5_000.0 + boot
-
         assert agent.answer() == ("mint", 2, b"")
 
     def test_a_wall_clock_set_back_does_not_prolong_a_session(self, agent: Agent) -> None:
         agent.cache()
         agent.time.wall -= 3600
-
         assert agent.answer() == ("hit", 0, b"first")
         agent.time.passes(900)
         assert agent.answer() == ("mint", 2, b"")
@@ -630,7 +546,6 @@ class TestClocks:
         (waiter,) = agent.waiters(1, mode="mint")
         agent.time.wall += 3600
         agent.tick()
-
         assert waiter.hears() == [WAIT]
 
 
@@ -712,7 +627,6 @@ class Ledger(RuleBasedStateMachine):
             self.dropped.append(self.known.pop(key).kept)
 
     def check(self) -> None:
-        """Every peer was told what was expected, in that order."""
         for peer in self.peers:
             assert peer.hears() == [reply for each, reply in self.expected if each is peer]
         self.expected.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from pathlib import Path
@@ -24,30 +25,36 @@ if TYPE_CHECKING:
 OTHER_USER = 65534
 
 
+@pytest.fixture
+def file(config):
+    return write(config, b"[default]\n")
+
+
 def put(file: IniFile, reads: Callable[[str], bool] = reads) -> str | None:
-    """What setup does."""
+    """Write the block as setup does."""
     return config_file.replace(file, block.with_block(file, ENTRIES), reads)
 
 
+def reread(config: Path) -> str | None:
+    """Write the block into the file as it is now."""
+    return put(config_file.read(str(config)))
+
+
 def error_of(error: type[CredhelperError], file: IniFile, reads: Callable[[str], bool] = reads) -> str:
-    """What `put` says when it refuses; it has to leave everything as it was."""
-    directory = Path(file.path).parent
-    before = {path: (path.lstat(), path.is_file() and path.read_bytes()) for path in directory.iterdir()}
+    """The error of `put`, which must leave everything as it was."""
+    before = _entries(Path(file.path).parent)
     with pytest.raises(error) as caught:
         put(file, reads)
-    after = {path: (path.lstat(), path.is_file() and path.read_bytes()) for path in directory.iterdir()}
-    assert [(path, *_shape(entry)) for path, entry in after.items()] == [
-        (path, *_shape(entry)) for path, entry in before.items()
-    ]
+    assert _entries(Path(file.path).parent) == before
     return caught.value.sentence
 
 
-def _shape(entry: tuple[os.stat_result, object]) -> tuple[object, ...]:
-    status, content = entry
-    return status.st_ino, status.st_mode, status.st_mtime_ns, content
+def _entries(directory: Path) -> list[tuple[object, ...]]:
+    found = [(path, path.lstat(), path.is_file() and path.read_bytes()) for path in directory.iterdir()]
+    return [(path, at.st_ino, at.st_mode, at.st_mtime_ns, content) for path, at, content in found]
 
 
-def test_new_file_and_directory_are_private(tmp_path: Path) -> None:
+def test_new_file_and_directory_are_private(tmp_path):
     path = tmp_path / "new" / "aws" / "config"
     file = config_file.read(str(path))
     assert (file.exists, file.text) == (False, b"")
@@ -57,17 +64,14 @@ def test_new_file_and_directory_are_private(tmp_path: Path) -> None:
     finally:
         os.umask(umask)
     assert path.read_text() == WRITTEN
-    assert [stat.S_IMODE(place.stat().st_mode) for place in (path, path.parent, path.parent.parent)] == [
-        0o600,
-        0o700,
-        0o700,
-    ]
+    modes = [stat.S_IMODE(place.stat().st_mode) for place in (path, path.parent, path.parent.parent)]
+    assert modes == [0o600, 0o700, 0o700]
 
 
-def test_unchanged_content_writes_nothing(tmp_path: Path, config: Path) -> None:
+def test_unchanged_content_writes_nothing(tmp_path, config):
     put(write(config, b""))
     status = config.stat()
-    assert put(config_file.read(str(config))) is None
+    assert reread(config) is None
     assert (config.stat().st_ino, config.stat().st_mtime_ns) == (status.st_ino, status.st_mtime_ns)
     missing = config_file.read(str(tmp_path / "missing" / "config"))
     config_file.replace(missing, block.without_block(missing), reads)
@@ -75,62 +79,58 @@ def test_unchanged_content_writes_nothing(tmp_path: Path, config: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664])
-def test_mode_owner_and_group_stay(config: Path, mode: int) -> None:
-    write(config, b"[default]\n")
+def test_mode_owner_and_group_stay(config, file, mode):
     if os.geteuid() == 0:
         os.chown(config, -1, OTHER_USER)
     config.chmod(mode)
     before = config.stat()
-    put(config_file.read(str(config)))
+    reread(config)
     after = config.stat()
     assert (after.st_mode, after.st_uid, after.st_gid) == (before.st_mode, before.st_uid, before.st_gid)
     assert after.st_ino != before.st_ino
 
 
 @pytest.mark.parametrize("relative", [False, True])
-def test_symbolic_link_stays_and_its_target_is_replaced(
-    tmp_path: Path, config: Path, *, relative: bool
-) -> None:
+def test_symbolic_link_stays_and_its_target_is_replaced(tmp_path, config, relative):
     target = tmp_path / "dotfiles" / "aws-config"
     target.parent.mkdir()
     target.write_bytes(b"[default]\n")
     middle = target.with_name("link")
     middle.symlink_to(target.name)
     config.symlink_to(os.path.relpath(middle, config.parent) if relative else middle)
-    put(config_file.read(str(config)))
+    reread(config)
     assert config.is_symlink()
     assert middle.is_symlink()
     assert target.read_bytes() == b"[default]\n\n" + WRITTEN.encode()
     assert sorted(path.name for path in target.parent.iterdir()) == ["aws-config", "link"]
 
 
-def test_target_of_a_dangling_link_is_created(tmp_path: Path, config: Path) -> None:
+def test_target_of_a_dangling_link_is_created(tmp_path, config):
     config.symlink_to(tmp_path / "dotfiles" / "config")
-    put(config_file.read(str(config)))
+    reread(config)
     assert config.is_symlink()
     assert (tmp_path / "dotfiles" / "config").read_text() == WRITTEN
 
 
-def test_read_only_file_is_refused_though_a_rename_could_replace_it(config: Path) -> None:
-    file = write(config, b"[default]\n")
-    config.chmod(0o400)
-    assert error_of(ConfigError, file) == f"'{config}' is read-only"
-
-
-def test_file_in_a_read_only_directory_is_refused_also_for_root(config: Path) -> None:
-    file = write(config, b"[default]\n")
-    config.parent.chmod(0o500)
-    try:
-        assert error_of(ConfigError, file) == f"'{config.parent}' is read-only"
-    finally:
-        config.parent.chmod(0o700)
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda config: config.chmod(0o400), "'{0}' is read-only"),  # though a rename could replace it
+        (lambda config: config.parent.chmod(0o500), "'{0.parent}' is read-only"),
+        (lambda config: os.link(config, config.with_name("other")), "'{0}' has another name"),
+        (lambda config: config.write_bytes(b"[a]\n"), "'{0}' has just been changed by another program"),
+    ],
+    ids=["read-only file", "read-only directory", "second name", "changed since it was read"],
+)
+def test_file_that_must_not_be_replaced_is_refused_also_for_root(config, file, change, sentence):
+    change(config)
+    message = error_of(ConfigError, file)
+    config.parent.chmod(0o700)
+    assert message.startswith(sentence.format(config))
 
 
 @pytest.mark.parametrize("what", ["file", "directory", "target"])
-def test_file_directory_or_target_of_another_user_is_refused_also_for_root(
-    config: Path, monkeypatch: pytest.MonkeyPatch, what: str
-) -> None:
-    place = write(config, b"[default]\n")
+def test_file_directory_or_target_of_another_user_is_refused_also_for_root(config, file, monkeypatch, what):
     if what == "target":
         config.rename(config.with_name("real"))
         config.symlink_to("real")
@@ -139,17 +139,11 @@ def test_file_directory_or_target_of_another_user_is_refused_also_for_root(
         os.chown(foreign, OTHER_USER, OTHER_USER)
     else:
         monkeypatch.setattr(os, "geteuid", lambda: OTHER_USER)
-    assert error_of(ConfigError, place).endswith("belongs to another user")
-
-
-def test_file_with_a_second_name_is_refused(config: Path) -> None:
-    file = write(config, b"[default]\n")
-    os.link(config, config.with_name("other"))
-    assert "has another name" in error_of(ConfigError, file)
+    assert error_of(ConfigError, file).endswith("belongs to another user")
 
 
 @pytest.mark.parametrize("kind", ["directory", "fifo", "device", "loop"])
-def test_anything_but_a_file_is_refused_without_hanging(config: Path, kind: str) -> None:
+def test_anything_but_a_file_is_refused_without_hanging(config, kind):
     make = {
         "directory": config.mkdir,
         "fifo": lambda: os.mkfifo(config),
@@ -161,18 +155,13 @@ def test_anything_but_a_file_is_refused_without_hanging(config: Path, kind: str)
         config_file.read(str(config))
 
 
-def test_file_that_changed_since_it_was_read_is_refused(config: Path) -> None:
-    file = write(config, b"[default]\n")
-    config.write_bytes(b"[default]\nregion = eu-west-1\n")
-    assert error_of(ConfigError, file) == f"'{config}' has just been changed by another program"
-    config.unlink()
-    file = config_file.read(str(config))
+def test_file_that_appeared_since_it_was_looked_for_is_refused(config):
+    missing = config_file.read(str(config))
     write(config, b"[default]\n")
-    assert error_of(ConfigError, file) == f"'{config}' has just been changed by another program"
+    assert error_of(ConfigError, missing) == f"'{config}' has just been changed by another program"
 
 
-def test_result_that_botocore_cannot_read_never_replaces_the_file(config: Path) -> None:
-    file = write(config, b"[default]\n")
+def test_result_that_botocore_cannot_read_never_replaces_the_file(config, file):
     message = error_of(ConfigError, file, lambda path: path == str(config))
     assert (
         message == f"'{config}' would be a file that botocore does not read, with credhelper's profiles in it"
@@ -185,38 +174,33 @@ def test_result_that_botocore_cannot_read_never_replaces_the_file(config: Path) 
         (b"[profile a]\nsecret-without-equals\n", "line 2: not understood"),
         (b"[profile a]\n[profile a]\n", "line 2: a second [profile a]"),
         (b"region = x\n", "line 1: no section before it"),
-        (
-            b"[a]\ns3 =\n  secret-without-equals\n",
-            "neither boto3 nor the AWS CLI can read",
-        ),
+        (b"[a]\ns3 =\n  secret-without-equals\n", "neither boto3 nor the AWS CLI can read"),
         ("[a]\n".encode("utf-16"), "is not valid UTF-8"),
     ],
 )
-def test_file_that_is_broken_already_stays_and_no_value_is_quoted(
-    config: Path, text: bytes, message: str
-) -> None:
+def test_file_that_is_broken_already_stays_and_no_value_is_quoted(config, text, message):
     sentence = error_of(ConfigError, write(config, text))
     assert sentence.startswith(f"'{config}' ")
     assert message in sentence
     assert "secret" not in sentence
 
 
-def test_full_disk_is_reported_and_leaves_nothing_behind(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = write(config, b"[default]\n")
+@pytest.mark.parametrize("full_at", [1, 2], ids=["first write", "second write"])
+def test_full_disk_is_reported_and_leaves_the_file_and_no_other(config, file, monkeypatch, full_at):
+    fsync, calls = os.fsync, itertools.count(1)
 
-    def fsync(_descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
+    def full(descriptor):
+        if next(calls) == full_at:
+            raise OSError(28, "No space left on device")
+        fsync(descriptor)
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", full)
     assert error_of(CredhelperError, file) == f"cannot write '{config}': no space left on device"
 
 
-def test_first_block_makes_a_private_backup_and_later_changes_none(config: Path) -> None:
-    write(config, b"[default]\n")
+def test_first_block_makes_a_private_backup_and_later_changes_none(config, file):
     config.chmod(0o644)
-    kept = put(config_file.read(str(config)))
+    kept = reread(config)
     assert kept == f"{config}.credhelper-backup"
     assert Path(kept).read_bytes() == b"[default]\n"
     assert stat.S_IMODE(os.stat(kept).st_mode) == 0o600
@@ -227,7 +211,7 @@ def test_first_block_makes_a_private_backup_and_later_changes_none(config: Path)
     assert sorted(path.name for path in config.parent.iterdir()) == ["config", "config.credhelper-backup"]
 
 
-def test_backup_of_other_text_is_never_overwritten_and_an_equal_one_is_reused(config: Path) -> None:
+def test_backup_of_other_text_is_never_overwritten_and_an_equal_one_is_reused(config):
     names = []
     for text in (b"[a]\n", b"[b]\n", b"[a]\n", b"[c]\n", b"[b]\n"):
         kept = put(write(config, text))
@@ -237,14 +221,14 @@ def test_backup_of_other_text_is_never_overwritten_and_an_equal_one_is_reused(co
     assert names == ["", ".2", "", ".3", ".2"]
 
 
-def test_directory_or_dangling_link_in_place_of_the_backup_is_skipped(config: Path) -> None:
+def test_directory_or_dangling_link_in_place_of_the_backup_is_skipped(config):
     config.with_name("config.credhelper-backup").mkdir()
     config.with_name("config.credhelper-backup.2").symlink_to("nowhere")
     assert put(write(config, b"[a]\n")) == f"{config}.credhelper-backup.3"
     assert not config.with_name("nowhere").exists()
 
 
-def test_edited_block_is_backed_up_before_it_goes(config: Path) -> None:
+def test_edited_block_is_backed_up_before_it_goes(config):
     text = WRITTEN.replace("# END", "[profile mine]\naws_access_key_id = AKIAMINE\n# END").encode()
     file = write(config, text)
     kept = config_file.replace(file, block.without_block(file), reads)
@@ -252,23 +236,7 @@ def test_edited_block_is_backed_up_before_it_goes(config: Path) -> None:
     assert Path(kept).read_bytes() == text
 
 
-def test_backup_of_a_linked_file_is_next_to_the_link(tmp_path: Path, config: Path) -> None:
+def test_backup_of_a_linked_file_is_next_to_the_link(tmp_path, config):
     (tmp_path / "real").write_bytes(b"[a]\n")
     config.symlink_to(tmp_path / "real")
-    assert put(config_file.read(str(config))) == f"{config}.credhelper-backup"
-
-
-def test_unfinished_backup_is_removed_and_the_file_unchanged(
-    config: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    file = write(config, b"[default]\n")
-    fsync, calls = os.fsync, []
-
-    def second_fails(descriptor: int) -> None:
-        calls.append(descriptor)
-        if len(calls) == 2:
-            raise OSError(28, "No space left on device")
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", second_fails)
-    assert "no space left" in error_of(CredhelperError, file)
+    assert reread(config) == f"{config}.credhelper-backup"

@@ -55,7 +55,7 @@ aws_secret_access_key = x
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> dict[str, str]:
+def environ(tmp_path):
     """An environment that names both files, which exist."""
     (tmp_path / "config").write_text(CONFIG)
     (tmp_path / "credentials").write_text(CREDENTIALS)
@@ -65,9 +65,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
     }
 
 
-def test_profiles_sso_sessions_and_services_are_those_of_botocore(
-    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_profiles_sso_sessions_and_services_are_those_of_botocore(environ, monkeypatch):
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
     theirs = botocore.session.Session().full_config
@@ -77,7 +75,7 @@ def test_profiles_sso_sessions_and_services_are_those_of_botocore(
     assert profiles.nested(ours.services["local"]["sts"]) == theirs["services"]["local"]["sts"]
 
 
-def test_profile_in_both_files_has_the_keys_of_the_credentials_file(environ: dict[str, str]) -> None:
+def test_profile_in_both_files_has_the_keys_of_the_credentials_file(environ):
     both = profiles.read(environ).profiles["both"]
     assert (both["aws_access_key_id"], both["region"]) == ("AKIAFROMCREDENTIALS", "us-west-2")
 
@@ -93,30 +91,26 @@ def test_profile_in_both_files_has_the_keys_of_the_credentials_file(environ: dic
         ("preview", None),
     ],
 )
-def test_place_of_a_profile_is_its_file_and_line(
-    environ: dict[str, str], profile: str, place: tuple[str, int] | None
-) -> None:
+def test_place_of_a_profile_is_its_file_and_line(environ, profile, place):
     found = profiles.place_of(profiles.read(environ), profile)
     assert (found and (os.path.basename(found[0]), found[1])) == place
 
 
-def test_missing_files_are_empty(tmp_path: Path) -> None:
+def test_missing_files_are_empty(tmp_path):
     files = profiles.read(
         {"AWS_CONFIG_FILE": str(tmp_path / "no"), "AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "neither")}
     )
     assert (files.profiles, files.sso_sessions, files.services) == ({}, {}, {})
 
 
-def test_paths_default_to_home_and_expand_tilde_and_variables(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_paths_default_to_home_and_expand_tilde_and_variables(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("PLACE", "elsewhere")
     assert profiles.read({}).config_path == str(tmp_path / ".aws/config")
     assert profiles.read({"AWS_CONFIG_FILE": "~/$PLACE/c"}).config_path == str(tmp_path / "elsewhere/c")
 
 
-def test_repr_shows_no_secret(environ: dict[str, str]) -> None:
+def test_repr_shows_no_secret(environ):
     assert "from-c" not in repr(profiles.read(environ))
 
 
@@ -130,9 +124,7 @@ def test_repr_shows_no_secret(environ: dict[str, str]) -> None:
         (b"[profile \xff]\n", "is not valid UTF-8"),
     ],
 )
-def test_file_that_botocore_refuses_is_an_error_with_its_line_and_no_value(
-    environ: dict[str, str], content: bytes, message: str
-) -> None:
+def test_file_that_botocore_refuses_is_an_error_with_its_line_and_no_value(environ, content, message):
     Path(environ["AWS_CONFIG_FILE"]).write_bytes(content)
     with pytest.raises(ConfigError) as caught:
         profiles.read(environ)
@@ -141,13 +133,13 @@ def test_file_that_botocore_refuses_is_an_error_with_its_line_and_no_value(
     assert "secret-without-equals" not in caught.value.sentence
 
 
-def test_directory_in_place_of_the_file_is_an_error(environ: dict[str, str]) -> None:
+def test_directory_in_place_of_the_file_is_an_error(environ):
     os.unlink(environ["AWS_CONFIG_FILE"])
     os.mkdir(environ["AWS_CONFIG_FILE"])
     with pytest.raises(ConfigError, match=r"cannot read .*: is a directory"):
         profiles.read(environ)
 
 
-def test_byte_order_mark_and_crlf_are_accepted(environ: dict[str, str]) -> None:
+def test_byte_order_mark_and_crlf_are_accepted(environ):
     Path(environ["AWS_CONFIG_FILE"]).write_bytes(b"\xef\xbb\xbf[profile a]\r\nregion = eu-west-1\r\n")
     assert profiles.read(environ).profiles["a"] == {"region": "eu-west-1"}

@@ -19,7 +19,6 @@ ITEM = Item("K", "developer", "AssumeRole", 2_000_000_000, 1)
 
 @pytest.fixture
 def index(tmp_path: Path) -> Index:
-    """An index with locks, in a directory of its own."""
     (tmp_path / "run").mkdir(mode=0o700)
     log = Log(str(tmp_path / "log"))
     return Index(str(tmp_path / "items.jsonl"), FileLocks(str(tmp_path / "run"), log), log)
@@ -63,35 +62,26 @@ def test_remove_keeps_an_item_added_anew(index: Index) -> None:
     assert index.items() == []
 
 
+SESSION = {"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 1}
+SAVED = {"kind": "key", "name": "K", "access_key_id": "A", "account": None, "arn": None, "saved": 5}
+BAD_VALUES: list[tuple[str, object]] = [
+    *(("more", 1), ("key", 5), ("profile", "p\x1b[2J"), ("profile", "\ud800"), ("kind", ["key"])),
+    *(("expires", "5"), ("expires", 1e9), ("expires", 99999999999999999999)),
+    *(("parts", 0), ("parts", 1000000000), ("parts", True)),
+]
+BAD_KEY_VALUES = [("access_key_id", None), ("account", 5), ("arn", "\x9b"), ("saved", 5.5)]
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        "",
-        "no json",
-        "[]",
-        "5",
-        "null",
-        "{}",
-        "[" * 100_000,
-        '{"key": "J"',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": 5}',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 1, "more": 1}',
-        '{"key": 5, "profile": "p", "kind": "k", "expires": 5, "parts": 1}',
-        '{"key": "J", "profile": "p\\u001b[2J", "kind": "k", "expires": 5, "parts": 1}',
-        '{"key": "J", "profile": "\\ud800", "kind": "k", "expires": 5, "parts": 1}',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": "5", "parts": 1}',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": 1e9, "parts": 1}',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": 99999999999999999999, "parts": 1}',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 0}',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": 1000000000}',
-        '{"key": "J", "profile": "p", "kind": "k", "expires": 5, "parts": true}',
+        *("", "no json", "[]", "5", "null", "{}", "[" * 100_000),
         "Z\xfcrich",
-        '{"key": "J", "profile": "p", "kind": ["key"], "expires": 5, "parts": 1}',
-        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": null}',
-        '{"kind": "key", "name": "K", "access_key_id": null, "account": null, "arn": null, "saved": 5}',
-        '{"kind": "key", "name": "K", "access_key_id": "A", "account": 5, "arn": null, "saved": 5}',
-        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": "\\u009b", "saved": 5}',
-        '{"kind": "key", "name": "K", "access_key_id": "A", "account": null, "arn": null, "saved": 5.5}',
+        '{"key": "J"',
+        json.dumps(SESSION)[: -len(', "parts": 1}')] + "}",
+        *(json.dumps({**SESSION, name: value}) for name, value in BAD_VALUES),
+        json.dumps(SAVED)[: -len(', "saved": 5}')] + "}",
+        *(json.dumps({**SAVED, name: value}) for name, value in BAD_KEY_VALUES),
         '{"kind": "rotation", "name": "K\\n", "replaces": "A", "began": 5}',
         '{"kind": "rotation", "name": "K", "replaces": "A", "began": -5}',
     ],

@@ -48,30 +48,25 @@ class Memory(OsKeyring):
 
 @pytest.fixture
 def keyring() -> Memory:
-    """A keyring that can be made to fail."""
     return Memory()
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Log:
-    """A log."""
     return Log(str(tmp_path / "log"), debug=True)
 
 
 @pytest.fixture
 def index(tmp_path: Path, log: Log) -> Index:
-    """The index beneath the store."""
     return Index(str(tmp_path / "items.jsonl"), FileLocks(None, log), log)
 
 
 @pytest.fixture
 def store(keyring: Memory, index: Index, log: Log) -> Store:
-    """A store over them."""
     return Store(keyring, index, log)
 
 
 def put(store: Store, key: str) -> None:
-    """Store credentials under a key."""
     store.put(key, CREDENTIALS, profile=f"profile-{key}", kind="AssumeRole")
 
 
@@ -144,9 +139,13 @@ def test_item_stored_anew_during_a_sweep_stays_listed(store, index, keyring, mon
     assert [(item.key, item.expires) for item in store.items()] == [("K", CREDENTIALS.expiration)]
 
 
-def test_saved_key_is_read_by_name_and_its_repr_hides_the_secret(store: Store, keyring: Memory) -> None:
-    service, text = "credhelper key:ci", '{"AccessKeyId": "AKIA", "SecretAccessKey": "SECRET"}'
+def save_key(keyring: Memory, text: str) -> None:
+    service = "credhelper key:ci"
     keyring.items[service] = f"{_header(service, 1, text)}\n{text}"
+
+
+def test_saved_key_is_read_by_name_and_its_repr_hides_the_secret(store: Store, keyring: Memory) -> None:
+    save_key(keyring, '{"AccessKeyId": "AKIA", "SecretAccessKey": "SECRET"}')
     saved = store.saved_key("ci")
     assert saved == AccessKey("AKIA", "SECRET")
     assert "SECRET" not in repr(saved)
@@ -155,6 +154,5 @@ def test_saved_key_is_read_by_name_and_its_repr_hides_the_secret(store: Store, k
 
 @pytest.mark.parametrize("text", ["", "[]", "5", "{}", '{"AccessKeyId": "AKIA"}', "no json"])
 def test_anything_else_is_no_saved_key(store: Store, keyring: Memory, text: str) -> None:
-    service = "credhelper key:ci"
-    keyring.items[service] = f"{_header(service, 1, text)}\n{text}"
+    save_key(keyring, text)
     assert store.saved_key("ci") is None

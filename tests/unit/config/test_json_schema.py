@@ -19,7 +19,6 @@ VALIDATOR = Draft7Validator(json_schema.schema())
 
 
 def accepts(text: str) -> bool:
-    """Whether the schema accepts a file."""
     return bool(VALIDATOR.is_valid(tomllib.loads(text.removeprefix("\ufeff"))))
 
 
@@ -83,7 +82,5 @@ def test_valid_file_is_accepted_by_schema_and_program(tmp_path: Path, text: str)
     path.write_text(text)
     loaded = profiles.load(str(path))
     for name in loaded.names:
-        is_open = "target_principal" not in loaded.table("profiles")[name] and "task_policy_arn" in text
-        loaded.profile(
-            f"{name}@111122223333" if is_open and "role_arn" not in loaded.table("profiles")[name] else name
-        )
+        is_open = not {"target_principal", "role_arn"} & loaded.table("profiles")[name].keys()
+        loaded.profile(f"{name}@111122223333" if is_open and "task_policy_arn" in text else name)

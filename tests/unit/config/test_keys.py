@@ -19,9 +19,7 @@ REGIONS = [
     (region, partition["id"])
     for partition in PARTITIONS
     for region in partition["regions"]
-    if re.match(
-        partition["regionRegex"], region
-    )  # not the likes of aws-cn-global, which no endpoint signs for
+    if re.match(partition["regionRegex"], region)  # not aws-cn-global: no endpoint signs for it
 ]
 
 PROMPTED = {TOKEN_CODE.parameter}
@@ -29,10 +27,7 @@ PROMPTED = {TOKEN_CODE.parameter}
 
 OUR_LIMITS: dict[str, tuple[int | None, int | None]] = {
     "target_principal": (None, 2048),  # an alias from [accounts] may be shorter than an account id
-    "policy_arns": (
-        1,
-        None,
-    ),  # an empty list would say that nothing bounds the session, and look like a bound
+    "policy_arns": (1, None),  # an empty list bounds nothing, and looks like a bound
 }
 """Lengths where we differ from the model, and why. Durations are compared by themselves."""
 
@@ -47,11 +42,10 @@ def members(kind: Kind) -> dict[str, Any]:
 
 @pytest.mark.parametrize("kind", API)
 class TestOperation:
-    def test_every_member_is_a_key_or_prompted_for(self, kind: Kind) -> None:
+    def test_every_member_is_a_key_and_required_ones_select_the_kind(self, kind: Kind) -> None:
         ours = {key.parameter for key in KEYS if key.parameter and kind in key.kinds}
         assert ours | PROMPTED == set(members(kind)) | PROMPTED
 
-    def test_required_members_select_the_kind_or_have_a_default(self, kind: Kind) -> None:
         shape: Any = MODEL.operation_model(API[kind]).input_shape
         expected = {
             "root": {"TargetPrincipal", "TaskPolicyArn"},  # the first: of the profile, or after the @
