@@ -24,8 +24,6 @@ from sandbox import agents_in
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Pair = tuple[Command, Command]
-
 SESSIONS = 5
 """Sessions in the agent whose memory is measured."""
 
@@ -54,13 +52,13 @@ print((time.perf_counter() - begun) / COUNT)
 
 @dataclass(frozen=True)
 class Figures:
-    """The result of a row: medians, their unit, and the commands."""
+    """The result of a row: the command and its median, and those of the baseline if there is one."""
 
     unit: str
+    commands: tuple[str, ...]
     measured: float
-    baseline: float | None
-    ratio: float | None
-    commands: dict[str, str]
+    baseline: float | None = None
+    ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -77,17 +75,22 @@ class Row:
     of_others: bool = False
 
 
-# Measurements ----------------------------------------------------------------------------------------------
-
-
-def hit(command: Callable[[Home], Command], *python: str) -> Callable[[Home, int], Figures]:
-    """A cache hit, next to a bare interpreter."""
-    return lambda home, pairs: in_turn_with_a_hit(home, pairs, command(home), home.python(*python))
+def hit(console: str, *python: str) -> Callable[[Home, int], Figures]:
+    """A cache hit through a console script, next to a bare interpreter."""
+    return lambda home, pairs: in_turn_with_a_hit(
+        home, pairs, home.installed(*console.split(), "developer"), home.python(*python, "-c", "pass")
+    )
 
 
 def other(command: Callable[[Home], Command]) -> Callable[[Home, int], Figures]:
     """Another helper, next to a hit."""
     return lambda home, pairs: in_turn_with_a_hit(home, pairs, command(home), home.get("developer"))
+
+
+def elhaz(home: Home, pairs: int) -> Figures:
+    """Elhaz with its daemon, next to a hit."""
+    with home.elhaz() as command:
+        return other(lambda _: command)(home, pairs)
 
 
 def in_turn_with_a_hit(home: Home, pairs: int, measured: Command, baseline: Command) -> Figures:
@@ -100,29 +103,33 @@ def in_turn_with_a_hit(home: Home, pairs: int, measured: Command, baseline: Comm
 def hit_with_many_profiles(home: Home, pairs: int) -> Figures:
     """A hit with a long configuration, next to one with a short one."""
     many, one = (home.get("developer", CREDHELPER_CONFIG=str(home.config(name))) for name in ("many", "one"))
+    return in_turn_with_a_hit(home, pairs, many, one)
+
+
+def _herd(home: Home) -> tuple[float, Figures]:
+    """A crowd for a session that is not cached: the seconds and the calls to STS."""
+    command, minted = home.get_cold(), home.sts.count()
     with home.sandbox.use_agent():
-        home.warm_up(many, one)
-        return _in_turn(home, pairs, lambda: (many, one))
+        taken = _seconds(home, command, home.crowd)
+    return taken, Figures("", (f"{home.crowd} x {command}",), home.sts.count() - minted)
 
 
 def calls_of_a_herd(home: Home, pairs: int) -> Figures:
     """STS calls when all callers start at once without an agent."""
     with home.keyring():
-        _, calls, herd = _herd(home)
-    return Figures("", calls, None, None, {"measured": herd})
+        return _herd(home)[1]
 
 
 def herd(home: Home, pairs: int) -> Figures:
     """The time of a herd, next to as many bare interpreters and one mint."""
-    python = home.python("-c", "pass")
-    timed = []
+    python, timed = home.python("-c", "pass"), []
     with home.keyring():
         for _ in range(pairs):
-            ours, _, shown = _herd(home)
+            ours, crowd = _herd(home)
             with home.sandbox.use_agent():
                 mint = _seconds(home, home.get_cold())
-            timed.append((ours, _together(home, python) + mint))
-    return _figures(timed, shown, f"{home.crowd} x {python}, and {home.get_cold()} (once)")
+            timed.append((ours, _seconds(home, python, home.crowd) + mint))
+    return _figures(timed, *crowd.commands, f"{home.crowd} x {python}, and {home.get_cold()} (once)")
 
 
 def cold_mint(home: Home, pairs: int) -> Figures:
@@ -137,8 +144,7 @@ def keyring_hit(home: Home, pairs: int) -> Figures:
     ours = home.get("developer", CREDHELPER_AGENT="off")
     with home.keyring():
         home.run(Command([*ours.words, "--refresh"], ours.environ))
-        words = (home.sandbox.state / "items.jsonl").read_text().split('"')
-        key = [word for word in words if re.fullmatch("[0-9a-z]{32}", word)][-1]
+        key = re.findall('"([0-9a-z]{32})"', (home.sandbox.state / "items.jsonl").read_text())[-1]
         bare = home.python("-c", BARE_KEYRING.replace("KEY", key))
         return _in_turn(home, pairs, lambda: (ours, bare))
 
@@ -150,13 +156,13 @@ def memory_of_the_agent(home: Home, pairs: int) -> Figures:
         for _ in range(SESSIONS):
             command = home.get_cold()
             home.run(command)
-        ours = _resident(*agents_in(directory))
+        ours = int(_status(*agents_in(directory), "VmRSS")) / 1024
     with subprocess.Popen(bare.words, env=home.environ(bare), stdin=subprocess.PIPE) as process:
-        _wait_until_asleep(process.pid)
-        theirs = _resident(process.pid)
+        _switches_when_asleep(process.pid)
+        theirs = int(_status(process.pid, "VmRSS")) / 1024
         process.communicate()
-    shown = f"the agent after {SESSIONS} x {command}"
-    return Figures("MB", ours, theirs, ours / theirs, {"measured": shown, "baseline": str(bare)})
+    shown = f"the agent after {SESSIONS} x {command}", str(bare)
+    return Figures("MB", shown, ours, theirs, ours / theirs)
 
 
 def wake_ups_of_the_agent(home: Home, pairs: int) -> Figures:
@@ -164,11 +170,9 @@ def wake_ups_of_the_agent(home: Home, pairs: int) -> Figures:
     with home.sandbox.use_agent() as directory:
         home.run(home.get("developer"))
         (agent,) = agents_in(directory)
-        _wait_until_asleep(agent)
-        before = _switches(agent)
+        before = _switches_when_asleep(agent)
         time.sleep(home.idle)
-        count = _switches(agent) - before
-    return Figures("", count, None, None, {"measured": "voluntary_ctxt_switches of the agent"})
+        return Figures("", ("voluntary_ctxt_switches of the agent",), _switches(agent) - before)
 
 
 def api_calls(variables: Callable[[Home], dict[str, str]]) -> Callable[[Home, int], Figures]:
@@ -199,28 +203,11 @@ def exported(home: Home) -> dict[str, str]:
     }
 
 
-def elhaz(home: Home, pairs: int) -> Figures:
-    """Elhaz with its daemon, next to a hit."""
-    with home.elhaz() as command:
-        return in_turn_with_a_hit(home, pairs, command, home.get("developer"))
-
-
+by_profile = api_calls(lambda _: {"AWS_PROFILE": "unlock-bucket"})
 ROWS = (
-    Row(
-        "a hit through credhelper-get, next to 'python -c pass'",
-        1.1,
-        hit(lambda home: home.get("developer"), "-c", "pass"),
-    ),
-    Row(
-        "a hit through credhelper-get, next to 'python -IS -c pass'",
-        1.3,
-        hit(lambda home: home.get("developer"), "-IS", "-c", "pass"),
-    ),
-    Row(
-        "a hit through the console script, next to 'python -c pass'",
-        1.3,
-        hit(lambda home: Command([*home.programs.console, "developer"]), "-c", "pass"),
-    ),
+    Row("a hit through credhelper-get, next to 'python -c pass'", 1.1, hit("credhelper-get")),
+    Row("a hit through credhelper-get, next to 'python -IS -c pass'", 1.3, hit("credhelper-get", "-IS")),
+    Row("a hit through the console script, next to 'python -c pass'", 1.3, hit("credhelper get")),
     Row("a hit with 10,000 profiles, next to one with few", 1.1, hit_with_many_profiles),
     Row("200 cold callers: calls to STS", 1, calls_of_a_herd),
     Row("200 cold callers, next to 200 bare interpreters and a mint", 1.3, herd, fewer=10),
@@ -228,20 +215,12 @@ ROWS = (
     Row("a keyring hit without an agent, next to keyring alone", 1.0, keyring_hit, fewer=2),
     Row("the agent's memory, next to a bare interpreter's", 1.4, memory_of_the_agent),
     Row("the agent's wake-ups in 5 idle seconds", 0, wake_ups_of_the_agent),
-    Row(
-        "an API call with a hit, next to static keys",
-        None,
-        api_calls(lambda _: {"AWS_PROFILE": "unlock-bucket"}),
-        fewer=4,
-    ),
+    Row("an API call with a hit, next to static keys", None, by_profile, fewer=4),
     Row("an API call with exported keys, next to static keys", None, api_calls(exported), fewer=4),
     Row("aws-export-credentials, next to a hit", None, other(Home.aws_export_credentials), 4, of_others=True),
     Row("elhaz, next to a hit", None, elhaz, 4, of_others=True),
     Row("aws configure export-credentials, next to a hit", None, other(Home.aws_cli), 4, of_others=True),
 )
-
-
-# Method ----------------------------------------------------------------------------------------------------
 
 
 def _without_mint(home: Home, measure: Callable[[], Any]) -> Any:
@@ -253,34 +232,25 @@ def _without_mint(home: Home, measure: Callable[[], Any]) -> Any:
     return result
 
 
-def _in_turn(home: Home, pairs: int, commands: Callable[[], Pair]) -> Figures:
+def _in_turn(home: Home, pairs: int, commands: Callable[[], tuple[Command, Command]]) -> Figures:
     """Two commands alternately, after one run of each that does not count; every other pair is reversed."""
     for command in commands():
         _seconds(home, command)
     timed = []
     for number in range(pairs):
-        ours, theirs = commands()
-        if number % 2:
-            last = _seconds(home, theirs)
-            timed.append((_seconds(home, ours), last))
-        else:
-            timed.append((_seconds(home, ours), _seconds(home, theirs)))
+        step = -1 if number % 2 else 1
+        timed.append(tuple([_seconds(home, command) for command in commands()[::step]][::step]))
     return _figures(timed, *map(str, commands()))
 
 
-def _figures(timed: list[tuple[float, float]], measured: str, baseline: str) -> Figures:
+def _figures(timed: list[tuple[float, ...]], *commands: str) -> Figures:
     ours, theirs = (1000 * statistics.median(column) for column in zip(*timed, strict=True))
-    ratio = statistics.median(mine / yours for mine, yours in timed)
-    return Figures("ms", ours, theirs, ratio, {"measured": measured, "baseline": baseline})
+    return Figures("ms", commands, ours, theirs, statistics.median(mine / yours for mine, yours in timed))
 
 
-def _seconds(home: Home, command: Command) -> float:
-    return _together(home, command, 1)
-
-
-def _together(home: Home, command: Command, crowd: int | None = None) -> float:
+def _seconds(home: Home, command: Command, crowd: int = 1) -> float:
     """The seconds until as many processes as the crowd have ended; all start at once."""
-    crowd, environ, null = crowd or home.crowd, home.environ(command), subprocess.DEVNULL
+    environ, null = home.environ(command), subprocess.DEVNULL
     begun = time.perf_counter()
     processes = [subprocess.Popen(command.words, env=environ, stdin=null, stdout=null) for _ in range(crowd)]
     statuses = {process.wait() for process in processes} - {0}
@@ -290,37 +260,22 @@ def _together(home: Home, command: Command, crowd: int | None = None) -> float:
     return taken
 
 
-def _herd(home: Home) -> tuple[float, int, str]:
-    """A crowd for a session that is not cached: the seconds, the calls to STS, the command."""
-    command = home.get_cold()
-    minted = home.sts.count()
-    with home.sandbox.use_agent():
-        taken = _together(home, command)
-    return taken, home.sts.count() - minted, f"{home.crowd} x {command}"
-
-
 def _status(pid: int, name: str) -> str:
-    text = Path(f"/proc/{pid}/status").read_text()
-    return next(line.split()[1] for line in text.splitlines() if line.startswith(f"{name}:"))
-
-
-def _resident(pid: int) -> float:
-    return int(_status(pid, "VmRSS")) / 1024
+    return re.findall(rf"(?m)^{name}:\s+(\S+)", Path(f"/proc/{pid}/status").read_text())[0]
 
 
 def _switches(pid: int) -> int:
     return int(_status(pid, "voluntary_ctxt_switches"))
 
 
-def _wait_until_asleep(pid: int) -> None:
-    """Wait until a process has been idle for a moment."""
+def _switches_when_asleep(pid: int) -> int:
+    """How often a process has gone to sleep, once it has been idle for a moment."""
     before = -1
     while before != (now := _switches(pid)) or _status(pid, "State") != "S":
         before = now
         time.sleep(0.2)
+    return now
 
-
-# Output ----------------------------------------------------------------------------------------------------
 
 TABLE = "| {:58} | {:>9} | {:>9} | {:>6} | {:>7} |"
 
@@ -342,19 +297,18 @@ def main() -> None:
                     print(f"{row.name}: not measured: {error}", flush=True)
                     continue
                 print(_line(row, figures), flush=True)
-                commands += ["", row.name, *(f"  {name}: {what}" for name, what in figures.commands.items())]
+                labelled = zip(("measured", "baseline"), figures.commands, strict=False)
+                commands += ["", row.name, *(f"  {label}: {command}" for label, command in labelled)]
     print("\n".join(commands))
 
 
 def _line(row: Row, figures: Figures) -> str:
-    measured, baseline = (
-        "" if amount is None else f"{amount:.{1 if figures.unit else 0}f} {figures.unit}".strip()
-        for amount in (figures.measured, figures.baseline)
-    )
-    ratio = "" if figures.ratio is None else f"{figures.ratio:.2f}"
-    line = TABLE.format(
-        row.name, measured, baseline, ratio, "" if row.at_most is None else f"{row.at_most:g}"
-    )
+    def cell(amount: float | None, form: str) -> str:
+        return "" if amount is None else f"{amount:{form}} {figures.unit * (form == '.1f')}".strip()
+
+    form = ".1f" if figures.unit else ".0f"
+    cells = (cell(figures.measured, form), cell(figures.baseline, form), cell(figures.ratio, ".2f"))
+    line = TABLE.format(row.name, *cells, cell(row.at_most, "g"))
     judged = figures.measured if figures.ratio is None else figures.ratio
     return f"{line}  above" if row.at_most is not None and round(judged, 2) > row.at_most else line
 

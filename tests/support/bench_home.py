@@ -12,12 +12,13 @@ import sys
 import tempfile
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partialmethod
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clients import AWS_CLI_V1
 from installing import ROOT, build_wheel
-from sandbox import AWS_CONFIG, HAS_SECRET_SERVICE, PROFILES, PROGRAM, Sandbox, processes
+from sandbox import AWS_CONFIG, HAS_SECRET_SERVICE, PROFILES, Sandbox, processes
 from sts import LoopbackSts
 
 if TYPE_CHECKING:
@@ -81,32 +82,8 @@ def _shortened(word: str) -> str:
     return word
 
 
-@dataclass(frozen=True)
-class Programs:
-    """An installed credhelper: its interpreter, and the commands that take the name of a profile."""
-
-    python: str
-    console: list[str]
-    launcher: list[str]
-
-    @staticmethod
-    def next_to(python: str) -> Programs:
-        """The programs next to an interpreter; without a launcher, the command that it would run."""
-        console, launcher = (str(Path(python).with_name(name)) for name in ("credhelper", "credhelper-get"))
-        if Path(launcher).exists():
-            return Programs(python, [console, "get"], [launcher])
-        find = [python, "-c", "import credhelper.wire; print(credhelper.__path__[0])"]
-        place = subprocess.run(find, cwd="/", check=True, capture_output=True, text=True).stdout.strip()
-        return Programs(python, [console, "get"], [python, "-IS", f"{place}/__main__.py", "get"])
-
-
-def from_this_environment() -> Programs:
-    """The programs that the tests use; no installation needed."""
-    return Programs.next_to(str(Path(PROGRAM).with_name("python")))
-
-
-def from_a_wheel() -> Programs:
-    """credhelper installed by pip from a wheel, without setuptools.
+def from_a_wheel() -> Path:
+    """The programs of a credhelper installed by pip from a wheel, without setuptools.
 
     The `.pth` file of setuptools would slow down the bare interpreters in the comparison.
     """
@@ -116,14 +93,13 @@ def from_a_wheel() -> Programs:
         _install(venv, [wheel])
         _pip(venv, "install", "--force-reinstall", "--no-deps", wheel)
         _pip(venv, "uninstall", "--yes", "setuptools")
-    return Programs.next_to(str(venv / "bin/python"))
+    return venv / "bin"
 
 
 def helper(name: str) -> str:
     """Another helper's program. Raises CannotMeasureError if pip cannot install it."""
     venv = VENVS / name
-    stamp = venv / "installed"
-    wanted = "\n".join(HELPERS[name])
+    stamp, wanted = venv / "installed", "\n".join(HELPERS[name])
     if not stamp.exists() or stamp.read_text() != wanted:
         try:
             _install(venv, list(HELPERS[name]))
@@ -155,30 +131,31 @@ class Home:
     `crowd`: simultaneous callers; `idle`: seconds that an idle agent is watched; `calls`: API calls in a row.
     """
 
-    def __init__(self, place: Path, sts: LoopbackSts, programs: Programs) -> None:
-        self.sts = sts
-        self.programs = programs
+    def __init__(self, place: Path, sts: LoopbackSts, programs: Path) -> None:
+        self.sts, self.programs = sts, programs
         self.crowd, self.idle, self.calls = 200, 5.0, 40
         self.sandbox = Sandbox(place / "home")
-        self.sandbox.environ["PATH"] = f"{Path(programs.python).parent}:/usr/bin:/bin"
+        self.sandbox.environ["PATH"] = f"{programs}:/usr/bin:/bin"
         self._numbers = itertools.count()
-        process = shlex.join([*programs.launcher, "unlock-bucket"])
-        self.sandbox.aws_config(f"{AWS_PROFILES}\n[profile unlock-bucket]\ncredential_process = {process}\n")
-        for name, profiles in (("one", 1), ("many", MANY)):
-            self.config(name).write_text(PROFILES + _further_profiles(profiles - 1))
+        process = self.get("unlock-bucket")
+        self.sandbox.aws_config(
+            f"{AWS_PROFILES}\n[profile unlock-bucket]\ncredential_process = {shlex.join(process.words)}\n"
+        )
+        further = (f'\n[profiles.further-{number}]\nrole_arn = "{ROLE}{number}"\n' for number in range(MANY))
+        self.config("one").write_text(PROFILES)
+        self.config("many").write_text(PROFILES + "".join(further))
         self.sandbox.configure(PROFILES, endpoint=sts.url)
 
     def config(self, name: str) -> Path:
         """A configuration with few profiles (`one`) or `many`."""
         return self.sandbox.home / f"{name}.toml"
 
-    def python(self, *words: str, **environ: str) -> Command:
-        """The interpreter of the installed credhelper."""
-        return Command([self.programs.python, *words], environ)
+    def installed(self, program: str, *words: str, **environ: str) -> Command:
+        """A program of the installed credhelper."""
+        return Command([str(self.programs / program), *words], environ)
 
-    def get(self, *words: str, **environ: str) -> Command:
-        """The launcher."""
-        return Command([*self.programs.launcher, *words], environ)
+    python = partialmethod(installed, "python")
+    get = partialmethod(installed, "credhelper-get")
 
     def get_cold(self, **environ: str) -> Command:
         """The launcher, for a session that is not cached."""
@@ -190,14 +167,8 @@ class Home:
 
     def run(self, command: Command) -> str:
         """The output of a command. Raises CannotMeasureError if it fails."""
-        done = subprocess.run(
-            command.words,
-            env=self.environ(command),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        pipes: Any = {"stdin": subprocess.DEVNULL, "capture_output": True, "text": True}
+        done = subprocess.run(command.words, env=self.environ(command), check=False, **pipes)
         if done.returncode:
             raise CannotMeasureError(f"'{command}' fails: {_last_line(done.stderr or done.stdout)}")
         return done.stdout
@@ -237,18 +208,16 @@ class Home:
 
     def aws_export_credentials(self) -> Command:
         """aws-export-credentials with a cache file."""
-        cache = str(self.sandbox.home / "cache.json")
-        words = ["--profile", "developer-role", "--cache-file", cache]
+        words = ["--profile", "developer-role", "--cache-file", str(self.sandbox.home / "cache.json")]
         return Command([helper("aws-export-credentials"), *words])
 
     def aws_cli(self) -> Command:
         """The first AWS CLI that has the command; FILL_CLI_CACHE fills its cache of roles."""
         self.run(self.python("-c", FILL_CLI_CACHE))
         words = ["configure", "export-credentials", "--format", "process", "--profile", "developer-role"]
-        found = [shutil.which("aws", path=self.sandbox.environ["PATH"]), str(AWS_CLI_V1)]
-        for program in found:
-            command = Command([program or "", *words])
+        for program in (shutil.which("aws", path=self.sandbox.environ["PATH"]), AWS_CLI_V1):
             if program and os.access(program, os.X_OK):
+                command = Command([str(program), *words])
                 with suppress(CannotMeasureError):
                     if '"SessionToken"' in self.run(command):
                         return command
@@ -267,12 +236,8 @@ session.get_credentials().get_frozen_credentials()
 """Old AWS CLIs cannot use another STS endpoint, but they read this cache."""
 
 
-def _further_profiles(count: int) -> str:
-    return "".join(f'\n[profiles.further-{number}]\nrole_arn = "{ROLE}{number}"\n' for number in range(count))
-
-
 @contextmanager
-def opened(programs: Programs) -> Iterator[Home]:
+def opened(programs: Path) -> Iterator[Home]:
     """A home directory for one run."""
     with tempfile.TemporaryDirectory(prefix="bench-") as place, LoopbackSts() as sts:
         yield Home(Path(place), sts, programs)

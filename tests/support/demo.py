@@ -13,11 +13,12 @@ import sys
 import tempfile
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import lent_keyring
 import sts as loopback
 import sts_faults as faults
+from sandbox import AWS_CONFIG as SOURCE_PROFILE
 from sandbox import HAS_SECRET_SERVICE, PROGRAM, Sandbox
 
 if TYPE_CHECKING:
@@ -45,6 +46,12 @@ role_arn = "arn:aws:iam::222233334444:role/Auditor"
 role_arn = "arn:aws:iam::555566667777:role/Stranger"
 """
 
+AWS_CONFIG = f"{SOURCE_PROFILE}endpoint_url = ENDPOINT\n" + "".join(
+    f"\n[profile {name}]\ncredential_process = credhelper get {name}\n"
+    "region = eu-west-1\nendpoint_url = ENDPOINT\n"
+    for name in ("unlock-bucket", "developer", "stranger")
+)
+
 HERD = 40
 
 BOTO3 = """\
@@ -58,34 +65,47 @@ class Story:
 
     def __init__(self, sandbox: Sandbox, sts: loopback.LoopbackSts) -> None:
         self._sandbox, self._sts = sandbox, sts
-        self._step = 0
-        self.failures = 0
+        self._steps = self.failures = 0
 
     def step(self, title: str, text: str) -> None:
-        self._step += 1
-        print(f"\n\033[1m{self._step}. {title}\033[0m" if sys.stdout.isatty() else f"\n{self._step}. {title}")
+        self._steps += 1
+        bold, plain = ("\033[1m", "\033[0m") if sys.stdout.isatty() else ("", "")
+        print(f"\n{bold}{self._steps}. {title}{plain}")
         self.show(textwrap.fill(" ".join(text.split()), 96), "   ")
 
     def show(self, text: str, indent: str = "      ") -> None:
         print(textwrap.indent(text.rstrip(), indent))
 
+    def check(self, condition: bool, problem: str) -> None:
+        if not condition:
+            self.failures += 1
+            self.show(f"!! unexpected: {problem}")
+
     def run(self, shown: str, command: list[str], *, fails: bool = False) -> str:
         """Run a command; returns its output, or the error of botocore if the command is to fail."""
         print(f"\n    $ {shown}")
-        done = subprocess.run(
-            command, env=self._sandbox.environ, capture_output=True, text=True, timeout=60, check=False
-        )
+        pipes: Any = {"capture_output": True, "text": True, "timeout": 60}
+        done = subprocess.run(command, env=self._sandbox.environ, check=False, **pipes)
         self.check((done.returncode != 0) is fails, f"'{shown}' ended with {done.returncode}: {done.stderr}")
-        if not fails:
-            self.show(done.stdout)
-            return done.stdout.strip()
         error = done.stderr[done.stderr.rfind("\nbotocore.exceptions.") + 1 :]
-        self.show("\n".join(textwrap.fill(line, 96) for line in error.splitlines()))
-        return error
+        output = "\n".join(textwrap.fill(line, 96) for line in error.splitlines()) if fails else done.stdout
+        self.show(output)
+        return error if fails else output.strip()
+
+    def credhelper(self, *arguments: str) -> None:
+        self.run(f"credhelper {' '.join(arguments)}", [PROGRAM, *arguments])
 
     def boto3(self, profile: str, *, fails: bool = False) -> str:
         program = BOTO3.format(profile=profile)
         return self.run(f"python program.py {profile}", [sys.executable, "-c", program], fails=fails)
+
+    def aws_cli(self, profile: str) -> None:
+        if (aws := shutil.which("aws")) is None:
+            self.boto3(profile)
+            return
+        words = ["sts", "get-caller-identity", "--profile", profile, "--query", "Arn", "--output", "text"]
+        # Old versions of the AWS CLI do not read endpoint_url from the profile.
+        self.run(f"aws {' '.join(words)}", [aws, *words, "--endpoint-url", self._sts.url])
 
     def herd(self, name: str) -> None:
         """Start many callers at once."""
@@ -101,37 +121,18 @@ class Story:
         self.show("-> calls to STS so far: " + ", ".join(f"{name} {count}" for name, count in counts.items()))
         self.check([*counts.values()] == [roots, roles], f"expected {roots} and {roles} calls")
 
-    def check(self, condition: bool, problem: str) -> None:
-        if not condition:
-            self.failures += 1
-            self.show(f"!! unexpected: {problem}")
-
 
 def main() -> int:
     """Run the demonstration; returns 1 if a step had an unexpected result."""
     with tempfile.TemporaryDirectory(prefix="credhelper-demo-") as place, loopback.LoopbackSts() as sts:
         sandbox = Sandbox(Path(place) / "home")
         sandbox.configure(CONFIG)
-        sandbox.aws_config(_aws_config(sts.url))
+        sandbox.aws_config(AWS_CONFIG.replace("ENDPOINT", sts.url))
         with _keyring(sandbox) as keyring, sandbox.use_agent():
             story = Story(sandbox, sts)
             _tell(story, sts, keyring)
     print("\nThe temporary home is removed. Next: README.md, 'Configure'.")
     return min(story.failures, 1)
-
-
-def _aws_config(endpoint: str) -> str:
-    processes = "".join(
-        f"\n[profile {name}]\ncredential_process = credhelper get {name}\n"
-        f"region = eu-west-1\nendpoint_url = {endpoint}\n"
-        for name in ("unlock-bucket", "developer", "stranger")
-    )
-    return (
-        "[profile org-admin]\n"
-        f"aws_access_key_id = {loopback.SOURCE_KEY_ID}\n"
-        f"aws_secret_access_key = {loopback.SOURCE_SECRET}\n"
-        f"endpoint_url = {endpoint}\n{processes}"
-    )
 
 
 @contextlib.contextmanager
@@ -174,39 +175,28 @@ def _tell(story: Story, sts: loopback.LoopbackSts, keyring: str) -> None:
     story.boto3("unlock-bucket")
     story.counted(1, 0)
     story.step("A role", "AssumeRole works in the same way, and so does every other client.")
-    _role(story, sts)
+    story.aws_cli("developer")
     story.counted(1, 1)
     story.step(f"{HERD} programs at once", "One of them mints a session, and the others wait for it.")
     story.herd("auditor")
     story.counted(1, 2)
-    story.run("credhelper agent status", [PROGRAM, "agent", "status"])
+    story.credhelper("agent", "status")
     story.step(
         "A failure in an SDK",
         "SDKs show the stderr of a credential process as their own error: what failed, and what to do.",
     )
-    sts.mode = faults.refuse(
-        "AccessDenied",
+    refusal = (
         "User: arn:aws:iam::999988887777:user/me is not authorized to perform: sts:AssumeRole on resource: "
-        "arn:aws:iam::555566667777:role/Stranger",
     )
+    sts.mode = faults.refuse("AccessDenied", f"{refusal}arn:aws:iam::555566667777:role/Stranger")
     error = story.boto3("stranger", fails=True)
     story.check("credhelper: error: not allowed: sts:AssumeRole" in error, error)
     story.step(
         "The audit log", "It has every session minted or refused, with the key ID that CloudTrail shows."
     )
-    story.run("credhelper log", [PROGRAM, "log"])
+    story.credhelper("log")
     story.step("Clear the cache", "This removes sessions from this machine; AWS cannot revoke them.")
-    story.run("credhelper clear --all", [PROGRAM, "clear", "--all"])
-
-
-def _role(story: Story, sts: loopback.LoopbackSts) -> None:
-    aws = shutil.which("aws")
-    if aws is None:
-        story.boto3("developer")
-        return
-    ask = ["sts", "get-caller-identity", "--profile", "developer", "--query", "Arn", "--output", "text"]
-    # Old versions of the AWS CLI do not read endpoint_url from the profile.
-    story.run(f"aws {' '.join(ask)}", [aws, *ask, "--endpoint-url", sts.url])
+    story.credhelper("clear", "--all")
 
 
 if __name__ == "__main__":

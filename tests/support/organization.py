@@ -10,13 +10,13 @@ import json
 import re
 import threading
 import uuid
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlsplit
 
 import botocore.session
+from werkzeug.serving import WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
 
 from sts import take, violations, xml
 
@@ -74,8 +74,8 @@ class LoopbackAws:
     @contextmanager
     def serving(self) -> Iterator[LoopbackAws]:
         """On a loopback port of its own."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"aws": self}))
-        server.daemon_threads, server.block_on_close = True, False
+        application: Any = Request.application(self._answer)
+        server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
         threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
         self.url = f"http://127.0.0.1:{server.server_port}"
         try:
@@ -86,24 +86,18 @@ class LoopbackAws:
             server.shutdown()
             server.server_close()
 
-    def answer(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, bytes]:
-        """Status and body."""
+    def _answer(self, request: Request) -> Response:
         if self.page is not None:
-            return 200, self.page
+            return Response(self.page)
         scope = re.search(r"Credential=([^/]+)/\d+/[^/]+/(\w+)/", request.headers.get("Authorization", ""))
         assert scope, "the request is not signed"
         service = _model(scope[2])
-        operation, parameters = _parse(request, body, service)
-        model = service.operation_model(operation)
-        if model.input_shape is not None and service.metadata["protocol"] != "rest-xml":
-            assert list(violations(model.input_shape, parameters)) == []
+        operation, parameters = _parse(request, service)
         name = f"{scope[2]}:{operation}"
         self.asked.append((name, parameters, scope[1]))
         if self.hangs is not None:
             self.hangs.wait(60)
-        found = self.answers[name]
-        render = _json if service.metadata["protocol"] == "json" else _xml
-        return render(operation, found)
+        return _render(service, operation, self.answers[name])
 
 
 @functools.cache
@@ -111,57 +105,39 @@ def _model(service: str) -> Any:
     return botocore.session.Session().get_service_model(service)
 
 
-def _parse(request: BaseHTTPRequestHandler, body: bytes, service: Any) -> tuple[str, dict[str, Any]]:
-    if target := request.headers.get("X-Amz-Target"):
-        return target.partition(".")[2], json.loads(body)
+def _parse(request: Request, service: Any) -> tuple[str, dict[str, Any]]:
     if service.service_name == "s3":
-        assert (request.command, urlsplit(request.path).path) == ("GET", "/")
-        return "ListBuckets", dict(parse_qsl(urlsplit(request.path).query))
-    form = dict(parse_qsl(body.decode()))
-    operation, version = form.pop("Action"), form.pop("Version")
-    assert version == service.api_version
+        assert (request.method, request.path) == ("GET", "/")
+        return "ListBuckets", request.args.to_dict()
+    form = request.form.to_dict()
+    target = request.headers.get("X-Amz-Target")
+    operation = target.partition(".")[2] if target else form.pop("Action")
     shape = service.operation_model(operation).input_shape
-    parameters = take(shape, "", form) or {} if shape else {}
-    assert form == {}, "not in the model"
+    if target:
+        parameters = request.get_json(force=True)
+    else:
+        assert form.pop("Version") == service.api_version
+        parameters = take(shape, "", form) or {} if shape else {}
+        assert form == {}, "not in the model"
+    assert shape is None or list(violations(shape, parameters)) == []
     return operation, parameters
 
 
-def _json(_: str, found: Any) -> tuple[int, bytes]:
-    if isinstance(found, Refusal):
-        return found.status, json.dumps({"__type": found.code, "message": found.message}).encode()
-    return 200, json.dumps(found).encode()
+def _render(service: Any, operation: str, found: Any) -> Response:
+    refused = isinstance(found, Refusal)
+    if service.metadata["protocol"] == "json":
+        content = json.dumps({"__type": found.code, "message": found.message} if refused else found)
+    else:
+        content = xml({"Code": found.code, "Message": found.message} if refused else found)
+        elements = ["Error", "ErrorResponse"] if refused else [f"{operation}Result", f"{operation}Response"]
+        if service.service_name == "s3":
+            elements = ["Error"] if refused else ["ListAllMyBucketsResult"]
+        for element in elements:
+            content = f"<{element}>{content}</{element}>"
+    headers = {"x-amzn-RequestId": str(uuid.uuid4())}
+    return Response(content, found.status if refused else 200, headers)
 
 
-def _xml(operation: str, found: Any) -> tuple[int, bytes]:
-    if isinstance(found, Refusal):
-        error = xml({"Code": found.code, "Message": found.message})
-        if operation == "ListBuckets":
-            return found.status, f"<Error>{error}</Error>".encode()
-        return found.status, f"<ErrorResponse><Error>{error}</Error></ErrorResponse>".encode()
-    if operation == "ListBuckets":
-        return 200, f"<ListAllMyBucketsResult>{xml(found)}</ListAllMyBucketsResult>".encode()
-    result = f"<{operation}Result>{xml(found)}</{operation}Result>"
-    return 200, f"<{operation}Response>{result}</{operation}Response>".encode()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    aws: LoopbackAws
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        status, content = self.aws.answer(self, body)
-        with suppress(BrokenPipeError):  # the client has gone
-            self._send(status, content)
-
-    def _send(self, status: int, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(content)))
-        self.send_header("x-amzn-RequestId", str(uuid.uuid4()))
-        self.end_headers()
-        self.wfile.write(content)
-
-    do_POST = do_GET  # noqa: N815 - the name that http.server calls
-
-    def log_message(self, *_: object) -> None:
-        pass
+class _Quiet(WSGIRequestHandler):
+    def log(self, *_: object) -> None:
+        """Nothing."""

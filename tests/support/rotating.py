@@ -7,6 +7,7 @@ what was done, and how it ended, is one line of JSON. Step 0 kills no run.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -38,44 +39,31 @@ STEPS = (
 """What a rotation does, in order."""
 
 
-def arm(owner: Any, verb: str, spell: Any, taken: Any) -> None:
-    """Report each call of a method once it is done."""
-    original = getattr(owner, verb)
-
-    @wraps(original)
-    def reported(self: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = original(self, *args, **kwargs)
-        taken(f"{verb} {spell(args[-1] if owner is not Services else args[2])}".rstrip())
-        return answer
-
-    setattr(owner, verb, reported)
-
-
 def rotate(name: str, step: int, report: int) -> int:
-    """Run the program, and die after that step."""
-    count = 0
+    """Run the program, report each step once it is done, and die after that one."""
+    numbers = itertools.count(1)
 
-    def taken(what: str) -> None:
-        nonlocal count
-        count += 1
-        os.write(report, f"{what}\n".encode())
-        if count == step:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def arm(owner: Any, verb: str, spell: Any) -> None:
+        original = getattr(owner, verb)
 
-    def item(service: str) -> str:
+        @wraps(original)
+        def reported(self: Any, *args: Any, **kwargs: Any) -> Any:
+            answer = original(self, *args, **kwargs)
+            os.write(report, f"{verb} {spell(*args)}".rstrip().encode() + b"\n")
+            if next(numbers) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+        setattr(owner, verb, reported)
+
+    def item(service: str, *_: object) -> str:
         return service.removeprefix(f"credhelper key:{name}")
 
-    arm(Services, "ask", str, taken)
-    arm(Index, "add", lambda entry: type(entry).__name__, taken)
-    arm(Index, "remove", lambda gone: " ".join(type(each).__name__ for each in gone), taken)
-    arm(OsKeyring, "delete", item, taken)
-    original = OsKeyring.set
-
-    def put(self: OsKeyring, service: str, text: str) -> None:
-        original(self, service, text)
-        taken(f"set {item(service)}".rstrip())
-
-    OsKeyring.set = put  # type: ignore[method-assign]
+    arm(Services, "ask", lambda *args: args[2])
+    arm(Index, "add", lambda entry: type(entry).__name__)
+    arm(Index, "remove", lambda gone: " ".join(type(each).__name__ for each in gone))
+    arm(OsKeyring, "set", item)
+    arm(OsKeyring, "delete", item)
     return cli_main.main(["key", "rotate", name, "--wait", "10"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,5 +28,7 @@ sys.addaudithook(_refuse)
 def _alone_in_memory(request: pytest.FixtureRequest) -> Iterator[None]:
     """Refuse processes, servers and sleeping as long as the test runs."""
     _running.append(request.node.nodeid)
-    yield
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(time, "sleep", lambda seconds: _refuse("time.sleep", seconds))  # no event before 3.13
+        yield
     _running.clear()
