@@ -6,11 +6,6 @@ botocore.
 
 from __future__ import annotations
 
-import glob
-import gzip
-import importlib.util
-import json
-import os
 from functools import cache
 from typing import Any
 
@@ -29,6 +24,11 @@ def allows(api: str, parameter: str, size: int, member: str | None = None) -> bo
 
 @cache
 def _model() -> dict[str, Any]:
+    import glob  # here and below: a cached answer does without
+    import gzip
+    import json
+    import os
+
     for directory in _directories():
         for path in sorted(glob.glob(os.path.join(glob.escape(directory), "data/sts/*/service-2.json*"))):
             opened = gzip.open if path.endswith(".gz") else open
@@ -39,5 +39,7 @@ def _model() -> dict[str, Any]:
 
 
 def _directories() -> list[str]:
+    import importlib.util
+
     spec = importlib.util.find_spec("botocore")
     return list((spec and spec.submodule_search_locations) or ())
