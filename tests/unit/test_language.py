@@ -65,7 +65,11 @@ def found_in(path: Path) -> list[str]:
 
 def _files() -> Iterator[Path]:
     for pattern in (*DOCUMENTS, "credhelper/**/*.py", "tests/**/*.py"):
-        yield from (path for path in sorted(ROOT.glob(pattern)) if path.is_file())
+        yield from (
+            path
+            for path in sorted(ROOT.glob(pattern))
+            if path.is_file() and path.parent.name != "__pycache__"
+        )
 
 
 def test_no_file_has_a_word_of_the_dialect() -> None:
